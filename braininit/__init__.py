@@ -1,0 +1,38 @@
+"""Initial values for JAX models: fast, unit-safe distributions as functions and objects.
+
+>>> import jax, brainunit as u, braininit as init
+>>> w = init.normal(jax.random.key(0), (1000,), mean=0.5 * u.nS, std=0.15 * u.nS)
+>>> w = init.Normal(0.5 * u.nS, 0.15 * u.nS)(1000, rng=42)
+"""
+
+from braininit._constants import Constant as Constant
+from braininit._constants import OneInit as OneInit
+from braininit._constants import ZeroInit as ZeroInit
+from braininit._constants import constant as constant
+from braininit._constants import ones as ones
+from braininit._constants import zeros as zeros
+from braininit._continuous import Beta as Beta
+from braininit._continuous import Exponential as Exponential
+from braininit._continuous import Gamma as Gamma
+from braininit._continuous import LogNormal as LogNormal
+from braininit._continuous import Normal as Normal
+from braininit._continuous import TruncatedNormal as TruncatedNormal
+from braininit._continuous import Uniform as Uniform
+from braininit._continuous import Weibull as Weibull
+from braininit._continuous import beta as beta
+from braininit._continuous import exponential as exponential
+from braininit._continuous import gamma as gamma
+from braininit._continuous import lognormal as lognormal
+from braininit._continuous import normal as normal
+from braininit._continuous import truncated_normal as truncated_normal
+from braininit._continuous import uniform as uniform
+from braininit._continuous import weibull as weibull
+from braininit._core import Initialization as Initialization
+from braininit._core import static as static
+from braininit._keys import seed as seed
+from braininit._types import Initializer as Initializer
+from braininit._types import QuantityLike as QuantityLike
+from braininit._types import RealLike as RealLike
+from braininit._units import UnitError as UnitError
+
+__version__ = "0.1.0"

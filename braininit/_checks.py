@@ -1,0 +1,147 @@
+"""Is a parameter in its domain? Concrete values raise, traced ones are poisoned.
+
+Each check takes a bare value with its name and unit, and returns it. A concrete value
+outside the domain raises at once. A traced one can't be read: it becomes NaN, so that
+the draw is NaN rather than plausible, and `jax.experimental.checkify` reports it under
+`checkify.debug_checks`. Every test is written so that NaN fails it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import checkify
+
+from braininit._dtypes import finfo, inside, resolve
+from braininit._units import show
+
+__all__ = ["finite", "fits", "increasing", "non_negative", "positive", "room"]
+
+
+def finite(name: str, value: Any, unit: u.Unit | None = None) -> Any:
+    """-inf < value < inf."""
+    if type(value) is float and math.isfinite(value):
+        return value
+    return _require(name, value, unit, lambda x: abs(x) < math.inf, "finite", "")
+
+
+def positive(name: str, value: Any, unit: u.Unit | None = None) -> Any:
+    """0 < value < inf."""
+    if type(value) is float and 0 < value < math.inf:
+        return value
+    remedy = "give a number above 0"
+    return _require(name, value, unit, lambda x: (x > 0) & (x < math.inf), "positive", remedy)
+
+
+def non_negative(name: str, value: Any, unit: u.Unit | None = None) -> Any:
+    """0 <= value < inf."""
+    if type(value) is float and 0 <= value < math.inf:
+        return value
+    remedy = "give 0 or more"
+    return _require(name, value, unit, lambda x: (x >= 0) & (x < math.inf), "non-negative", remedy)
+
+
+def _require(
+    name: str,
+    value: Any,
+    unit: u.Unit | None,
+    holds: Callable[[Any], Any],
+    domain: str,
+    remedy: str,
+) -> Any:
+    if isinstance(value, jax.core.Tracer):
+        good = holds(value)
+        # The braces of a dtype or a unit would be read as a format's.
+        checkify.debug_check(jnp.all(good), f"`{name}` must be {domain}, got a traced {{}}", value)
+        return jnp.where(good, value, jnp.full_like(value, jnp.nan))
+    concrete = np.asarray(value)
+    good = np.asarray(holds(concrete))
+    if good.all():
+        return value
+    where = tuple(int(i) for i in np.argwhere(~good)[0])
+    bad = concrete[where].item()
+    if not domain.startswith("finite") and bad == math.inf:
+        domain += " and finite"
+    at = f" at index {where if len(where) > 1 else where[0]}" if where else ""
+    hint = "remove the NaN" if bad != bad else (remedy or "give a finite number")
+    raise ValueError(f"`{name}` must be {domain}, got {show(bad, unit)}{at}; {hint}")
+
+
+def increasing(
+    low_name: str, low: Any, high_name: str, high: Any, unit: u.Unit | None = None
+) -> tuple[Any, Any]:
+    """low < high, element by element; either may be infinite on its own side."""
+    if type(low) is float and type(high) is float:
+        if low < high and low < math.inf and high > -math.inf:
+            return low, high
+    elif isinstance(low, jax.core.Tracer) or isinstance(high, jax.core.Tracer):
+        good = _lined_up(lambda a, b: (a < b) & (a < math.inf) & (b > -math.inf), low, high)
+        text = f"`{low_name}` must be less than `{high_name}`, got traced {{}} and {{}}"
+        checkify.debug_check(jnp.all(good), text, jnp.asarray(low), jnp.asarray(high))
+        return _lined_up(lambda g, a: jnp.where(g, a, jnp.full_like(a, jnp.nan)), good, low), high
+    else:
+        a, b = np.broadcast_arrays(low, high)
+        good = (a < b) & (a < math.inf) & (b > -math.inf)
+        if good.all():
+            return low, high
+        first = tuple(np.argwhere(~good)[0])
+        low, high = a[first].item(), b[first].item()
+    raise ValueError(
+        f"`{low_name}` must be less than `{high_name}`, got {low_name} = {show(low, unit)} and "
+        f"{high_name} = {show(high, unit)}; "
+        + ("remove the NaN" if low != low or high != high else "swap or widen them")
+    )
+
+
+def _lined_up(function: Callable[..., Any], *values: Any) -> Any:
+    """Call with values of one rank: JAX may be set to refuse implicit rank promotion."""
+    arrays = [jnp.asarray(v) for v in values]
+    dtype = jnp.result_type(*[a.dtype for a in arrays if jnp.issubdtype(a.dtype, np.floating)])
+    arrays = [a.astype(dtype) if jnp.issubdtype(a.dtype, np.floating) else a for a in arrays]
+    return function(*jnp.broadcast_arrays(*arrays))
+
+
+# ---------------------------------------------------------------- does a dtype hold it?
+
+_SCALES = ("std", "scale")  # the parameters that make every draw 0 where they vanish
+
+
+def fits(dtype: Any, unit: u.Unit | None = None, **values: Any) -> None:
+    """Refuse a concrete scalar that overflows the dtype, or a scale that vanishes in it."""
+    for name, value in values.items():
+        if type(value) is not float or 0.02 <= abs(value) <= 15 or not math.isfinite(value):
+            continue  # within what even the 8-bit dtypes hold, or not ours to judge
+        info = finfo(resolve(dtype, complex_too=True))
+        vanishes = name in _SCALES and value != 0 and abs(value) < info.least
+        if vanishes or abs(value) > info.most:
+            raise ValueError(
+                f"`{name}` = {show(value, unit)} is outside what {resolve(dtype, complex_too=True)} holds "
+                f"({info.least:.3g} to {info.most:.3g}); take another dtype or another unit"
+            )
+
+
+def room(
+    dtype: Any, unit: u.Unit | None, low: Any, high: Any, *, open_high: bool = False
+) -> None:
+    """Refuse concrete bounds between which the dtype has no value."""
+    if type(low) is float and type(high) is float:
+        size = max(abs(low), abs(high))
+        if 0.02 <= size <= 15 and high - low > 0.3 * size:
+            return
+    elif isinstance(low, jax.core.Tracer) or isinstance(high, jax.core.Tracer):
+        return
+    dtype = resolve(dtype)
+    lowest, _ = inside(np, np.asarray(low), np.asarray(high), dtype, open_high=open_high)
+    if np.isnan(lowest).any():
+        a, b = np.broadcast_arrays(low, high)
+        first = tuple(np.argwhere(np.isnan(lowest))[0])
+        raise ValueError(
+            f"no value of {dtype} lies between `low` = {show(a[first].item(), unit)} and "
+            f"`high` = {show(b[first].item(), unit)}; widen them or take a wider dtype"
+        )

@@ -1,0 +1,394 @@
+"""The objects: one base class, both ways of calling, PyTree, equality, repr."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+import itertools
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar, cast, dataclass_transform, overload
+
+import brainunit as u
+import jax
+import numpy as np
+
+from braininit import _keys, _units
+from braininit._dtypes import default_float
+from braininit._sampler import probe
+from braininit._types import DType, Key, QuantityLike, Shape, Sharding
+
+__all__ = ["Initialization", "static"]
+
+_CONTEXT = frozenset(
+    {
+        *("distances", "pre_positions", "post_positions", "neuron_indices"),
+        *("param_type", "pre_size", "post_size"),
+    }
+)
+_ABSENT: Any = object()
+
+
+def static(**options: Any) -> Any:
+    """A field that is part of an object's type to JAX: a mode, a unit, not a number."""
+    return dataclasses.field(metadata={"static": True}, **options)
+
+
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(static,))
+class Initialization:
+    """Base class of all initializers.
+
+    An initializer is called in one of two ways, told apart by whether the first
+    argument is a key::
+
+        initializer(size, rng=rng, dtype=None, out_sharding=None)   # the tutorial's
+        initializer(key, shape, dtype=None, out_sharding=None)      # JAX's, Flax's
+
+    `rng` is a JAX key, an int seed, a NumPy ``Generator`` or ``RandomState``, an object
+    with ``split_key()``, a callable that returns a key, or None for the package's own
+    stream (`seed` restarts it). Results are plain arrays, or Quantities where the
+    parameters carry a unit.
+
+    A distribution is a function and its twin: a class that names the function and
+    repeats its parameters as fields. It becomes a frozen dataclass and a PyTree whose
+    leaves are the parameters. The two are compared when the class is created.
+
+    A plain subclass that overrides ``__call__(self, size, **kwargs)`` is an initializer
+    too; it gets what the caller passes, unchanged.
+
+    Examples
+    --------
+    >>> import jax, braininit as init
+    >>> def laplace(key, shape, loc=0.0, scale=1.0, *, dtype=None):
+    ...     return loc + scale * jax.random.laplace(key, shape, dtype)
+    >>> class Laplace(init.Initialization, function=laplace):
+    ...     loc: float = 0.0
+    ...     scale: float = 1.0
+    >>> Laplace(scale=2.0)
+    Laplace(loc=0.0, scale=2.0)
+    >>> Laplace(scale=2.0)(3, rng=0).shape
+    (3,)
+    """
+
+    _function: ClassVar[Callable[..., Any] | None] = None
+    _renamed: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    _random: ClassVar[bool] = True
+    _places: ClassVar[bool] = True  # whether the function takes `out_sharding`
+
+    def __init_subclass__(
+        cls,
+        *,
+        function: Callable[..., Any] | None = None,
+        renamed: Mapping[str, str] | None = None,
+        random: bool = True,
+        **options: Any,
+    ) -> None:
+        """Make a subclass the twin of `function`.
+
+        Parameters
+        ----------
+        function : callable, optional
+            ``(key, shape, *parameters, dtype=None)``. Without it the subclass stays plain.
+        renamed : mapping, optional
+            ``{field: parameter}`` where the two names have to differ.
+        random : bool
+            False where the function makes no use of its key.
+        **options
+            Passed on to the next class in line.
+        """
+        super().__init_subclass__(**options)
+        if function is not None:
+            cls._function = staticmethod(function)
+            cls._renamed, cls._random = MappingProxyType(dict(renamed or {})), random
+            dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)  # pyright: ignore[reportArgumentType]
+            cls._places = _compare(cls, function)
+            _units.twins[function.__code__] = cls.__name__
+        if dataclasses.is_dataclass(cls):
+            jax.tree_util.register_pytree_with_keys(
+                cls, _flatten_with_keys, _unflattener(cls), _flatten
+            )
+
+    def __post_init__(self) -> None:
+        """Store the parameters in one form, and let the function check them."""
+        fields = [f for f in _fields(self) if not f.metadata.get("static")]
+        shared = {f.name: value for f in fields if _shares(f) and (value := self._of(f)) is not None}
+        values = {
+            f.name: _units.on(*_units.split(f.name, value, number=True))
+            for f in fields
+            if not _shares(f) and _is_number(f, value := self._of(f))
+        }
+        known = {
+            f.name: _units.known(f.name, self._of(f)) for f in _fields(self) if "Unit" in str(f.type)
+        }
+        for name, value in (values | known | dict(_units.as_written(**shared))).items():
+            object.__setattr__(self, name, value)
+        if self._function is not None:
+            self._check(self._function)
+
+    def _check(self, function: Callable[..., Any]) -> None:
+        """Let the function look at the parameters, and speak of them by the fields' names."""
+        try:
+            function(probe(), self._own_shape(), **self._arguments(), dtype=default_float())
+        except (TypeError, ValueError) as error:
+            text = str(error)
+            for mine, its in self._renamed.items():
+                text = text.replace(f"`{its}`", f"`{mine}`")
+            if text == str(error):
+                raise
+            raise type(error)(text) from None
+
+    def _of(self, field: dataclasses.Field[Any]) -> Any:
+        return getattr(self, field.name)
+
+    def _arguments(self) -> dict[str, Any]:
+        """The parameters under the names the function has for them."""
+        renamed = self._renamed
+        return {renamed.get(f.name, f.name): self._of(f) for f in _fields(self)}
+
+    def _own_shape(self) -> tuple[int, ...]:
+        """The shape the parameters have together."""
+        shapes = {
+            f.name: np.shape(value.mantissa if isinstance(value, u.Quantity) else value)
+            for f in _fields(self)
+            if isinstance(value := self._of(f), (u.Quantity, np.ndarray, jax.Array))
+        }
+        try:
+            return np.broadcast_shapes(*shapes.values())
+        except ValueError:
+            listed = ", ".join(f"`{name}` {shape}" for name, shape in shapes.items())
+            raise ValueError(f"the parameters' shapes don't go together: {listed}") from None
+
+    # ------------------------------------------------------------ calling
+
+    @overload
+    def __call__(
+        self, key: Key, shape: Shape, dtype: DType | None = None, out_sharding: Any = None
+    ) -> Any: ...
+    @overload
+    def __call__(
+        self,
+        size: Shape,
+        *,
+        rng: Any = None,
+        dtype: DType | None = None,
+        out_sharding: Sharding | None = None,
+        **context: Any,
+    ) -> Any: ...
+    def __call__(  # pyright: ignore[reportInconsistentOverload]
+        self,
+        size: Any = _ABSENT,
+        shape: Any = _ABSENT,
+        dtype: DType | None = None,
+        out_sharding: Any = None,
+        *,
+        rng: Any = _ABSENT,
+        key: Any = _ABSENT,
+        **context: Any,
+    ) -> Any:
+        """Draw: ``(size, rng=...)`` or ``(key, shape, dtype)``, see the class."""
+        if key is _ABSENT and _keys.is_key(size):
+            key, size = size, _ABSENT
+        if key is _ABSENT:
+            if shape is not _ABSENT or size is _ABSENT:
+                raise TypeError(
+                    "call an initializer with a size, as in init(size, rng=rng), or with a key "
+                    f"and a shape; got {_listed(size, shape)}"
+                )
+            if not _CONTEXT.issuperset(context):
+                raise _unknown(context)
+            key = None
+            if self._random:
+                key = _keys.from_rng(None if rng is _ABSENT else rng)
+            return self._draw(key, size, dtype, out_sharding, context)
+        if size is not _ABSENT or shape is _ABSENT or rng is not _ABSENT:
+            raise TypeError(
+                "with a key, call an initializer as init(key, shape, dtype=None); "
+                "with a size, as in init(size, rng=key)"
+            )
+        if context:
+            raise _unknown(context)
+        return self._draw(key, shape, dtype, out_sharding, {})
+
+    def _draw(
+        self, key: Any, shape: Any, dtype: Any, out_sharding: Any, context: Mapping[str, Any]
+    ) -> Any:
+        """Draw from a key, whichever way the call came in."""
+        if self._function is None:
+            raise TypeError(
+                f"{type(self).__name__} is abstract: name its function, or override __call__"
+            )
+        given = self._arguments()
+        if self._places:
+            return self._function(key, shape, **given, dtype=dtype, out_sharding=out_sharding)
+        if out_sharding is not None:
+            raise TypeError(f"{self._function.__name__} takes no `out_sharding`")
+        return self._function(key, shape, **given, dtype=dtype)
+
+    # ------------------------------------------------------------ being a value
+
+    def __eq__(self, other: object) -> bool:
+        """Equal in type, values as written, dtypes and units; always a plain bool."""
+        if self is other:
+            return True
+        if type(self) is not type(other) or not dataclasses.is_dataclass(self):
+            return False
+        return _identity(self) == _identity(other)
+
+    def __hash__(self) -> int:
+        return hash(_identity(self)) if dataclasses.is_dataclass(self) else id(self) >> 4
+
+    def __repr__(self) -> str:
+        """The call that makes the object; evaluates with `Quantity` and `array` at hand."""
+        if not dataclasses.is_dataclass(self):
+            return object.__repr__(self)
+        given = (f"{f.name}={_written(getattr(self, f.name))}" for f in _fields(self))
+        return f"{type(self).__name__}({', '.join(given)})"
+
+
+# ---------------------------------------------------------------- the twin rule
+
+
+def _fields(obj: Any) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(obj) if dataclasses.is_dataclass(obj) else ()
+
+
+def _shares(field: dataclasses.Field[Any]) -> bool:
+    """Whether a field's annotation says that it may carry a unit, shared with its like."""
+    return field.type is QuantityLike or str(field.type).endswith(
+        ("QuantityLike", "QuantityLike | None")
+    )
+
+
+def _is_number(field: dataclasses.Field[Any], value: Any) -> bool:
+    kinds = (int, float, complex, np.generic, np.ndarray, jax.Array, u.Quantity)
+    if isinstance(value, (list, tuple)):
+        return str(field.type).endswith("Like")
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+def _compare(cls: type, function: Callable[..., Any]) -> bool:
+    """Hold a class against its function; tell whether the function takes `out_sharding`."""
+    renamed = cast(Mapping[str, str], cls._renamed)  # pyright: ignore[reportAttributeAccessIssue]
+    empty = inspect.Parameter.empty
+    theirs = dict(inspect.signature(function).parameters)
+    if [*theirs][:2] != ["key", "shape"] or "dtype" not in theirs:
+        raise TypeError(
+            f"{function.__name__} must take (key, shape, ..., dtype=None) to have a twin"
+        )
+    places = "out_sharding" in theirs
+    expected = [
+        (name, p.default)
+        for name, p in theirs.items()
+        if name not in ("key", "shape", "dtype", "out_sharding")
+    ]
+    actual = [
+        (renamed.get(f.name, f.name), empty if f.default is dataclasses.MISSING else f.default)
+        for f in _fields(cls)
+    ]
+    for mine, its in itertools.zip_longest(actual, expected):
+        if mine != its:
+            raise TypeError(
+                f"{cls.__name__} and {function.__name__} drift apart: the class has "
+                f"{_parameter(mine)} where the function has {_parameter(its)}"
+            )
+    return places
+
+
+def _parameter(pair: tuple[str, Any] | None) -> str:
+    if pair is None:
+        return "nothing"
+    return pair[0] if pair[1] is inspect.Parameter.empty else f"{pair[0]}={pair[1]!r}"
+
+
+def _listed(*values: Any) -> str:
+    return ", ".join(type(v).__name__ for v in values if v is not _ABSENT) or "nothing"
+
+
+def _unknown(context: Mapping[str, Any]) -> TypeError:
+    known = _CONTEXT | {"size", "rng", "dtype", "out_sharding", "key", "shape"}
+    name = next(n for n in context if n not in _CONTEXT or not context.keys() - _CONTEXT)
+    near = ["rng"] if name in ("seed", "generator", "random_state", "prng") else []
+    near = near or difflib.get_close_matches(name, sorted(known), n=1)
+    hint = f"; did you mean {near[0]}=?" if near and near[0] != name else ""
+    if name in _CONTEXT:
+        hint = "; it goes with a size, as in init(size, rng=key, ...)"
+    if name == "unit":
+        hint = "; give the parameters their unit instead, as in 0.5 * u.nS"
+    return TypeError(f"an initializer takes no {name}= when it is called{hint}")
+
+
+# ---------------------------------------------------------------- PyTree
+
+
+def _flatten(obj: Any) -> tuple[list[Any], tuple[Any, ...]]:
+    fields = _fields(obj)
+    return (
+        [getattr(obj, f.name) for f in fields if not f.metadata.get("static")],
+        tuple(getattr(obj, f.name) for f in fields if f.metadata.get("static")),
+    )
+
+
+def _flatten_with_keys(obj: Any) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
+    children, aux = _flatten(obj)
+    names = [f.name for f in _fields(obj) if not f.metadata.get("static")]
+    return [
+        (jax.tree_util.GetAttrKey(n), c) for n, c in zip(names, children, strict=True)
+    ], aux
+
+
+def _unflattener(cls: type) -> Callable[[Any, Any], Any]:
+    def unflatten(aux: Any, children: Any) -> Any:
+        # Past __init__: a transform may put anything into the leaves, and nothing is checked.
+        obj, children, aux = object.__new__(cls), iter(children), iter(aux)
+        for f in _fields(cls):
+            value = next(aux if f.metadata.get("static") else children)
+            object.__setattr__(obj, f.name, value)
+        return obj
+
+    return unflatten
+
+
+# ---------------------------------------------------------------- equality and repr
+
+
+def _identity(obj: Any) -> tuple[Any, ...]:
+    """What two equal objects share: hashable, and comparable without an error."""
+    return (
+        type(obj),
+        *(
+            getattr(obj, f.name)
+            if f.metadata.get("static")
+            else _leaf_identity(getattr(obj, f.name))
+            for f in _fields(obj)
+        ),
+    )
+
+
+def _leaf_identity(value: Any) -> Any:
+    if isinstance(value, u.Quantity):
+        return (_leaf_identity(value.mantissa), value.unit)
+    if isinstance(value, jax.core.Tracer):
+        return ("tracer", id(value))
+    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
+        concrete = np.asarray(value)
+        return (concrete.shape, str(concrete.dtype), concrete.tobytes())
+    try:
+        hash(value)
+    except TypeError:
+        return ("object", id(value))
+    return (type(value), value)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, u.Quantity):
+        return f"Quantity({_written(value.mantissa)}, {str(value.unit)!r})"
+    if isinstance(value, u.Unit):
+        return repr(str(value))
+    if isinstance(value, (np.ndarray, jax.Array)) and not isinstance(value, jax.core.Tracer):
+        concrete = np.asarray(value)
+        digits = np.array2string(
+            concrete, separator=", ", floatmode="unique", max_line_width=10**9
+        ).replace("\n", "")
+        return f"array({digits}, dtype={str(concrete.dtype)!r})"
+    return repr(value)

@@ -1,0 +1,66 @@
+"""Standard draws, unit-free: each from one random word per number, in float32 or float64."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.scipy.special import erfinv
+
+from braininit._bits import words
+
+__all__ = ["exponential", "log_gamma", "normal", "uniform"]
+
+
+def uniform(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
+    """Uniform on [0, 1), bit for bit `jax.random.uniform`."""
+    return _unit_interval(words(key, shape, kind), kind)
+
+
+def _unit_interval(word: jax.Array, kind: np.dtype) -> jax.Array:
+    """The word's upper bits as the mantissa of a number in [1, 2), less 1."""
+    spare = jnp.asarray(9 if kind.itemsize == 4 else 12, word.dtype)
+    one = jnp.asarray(np.asarray(1, kind).view(word.dtype), word.dtype)
+    return lax.bitcast_convert_type((word >> spare) | one, kind) - jnp.asarray(1, kind)
+
+
+def normal(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
+    """Standard normal by the inverse error function, bit for bit `jax.random.normal`."""
+    low = np.nextafter(np.asarray(-1, kind), np.asarray(0, kind))
+    u = uniform(key, shape, kind) * (np.asarray(1, kind) - low) + low
+    z = np.asarray(np.sqrt(2), kind) * erfinv(jnp.maximum(low, u))
+    return _opaque(z)
+
+
+def exponential(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
+    """Standard exponential -log(q) from the whole word, never 0, exact in both tails."""
+    word = words(key, shape, kind)
+    bits = 8 * word.dtype.itemsize
+    # t = (j + 1/2) 2^-bits is the smaller tail's probability, whichever side it is on:
+    # counted from its own end it keeps full relative precision.
+    top = word >> jnp.asarray(bits - 1, word.dtype) != 0
+    j = jnp.where(top, ~word, word).astype(kind)
+    t = (j + jnp.asarray(0.5, kind)) * jnp.asarray(2.0**-bits, kind)
+    return jnp.where(top, -jnp.log1p(-t), -jnp.log(t))
+
+
+def log_gamma(
+    key: jax.Array, shape: tuple[int, ...], kind: np.dtype, concentration: jax.Array
+) -> jax.Array:
+    """Logarithm of a standard gamma variate; tiny concentrations don't underflow."""
+    a = jnp.broadcast_to(concentration, shape)
+    return jax.random.loggamma(key, a, shape, kind)
+
+
+def _opaque(x: jax.Array) -> jax.Array:
+    """Keep XLA from merging a factor of x with a constant the caller multiplies by.
+
+    Otherwise ``std * z`` would differ in the last bit from program to program.
+    """
+    digits = jnp.finfo(x.dtype)
+    return lax.reduce_precision(x, digits.nexp, digits.nmant)
+
+
+def truncated_normal(key, shape, kind, mean, std, low, high):
+    return mean + std * jax.random.truncated_normal(key, (low - mean) / std, (high - mean) / std, shape, kind)

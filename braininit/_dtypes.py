@@ -1,0 +1,145 @@
+"""Which dtypes can be drawn, in which dtype the arithmetic is done, and how to end in range.
+
+16-bit and 8-bit floats are drawn in float32 and rounded once. Every draw ends in
+`finish`, which rounds inward: never on or beyond an open bound, never outside a closed
+one, never to an infinity that is not in the support.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+__all__ = ["Finfo", "default_float", "drawn_in", "finfo", "finish", "inside", "resolve"]
+
+
+class Finfo(NamedTuple):
+    """What a floating dtype reaches: its smallest and its largest positive number."""
+
+    least: float
+    most: float
+
+
+def default_float() -> np.dtype:
+    """JAX's default float: float32, or float64 under ``jax_enable_x64``."""
+    return _DOUBLE if jax.config.jax_enable_x64 else _SINGLE
+
+
+_SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+
+
+def resolve(dtype: Any, *, complex_too: bool = False) -> np.dtype:
+    """Turn a user's dtype into the result's; None is JAX's default float.
+
+    float64 without ``jax_enable_x64`` is float32, as everywhere in JAX.
+    """
+    if dtype is None:
+        return default_float()
+    return _resolve(dtype, complex_too, bool(jax.config.jax_enable_x64))
+
+
+@functools.lru_cache(maxsize=256)
+def _resolve(dtype: Any, complex_too: bool, x64: bool) -> np.dtype:
+    try:
+        asked = np.dtype(dtype)
+    except TypeError:
+        raise TypeError(f"`dtype` must name a dtype, got {dtype!r}") from None
+    real = jax.dtypes.issubdtype(asked, np.floating)
+    if real and asked.itemsize == 1:
+        # float4, float6 and the sign-less scale format float8_e8m0fnu can't hold a draw.
+        info = jnp.finfo(asked)
+        real = info.bits == 8 and float(info.min) < 0
+    if not real and not (complex_too and jax.dtypes.issubdtype(asked, np.complexfloating)):
+        kinds = "a floating or complex dtype" if complex_too else "a real floating dtype"
+        raise TypeError(f"`dtype` must be {kinds} of at least 8 bits, got {asked}; draw, then cast")
+    if not x64 and asked.name in ("float64", "complex128"):
+        return np.dtype(np.float32 if asked == _DOUBLE else np.complex64)
+    return asked
+
+
+def drawn_in(dtype: np.dtype) -> np.dtype:
+    """The real dtype in which a draw of this dtype is computed."""
+    return _DOUBLE if dtype in (_DOUBLE, np.dtype(np.complex128)) else _SINGLE
+
+
+@functools.lru_cache(maxsize=64)
+def finfo(dtype: Any) -> Finfo:
+    """Smallest and largest positive number of a dtype, as XLA keeps them."""
+    info = jnp.finfo(dtype)
+    # XLA flushes float32 and float64 numbers below the smallest normal one to zero.
+    least = info.smallest_subnormal if info.bits < 32 else info.smallest_normal
+    return Finfo(float(least), float(info.max))
+
+
+def finish(
+    x: jax.Array,
+    dtype: np.dtype,
+    low: jax.Array | None = None,
+    high: jax.Array | None = None,
+    *,
+    open_high: bool = False,
+    above_zero: bool = False,
+) -> jax.Array:
+    """Round a draw once to its dtype, inward.
+
+    `low` and `high` are bounds in the drawing dtype. Without them the draw stays within
+    the finite numbers; `above_zero` keeps it from underflowing to 0. NaN stays NaN, and
+    bounds between which the dtype has no value make it NaN.
+    """
+    info, kind = finfo(dtype), x.dtype
+    if low is None or high is None:
+        bottom = jnp.asarray(info.least if above_zero else -info.most, kind)
+        top = jnp.asarray(info.most, kind)
+    else:
+        bottom, top = inside(jnp, low, high, dtype, open_high=open_high)
+    # Rounding is monotone and the ends are representable: what is clipped before stays inside.
+    return jax.lax.convert_element_type(jnp.clip(x, bottom, top), dtype)
+
+
+# ---------------------------------------------------------------- the grid of a dtype
+
+
+def inside(xp: Any, low: Any, high: Any, dtype: Any, *, open_high: bool = False) -> Any:
+    """Smallest and largest value of `dtype` in [low, high], or in [low, high).
+
+    Both come in the drawing dtype, and are NaN where the dtype has no value inside.
+    One code for NumPy (the check of concrete bounds) and for JAX (the draw itself).
+    """
+    kind, dtype = drawn_in(np.dtype(dtype)), np.dtype(dtype)
+    most = np.asarray(finfo(dtype).most, kind)
+    low, high = xp.asarray(low, kind), xp.asarray(high, kind)
+
+    def on_grid(x: Any) -> Any:
+        return xp.clip(x, -most, most).astype(dtype)
+
+    def back(x: Any) -> Any:
+        return x.astype(kind)
+
+    bottom, top = on_grid(low), on_grid(high)
+    bottom = xp.where(back(bottom) < low, _step(xp, bottom, 1), bottom)
+    over = back(top) >= high if open_high else back(top) > high
+    top = xp.where(over, _step(xp, top, -1), top)
+    bottom, top = back(bottom), back(top)
+    ok = (bottom >= low) & ((top < high) if open_high else (top <= high)) & (bottom <= top)
+    nan = np.asarray(np.nan, kind)
+    return xp.where(ok, bottom, nan), xp.where(ok, top, nan)
+
+
+def _step(xp: Any, x: Any, way: int) -> Any:
+    """The next number of x's dtype, up (+1) or down (-1); subnormal float32s don't count."""
+    dtype = np.dtype(x.dtype)
+    words = np.dtype(f"uint{8 * dtype.itemsize}")
+    sign = np.asarray(1 << (8 * dtype.itemsize - 1), words)
+    least = np.asarray(finfo(dtype).least, dtype)
+    bits = x.view(words) if xp is np else jax.lax.bitcast_convert_type(x, words)
+    outward = (bits & sign != 0) == (way < 0)
+    one = np.asarray(1, words)
+    moved = xp.where(outward, bits + one, bits - one)
+    moved = moved.view(dtype) if xp is np else jax.lax.bitcast_convert_type(moved, dtype)
+    zero = np.asarray(0, dtype)
+    moved = xp.where(abs(moved) < least, zero, moved)  # also the step from -least to -0
+    return xp.where(x == zero, least if way > 0 else -least, moved)

@@ -1,0 +1,180 @@
+"""Every source of randomness a user may hold, made into a key.
+
+A key inside the package is a typed key, a legacy ``uint32`` key, or the raw words of
+one as a NumPy array: wrapping words into a key costs 17 us eagerly and nothing inside
+the compiled sampler, so that is where it happens.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import Any
+
+import jax
+import jax.extend.core
+import numpy as np
+
+__all__ = ["as_key", "from_rng", "is_key", "seed", "typed"]
+
+
+# ---------------------------------------------------------------- keys
+
+
+def is_key(x: Any) -> bool:
+    """Whether x is one key, or several: typed, or legacy of the session's default kind."""
+    if not isinstance(x, (jax.Array, np.ndarray)):
+        return False
+    if x.dtype == np.uint32:
+        return x.ndim >= 1 and x.shape[-1:] == _legacy_shape(_default_impl())
+    return jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+def as_key(key: Any) -> Any:
+    """Refuse what is not exactly one key."""
+    if not is_key(key):
+        if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
+            raise TypeError(f"`key` must be a JAX key, got {key}; write jax.random.key({key})")
+        raise TypeError(
+            f"`key` must be a JAX key, got {type(key).__name__}; make one with jax.random.key(seed)"
+        )
+    if key.ndim - (key.dtype == np.uint32):
+        raise ValueError(f"`key` must be one key, got an array {key.shape}; map over it by jax.vmap")
+    return key
+
+
+def typed(key: Any) -> jax.Array:
+    """The typed key of a key in any of its forms."""
+    return key if key.dtype != np.uint32 else jax.random.wrap_key_data(key)
+
+
+def _default_impl() -> str:
+    return jax.config.jax_default_prng_impl
+
+
+@functools.lru_cache(maxsize=16)
+def _legacy_shape(impl: str) -> tuple[int, ...]:
+    with jax.ensure_compile_time_eval():
+        return jax.random.key_data(jax.random.key(0, impl=impl)).shape
+
+
+# ---------------------------------------------------------------- rng -> key
+
+
+def from_rng(rng: Any) -> Any:
+    """Make a key from whatever a user passes as ``rng=``.
+
+    A JAX key; an int seed; a NumPy Generator or RandomState, or the module
+    ``np.random``; a callable that returns a key (`nnx.Rngs` and its streams,
+    `hk.next_rng_key`); an object with ``split_key()`` (brainstate); or None, the
+    package's own default stream.
+    """
+    if rng is None:
+        _refuse_tracing("the default stream")
+        return _default_stream.words()
+    if isinstance(rng, np.random.Generator | np.random.RandomState) or rng is np.random:
+        _refuse_tracing("a NumPy generator")
+        return _words_from(rng.bytes)
+    if is_key(rng):
+        return rng
+    if isinstance(rng, (int, np.integer)) and not isinstance(rng, (bool, np.bool_)):
+        return _key_from_seed(int(rng), _default_impl())
+    # nnx.Rngs answers every hasattr, so ask whether it can be called before the name.
+    if callable(rng):
+        source = rng
+    elif callable(getattr(rng, "split_key", None)):
+        source = rng.split_key
+    else:
+        raise TypeError(
+            f"`rng` can't be a {type(rng).__name__}; pass a JAX key, an int seed, a NumPy "
+            "Generator or RandomState, an object with split_key(), a callable that returns "
+            "a key, or None"
+        )
+    key = source()
+    if not is_key(key):
+        raise TypeError(
+            f"`rng` must give a JAX key when called, got {type(key).__name__} from {rng!r}"
+        )
+    return key
+
+
+def seed(value: int | None = None) -> None:
+    """Restart the default stream, the one an object draws from without ``rng=``.
+
+    Parameters
+    ----------
+    value : int, optional
+        Any integer, of any size. None takes fresh entropy from the system, which is
+        how the stream starts.
+
+    Examples
+    --------
+    >>> import braininit as init
+    >>> init.seed(42)
+    >>> first = init.Uniform(0.0, 1.0)(3)
+    >>> init.seed(42)
+    >>> bool((init.Uniform(0.0, 1.0)(3) == first).all())
+    True
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer))):
+        raise TypeError(f"`value` must be an int or None, got {value!r} ({type(value).__name__})")
+    _default_stream.restart(value)
+
+
+class _Stream:
+    """Words for key after key; safe across threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.restart(None)
+
+    def restart(self, value: int | None) -> None:
+        fresh = np.random.Generator(np.random.PCG64(_seed_sequence(value)))
+        with self._lock:
+            self._generator = fresh
+
+    def words(self) -> np.ndarray:
+        with self._lock:
+            return _words_from(self._generator.bytes)
+
+
+def _seed_sequence(value: int | None) -> np.random.SeedSequence:
+    # SeedSequence takes integers of any size but no negative ones: the sign goes beside.
+    if value is None:
+        return np.random.SeedSequence()
+    return np.random.SeedSequence(abs(int(value)), spawn_key=(1,) if value < 0 else ())
+
+
+_default_stream = _Stream()
+
+
+def _words_from(random_bytes: Any) -> np.ndarray:
+    (length,) = _legacy_shape(_default_impl())
+    return np.frombuffer(random_bytes(4 * length), "<u4").astype(np.uint32, copy=False)
+
+
+@functools.lru_cache(maxsize=4096)
+def _key_from_seed(value: int, impl: str) -> np.ndarray:
+    """The raw words of `jax.random.key(value)`; of a hash where JAX would cut the seed off."""
+    if -(2**31) <= value < 2**32:
+        with jax.ensure_compile_time_eval():
+            return np.asarray(jax.random.key_data(jax.random.key(value, impl=impl)))
+    return _seed_sequence(value).generate_state(*_legacy_shape(impl))
+
+
+def _refuse_tracing(source: str) -> None:
+    """A draw from a source JAX can't trace would be the same in every run of the program."""
+    if not _eager():
+        raise RuntimeError(
+            f"{source} can't be used while JAX is tracing (jit, vmap, grad, eval_shape, ...): "
+            "its one draw would be frozen into the program; pass a JAX key, as in "
+            "init(key, shape) or init(size, rng=key)"
+        )
+
+
+def _eager() -> bool:
+    return jax.extend.core.get_opaque_trace_state() == _EAGER
+
+
+
+_EAGER = jax.extend.core.get_opaque_trace_state()

@@ -1,0 +1,177 @@
+"""From a kernel to a draw: one compiled sampler per static signature, reused.
+
+A kernel is a pure function ``(key, shape, dtype, *parameters) -> array``: the unit-free
+arithmetic of one distribution. `draw` runs it compiled, eagerly and inside a trace
+alike, because op by op ``mean + std * z`` differs in its last bit from the fused form.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import operator
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from braininit import _keys
+from braininit._dtypes import drawn_in, resolve
+
+__all__ = ["as_shape", "draw", "fill", "probe"]
+
+Kernel = Callable[..., jax.Array]
+
+
+class _Probe(np.ndarray):
+    """A key that marks a call as a check of the parameters: `draw` makes nothing from it."""
+
+
+def probe() -> np.ndarray:
+    """The key with which an object checks its parameters when it is built.
+
+    To a user's own function it is a legacy key like any other.
+    """
+    return np.zeros(_keys._legacy_shape(_keys._default_impl()), np.uint32).view(_Probe)
+
+
+def draw(
+    kernel: Kernel,
+    key: Any,
+    shape: Any,
+    *parameters: Any,
+    dtype: Any = None,
+    out_sharding: Any = None,
+    complex_too: bool = False,
+) -> Any:
+    """Draw an array by a kernel.
+
+    `parameters` are bare values (floats, arrays, tracers) that broadcast to `shape`.
+    """
+    if type(key) is _Probe:
+        return None
+    size, kind = as_shape(shape), _result_dtype(dtype, complex_too)
+    sample = _sampler(kernel, size, kind, _canonical(out_sharding))
+    return sample(_keys.as_key(key), *parameters)
+
+
+def fill(key: Any, shape: Any, value: Any, *, dtype: Any = None, out_sharding: Any = None) -> Any:
+    """The draw of what is not random: `value`, everywhere."""
+    if type(key) is _Probe:
+        return None
+    size, kind = as_shape(shape), _result_dtype(dtype, True)
+    return _filler(size, kind, _canonical(out_sharding))(value)
+
+
+def _result_dtype(dtype: Any, complex_too: bool) -> np.dtype:
+    kind = resolve(dtype, complex_too=complex_too)
+    if dtype is not None and kind.itemsize < np.dtype(dtype).itemsize:
+        text = f"{np.dtype(dtype)} needs jax_enable_x64; drawing {kind} instead"
+        warnings.warn(text, UserWarning, stacklevel=4)
+    return kind
+
+
+@functools.lru_cache(maxsize=4096)
+def _sampler(kernel: Kernel, shape: tuple[int, ...], dtype: np.dtype, sharding: Any) -> Any:
+    names = list(inspect.signature(kernel).parameters)[3:]
+
+    def sample(key: Any, *parameters: Any) -> jax.Array:
+        aligned = [
+            _align(name, p, shape, drawn_in(dtype))
+            for name, p in zip(names, parameters, strict=True)
+        ]
+        return _placed(lambda k, *p: kernel(k, shape, dtype, *p), sharding)(
+            _keys.typed(key), *aligned
+        )
+
+    sample.__name__ = sample.__qualname__ = kernel.__name__.strip("_")
+    return jax.jit(sample)
+
+
+@functools.lru_cache(maxsize=4096)
+def _filler(shape: tuple[int, ...], dtype: np.dtype, sharding: Any) -> Any:
+    def constant(value: Any) -> jax.Array:
+        value = _align("value", value, shape, dtype)
+        return _placed(lambda v: jnp.broadcast_to(v, shape), sharding)(value)
+
+    return jax.jit(constant)
+
+
+def _align(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> jax.Array:
+    """Give an array parameter the result's rank; a scalar stays one, and fuses as one."""
+    value = jax.lax.convert_element_type(jnp.asarray(value), dtype)
+    if value.ndim == 0:
+        return value
+    if value.ndim > len(shape) or any(
+        n not in (1, m) for n, m in zip(value.shape[::-1], shape[::-1], strict=False)
+    ):
+        raise ValueError(
+            f"`{name}` of shape {value.shape} does not broadcast to the size {shape}; "
+            "make its trailing sizes equal to the result's, or 1"
+        )
+    return value.reshape((1,) * (len(shape) - value.ndim) + value.shape)
+
+
+# ---------------------------------------------------------------- shapes
+
+
+def as_shape(shape: Any) -> tuple[int, ...]:
+    """A size or a shape in any of its forms, as a tuple of ints."""
+    if type(shape) is int:
+        shape = (shape,)
+    elif isinstance(shape, np.ndarray):
+        shape = shape.tolist() if shape.ndim else (shape.item(),)
+    elif not isinstance(shape, (tuple, list)):
+        shape = (shape,)
+    try:
+        sizes = tuple(n if type(n) is int else _index(n) for n in shape)
+    except TypeError:
+        raise TypeError(f"a size is an int or a tuple of ints, got {shape!r}") from None
+    if sizes and min(sizes) < 0:
+        raise ValueError(f"a size must be 0 or more, got {sizes}")
+    return sizes
+
+
+def _index(n: Any) -> int:
+    if isinstance(n, (bool, np.bool_)):
+        raise TypeError
+    return operator.index(n)
+
+
+# ---------------------------------------------------------------- shardings
+
+
+def _canonical(sharding: Any) -> NamedSharding | None:
+    """Tie a PartitionSpec to the mesh of the moment, so that it can be a cache's key."""
+    if sharding is None or isinstance(sharding, NamedSharding):
+        return sharding
+    if not isinstance(sharding, PartitionSpec):
+        raise TypeError(
+            "`out_sharding` must be a NamedSharding or a PartitionSpec, "
+            f"got {type(sharding).__name__}"
+        )
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty:
+        raise ValueError(
+            f"`out_sharding` = {sharding} names axes but no mesh is set; "
+            "pass a NamedSharding, or draw under jax.set_mesh(mesh)"
+        )
+    return NamedSharding(mesh, sharding)  # pyright: ignore[reportArgumentType]
+
+
+def _placed(function: Callable[..., jax.Array], sharding: NamedSharding | None) -> Any:
+    """Make the result of a function of arrays live where it should."""
+    if sharding is None:
+        return function
+    explicit = tuple(
+        name
+        for name, kind in zip(sharding.mesh.axis_names, sharding.mesh.axis_types, strict=True)
+        if kind == AxisType.Explicit
+    )
+    if explicit:
+        return jax.sharding.auto_axes(function, axes=explicit, out_sharding=sharding)
+    return lambda *args: jax.lax.with_sharding_constraint(function(*args), sharding)

@@ -1,0 +1,46 @@
+"""The words the signatures are written in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import brainunit as u
+import jax
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+from jax.typing import DTypeLike
+
+__all__ = ["DType", "Initializer", "Key", "NumberLike", "QuantityLike", "RealLike", "Sharding", "Shape"]
+
+Key: TypeAlias = jax.Array | np.ndarray
+"""A typed key of any implementation, or a legacy ``uint32`` key of the default one."""
+
+Shape: TypeAlias = int | np.integer | Sequence[int] | np.ndarray
+"""A size or a tuple of sizes; ``()`` is one number, zero-sized shapes are fine."""
+
+DType: TypeAlias = DTypeLike
+"""Anything that names a dtype."""
+
+Sharding: TypeAlias = NamedSharding | PartitionSpec
+"""Where the result is to live on a mesh."""
+
+RealLike: TypeAlias = float | Sequence[float] | np.number | np.ndarray | jax.Array
+"""A dimensionless real parameter: a number or an array, concrete or traced."""
+
+QuantityLike: TypeAlias = RealLike | u.Quantity
+"""A real parameter that may carry a unit, which it then shares with its partners."""
+
+NumberLike: TypeAlias = complex | QuantityLike
+"""Any number at all."""
+
+
+@runtime_checkable
+class Initializer(Protocol):
+    """Anything that makes the initial values of a parameter in JAX's way.
+
+    Every object and every function of this package is one, and so is a function of
+    one's own ``(key, shape, dtype=None)``.
+    """
+
+    def __call__(self, key: Any, shape: Any, dtype: Any = None) -> Any: ...

@@ -1,0 +1,203 @@
+"""Units off, units on: the only code that touches a unit or a mantissa.
+
+A *unit* in here is a `brainunit.Unit`, or None for what has no dimension, so that
+"has it a unit?" is one `is None`. Nothing in here calls `jax.numpy` on a scalar: an
+eager draw of a thousand numbers costs less than three such calls.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import numbers
+from collections.abc import Mapping
+from types import CodeType
+from typing import Any
+
+import brainunit as u
+import jax
+import numpy as np
+
+__all__ = ["UnitError", "as_written", "dimensionless", "known", "off", "on", "show", "split"]
+
+
+class UnitError(u.UnitMismatchError, ValueError):
+    """A parameter has the wrong dimension, or lacks a unit its partners have."""
+
+
+# ---------------------------------------------------------------- one parameter
+
+
+def split(name: str, value: Any, *, number: bool = False) -> tuple[Any, u.Unit | None]:
+    """Take a parameter apart into its bare value and its unit.
+
+    The bare value comes in one form per kind: a concrete scalar is a Python float, a
+    concrete NumPy array is a read-only floating array, a JAX array stays one. One form
+    means one trace, whether a user wrote ``1``, ``1.0`` or ``np.float32(1)``. `number`
+    lets complex values through as well.
+    """
+    if isinstance(value, u.Quantity):
+        bare, unit = _bare(name, value.mantissa, number), value.unit
+        if unit is u.UNITLESS or unit.is_unitless:
+            return bare if unit.magnitude == 1 else bare * float(unit.magnitude), None
+        return bare, unit
+    return _bare(name, value, number), None
+
+
+def dimensionless(name: str, value: Any) -> Any:
+    """Take the bare value of a parameter that has no dimension."""
+    bare, unit = split(name, value)
+    if unit is not None:
+        raise UnitError(f"`{name}` is a pure number, got {show(bare, unit)}; divide the unit away")
+    return bare
+
+
+def _bare(name: str, value: Any, number: bool) -> Any:
+    if type(value) is float:
+        return value
+    if isinstance(value, u.Unit):
+        raise TypeError(f"`{name}` must be a number, got the unit {value}; write 1 * u.{value}")
+    if isinstance(value, (list, tuple)):
+        value = np.asarray(value)
+    kinds = "fiuVc" if number else "fiuV"  # V: bfloat16 and the 8-bit floats of ml_dtypes
+    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
+        kind = "V" if jax.dtypes.issubdtype(value.dtype, np.floating) else value.dtype.kind
+        if kind not in kinds:
+            raise TypeError(f"`{name}` must be a real number or array, got dtype {value.dtype}")
+        if isinstance(value, jax.core.Tracer):
+            return value if kind in "fVc" else value.astype(jax.dtypes.canonicalize_dtype(float))
+        if value.ndim == 0:
+            return complex(value) if kind == "c" else float(value)
+        if isinstance(value, jax.Array):
+            return value if kind in "fVc" else value.astype(jax.dtypes.canonicalize_dtype(float))
+        value = np.array(value, None if kind in "fVc" else float)
+        value.flags.writeable = False
+        return value
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        return float(value)
+    if number and isinstance(value, numbers.Complex) and not isinstance(value, bool):
+        return complex(value)
+    if _names_dtype(value):
+        raise TypeError(
+            f"`{name}` must be a number, got the dtype {np.dtype(value)}; a layer that passes "
+            f"(key, shape, dtype) takes the class: {_caller_twin()}"
+        )
+    raise TypeError(
+        f"`{name}` must be a number, an array or a Quantity, got {value!r} ({type(value).__name__})"
+    )
+
+
+twins: dict[CodeType, str] = {}
+"""The class of each function, by the function's code: for error messages."""
+
+
+def _names_dtype(value: Any) -> bool:
+    try:
+        return value is not None and not isinstance(value, str) and bool(np.dtype(value))
+    except TypeError:
+        return False
+
+
+def _caller_twin() -> str:
+    """The class to use in place of the function that is running, as one would write it."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code not in twins:
+        frame = frame.f_back
+    return "init.Constant(...)" if frame is None else f"init.{twins[frame.f_code]}(...)"
+
+
+def known(name: str, unit: Any) -> u.Unit | None:
+    """Take a parameter that is itself a unit, or a unit's name; None is what has none."""
+    if isinstance(unit, str):
+        try:
+            unit = u.Quantity(1.0, unit).unit
+        except Exception:
+            raise ValueError(f"`{name}` = {unit!r} names no unit; write one as in u.nS") from None
+    if unit is None or (isinstance(unit, u.Unit) and unit.is_unitless and unit.magnitude == 1):
+        return None
+    if not isinstance(unit, u.Unit):
+        raise TypeError(f"`{name}` must be a unit such as u.nS, got {unit!r}")
+    return unit
+
+
+# ---------------------------------------------------------------- several that share a unit
+
+
+def off(**values: Any) -> tuple[u.Unit | None, list[Any]]:
+    """Take the unit off parameters that share one: the unit, and the bare values in it.
+
+    The unit is that of the first parameter that has one; the others are converted. A
+    concrete 0 or infinity fits every unit; any other bare number beside a unit is an
+    error, as is another dimension.
+    """
+    common, first, bares, units = None, "", [], []
+    for name, value in values.items():
+        bare, unit = split(name, value)
+        bares.append(bare)
+        units.append(unit)
+        if common is None and unit is not None:
+            common, first = unit, name
+    if common is None:
+        return None, bares
+    for i, (name, bare, unit) in enumerate(zip(values, bares, units, strict=True)):
+        if unit is common:
+            continue
+        if unit is None:
+            if not (type(bare) is float and (bare == 0 or math.isinf(bare))):
+                raise UnitError(
+                    f"`{name}` = {show(bare)} is a bare number beside `{first}` in {common}; "
+                    f"write it with a unit, as in {show(bare)} * u.{common}"
+                )
+            continue
+        ratio = _ratio(unit, common)
+        if ratio is None:
+            raise UnitError(
+                f"`{name}` in {unit} and `{first}` in {common} differ in dimension; "
+                f"give `{name}` in {common} or a multiple of it"
+            )
+        bares[i] = bare * ratio if ratio != 1 else bare
+    return common, bares
+
+
+def as_written(**values: Any) -> Mapping[str, Any]:
+    """Bring parameters that share a unit into the form an object stores them in.
+
+    Each keeps the unit it was written in; a bare 0 or infinity gets its partner's.
+    """
+    common, _ = off(**values)
+    return {
+        name: on(bare, common if unit is None else unit)
+        for name, (bare, unit) in ((n, split(n, v)) for n, v in values.items())
+    }
+
+
+@functools.lru_cache(maxsize=1024)
+def _ratio(unit: u.Unit, into: u.Unit) -> float | None:
+    """How many `into` one `unit` is; None where their dimensions differ."""
+    if not unit.has_same_dim(into):
+        return None
+    if unit.base == into.base:  # 10.0**-3 is exact to the last bit where 1e-9 / 1e-6 is not
+        return float(unit.base) ** (unit.scale - into.scale) * (unit.factor / into.factor)
+    return float(unit.magnitude / into.magnitude)
+
+
+# ---------------------------------------------------------------- back on
+
+
+def on(bare: Any, unit: u.Unit | None) -> Any:
+    """Put a unit on; what has none stays bare, so that Flax layers can use it."""
+    # The constructor costs 5 us, as much as the unit handling of a whole eager draw.
+    return bare if unit is None else u.Quantity.tree_unflatten(unit, (bare,))
+
+
+def show(bare: Any, unit: u.Unit | None = None) -> str:
+    """Write a value the way an error message should: short, with its unit."""
+    if isinstance(bare, jax.core.Tracer):
+        text = str(bare)
+    elif np.ndim(bare):
+        text = np.array2string(np.asarray(bare), threshold=6, separator=", ")
+    else:
+        text = repr(bare.item() if isinstance(bare, np.generic) else bare)
+        text = text[:-2] if text.endswith(".0") else text
+    return text if unit is None else f"{text} {unit}"
