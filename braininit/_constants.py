@@ -48,7 +48,7 @@ def constant(
     ValueError
         If `value` does not broadcast to `shape`, or overflows the dtype.
     TypeError
-        If `value` is not a number.
+        If `value` is not a number, or complex where the dtype is not.
 
     Notes
     -----
@@ -61,8 +61,10 @@ def constant(
     [0.5 0.5 0.5] nS
     """
     bare, unit = units.split("value", value, number=True)
-    if dtype is None and np.iscomplexobj(bare):
-        dtype = jax.dtypes.canonicalize_dtype(complex)
+    if np.iscomplexobj(bare):
+        dtype = jax.dtypes.canonicalize_dtype(complex) if dtype is None else dtype
+        if not jax.dtypes.issubdtype(np.dtype(dtype), np.complexfloating):
+            raise TypeError(f"`value` is complex, {np.dtype(dtype)} is not; give a complex dtype")
     checks.fits(dtype, unit, value=bare)
     return units.on(fill(key, shape, bare, dtype=dtype, out_sharding=out_sharding), unit)
 

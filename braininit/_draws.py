@@ -8,9 +8,10 @@ import numpy as np
 from jax import lax
 from jax.scipy.special import erfinv
 
+from braininit import _truncated
 from braininit._bits import words
 
-__all__ = ["exponential", "log_gamma", "normal", "uniform"]
+__all__ = ["exponential", "log_gamma", "normal", "truncated_normal", "uniform"]
 
 
 def uniform(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
@@ -35,14 +36,7 @@ def normal(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
 
 def exponential(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
     """Standard exponential -log(q) from the whole word, never 0, exact in both tails."""
-    word = words(key, shape, kind)
-    bits = 8 * word.dtype.itemsize
-    # t = (j + 1/2) 2^-bits is the smaller tail's probability, whichever side it is on:
-    # counted from its own end it keeps full relative precision.
-    top = word >> jnp.asarray(bits - 1, word.dtype) != 0
-    j = jnp.where(top, ~word, word).astype(kind)
-    t = (j + jnp.asarray(0.5, kind)) * jnp.asarray(2.0**-bits, kind)
-    return jnp.where(top, -jnp.log1p(-t), -jnp.log(t))
+    return _truncated.exponential(words(key, shape, kind))
 
 
 def log_gamma(
@@ -62,5 +56,14 @@ def _opaque(x: jax.Array) -> jax.Array:
     return lax.reduce_precision(x, digits.nexp, digits.nmant)
 
 
-def truncated_normal(key, shape, kind, mean, std, low, high):
-    return mean + std * jax.random.truncated_normal(key, (low - mean) / std, (high - mean) / std, shape, kind)
+def truncated_normal(
+    key: jax.Array,
+    shape: tuple[int, ...],
+    kind: np.dtype,
+    mean: jax.Array,
+    std: jax.Array,
+    low: jax.Array,
+    high: jax.Array,
+) -> jax.Array:
+    """Normal within bounds, right in every tail; at -2 and 2 std `jax.random`'s own."""
+    return _truncated.truncated_normal(words(key, shape, kind), mean, std, low, high)

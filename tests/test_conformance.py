@@ -1,0 +1,459 @@
+"""The laws every distribution obeys, whatever it is."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+
+import brainunit as u
+import chex
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+from cases import CASES, RANDOM
+from jax.experimental import checkify
+
+import braininit as init
+
+UNITS = (None, u.nS)
+every = pytest.mark.parametrize("case", CASES, ids=str)
+every_random = pytest.mark.parametrize("case", RANDOM, ids=str)
+with_and_without_unit = pytest.mark.parametrize("unit", UNITS, ids=["bare", "nS"])
+
+
+def bare(x):
+    return np.asarray(x.mantissa if isinstance(x, u.Quantity) else x)
+
+
+def fresh(n=20):
+    """A key of its own for each use: the session refuses reused ones."""
+    return jax.random.key(n)
+
+
+# ---------------------------------------------------------------- the table is complete
+
+
+def test_every_public_distribution_has_a_row():
+    public = {v for v in vars(init).values() if isinstance(v, type)}
+    twins = {v for v in public if issubclass(v, init.Initialization) and v._function}
+    assert twins == {case.cls for case in CASES}
+    assert {case.function for case in CASES} == {c._function for c in twins}
+
+
+def test_every_public_name_is_documented():
+    for name, value in vars(init).items():
+        if not name.startswith("_") and not inspect.ismodule(value) and callable(value):
+            assert value.__doc__, name
+
+
+@every
+def test_the_twins_live_side_by_side(case):
+    source = inspect.getsource(inspect.getmodule(case.cls))
+    gap = source.index(f"class {case.cls.__name__}(") - source.index(
+        f"def {case.function.__name__}("
+    )
+    assert 0 < gap < 6000
+    assert case.cls._function is case.function
+
+
+# ---------------------------------------------------------------- shape, dtype, unit
+
+
+@every
+@with_and_without_unit
+@pytest.mark.parametrize(
+    ("size", "shape"),
+    [
+        (5, (5,)),
+        (np.int64(5), (5,)),
+        ((2, 3), (2, 3)),
+        ([2, np.int32(3)], (2, 3)),
+        ((), ()),
+        (0, (0,)),
+        ((2, 0, 3), (2, 0, 3)),
+        (np.array([4, 2]), (4, 2)),
+    ],
+    ids=str,
+)
+def test_shape_dtype_unit(case, unit, size, shape):
+    obj = case.make(unit)
+    out = jax.eval_shape(lambda k: obj(k, size), fresh())
+    leaf = out.mantissa if unit is not None else out
+    assert leaf.shape == shape
+    assert leaf.dtype == jnp.float32
+    assert (out.unit == unit) if unit is not None else isinstance(leaf, jax.ShapeDtypeStruct)
+
+
+LOW = ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3b11fnuz")
+
+
+@every
+@pytest.mark.parametrize("dtype", ["float32", *LOW, "float8_e3m4"])
+def test_dtype(case, dtype):
+    out = jax.eval_shape(lambda k: case.make()(k, (3,), jnp.dtype(dtype)), fresh())
+    assert out.dtype == jnp.dtype(dtype)
+
+
+@every
+def test_dtype_x64(case, x64):
+    assert case.make()(3, rng=0).dtype == jnp.float64
+    assert case.make()(3, rng=0, dtype=jnp.float32).dtype == jnp.float32
+
+
+@every
+def test_float64_without_x64_is_float32_and_says_so(case):
+    with pytest.warns(UserWarning, match="jax_enable_x64"):
+        assert case.make()(3, rng=0, dtype=np.float64).dtype == jnp.float32
+
+
+@every
+@pytest.mark.parametrize(
+    "dtype", [int, "uint8", bool, ml_dtypes.float4_e2m1fn, ml_dtypes.float8_e8m0fnu, ml_dtypes.int4]
+)
+def test_dtypes_that_cannot_hold_a_draw_are_refused(case, dtype):
+    with pytest.raises(TypeError, match="`dtype` must be"):
+        case.make()(3, rng=0, dtype=dtype)
+
+
+@every
+def test_real_result_is_a_plain_array(case):
+    assert isinstance(case.make()(3, rng=0), jax.Array)
+    assert isinstance(case.make(u.nS)(3, rng=0), u.Quantity)
+
+
+# ---------------------------------------------------------------- one draw, every road
+
+
+@every
+@with_and_without_unit
+def test_function_object_and_both_ways_of_calling_agree(case, unit):
+    values = case.dressed(unit)
+    expected = case.function(fresh(), (7, 3), **case.called(values))
+    obj = case.cls(**values)
+    for drawn in (
+        obj(fresh(), (7, 3)),
+        obj((7, 3), rng=fresh()),
+        obj(key=fresh(), shape=(7, 3)),
+        obj(size=(7, 3), rng=fresh(), param_type="weight", pre_size=7, post_size=3),
+        case.cls(*values.values())((7, 3), rng=jax.random.key_data(fresh())),
+    ):
+        chex.assert_trees_all_equal(drawn, expected)
+
+
+@every
+@with_and_without_unit
+def test_jit_equals_eager(case, unit):
+    obj = case.make(unit)
+    eager = obj(fresh(), (50,))
+    closed_over = jax.jit(lambda k: obj(k, (50,)))(fresh())
+    as_argument = jax.jit(lambda o, k: o(k, (50,)))(obj, fresh())
+    built_inside = jax.jit(lambda v, k: case.cls(**v)(k, (50,)))
+    chex.assert_trees_all_equal(closed_over, eager)
+    chex.assert_trees_all_equal(as_argument, eager)
+    if case.carriers:
+        traced = built_inside(case.dressed(unit), fresh())
+        chex.assert_trees_all_equal(traced, eager)
+
+
+@every
+@with_and_without_unit
+def test_vmap_over_keys(case, unit):
+    obj = case.make(unit)
+    drawn = jax.vmap(lambda k: obj(k, (4,)))(jax.random.split(fresh(), 3))
+    singles = [obj(k, (4,)) for k in jax.random.split(fresh(), 3)]
+    chex.assert_trees_all_equal(drawn, jax.tree.map(lambda *x: jnp.stack(x), *singles))
+
+
+@every_random
+@with_and_without_unit
+def test_vmap_over_parameters_and_keys(case, unit):
+    many = {n: jnp.full(3, v, float) for n, v in case.given.items()}
+    dress = (lambda n, v: v * unit if unit is not None and n in case.carriers else v)
+    obj = case.make(unit)
+
+    def one(values, k):
+        return case.cls(**{n: dress(n, v) for n, v in values.items()})(k, (4,))
+
+    over_parameters = jax.vmap(one, (0, None))(many, fresh())
+    single = obj(fresh(), (4,))
+    repeated = jax.tree.map(lambda x: jnp.stack([x] * 3), single)
+    chex.assert_trees_all_close(over_parameters, repeated, rtol=3e-7)
+    keys = jax.random.split(fresh(), 3)
+    over_both = jax.vmap(one)(many, keys)
+    again = jax.vmap(lambda k: obj(k, (4,)))(jax.random.split(fresh(), 3))
+    chex.assert_trees_all_close(over_both, again, rtol=3e-7)
+
+
+@every_random
+def test_array_parameters_broadcast(case):
+    obj = case.cls(**{n: np.full((2, 1), v) for n, v in case.given.items()})
+    chex.assert_trees_all_close(obj(fresh(), (2, 5)), case.make()(fresh(), (2, 5)), rtol=3e-7)
+
+
+@every_random
+def test_object_with_array_parameters_keeps_its_support_per_element(case):
+    factor = np.array([[1.0], [2.0]])
+    scaled = {n: v * factor if n in case.carriers else v for n, v in case.given.items()}
+    one = bare(case.make()(fresh(), (2, 400)))
+    both = bare(case.cls(**scaled)(fresh(), (2, 400)))
+    np.testing.assert_allclose(both, one * factor, rtol=1e-5)
+
+
+# ---------------------------------------------------------------- units
+
+
+@every_random
+@pytest.mark.parametrize("other", [u.uS, u.siemens], ids=str)
+def test_the_unit_written_does_not_matter(case, other):
+    ratio = float((1 * u.nS).to_decimal(other))
+    there = {n: v * ratio * other for n, v in case.given.items() if n in case.carriers}
+    moved = case.make(**there)(fresh(), (200,))
+    here = case.make(u.nS)(fresh(), (200,))
+    assert moved.unit == other
+    np.testing.assert_allclose(bare(moved.to(u.nS)), bare(here), rtol=2e-6, atol=1e-7)
+
+
+@every_random
+def test_partners_are_converted_to_the_first_unit(case):
+    first, *rest = case.carriers
+    mixed = {first: case.given[first] * u.nS}
+    mixed |= {n: case.given[n] * 1e-3 * u.uS for n in rest}
+    drawn = case.make(**mixed)(fresh(), (200,))
+    assert drawn.unit == u.nS
+    np.testing.assert_allclose(
+        bare(drawn), bare(case.make(u.nS)(fresh(), (200,))), rtol=2e-6, atol=1e-7
+    )
+
+
+@every_random
+def test_dimension_errors(case):
+    first, *rest = case.carriers
+    for name in rest:
+        with pytest.raises(init.UnitError, match=rf"`{name}`.*`{first}`.*nS") as caught:
+            case.make(u.nS, **{name: case.given[name] * u.ms})
+        assert isinstance(caught.value, u.UnitMismatchError)
+        assert isinstance(caught.value, ValueError)
+        with pytest.raises(init.UnitError, match="bare number"):
+            case.make(u.nS, **{name: 0.7})
+    for name in set(case.given) - set(case.carriers):
+        with pytest.raises(init.UnitError, match=f"`{name}` is a pure number"):
+            case.make(u.nS, **{name: case.given[name] * u.nS})
+
+
+@every_random
+def test_a_bare_zero_or_infinity_fits_every_unit(case):
+    for name in case.carriers:
+        partners = [n for n in case.carriers if n != name]
+        domain = case.domains[name]
+        fitting = {"finite": 0, "non_negative": 0.0, "positive": None, "bound": 0}[domain]
+        if not partners or fitting is None or (name == "high"):
+            continue
+        obj = case.make(u.nS, **{name: fitting})
+        assert getattr(obj, name).unit == u.nS
+        assert obj == case.make(u.nS, **{name: fitting * u.nS})
+
+
+# ---------------------------------------------------------------- supports
+
+
+@every
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"])
+def test_support(case, dtype):
+    low, high = case.support(**case.given)
+    x = bare(case.make()(20_000, rng=1, dtype=jnp.dtype(dtype))).astype(np.float64)
+    assert np.isfinite(x).all()
+    slack = 1 if case.oracle else 1.1  # a constant is rounded to the nearest
+    assert x.min() >= low / slack
+    assert x.max() <= high * slack
+    if (low, high) == (0.0, np.inf):
+        assert x.min() > 0
+
+
+@every
+def test_low_precision_is_float32_rounded_once(case):
+    obj = case.make()
+    wide = bare(obj(fresh(), (5000,)))
+    for dtype in ("float16", "bfloat16"):
+        narrow = bare(obj(fresh(), (5000,), jnp.dtype(dtype)))
+        ulp = np.abs(wide) * float(jnp.finfo(dtype).eps) + 1e-7
+        assert np.all(np.abs(narrow.astype(np.float32) - wide) <= ulp)
+        assert np.mean(narrow == wide.astype(narrow.dtype)) > 0.99
+
+
+# ---------------------------------------------------------------- values among values
+
+
+@every
+@with_and_without_unit
+def test_equality_hash_pickle_copy_repr(case, unit):
+    obj = case.make(unit)
+    twin = case.make(unit)
+    assert obj == twin
+    assert type(obj == twin) is bool
+    assert hash(obj) == hash(twin)
+    for again in (
+        pickle.loads(pickle.dumps(obj)),
+        copy.deepcopy(obj),
+        jax.tree.map(lambda x: x, obj),
+        eval(repr(obj), vars(init) | {"Quantity": u.Quantity, "array": np.array}),
+    ):
+        assert again == obj
+        assert hash(again) == hash(obj)
+        assert repr(again) == repr(obj)
+    assert obj != case.make(u.mV)
+    assert obj != object()
+    assert (obj == np.ones(3)) is False
+
+
+@every_random
+def test_equality_with_array_parameters(case):
+    def make(last):
+        return case.cls(
+            **{n: np.array([v, v * last], np.float32) for n, v in case.given.items()}
+        )
+
+    assert make(1.0) == make(1.0)
+    assert hash(make(1.0)) == hash(make(1.0))
+    assert make(1.0) != make(1.25)
+    assert make(1.0) != case.make()
+    evaluated = eval(repr(make(1.0)), vars(init) | {"array": np.array})
+    assert evaluated == make(1.0)
+
+
+@every
+def test_frozen(case):
+    obj = case.make(u.nS)
+    for name in obj._arguments():
+        with pytest.raises(AttributeError):
+            setattr(obj, name, 1.0)
+
+
+@every
+def test_pytree(case):
+    obj = case.make(u.nS)
+    leaves, structure = jax.tree.flatten(obj)
+    assert leaves == [v for v in case.given.values() if v is not None]
+    assert jax.tree.unflatten(structure, [object()] * len(leaves)) is not None  # never validates
+    paths = [jax.tree_util.keystr(p) for p, _ in jax.tree_util.tree_leaves_with_path(obj)]
+    assert all(p.split(".")[1].split("[")[0] in case.given for p in paths)
+
+
+@every_random
+def test_no_retrace(case):
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def drawn(obj, k):
+        return obj(k, (3,))
+
+    chex.clear_trace_counter()
+    drawn(case.make(u.nS), fresh(1))
+    grown = {n: v * 1.5 for n, v in case.given.items()}
+    drawn(case.cls(**{n: v * u.nS if n in case.carriers else v for n, v in grown.items()}), fresh(2))
+    whole = {n: np.float32(v) * u.nS if n in case.carriers else v for n, v in case.given.items()}
+    drawn(case.cls(**whole), fresh(3))
+
+
+@every
+def test_integers_are_taken_as_floats(case):
+    values = {n: i for i, n in enumerate(case.given, start=1)}
+    obj = case.cls(**values)
+    assert all(type(leaf) is float for leaf in jax.tree.leaves(obj))
+    assert obj == case.cls(**{n: float(v) for n, v in values.items()})
+    assert obj(3, rng=0).dtype == jnp.float32
+
+
+# ---------------------------------------------------------------- gradients
+
+
+@every_random
+def test_gradient_in_location_and_scale(case):
+    """Moving or stretching all unit-carrying parameters moves or stretches the draw."""
+    shifted = [n for n in case.carriers if case.domains[n] in ("finite", "bound")]
+
+    def draw(shift, stretch):
+        values = {
+            n: stretch * (v * 1.0) + (shift if n in shifted and can_shift else 0.0)
+            if n in case.carriers
+            else v
+            for n, v in case.given.items()
+        }
+        return case.cls(**values)(fresh(), (300,))
+
+    can_shift = bool(shifted)
+    x = draw(0.0, 1.0)
+    by_stretch = jax.jacfwd(draw, 1)(0.0, 1.0)
+    np.testing.assert_allclose(by_stretch, x, rtol=2e-3, atol=2e-4)
+    if can_shift:
+        np.testing.assert_allclose(jax.jacfwd(draw, 0)(0.0, 1.0), np.ones(300), rtol=2e-3)
+    total = jax.grad(lambda s: draw(0.0, s).sum())(1.0)
+    np.testing.assert_allclose(total, x.sum(), rtol=2e-3)
+
+
+@every_random
+def test_gradient_in_every_parameter_matches_a_difference(case, x64):
+    """In float64, the same key: the draw moves with each parameter as its derivative says."""
+    for name in case.given:
+
+        def draw(value, name=name):
+            return case.make(**{name: value})(fresh(), (200,))
+
+        at, h = case.given[name], 1e-5
+        slope = (draw(at + h) - draw(at - h)) / (2 * h)
+        exact = jax.jacfwd(draw)(at)
+        assert np.isfinite(exact).all()
+        np.testing.assert_allclose(exact, slope, rtol=1e-4, atol=1e-5)
+
+
+def test_gradients_of_whole_objects(key):
+    obj = init.Normal(0.5 * u.nS, 0.15 * u.nS)
+    grad = jax.grad(lambda o: o(key, (100,)).mantissa.sum())(obj)
+    assert isinstance(grad, init.Normal)
+    np.testing.assert_allclose(grad.mean.mantissa, 100, rtol=1e-6)
+
+
+# ---------------------------------------------------------------- traced bad input
+
+
+BAD = {
+    "finite": [np.nan, np.inf],
+    "positive": [np.nan, 0.0, -1.0, np.inf],
+    "non_negative": [np.nan, -1.0, np.inf],
+    "bound": [np.nan],
+}
+
+
+@every_random
+@pytest.mark.parametrize("as_array", [False, True], ids=["scalar", "array"])
+def test_traced_bad_parameters_give_nan_and_checkify_reports(case, as_array):
+    for name, domain in case.domains.items():
+        values = [(name, bad) for bad in BAD[domain]]
+        if name in case.order:
+            partner = case.order[1 - case.order.index(name)]
+            values.append((name, case.given[partner]))
+
+        def draw(value, k, name=name):
+            return case.make(**{name: value})(k, (6,))
+
+        for _, bad in values:
+            value = jnp.full(6, bad) if as_array else jnp.asarray(bad, float)
+            assert np.isnan(bare(jax.jit(draw)(value, fresh()))).all(), (name, bad)
+        good = jnp.full(6, case.given[name]) if as_array else jnp.asarray(case.given[name], float)
+        assert np.isfinite(bare(jax.jit(draw)(good, fresh()))).all()
+
+
+@every_random
+def test_checkify_names_the_traced_parameter(case):
+    for name, domain in case.domains.items():
+
+        def draw(value, k, name=name):
+            return case.make(**{name: value})(k, (6,))
+
+        errors = checkify.debug_checks if hasattr(checkify, "debug_checks") else checkify.user_checks
+        checked = jax.jit(checkify.checkify(draw, errors=errors))
+        said, _ = checked(jnp.asarray(case.given[name], float), fresh())
+        assert said.get() is None
+        said, _ = checked(jnp.asarray(BAD[domain][0]), fresh())
+        assert case.called({name: 0}).popitem()[0] in said.get()

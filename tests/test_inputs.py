@@ -1,0 +1,286 @@
+"""Bad input: it raises when the object is built, and says what, where and what to do."""
+
+from __future__ import annotations
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import CASES, RANDOM
+
+import braininit as init
+
+NAN, INF = float("nan"), float("inf")
+BAD = {
+    "finite": [NAN, INF, -INF],
+    "positive": [NAN, INF, 0.0, -1.0],
+    "non_negative": [NAN, INF, -1.0],
+    "bound": [NAN],
+}
+NOT_NUMBERS = ["1", True, object(), {}, {1.0}, 1j, np.array(["a"]), np.array([True]), u.nS, len]
+
+violations = pytest.mark.parametrize(
+    ("case", "name", "bad"),
+    [
+        pytest.param(c, name, bad, id=f"{c}-{name}={bad}")
+        for c in RANDOM
+        for name, domain in c.domains.items()
+        for bad in BAD[domain]
+    ],
+)
+
+
+@violations
+@pytest.mark.parametrize("unit", [None, u.nS], ids=["bare", "nS"])
+def test_out_of_domain(case, name, bad, unit):
+    value = bad * unit if unit is not None and name in case.carriers else bad
+    with pytest.raises(ValueError, match=rf"`{name}`") as caught:
+        case.make(unit, **{name: value})
+    said = str(caught.value)
+    assert "must be" in said
+    assert (str(bad).removesuffix(".0")) in said
+    assert ";" in said  # the remedy
+    assert unit is None or name not in case.carriers or " nS" in said
+    with pytest.raises(ValueError, match="must be"):
+        called = case.called(case.dressed(unit, **{name: value}))
+        case.function(jax.random.key(0), 3, **called)
+
+
+@violations
+def test_out_of_domain_in_an_array(case, name, bad):
+    values = {n: np.full(4, v) for n, v in case.given.items()}
+    values[name][2] = bad
+    for make in (np.asarray, jnp.asarray):
+        with pytest.raises(ValueError, match=rf"`{name}`"):
+            case.cls(**(values | {name: make(values[name])}))
+
+
+@pytest.mark.parametrize("case", RANDOM, ids=str)
+def test_wrong_type(case):
+    optional = {"low", "high"} if case.cls is init.TruncatedNormal else set()
+    for name in case.given:
+        for bad in (*NOT_NUMBERS, *([] if name in optional else [None])):
+            with pytest.raises(TypeError, match=f"`{name}`"):
+                case.make(**{name: bad})
+
+
+@pytest.mark.parametrize("case", RANDOM, ids=str)
+def test_wrong_shape(case):
+    for name, value in case.given.items():
+        obj = case.make(**{name: np.full(3, value)})
+        assert obj((2, 3), rng=0).shape == (2, 3)
+        for size in ((4,), (3, 2), ()):
+            with pytest.raises(ValueError, match=r"shape \(3,\) does not broadcast to the size"):
+                obj(size, rng=0)
+    if len(case.given) > 1:
+        values = dict.fromkeys(case.given, np.ones(3)) | {next(iter(case.given)): np.ones(4)}
+        with pytest.raises(ValueError, match="don't go together"):
+            case.cls(**values)
+
+
+@pytest.mark.parametrize("case", [c for c in RANDOM if c.order], ids=str)
+@pytest.mark.parametrize(("low", "high"), [(1.0, 0.5), (1.0, 1.0)])
+def test_wrong_order(case, low, high):
+    with pytest.raises(ValueError, match="`low` must be less than `high`, got low = 1 nS"):
+        case.make(u.nS, low=low * u.nS, high=high * u.nS)
+    with pytest.raises(ValueError, match="`low` must be less than `high`"):
+        case.make(low=np.array([0.0, low]), high=np.array([1.0, high]))
+
+
+@pytest.mark.parametrize("case", [c for c in RANDOM if c.order], ids=str)
+def test_no_value_of_the_dtype_inside(case):
+    if case.cls is init.Uniform:
+        with pytest.raises(ValueError, match=r"no value of float32 .* between"):
+            case.make(low=1.0, high=1 + 1e-9)
+    between = {"low": 1.0001, "high": 1.0002}
+    assert case.make(**between)(3, rng=0).dtype == jnp.float32
+    for dtype in (jnp.float16, jnp.bfloat16, jnp.float8_e4m3fn):
+        with pytest.raises(ValueError, match="no value of .* lies between"):
+            case.make(**between)(3, rng=0, dtype=dtype)
+    traced = jax.jit(lambda low, high: case.make(low=low, high=high)(jax.random.key(0), (3,)))
+    assert np.isfinite(traced(1.0001, 1.0002)).all()
+    narrow = jax.jit(
+        lambda low, high: case.make(low=low, high=high)(jax.random.key(0), (3,), jnp.bfloat16)
+    )
+    assert np.isnan(narrow(1.0001, 1.0002)).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "dtype"),
+    [
+        (lambda: init.Normal(1e5, 1.0), jnp.float16),
+        (lambda: init.Normal(0.0, 1e5), jnp.float16),
+        (lambda: init.Normal(0.0, 1e-9), jnp.float16),
+        (lambda: init.Exponential(1e-50), jnp.float32),
+        (lambda: init.Constant(1e39), jnp.float32),
+        (lambda: init.Constant(1000.0), jnp.float8_e4m3fn),
+        (lambda: init.Uniform(0.0, 1e5), jnp.float16),
+    ],
+)
+def test_parameters_the_dtype_cannot_hold(make, dtype):
+    with pytest.raises(ValueError, match="is outside what .* holds"):
+        make()(3, rng=0, dtype=dtype)
+
+
+def test_extreme_bounds_do_not_overflow():
+    for obj in (init.Uniform(-3e38, 3e38), init.Beta(1.0, 1.0, -3e38, 3e38)):
+        x = np.asarray(obj(100_000, rng=0), np.float64)
+        assert np.isfinite(x).all()
+        assert abs(x.mean()) < 5e36
+        assert abs(x.std() / (6e38 / np.sqrt(12)) - 1) < 0.01
+
+
+# ---------------------------------------------------------------- calls
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (lambda o: o(), TypeError, "with a size"),
+        (lambda o: o(None), TypeError, "a size is an int or a tuple of ints"),
+        (lambda o: o(3.0), TypeError, "a size is an int"),
+        (lambda o: o("3"), TypeError, "a size is an int"),
+        (lambda o: o(True), TypeError, "a size is an int"),
+        (lambda o: o((3, 2.0)), TypeError, "a size is an int"),
+        (lambda o: o(-1), ValueError, "0 or more"),
+        (lambda o: o((3, -2)), ValueError, "0 or more"),
+        (lambda o: o(3, 4), TypeError, "with a size"),
+        (lambda o: o(3, np.random.default_rng(0)), TypeError, "with a size"),
+        (lambda o: o(jax.random.key(0)), TypeError, "with a key"),
+        (lambda o: o(jax.random.key(0), 3, rng=1), TypeError, "with a key"),
+        (lambda o: o(3, key=jax.random.key(0)), TypeError, "with a key"),
+        (lambda o: o(3, rgn=1), TypeError, "did you mean rng=?"),
+        (lambda o: o(3, seed=1), TypeError, "did you mean rng=?"),
+        (lambda o: o(3, dytpe=1), TypeError, "did you mean dtype=?"),
+        (lambda o: o(3, distance=1), TypeError, "did you mean distances=?"),
+        (lambda o: o(3, unit=u.nS), TypeError, "give the parameters their unit"),
+        (lambda o: o(jax.random.key(0), 3, distances=1), TypeError, "goes with a size"),
+        (lambda o: o(3, rng=0, dtype="flaot32"), TypeError, "`dtype` must name a dtype"),
+        (lambda o: o(3, rng=0, out_sharding="x"), TypeError, "`out_sharding` must be"),
+        (lambda o: o(3, rng=0, out_sharding=jax.P("x")), ValueError, "no mesh is set"),
+    ],
+)
+def test_bad_calls(case, call, error, said):
+    with pytest.raises(error, match=said.replace("?", r"\?")):
+        call(case.make())
+
+
+@pytest.mark.parametrize("case", RANDOM, ids=str)
+def test_bad_keys(case):
+    def draw(key):
+        return case.function(key, (3,), **case.called(case.given))
+
+    with pytest.raises(TypeError, match=r"write jax.random.key\(7\)"):
+        draw(7)
+    for bad in (None, "a", np.zeros(3), np.zeros(3, np.uint32), np.random.default_rng(0)):
+        with pytest.raises(TypeError, match="`key` must be a JAX key"):
+            draw(bad)
+    with pytest.raises(ValueError, match="one key"):
+        draw(jax.random.split(jax.random.key(0), 3))
+    for bad in ("a", 1.5, True, object(), lambda: 3, np.zeros(3)):
+        with pytest.raises(TypeError, match="`rng`"):
+            case.make()(3, rng=bad)
+
+
+@pytest.mark.parametrize("case", RANDOM, ids=str)
+@pytest.mark.parametrize("dtype", [jnp.float32, np.float16, np.dtype("float32"), float], ids=str)
+def test_a_dtype_in_place_of_a_parameter_names_the_class(case, dtype):
+    with pytest.raises(TypeError, match=rf"got the dtype .*init\.{case.cls.__name__}\("):
+        case.function(jax.random.key(0), (3,), dtype, **dict(list(case.called(case.given).items())[1:]))
+
+
+def test_seed():
+    for bad in ("a", 1.5, True):
+        with pytest.raises(TypeError, match="`value` must be an int"):
+            init.seed(bad)
+
+
+def test_units_of_zeros_and_ones():
+    for cls in (init.ZeroInit, init.OneInit):
+        assert cls("nS") == cls(u.nS)
+        with pytest.raises(ValueError, match="names no unit"):
+            cls("no such unit")
+        with pytest.raises(TypeError, match="must be a unit"):
+            cls(3.0)
+
+
+# ---------------------------------------------------------------- constants take any number
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -INF, 0, 3, np.int8(3), -2.5], ids=str)
+def test_constant_takes_any_number(value):
+    x = init.Constant(value)(3, rng=0)
+    assert x.dtype == jnp.float32
+    np.testing.assert_array_equal(x, np.full(3, value, np.float32))
+
+
+def test_constant_complex():
+    assert init.Constant(1 + 2j)(3).dtype == jnp.complex64
+    assert init.zeros(None, 3, jnp.complex64).dtype == jnp.complex64
+    with pytest.raises(TypeError, match="complex"):
+        init.Constant(1 + 2j)(3, dtype=jnp.float32)
+
+
+def test_constant_arrays():
+    x = init.Constant(np.arange(3) * u.mV)((2, 3))
+    assert x.unit == u.mV
+    np.testing.assert_array_equal(x.mantissa, [[0, 1, 2], [0, 1, 2]])
+    with pytest.raises(ValueError, match="`value` of shape"):
+        init.Constant(np.arange(3))((3, 2))
+    obj = init.Constant(data := np.array([1.0, 2.0]))
+    data[0] = 9
+    np.testing.assert_array_equal(obj(2), [1, 2])
+
+
+# ---------------------------------------------------------------- the twin rule
+
+
+def test_twins_that_drift_apart_are_refused():
+    def laplace(key, shape, loc=0.0, scale=1.0, *, dtype=None):
+        return loc + scale * jax.random.laplace(key, shape, dtype)
+
+    class Laplace(init.Initialization, function=laplace):
+        loc: float = 0.0
+        scale: float = 1.0
+
+    obj = Laplace(1, scale=2.0)
+    key = jax.random.key(0)
+    np.testing.assert_array_equal(obj(5, rng=key), laplace(jax.random.key(0), (5,), 1.0, 2.0))
+    assert repr(obj) == "Laplace(loc=1.0, scale=2.0)"
+    assert jax.tree.leaves(obj) == [1.0, 2.0]
+    with pytest.raises(TypeError, match="takes no `out_sharding`"):
+        obj(5, rng=0, out_sharding=jax.P())
+
+    with pytest.raises(TypeError, match="drift apart: the class has loc where .* loc=0.0"):
+
+        class A(init.Initialization, function=laplace):
+            loc: float
+            scale: float = 1.0
+
+    with pytest.raises(TypeError, match="the class has nothing where the function has scale"):
+
+        class B(init.Initialization, function=laplace):
+            loc: float = 0.0
+
+    with pytest.raises(TypeError, match=r"must take \(key, shape"):
+
+        class C(init.Initialization, function=lambda key, loc: None):
+            loc: float = 0.0
+
+
+def test_a_plain_subclass_gets_the_callers_rng_unchanged():
+    class Ramp(init.Initialization):
+        def __init__(self, top):
+            self.top = top
+
+        def __call__(self, size, **kwargs):
+            return np.linspace(0, self.top, size), kwargs
+
+    x, kwargs = Ramp(3)(4, rng="mine")
+    np.testing.assert_array_equal(x, [0, 1, 2, 3])
+    assert kwargs == {"rng": "mine"}
+    assert Ramp(3) != Ramp(3)
+    with pytest.raises(TypeError, match="abstract"):
+        init.Initialization()(3)

@@ -1,0 +1,196 @@
+"""Do the draws have the distribution they claim? Against SciPy, at a false-alarm rate of 1e-6.
+
+Every test is two-sided, uses fixed keys, and states how many draws it takes: enough to
+see the defect it is for. `test_the_tests_see_a_broken_sampler` holds the tests
+themselves to that.
+"""
+
+from __future__ import annotations
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import NARROW, RANDOM, Truncnorm
+from scipy import special, stats
+
+import braininit as init
+from braininit._dtypes import _step
+
+RATE = 1e-6
+KS = np.sqrt(-np.log(RATE / 2) / 2)  # the distance times sqrt(n) that a right sampler exceeds
+Z = stats.norm.isf(RATE / 2)  # with probability RATE, and the same for a normal statistic
+
+INSTANCES = [
+    pytest.param(case, params, id=f"{case}-{i}")
+    for case in RANDOM
+    for i, params in enumerate((case.given, *case.corners))
+]
+
+
+def distance(x, cdf):
+    """Kolmogorov-Smirnov distance between draws on a dtype's grid and a distribution.
+
+    A draw stands for all numbers that round to it, so the empirical function is held
+    against F half a step below and half a step above each value. That makes the test
+    exact for 16-bit floats. The outermost value of a support stands for all beyond it.
+    """
+    values, counts = np.unique(np.asarray(x), return_counts=True)
+    share = counts / counts.sum()
+    reached, at = np.cumsum(share), values.astype(np.float64)
+
+    def at_edge(way, beyond):
+        step = _step(np, values, way).astype(np.float64)
+        step = np.where(np.isfinite(step), step, at)
+        return np.where(cdf(step) == beyond, beyond, cdf((at + step) / 2))
+
+    above = np.abs(reached - at_edge(1, 1.0))
+    below = np.abs(reached - share - at_edge(-1, 0.0))
+    return max(above.max(), below.max())
+
+
+def moments_agree(x, oracle):
+    """Whether mean and variance lie within Z standard errors of the truth."""
+    mean, variance, _, excess = (float(m) for m in oracle.stats(moments="mvsk"))
+    x = np.asarray(x, np.float64) / np.sqrt(variance) - mean / np.sqrt(variance)
+    n = x.size
+    error = Z / np.sqrt(n)
+    # The variance's own standard error grows with the kurtosis; a heavy tail says nothing.
+    ok = abs(x.mean()) < error
+    if np.isfinite(excess) and excess < 50:
+        ok &= abs((x**2).mean() - 1) < error * np.sqrt(excess + 2)
+    return bool(ok)
+
+
+def holds(x, oracle):
+    return distance(x, oracle.cdf) < KS / np.sqrt(x.size)
+
+
+# ---------------------------------------------------------------- every distribution
+
+
+@pytest.mark.parametrize(("case", "params"), INSTANCES)
+@pytest.mark.parametrize("n", [20_000, pytest.param(1_000_000, marks=pytest.mark.heavy)], ids=str)
+def test_distribution(case, params, n):
+    x = case.cls(**params)(n, rng=101)
+    oracle = case.oracle(**params)
+    low, high = case.support(**params)
+    assert float(x.min()) >= np.float32(low)
+    assert float(x.max()) <= np.float32(high)
+    assert holds(x, oracle)
+    if case.cls is not init.TruncatedNormal:  # whose moments SciPy loses in the tails
+        assert moments_agree(x, oracle)
+
+
+@pytest.mark.parametrize(("case", "params"), INSTANCES)
+def test_distribution_x64(case, params, x64):
+    x = case.cls(**params)(100_000, rng=102)
+    assert x.dtype == jnp.float64
+    assert holds(x, case.oracle(**params))
+
+
+@pytest.mark.parametrize("case", RANDOM, ids=str)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"])
+@pytest.mark.parametrize("n", [50_000, pytest.param(1_000_000, marks=pytest.mark.heavy)], ids=str)
+def test_low_precision(case, dtype, n):
+    """Drawn in float32 and rounded once, so right to the half step of the grid."""
+    x = case.make()(n, rng=103, dtype=jnp.dtype(dtype))
+    oracle = case.oracle(**case.given)
+    assert holds(x, oracle)
+
+
+@pytest.mark.parametrize("unit", [1, u.nS], ids=str)
+def test_std_zero_is_the_mean(unit):
+    for obj, expected in (
+        (init.Normal(0.5 * unit, 0), 0.5),
+        (init.LogNormal(0.5 * unit, 0), 0.5),
+        (init.TruncatedNormal(0.5 * unit, 0, 0.1 * unit, 1 * unit), 0.5),
+        (init.TruncatedNormal(3 * unit, 0, 0.1 * unit, 1 * unit), 1.0),  # the nearest bound
+        (init.TruncatedNormal(-3 * unit, 0, 0.25 * unit), 0.25),
+    ):
+        x = obj(100, rng=0)
+        np.testing.assert_array_equal(u.get_mantissa(x), np.full(100, expected, np.float32))
+
+
+# ---------------------------------------------------------------- truncated tails
+
+
+@pytest.mark.parametrize(("low", "high"), NARROW, ids=str)
+@pytest.mark.parametrize("double", [False, pytest.param(True, marks=pytest.mark.heavy)])
+def test_truncated_normal(low, high, double):
+    """KS at 1e6 draws, inside the bounds, no more at a bound than its own cell holds."""
+    n = 1_000_000
+    with jax.enable_x64(double):
+        x = np.asarray(init.TruncatedNormal(0.0, 1.0, low, high)(n, rng=7))
+    assert x.dtype == (np.float64 if double else np.float32)
+    assert x.min() >= low
+    assert x.max() <= high
+    oracle = Truncnorm(0.0, 1.0, low, high)
+    assert distance(x, oracle.cdf) < KS / np.sqrt(n)
+    for bound, way in ((low, 1), (high, -1)):
+        if np.isfinite(bound):
+            here = np.sum(x == np.asarray(bound, x.dtype))
+            step = _step(np, np.asarray(bound, x.dtype), way).astype(np.float64)
+            cell = abs(oracle.cdf((bound + step) / 2) - oracle.cdf(bound))
+            assert here <= n * cell + Z * np.sqrt(n * cell + 1) + 1
+
+
+def test_truncated_normal_far_out():
+    """At 1000 std a float32 step holds 6 % of the mass: the cells are right, one by one."""
+    x = init.TruncatedNormal(0.0, 1.0, 1000.0)(100_000, rng=3)
+    oracle = Truncnorm(0.0, 1.0, 1000.0)
+    assert holds(x, oracle)
+
+
+# ---------------------------------------------------------------- independence
+
+
+@pytest.mark.parametrize("case", RANDOM, ids=str)
+def test_draws_of_neighbours_and_of_split_keys_are_uncorrelated(case):
+    n = 100_000
+    oracle = case.oracle(**case.given)
+
+    def normal_scores(k):
+        return special.ndtri(np.clip(oracle.cdf(np.asarray(case.make()(k, (n,)))), 1e-9, 1 - 1e-9))
+
+    first, second = (normal_scores(k) for k in jax.random.split(jax.random.key(5)))
+    for a, b in ((first, second), (first[1:], first[:-1]), (first[: n // 2], first[n // 2 :])):
+        assert abs(np.mean(a * b)) < Z / np.sqrt(len(a))
+
+
+def test_beta_is_symmetrical():
+    """Beta(a, b) and 1 - Beta(b, a) have one distribution, at either end alike."""
+    a = np.asarray(init.Beta(0.3, 2.0)(200_000, rng=1), np.float64)
+    b = 1 - np.asarray(init.Beta(2.0, 0.3)(200_000, rng=2), np.float64)
+    coarse = [np.maximum(x, 1e-5) for x in (a, b)]  # float32 near 1 knows steps of 6e-8
+    assert stats.ks_2samp(*coarse).pvalue > RATE
+
+
+# ---------------------------------------------------------------- the tests themselves
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda k, n: 0.5 + 0.15 * 1.02 * jax.random.normal(k, (n,)),
+        lambda k, n: 0.502 + 0.15 * jax.random.normal(k, (n,)),
+        lambda k, n: jnp.clip(0.5 + 0.15 * jax.random.normal(k, (n,)), 0.2, 0.8),
+        lambda k, n: 0.5 + jnp.bfloat16(0.15) * jax.random.normal(k, (n,), jnp.bfloat16),
+        lambda k, n: 0.5 + 0.15 * jax.random.t(k, 30.0, (n,)),
+    ],
+    ids=["wide", "shifted", "clipped", "128 values", "heavy tail"],
+)
+def test_the_tests_see_a_broken_sampler(broken):
+    oracle = stats.norm(0.5, 0.15)
+    x = np.asarray(broken(jax.random.key(0), 1_000_000))
+    assert not (holds(x, oracle) and moments_agree(x, oracle))
+    good = np.asarray(0.5 + 0.15 * jax.random.normal(jax.random.key(1), (1_000_000,)))
+    assert holds(good, oracle)
+    assert moments_agree(good, oracle)
+
+
+def test_the_tests_see_a_broken_tail():
+    for low, high in ((5.0, 6.0), (6.0, 9.0), (-40.0, -39.99)):
+        x = np.asarray(jax.random.truncated_normal(jax.random.key(0), low, high, (100_000,)))
+        assert not holds(x, Truncnorm(0.0, 1.0, low, high))
