@@ -61,10 +61,8 @@ def constant(
     [0.5 0.5 0.5] nS
     """
     bare, unit = units.split("value", value, number=True)
-    if np.iscomplexobj(bare):
-        dtype = jax.dtypes.canonicalize_dtype(complex) if dtype is None else dtype
-        if not jax.dtypes.issubdtype(np.dtype(dtype), np.complexfloating):
-            raise TypeError(f"`value` is complex, {np.dtype(dtype)} is not; give a complex dtype")
+    if dtype is None and np.iscomplexobj(bare):
+        dtype = jax.dtypes.canonicalize_dtype(complex)
     checks.fits(dtype, unit, value=bare)
     return units.on(fill(key, shape, bare, dtype=dtype, out_sharding=out_sharding), unit)
 

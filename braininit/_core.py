@@ -74,6 +74,7 @@ class Initialization:
     _function: ClassVar[Callable[..., Any] | None] = None
     _renamed: ClassVar[Mapping[str, str]] = MappingProxyType({})
     _random: ClassVar[bool] = True
+    _names: ClassVar[tuple[tuple[str, str], ...]] = ()  # of the fields, here and there
     _places: ClassVar[bool] = True  # whether the function takes `out_sharding`
 
     def __init_subclass__(
@@ -103,6 +104,7 @@ class Initialization:
             cls._renamed, cls._random = MappingProxyType(dict(renamed or {})), random
             dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)  # pyright: ignore[reportArgumentType]
             cls._places = _compare(cls, function)
+            cls._names = tuple((f.name, cls._renamed.get(f.name, f.name)) for f in _fields(cls))
             _units.twins[function.__code__] = cls.__name__
         if dataclasses.is_dataclass(cls):
             jax.tree_util.register_pytree_with_keys(
@@ -143,8 +145,7 @@ class Initialization:
 
     def _arguments(self) -> dict[str, Any]:
         """The parameters under the names the function has for them."""
-        renamed = self._renamed
-        return {renamed.get(f.name, f.name): self._of(f) for f in _fields(self)}
+        return {its: getattr(self, mine) for mine, its in self._names}
 
     def _own_shape(self) -> tuple[int, ...]:
         """The shape the parameters have together."""

@@ -23,11 +23,20 @@ __all__ = ["as_key", "from_rng", "is_key", "seed", "typed"]
 
 def is_key(x: Any) -> bool:
     """Whether x is one key, or several: typed, or legacy of the session's default kind."""
-    if not isinstance(x, (jax.Array, np.ndarray)):
+    if not isinstance(x, (np.ndarray, jax.Array)):
         return False
-    if x.dtype == np.uint32:
+    kind = _kind(x.dtype)
+    if kind == "legacy":
         return x.ndim >= 1 and x.shape[-1:] == _legacy_shape(_default_impl())
-    return jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return kind == "typed"
+
+
+@functools.lru_cache(maxsize=64)
+def _kind(dtype: Any) -> str | None:
+    """Which kind of key an array of this dtype can be; asking JAX each time costs 1 us."""
+    if jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
+        return "typed"
+    return "legacy" if dtype == np.uint32 else None
 
 
 def as_key(key: Any) -> Any:
@@ -38,14 +47,14 @@ def as_key(key: Any) -> Any:
         raise TypeError(
             f"`key` must be a JAX key, got {type(key).__name__}; make one with jax.random.key(seed)"
         )
-    if key.ndim - (key.dtype == np.uint32):
+    if key.ndim - (_kind(key.dtype) == "legacy"):
         raise ValueError(f"`key` must be one key, got an array {key.shape}; map over it by jax.vmap")
     return key
 
 
 def typed(key: Any) -> jax.Array:
     """The typed key of a key in any of its forms."""
-    return key if key.dtype != np.uint32 else jax.random.wrap_key_data(key)
+    return key if _kind(key.dtype) == "typed" else jax.random.wrap_key_data(key)
 
 
 def _default_impl() -> str:
@@ -69,14 +78,14 @@ def from_rng(rng: Any) -> Any:
     `hk.next_rng_key`); an object with ``split_key()`` (brainstate); or None, the
     package's own default stream.
     """
+    if is_key(rng):
+        return rng
     if rng is None:
         _refuse_tracing("the default stream")
         return _default_stream.words()
-    if isinstance(rng, np.random.Generator | np.random.RandomState) or rng is np.random:
+    if isinstance(rng, (np.random.Generator, np.random.RandomState)) or rng is np.random:
         _refuse_tracing("a NumPy generator")
         return _words_from(rng.bytes)
-    if is_key(rng):
-        return rng
     if isinstance(rng, (int, np.integer)) and not isinstance(rng, (bool, np.bool_)):
         return _key_from_seed(int(rng), _default_impl())
     # nnx.Rngs answers every hasattr, so ask whether it can be called before the name.

@@ -64,6 +64,8 @@ def fill(key: Any, shape: Any, value: Any, *, dtype: Any = None, out_sharding: A
     if type(key) is _Probe:
         return None
     size, kind = as_shape(shape), _result_dtype(dtype, True)
+    if np.iscomplexobj(value) and kind.kind != "c":
+        raise TypeError(f"`value` is complex, {kind} is not; give a complex dtype")
     return _filler(size, kind, _canonical(out_sharding))(value)
 
 

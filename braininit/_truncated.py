@@ -70,9 +70,9 @@ def _kept(x):
     return lax.reduce_precision(x, info.nexp, info.nmant)
 
 
-def _half_open(count, total, dtype):
-    """(count + 1/2) / total: never 0."""
-    return (count.astype(dtype) + 0.5) / total
+def _part(count, unit):
+    """(count + 1/2) unit: a part of the whole that is never 0."""
+    return (count.astype(unit.dtype) + 0.5) * unit
 
 
 def _mills(x, k, coefficients):
@@ -87,15 +87,15 @@ def _loss(alpha, d, k, coefficients):
     The divided difference of P rides along Horner's rule: no difference of two
     nearly equal Mills ratios is ever taken.
     """
-    ta = _kept(1.0 / (1.0 + alpha / k))
-    tb = _kept(1.0 / (1.0 + (alpha + d) / k))
+    ta = _kept(k / (k + alpha))
+    tb = _kept(k / (k + alpha + d))
     sa, sb = 1.0 - 2.0 * ta, 1.0 - 2.0 * tb
     p = coefficients[-1] + 0.0 * sa
     slope = 0.0 * sb
     for c in coefficients[-2::-1]:
         slope = slope * sb + p
         p = p * sa + c
-    return _kept(d / k * tb * ((p - 2.0 * tb * slope) / p)), ta * p
+    return _kept(d * tb * ((p - 2.0 * tb * slope) * _kept((1.0 / k) / p))), ta * p
 
 
 def _side(alpha, d, k, coefficients):
@@ -118,8 +118,8 @@ def _distance(e, alpha, m, k, coefficients):
     """d with Q(alpha + d)/Q(alpha) = exp(-e)."""
     h = _kept(1.0 / m)
     g = h - alpha
-    scaled = _kept(e / h)
-    w = _kept(jnp.sqrt(1.0 + 2.0 * scaled / h)) - 1.0
+    scaled = _kept(e * m)  # e / h
+    w = _kept(jnp.sqrt(1.0 + 2.0 * scaled * m)) - 1.0
     n, d = (
         reduce(
             lambda p, row: p * w + (row[0] + g * (row[1] + g * (row[2] + g * row[3]))),
@@ -128,15 +128,14 @@ def _distance(e, alpha, m, k, coefficients):
         )
         for rows in (_INVERSE_N, _INVERSE_D)
     )
-    distance = _kept(2.0 * scaled / (2.0 + w) * (1.0 + w * g * g * n / d))
+    distance = _kept(2.0 * scaled * (d + w * g * g * n) / ((2.0 + w) * d))
     if e.dtype == jnp.float32:
         return distance
     # Halley on log Q, whose first two derivatives are the hazard h and h (h - x).
     loss, _ = _loss(alpha, distance, k, coefficients)
-    m = m * (1.0 - loss)
-    step = (distance * (alpha + 0.5 * distance) - jnp.log1p(-loss) - e) * m
-    step = _kept(step)
-    return distance - step / (1.0 - 0.5 * step * (1.0 / m - alpha - distance))
+    step = (distance * (alpha + 0.5 * distance) - jnp.log1p(-loss) - e) * m * (1.0 - loss)
+    step, m = _kept(step), m * (1.0 - loss)
+    return distance - step * m / (m - 0.5 * step * (1.0 - m * (alpha + distance)))
 
 
 def _two_sigma(word, dtype):
@@ -149,10 +148,30 @@ def _two_sigma(word, dtype):
     bits = lax.shift_right_logical(word, np.asarray(info.bits - info.nmant, word.dtype))
     bits = lax.bitwise_or(bits, np.ones((), dtype).view(word.dtype))
     u = (lax.bitcast_convert_type(bits, dtype) - np.ones((), dtype)) * (high - low) + low
-    z = sqrt2 * lax.erf_inv(jnp.maximum(u, low))
+    # lax.erf_inv's own polynomial for |u| < 0.95449974, where it needs only one of its branches.
+    u = jnp.maximum(u, low)
+    w = -lax.log1p(-(u * u))
+    shift, coefficients = _ERF_INV[info.dtype.itemsize]
+    w = w - shift
+    z = sqrt2 * (reduce(lambda p, c: c + p * w, coefficients[1:], coefficients[0]) * u)
     two = np.asarray(2, dtype)
     limit = np.nextafter(two, np.zeros((), dtype))
     return lax.clamp(-limit, z, limit)
+
+
+# Giles' central polynomials (highest power first), as XLA's erf_inv has them.
+_ERF_INV = {
+    4: (2.5, (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
+              -0.00125372503, -0.00417768164, 0.246640727, 1.50140941)),
+    8: (3.125, (-3.6444120640178196996e-21, -1.685059138182016589e-19, 1.2858480715256400167e-18,
+              1.115787767802518096e-17, -1.333171662854620906e-16, 2.0972767875968561637e-17,
+              6.6376381343583238325e-15, -4.0545662729752068639e-14, -8.1519341976054721522e-14,
+              2.6335093153082322977e-12, -1.2975133253453532498e-11, -5.4154120542946279317e-11,
+              1.051212273321532285e-09, -4.1126339803469836976e-09, -2.9070369957882005086e-08,
+              4.2347877827932403518e-07, -1.3654692000834678645e-06, -1.3882523362786468719e-05,
+              0.0001867342080340571352, -0.00074070253416626697512, -0.0060336708714301490533,
+              0.24015818242558961693, 1.6536545626831027356)),
+}
 
 
 def _draw(word, mean, std, low, high):
@@ -186,12 +205,14 @@ def _draw(word, mean, std, low, high):
     below = (word < split) | all_low
     inner = jnp.where(below, split - 1 - word, word - split)  # draws nearer the anchor
     outer = jnp.where(below, word, ~word)  # draws further out
-    n = jnp.where(below, jnp.where(all_low, total, exact), total - exact)
+    unit_low = _kept(1.0 / jnp.where(all_low, total, exact))
+    unit_high = _kept(1.0 / (total - exact))
+    part = jnp.where(below, unit_low, unit_high)
 
     mass = jnp.where(below, mass_low, mass_high)
     beyond = jnp.where(below, beyond_low, beyond_high)
-    v = _kept(_half_open(inner, n, dtype) * mass)
-    q = _kept(jnp.where(v < 0.5, 1.0 - v, beyond + _half_open(outer, n, dtype) * mass))
+    v = _kept(_part(inner, part) * mass)
+    q = _kept(jnp.where(v < 0.5, 1.0 - v, beyond + _part(outer, part) * mass))
     d = _distance(_minus_log(q, v), alpha, m, k, coefficients)
 
     z = jnp.where(two_sigma, _two_sigma(word, dtype), jnp.where(below, -d, d))
@@ -205,6 +226,7 @@ def _draw(word, mean, std, low, high):
 
 
 @jax.custom_jvp
+@jax.jit  # one compiled program for eager calls too: op by op, last bits would differ
 def truncated_normal(word, mean, std, low, high):
     return _draw(word, mean, std, low, high)[0]
 
@@ -220,15 +242,17 @@ def _derivative(primals, tangents):
     """
     word, mean, std, low, high = primals
     _, mean_dot, std_dot, low_dot, high_dot = tangents
-    x, (z, alpha, d_low, d_high) = _draw(word, mean, std, low, high)
+    x = truncated_normal(word, mean, std, low, high)
+    _, (z, alpha, d_low, d_high) = _draw(word, mean, std, low, high)
     info = jnp.finfo(x.dtype)
     k, coefficients = _MILLS[info.dtype.itemsize]
     below = jnp.where(z == 0.0, d_high == 0.0, z < 0.0)
     d = jnp.abs(z)
     far = jnp.where(below, d_low, d_high)
     opposite = jnp.where(below, d_high, d_low)
-    outer = _half_open(jnp.where(below, word, ~word), 2.0**info.bits, x.dtype)
-    inner = _half_open(jnp.where(below, ~word, word), 2.0**info.bits, x.dtype)
+    whole = np.asarray(2.0**-info.bits, x.dtype)
+    outer = _part(jnp.where(below, word, ~word), whole)
+    inner = _part(jnp.where(below, ~word, word), whole)
 
     loss, _ = _loss(alpha, d, k, coefficients)
     loss_far, _ = _loss(alpha, far, k, coefficients)
@@ -258,9 +282,9 @@ def _derivative(primals, tangents):
     return x, x_dot
 
 
+@jax.jit
 def exponential(word):
     dtype = jnp.float32 if word.dtype == jnp.uint32 else jnp.float64
-    total = 2.0 ** jnp.finfo(dtype).bits
-    small = _half_open(jnp.minimum(word, ~word), total, dtype)
+    small = _part(jnp.minimum(word, ~word), np.asarray(2.0 ** -jnp.finfo(dtype).bits, dtype))
     lower = word <= ~word  # near 0
     return _minus_log(jnp.where(lower, 1.0 - small, small), jnp.where(lower, small, 1.0))

@@ -39,10 +39,15 @@ def split(name: str, value: Any, *, number: bool = False) -> tuple[Any, u.Unit |
     """
     if isinstance(value, u.Quantity):
         bare, unit = _bare(name, value.mantissa, number), value.unit
-        if unit is u.UNITLESS or unit.is_unitless:
-            return bare if unit.magnitude == 1 else bare * float(unit.magnitude), None
-        return bare, unit
+        factor = _pure_number(unit)
+        return (bare, unit) if factor is None else (bare if factor == 1 else bare * factor, None)
     return _bare(name, value, number), None
+
+
+@functools.lru_cache(maxsize=1024)
+def _pure_number(unit: u.Unit) -> float | None:
+    """What a unit without a dimension is worth, as mV/V is 1e-3; None where it has one."""
+    return float(unit.magnitude) if unit.dim.is_dimensionless else None
 
 
 def dimensionless(name: str, value: Any) -> Any:
@@ -114,11 +119,9 @@ def known(name: str, unit: Any) -> u.Unit | None:
             unit = u.Quantity(1.0, unit).unit
         except Exception:
             raise ValueError(f"`{name}` = {unit!r} names no unit; write one as in u.nS") from None
-    if unit is None or (isinstance(unit, u.Unit) and unit.is_unitless and unit.magnitude == 1):
-        return None
-    if not isinstance(unit, u.Unit):
+    if unit is not None and not isinstance(unit, u.Unit):
         raise TypeError(f"`{name}` must be a unit such as u.nS, got {unit!r}")
-    return unit
+    return None if unit is None or _pure_number(unit) == 1 else unit
 
 
 # ---------------------------------------------------------------- several that share a unit
@@ -131,15 +134,16 @@ def off(**values: Any) -> tuple[u.Unit | None, list[Any]]:
     concrete 0 or infinity fits every unit; any other bare number beside a unit is an
     error, as is another dimension.
     """
-    common, first, bares, units = None, "", [], []
+    common, first, bares, units, mixed = None, "", [], [], False
     for name, value in values.items():
         bare, unit = split(name, value)
         bares.append(bare)
         units.append(unit)
         if common is None and unit is not None:
             common, first = unit, name
-    if common is None:
-        return None, bares
+        mixed |= unit is not common
+    if common is None or (not mixed and units[0] is common):
+        return common, bares
     for i, (name, bare, unit) in enumerate(zip(values, bares, units, strict=True)):
         if unit is common:
             continue

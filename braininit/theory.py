@@ -167,22 +167,22 @@ def cdf(dist: Any, x: Any) -> Any:
     return _plain(np.where(np.isnan(x), np.nan, p))
 
 
-def pooled(dist: Any) -> Law | None:
-    """Give the law of one draw picked at random, in the unit of the draws.
+def pooled(dist: Any) -> tuple[Law | None, u.Unit | None]:
+    """Give the law of one draw picked at random among all, and its unit.
 
-    With array parameters every element has a law of its own; a histogram of all draws
+    With array parameters every element has a law of its own; a histogram of the draws
     shows their mixture.
     """
-    law, _ = _find(dist)
+    law, unit = _find(dist)
     if law is None or not (np.ndim(law.mean) or np.ndim(law.std)):
-        return law
+        return law, unit
     means, stds = np.broadcast_arrays(law.mean, law.std)
     spread = np.sqrt(np.mean(stds**2) + np.var(means))
+    return Law(np.mean(means), spread, _mixed(law.pdf), _mixed(law.cdf)), unit
 
-    def mixed(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        return np.vectorize(lambda x: np.mean(function(x)), otypes=[float])
 
-    return Law(np.mean(means), spread, mixed(law.pdf), mixed(law.cdf))
+def _mixed(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return np.vectorize(lambda x: np.mean(function(x)), otypes=[float])
 
 
 # ---------------------------------------------------------------- from objects to numbers

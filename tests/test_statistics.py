@@ -40,13 +40,16 @@ def distance(x, cdf):
     share = counts / counts.sum()
     reached, at = np.cumsum(share), values.astype(np.float64)
 
-    def at_edge(way, beyond):
+    def at_edge(way, last, beyond):
         step = _step(np, values, way).astype(np.float64)
         step = np.where(np.isfinite(step), step, at)
-        return np.where(cdf(step) == beyond, beyond, cdf((at + step) / 2))
+        edge = np.asarray(cdf((at + step) / 2), np.float64)
+        if cdf(step[last]) == beyond:
+            edge[last] = beyond
+        return edge
 
-    above = np.abs(reached - at_edge(1, 1.0))
-    below = np.abs(reached - share - at_edge(-1, 0.0))
+    above = np.abs(reached - at_edge(1, -1, 1.0))
+    below = np.abs(reached - share - at_edge(-1, 0, 0.0))
     return max(above.max(), below.max())
 
 

@@ -1,0 +1,1 @@
+"""Speed, shown by ratios of things timed in turn: ``python -m benchmarks --help``."""

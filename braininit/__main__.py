@@ -1,0 +1,467 @@
+"""On the command line: ``python -m braininit``, a look at the distributions, a draw from one."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import difflib
+import inspect
+import math
+import operator
+import os
+import re
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, NoReturn
+
+import brainunit as u
+import jax
+import numpy as np
+
+import braininit
+from braininit import _files, plot, theory
+from braininit import _units as units
+from braininit._core import Initialization
+from braininit._dtypes import resolve
+
+_PROG = "python -m braininit"
+_FIGURE = "braininit.png"
+_MOST = 100_000_000  # draws; a machine that has the memory for more has Python, too
+
+_NINE = (
+    "Constant(0.5*nS)",
+    "Uniform(0.2*nS, 0.8*nS)",
+    "Normal(0.5*nS, 0.15*nS)",
+    "LogNormal(0.5*nS, 0.15*nS)",
+    "Gamma(5, 0.1*nS)",
+    "Exponential(0.5*nS)",
+    "Weibull(2, 0.5*nS)",
+    "Beta(2, 5, 0*nS, 1*nS)",
+    "TruncatedNormal(0.5*nS, 0.15*nS, 0.2*nS, 0.8*nS)",
+)
+
+
+class Refusal(Exception):
+    """What was asked for can't be done; the message says what is wrong, and where."""
+
+    def __str__(self) -> str:
+        """Keep to one line, whatever it quotes."""
+        return " ".join(super().__str__().split())[:500]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    try:
+        options = _parser().parse_intermixed_args(argv)
+        (_compare if options.expression is None else _draw)(options)
+    except Refusal as refusal:
+        print(f"{_PROG}: error: {refusal}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+# ---------------------------------------------------------------- what it does
+
+
+def _compare(options: argparse.Namespace) -> None:
+    """Set the nine distributions of the tutorial side by side."""
+    if options.out or options.dtype:
+        raise Refusal("--out and --dtype go with an expression, such as 'Normal(0.5*nS, 0.1*nS)'")
+    size, path, figure = _size(options.size or "5000"), options.plot or _FIGURE, None
+    try:
+        figure = _figure_class(path)
+    except Refusal as refusal:
+        if options.plot:
+            raise
+        print(f"{_PROG}: no figure: {refusal}", file=sys.stderr)
+    named = [(type(dist).__name__, dist) for dist in map(read, _NINE)]
+    draws = plot.draw_all([dist for _, dist in named], size, options.seed)
+    print(f"{math.prod(size)} draws from each distribution, seed {options.seed}\n")
+    facts = [
+        (name, *_facts(values, dist)) for (name, dist), values in zip(named, draws, strict=True)
+    ]
+    print(_table([("distribution", "mean", "theory", "std", "theory", "min", "max"), *facts]))
+    if figure is not None:
+        _write({path: _picture(plot.panels(named, draws, 3, figure), path)})
+        print(f"\nfigure: {os.path.abspath(path)}")
+    print(f'\nnext: {_PROG} "{_NINE[3]}" 1000 --out weights.npz --plot weights.png')
+
+
+def _draw(options: argparse.Namespace) -> None:
+    """Draw from one distribution, print a summary, write what was asked for."""
+    if options.count and options.size:
+        raise Refusal(f"give the size once, not {options.count} and --size {options.size}")
+    size, dtype = _size(options.count or options.size or "5000"), _dtype(options.dtype)
+    dist = read(options.expression)
+    if options.out:
+        _check_output("--out", options.out, ["npz"])
+    figure = _figure_class(options.plot) if options.plot else None
+    # Double precision was asked for by name: consent enough to switch it on.
+    precise = jax.enable_x64(True) if dtype == np.float64 else contextlib.nullcontext()
+    with precise, _refusing("the draw"):
+        values = dist(size, rng=options.seed, dtype=dtype)
+        facts = _facts(values, dist)
+    writers: dict[str, Callable[[BinaryIO], Any]] = {}
+    if options.out:
+        writers[options.out] = lambda file: _files.write(file, values)
+    if figure is not None:
+        with _refusing("--plot"):
+            canvas = figure(figsize=(6.4, 4.2), layout="constrained")
+            plot.histogram(values, dist, canvas.subplots())
+            writers[options.plot] = _picture(canvas, options.plot)
+    _write(writers)
+    mean, mean_theory, std, std_theory, least, most = facts
+    unit = f"unit {values.unit}" if isinstance(values, u.Quantity) else "no unit"
+    print(options.expression.strip())
+    print(f"shape {values.shape}, {values.dtype}, {unit}, seed {options.seed}")
+    rows = [("mean", mean, mean_theory), ("std", std, std_theory), ("min", least), ("max", most)]
+    print("\n" + _table([("", "drawn", "theory"), *rows]))
+    for path in writers:
+        print(f"\n{'values' if path == options.out else 'figure'}: {os.path.abspath(path)}")
+
+
+def _facts(values: Any, dist: Any) -> tuple[str, ...]:
+    """Mean, its theory, std, its theory, min and max, as text with their unit."""
+    bare, unit = values, ""
+    if isinstance(values, u.Quantity):
+        bare, unit = values.mantissa, f" {values.unit}"
+    x = np.asarray(bare).astype(np.float64)
+    digits = plot.figures(x)
+
+    def text(number: Any) -> str:
+        return "-" if number is None else f"{number:#.{digits}g}".rstrip(".") + unit
+
+    law, _ = theory.pooled(dist)
+    expected = (None, None) if law is None else (law.mean, law.std)
+    with np.errstate(all="ignore"):
+        found = (x.mean(), expected[0], x.std(), expected[1], x.min(), x.max())
+    return tuple(text(number) for number in found)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """Align rows: the first column to the left, the numbers to the right."""
+    columns = max(len(row) for row in rows)
+    full = [[*row, *[""] * (columns - len(row))] for row in rows]
+    first, *widths = (max(map(len, column)) for column in zip(*full, strict=True))
+    lines = [
+        "  ".join([name.ljust(first), *(c.rjust(w) for c, w in zip(cells, widths, strict=True))])
+        for name, *cells in full
+    ]
+    return "\n".join(line.rstrip() for line in [lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+# ---------------------------------------------------------------- options
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Refusal(f"{message} (see {_PROG} --help)")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=_PROG,
+        description="Draw initial values with physical units, and see how they are distributed.\n"
+        "Without an expression: compare nine distributions with what theory says of them.",
+        epilog=_examples(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "expression", nargs="?", help="a distribution, as in Python; in quotes for the shell"
+    )
+    parser.add_argument(
+        "count", metavar="size", nargs="?", help="how much to draw: 1000, 100x200 or 100,200"
+    )
+    parser.add_argument("--size", help="the same as an option (default 5000)")
+    parser.add_argument("--seed", type=int, default=42, help="any integer (default 42)")
+    parser.add_argument("--dtype", help="float32, bfloat16, float64, ... (default float32)")
+    parser.add_argument("--out", metavar="FILE.npz", help="write the values, with their unit")
+    parser.add_argument(
+        "--plot",
+        metavar="FILE.png",
+        help=f"draw a histogram; .svg and .pdf go too (default {_FIGURE}, without an expression)",
+    )
+    parser.add_argument("--version", action="version", version=f"braininit {braininit.__version__}")
+    return parser
+
+
+def _examples() -> str:
+    listed = "\n".join(
+        f"  {_signature(cls)}\n      {(inspect.getdoc(cls) or '').splitlines()[0].split(';')[0]}"
+        for cls in distributions().values()
+    )
+    return f"""\
+examples:
+  {_PROG}
+  {_PROG} "LogNormal(0.5*nS, 0.2*nS)" 1000 --plot weights.png
+  {_PROG} "TruncatedNormal(0.5*nS, 0.2*nS, low=0*nS)" 100x200 --seed 7 --out weights.npz
+  {_PROG} "Normal([-60, -70]*mV, 5*mV)" 1000x2 --dtype bfloat16
+
+  In Python, braininit.load("weights.npz") gives the values back, with their unit.
+
+units:
+  A number gets its unit by *, as in 0.5*nS, 20*mV, 1.5*nS/mm**2, 3/ms. The names are those
+  of brainunit (nS or u.nS; nsiemens works too): https://brainunit.readthedocs.io
+
+distributions:
+{listed}
+"""
+
+
+def _size(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"\(?\s*\d{1,18}(\s*[x,]\s*\d{1,18})*\s*,?\s*\)?", text, re.ASCII):
+        raise Refusal(f"the size {text!r} is not one: write 1000, 100x200 or 100,200")
+    size = tuple(int(n) for n in re.findall(r"\d+", text))
+    if not 0 < math.prod(size) <= _MOST:
+        raise Refusal(f"the size {text!r} makes {math.prod(size)} draws: take 1 to {_MOST}")
+    return size
+
+
+def _dtype(name: str | None) -> np.dtype | None:
+    if name is None:
+        return None
+    with _refusing("--dtype"), jax.enable_x64(True):
+        return resolve(name)
+
+
+def _figure_class(path: str) -> Any:
+    """Check that a picture can be written, before anything is drawn."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise Refusal('figures need matplotlib: pip install "braininit[plot]"') from None
+    _check_output("--plot", path, Figure().canvas.get_supported_filetypes())
+    return Figure
+
+
+def _check_output(option: str, path: str, endings: Sequence[str] | Mapping[str, str]) -> None:
+    target = os.path.realpath(path)
+    folder = os.path.dirname(target)
+    if os.path.splitext(path)[1][1:].lower() not in endings:
+        known = ", ".join(f".{ending}" for ending in endings)
+        raise Refusal(f"{option} {path}: the name must end in {known}")
+    if os.path.isdir(target):
+        raise Refusal(f"{option} {path}: there is a folder of that name")
+    if not os.path.isdir(folder):
+        raise Refusal(f"{option} {path}: there is no folder {folder}")
+    if not os.access(folder, os.W_OK):
+        raise Refusal(f"{option} {path}: the folder {folder} can't be written to")
+
+
+# ---------------------------------------------------------------- files
+
+
+def _picture(figure: Any, path: str) -> Callable[[BinaryIO], Any]:
+    ending = os.path.splitext(path)[1][1:].lower()
+    return lambda file: figure.savefig(file, format=ending, dpi=150)
+
+
+def _write(writers: Mapping[str, Callable[[BinaryIO], Any]]) -> None:
+    """Write all of the files, or none."""
+    with _refusing("writing"), contextlib.ExitStack() as stack:
+        for path, write in writers.items():
+            write(stack.enter_context(_files.replacing(path)))
+
+
+@contextlib.contextmanager
+def _refusing(where: str) -> Iterator[None]:
+    """Turn whatever a user's input sets off into one line that says where."""
+    try:
+        yield
+    except Refusal:
+        raise
+    except Exception as error:
+        text = str(error)
+        if isinstance(error, OverflowError):
+            text = "a number is too large"
+        elif not text or not isinstance(error, (ValueError, TypeError, ArithmeticError, OSError)):
+            text = f"{type(error).__name__}: {text}"
+        raise Refusal(f"{where}: {text}") from error
+
+
+# ---------------------------------------------------------------- expressions
+
+_DEEPEST = 50
+_OPERATORS: dict[type, tuple[str, Callable[[Any, Any], Any]]] = {
+    ast.Add: ("add", operator.add),
+    ast.Sub: ("sub", operator.sub),
+    ast.Mult: ("mul", operator.mul),
+    ast.Div: ("truediv", operator.truediv),
+    ast.Pow: ("pow", operator.pow),
+}
+
+
+def distributions() -> dict[str, type]:
+    """Find the initializer classes that braininit has, by name."""
+    return {
+        name: value
+        for name, value in sorted(vars(braininit).items())
+        if isinstance(value, type)
+        and issubclass(value, Initialization)
+        and value is not Initialization
+    }
+
+
+def read(text: str) -> Initialization:
+    """Make the object an expression describes, from known names alone: nothing is evaluated.
+
+    Examples
+    --------
+    >>> from braininit.__main__ import read
+    >>> read("Uniform(0*mV, 2**2*mV)")
+    Uniform(low=Quantity(0.0, 'mV'), high=Quantity(4.0, 'mV'))
+    """
+    if not text.strip():
+        raise Refusal("the expression is empty; try Normal(0, 1)")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            node = ast.parse(text.strip(), mode="eval").body
+    except SyntaxError as error:
+        hint = "; a unit follows a *, as in 0.5*nS" if re.search(r"\d\s*[a-zA-Z]", text) else ""
+        raise Refusal(f"column {error.offset or 1} of the expression: {error.msg}{hint}") from None
+    except (ValueError, MemoryError, RecursionError) as error:
+        raise Refusal(f"the expression can't be read: {error}") from None
+    dist = _value(node, 0)
+    if not isinstance(dist, Initialization):
+        raise Refusal(f"the expression is {_kind(dist)}, not a distribution; try Normal(0, 1)")
+    return dist
+
+
+def _value(node: ast.expr, depth: int) -> Any:
+    """Give the value of a node; what goes wrong is told with the place where it did."""
+    if depth > _DEEPEST:
+        raise Refusal(f"the expression is nested more than {_DEEPEST} deep")
+    with _refusing(f"column {node.col_offset + 1} of the expression"):
+        return _of(node, lambda child: _value(child, depth + 1))
+
+
+def _of(node: ast.expr, value: Callable[[ast.expr], Any]) -> Any:
+    match node:
+        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
+            return number if abs(number) < 2**53 else float(number)
+        case ast.Constant(value=None | str() | bool() as plain):
+            return plain
+        case ast.Name(id=name):
+            return _named(name, distributions() | {"inf": math.inf})
+        case ast.Attribute(value=ast.Name(id="u" | "brainunit"), attr=name):
+            return _named(name, {})
+        case ast.Attribute(value=ast.Name(id="init" | "braininit"), attr=name):
+            return _named(name, distributions())
+        case ast.Attribute(value=ast.Name(id="np" | "jnp" | "math"), attr="inf"):
+            return math.inf
+        case ast.List(elts=items):
+            return _listed([value(item) for item in items])
+        case ast.Tuple(elts=items):
+            return tuple(value(item) for item in items)
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return _combine("mul", operator.mul, value(operand), -1)
+        case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+            return value(operand)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+            return _combine(*_OPERATORS[type(op)], value(left), value(right))
+        case ast.Call(func=func, args=args, keywords=keywords) if all(k.arg for k in keywords):
+            return _call(
+                value(func), [value(a) for a in args], {k.arg: value(k.value) for k in keywords}
+            )
+    raise ValueError(f"{ast.unparse(node)[:40]!r} has no meaning here; see {_PROG} --help")
+
+
+def _named(name: str, others: Mapping[str, Any]) -> Any:
+    """Look a name up: a distribution, or else a unit by its name or its symbol."""
+    if name in others:
+        return others[name]
+    unit = getattr(u, name, None)
+    if isinstance(unit, u.Unit):
+        return unit
+    with contextlib.suppress(ValueError):
+        return u.parse_unit(name)
+    found = (n for n in dir(u) if isinstance(getattr(u, n), u.Unit) and n.isalpha())
+    known = [n for n in (*others, *found) if abs(len(n) - len(name)) <= 2]
+    lower = {n.lower(): n for n in reversed(known)}
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+    raise ValueError(f"unknown name {name}" + (f"; did you mean {lower[near[0]]}?" if near else ""))
+
+
+def _call(cls: Any, args: list[Any], keywords: dict[Any, Any]) -> Any:
+    if not isinstance(cls, type):
+        raise TypeError(f"{_kind(cls)} can't be called; a unit follows a *, as in 0.5*nS")
+    try:
+        inspect.signature(cls).bind(*args, **keywords)
+    except TypeError as error:
+        raise TypeError(f"{error}; it is {_signature(cls)}") from None
+    return cls(*args, **keywords)
+
+
+def _combine(name: str, operation: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
+    """Calculate with numbers, quantities, units and initializers."""
+    for mine, its, dunder in ((left, right, f"__{name}__"), (right, left, f"__r{name}__")):
+        # An initializer first, by its own method: a Quantity's would wrap it.
+        if isinstance(mine, Initialization) and hasattr(mine, dunder):
+            return getattr(mine, dunder)(its)
+    if name == "pow":
+        return _power(left, right)
+    if isinstance(left, u.Unit) and isinstance(right, u.Unit) and name in ("mul", "truediv"):
+        return operation(left, right)
+    (x, x_unit), (y, y_unit) = _apart(left), _apart(right)
+    if name in ("add", "sub"):
+        unit, (x, y) = units.off(left=units.on(x, x_unit), right=units.on(y, y_unit))
+    else:
+        unit = operation(x_unit or u.UNITLESS, y_unit or u.UNITLESS)
+        unit = unit if x_unit or y_unit else None
+    return units.on(operation(x, y), unit)
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    if isinstance(exponent, bool) or not isinstance(exponent, (int, float)):
+        raise TypeError(f"an exponent is a number, not {_kind(exponent)}")
+    if abs(exponent) > 100 and not isinstance(base, (int, float)):
+        raise ValueError(f"the exponent {exponent} is too large for a unit")
+    if isinstance(base, u.Unit):
+        return base**exponent
+    x, unit = _apart(base)
+    power = float(x) ** exponent  # a float overflows at once where an integer would go on and on
+    if isinstance(power, complex):
+        raise ValueError(f"{x} has no real power {exponent}")
+    whole = isinstance(x, int) and isinstance(exponent, int) and exponent >= 0 and power < 2**53
+    return units.on(int(power) if whole else power, None if unit is None else unit**exponent)
+
+
+def _apart(value: Any) -> tuple[Any, u.Unit | None]:
+    if isinstance(value, u.Unit):
+        return 1, value
+    if isinstance(value, bool) or not isinstance(value, (int, float, list, np.ndarray, u.Quantity)):
+        raise TypeError(f"can't calculate with {_kind(value)}")
+    if isinstance(value, int):
+        return value, None
+    return units.split("value", value)
+
+
+def _listed(items: list[Any]) -> Any:
+    """Make one array of a list of quantities; leave other lists as they are."""
+    if not any(isinstance(item, u.Quantity) for item in items):
+        return items
+    unit, bare = units.off(**{f"item {i}": item for i, item in enumerate(items)})
+    return units.on(np.asarray(bare), unit)
+
+
+def _signature(cls: type) -> str:
+    parameters = inspect.signature(cls).parameters.values()
+    written = (p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters)
+    return f"{cls.__name__}({', '.join(written)})"
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, type):
+        return f"the name {value.__name__} without its (...)"
+    names = {u.Unit: "the unit", u.Quantity: "the quantity", str: "the string"}
+    return next((f"{n} {value}" for cls, n in names.items() if isinstance(value, cls)), f"{value}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

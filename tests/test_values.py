@@ -1,0 +1,110 @@
+"""Released draws stay what they are, and are jax.random's where that is right.
+
+A pinned value that changes is a value-breaking change: it goes under that heading of the
+changelog, and ``python tests/test_values.py`` writes the new table.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import CASES, RANDOM
+
+import braininit as init
+
+PINNED = Path(__file__).with_name("pinned_values.json")
+SHAPE = (2, 3)
+
+
+def draws():
+    table = {}
+    for case in CASES:
+        for i, params in enumerate((case.given, *case.corners)):
+            for dtype in ("float32", "float64", "bfloat16"):
+                with jax.enable_x64(dtype == "float64"):
+                    try:
+                        x = case.cls(**params)(SHAPE, rng=jax.random.key(11), dtype=dtype)
+                    except ValueError:  # bounds without a bfloat16 in between
+                        continue
+                    table[f"{case}-{i}-{dtype}"] = np.asarray(x, np.float64).ravel().tolist()
+    return table
+
+
+def test_pinned():
+    expected, actual = json.loads(PINNED.read_text()), draws()
+    assert actual.keys() == expected.keys()
+    for name, values in expected.items():
+        # Processors differ in the last bit of a fused multiply-add; a stream does not.
+        rtol = {"float32": 2e-6, "float64": 1e-13, "bfloat16": 8e-3}[name.split("-")[-1]]
+        scale = np.abs(values).max()
+        np.testing.assert_allclose(actual[name], values, rtol, rtol * scale, err_msg=name)
+
+
+# ---------------------------------------------------------------- jax.random's numbers
+
+
+def same_bits(a, b):
+    np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+IDENTICAL = {
+    "uniform": (lambda k, s, d: init.uniform(k, s, dtype=d), jax.random.uniform),
+    "normal": (lambda k, s, d: init.normal(k, s, dtype=d), jax.random.normal),
+    "truncated_normal": (
+        lambda k, s, d: init.truncated_normal(k, s, 0.0, 1.0, -2.0, 2.0, dtype=d),
+        lambda k, s, d: jax.random.truncated_normal(k, -2.0, 2.0, s, d),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IDENTICAL)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("shape", "impl"),
+    [((), "threefry2x32"), ((2, 0, 3), "threefry2x32"), ((3, 5, 7), "threefry2x32")]
+    + [((100_003,), impl) for impl in ("threefry2x32", "rbg", "unsafe_rbg")],
+    ids=str,
+)
+def test_same_key_same_numbers(name, dtype, shape, impl):
+    ours, theirs = IDENTICAL[name]
+    with jax.enable_x64(dtype == "float64"):
+        for seed in (0, 1, 2**31):
+            drawn = ours(jax.random.key(seed, impl=impl), shape, dtype)
+            assert drawn.dtype == dtype
+            same_bits(drawn, theirs(jax.random.key(seed, impl=impl), shape, jnp.dtype(dtype)))
+
+
+@pytest.mark.parametrize("name", IDENTICAL)
+def test_same_key_same_numbers_under_jit_and_vmap(name):
+    ours, theirs = IDENTICAL[name]
+    keys = jax.random.split(jax.random.key(3), 5)
+    drawn = jax.jit(jax.vmap(lambda k: ours(k, (4, 6), "float32")))(keys)
+    keys = jax.random.split(jax.random.key(3), 5)
+    same_bits(drawn, jnp.stack([theirs(k, (4, 6), "float32") for k in keys]))
+
+
+def test_complex_normal_is_jax_random_s():
+    x = init.normal(jax.random.key(0), (1000,), dtype=jnp.complex64)
+    same_bits(x, jax.random.normal(jax.random.key(0), (1000,), jnp.complex64))
+
+
+@pytest.mark.parametrize("std", [1.0, 0.1, 0.7])
+def test_truncated_at_two_std_whatever_the_std(std):
+    """The scaled initializers multiply the standard draw; so does the distribution."""
+    x = init.TruncatedNormal(0.0, std, -2 * std, 2 * std)(1000, rng=5)
+    z = jax.random.truncated_normal(jax.random.key(5), -2.0, 2.0, (1000,))
+    np.testing.assert_allclose(x, np.float32(std) * z, rtol=2e-7)
+
+
+@pytest.mark.parametrize("case", RANDOM, ids=str)
+def test_a_seed_is_its_key(case):
+    same_bits(case.make()(5, rng=42), case.make()(5, rng=jax.random.key(42)))
+
+
+if __name__ == "__main__":
+    PINNED.write_text(json.dumps(draws(), indent=0) + "\n")
