@@ -27,7 +27,7 @@ from braininit._core import Initialization
 from braininit._dtypes import resolve
 
 _PROG = "python -m braininit"
-_FIGURE = "braininit.png"
+_FIGURE, _SIZE = "braininit.png", "5000"
 _MOST = 100_000_000  # draws; a machine that has the memory for more has Python, too
 
 _NINE = (
@@ -69,13 +69,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _compare(options: argparse.Namespace) -> None:
     """Set the nine distributions of the tutorial side by side."""
-    if options.out or options.dtype:
+    if options.out is not None or options.dtype is not None:
         raise Refusal("--out and --dtype go with an expression, such as 'Normal(0.5*nS, 0.1*nS)'")
-    size, path, figure = _size(options.size or "5000"), options.plot or _FIGURE, None
+    size, figure = _size(_SIZE if options.size is None else options.size), None
+    path = _FIGURE if options.plot is None else options.plot
     try:
         figure = _figure_class(path)
     except Refusal as refusal:
-        if options.plot:
+        if options.plot is not None:
             raise
         print(f"{_PROG}: no figure: {refusal}", file=sys.stderr)
     named = [(type(dist).__name__, dist) for dist in map(read, _NINE)]
@@ -93,35 +94,40 @@ def _compare(options: argparse.Namespace) -> None:
 
 def _draw(options: argparse.Namespace) -> None:
     """Draw from one distribution, print a summary, write what was asked for."""
-    if options.count and options.size:
-        raise Refusal(f"give the size once, not {options.count} and --size {options.size}")
-    size, dtype = _size(options.count or options.size or "5000"), _dtype(options.dtype)
-    dist = read(options.expression)
-    if options.out:
+    given = [size for size in (options.count, options.size) if size is not None]
+    if len(given) > 1:
+        raise Refusal(f"give the size once, not {given[0]} and --size {given[1]}")
+    size, dtype = _size(*given or [_SIZE]), _dtype(options.dtype)
+    if options.out is not None:
         _check_output("--out", options.out, ["npz"])
-    figure = _figure_class(options.plot) if options.plot else None
+    figure = None if options.plot is None else _figure_class(options.plot)
     # Double precision was asked for by name: consent enough to switch it on.
-    precise = jax.enable_x64(True) if dtype == np.float64 else contextlib.nullcontext()
-    with precise, _refusing("the draw"):
-        values = dist(size, rng=options.seed, dtype=dtype)
-        facts = _facts(values, dist)
+    with jax.enable_x64(True) if dtype == np.float64 else contextlib.nullcontext():
+        dist = read(options.expression)
+        with _refusing("the draw"):
+            values = dist(size, rng=options.seed, dtype=dtype)
+            facts = _facts(values, dist)
     writers: dict[str, Callable[[BinaryIO], Any]] = {}
-    if options.out:
+    if options.out is not None:
         writers[options.out] = lambda file: _files.write(file, values)
-    if figure is not None:
+    if options.plot is not None and figure is not None:
         with _refusing("--plot"):
             canvas = figure(figsize=(6.4, 4.2), layout="constrained")
             plot.histogram(values, dist, canvas.subplots())
-            writers[options.plot] = _picture(canvas, options.plot)
+        writers[options.plot] = _picture(canvas, options.plot)
     _write(writers)
+    _report(options, values, facts)
+    for path in writers:
+        print(f"{'values' if path == options.out else 'figure'}: {os.path.abspath(path)}")
+
+
+def _report(options: argparse.Namespace, values: Any, facts: Sequence[str]) -> None:
     mean, mean_theory, std, std_theory, least, most = facts
     unit = f"unit {values.unit}" if isinstance(values, u.Quantity) else "no unit"
     print(options.expression.strip())
-    print(f"shape {values.shape}, {values.dtype}, {unit}, seed {options.seed}")
+    print(f"shape {values.shape}, {values.dtype}, {unit}, seed {options.seed}\n")
     rows = [("mean", mean, mean_theory), ("std", std, std_theory), ("min", least), ("max", most)]
-    print("\n" + _table([("", "drawn", "theory"), *rows]))
-    for path in writers:
-        print(f"\n{'values' if path == options.out else 'figure'}: {os.path.abspath(path)}")
+    print(_table([("", "drawn", "theory"), *rows]) + "\n" * bool(options.out or options.plot))
 
 
 def _facts(values: Any, dist: Any) -> tuple[str, ...]:
@@ -132,14 +138,14 @@ def _facts(values: Any, dist: Any) -> tuple[str, ...]:
     x = np.asarray(bare).astype(np.float64)
     digits = plot.figures(x)
 
-    def text(number: Any) -> str:
+    def text(number: Any, digits: int) -> str:
         return "-" if number is None else f"{number:#.{digits}g}".rstrip(".") + unit
 
     law, _ = theory.pooled(dist)
-    expected = (None, None) if law is None else (law.mean, law.std)
-    with np.errstate(all="ignore"):
-        found = (x.mean(), expected[0], x.std(), expected[1], x.min(), x.max())
-    return tuple(text(number) for number in found)
+    mean, std = (None, None) if law is None else (law.mean, law.std)
+    with np.errstate(all="ignore"):  # of infinities, which a Constant may be
+        middle = (text(x.mean(), digits), text(mean, digits), text(x.std(), 4), text(std, 4))
+    return (*middle, text(x.min(), digits), text(x.max(), digits))
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
@@ -177,7 +183,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "count", metavar="size", nargs="?", help="how much to draw: 1000, 100x200 or 100,200"
     )
-    parser.add_argument("--size", help="the same as an option (default 5000)")
+    parser.add_argument("--size", help=f"the same as an option (default {_SIZE})")
     parser.add_argument("--seed", type=int, default=42, help="any integer (default 42)")
     parser.add_argument("--dtype", help="float32, bfloat16, float64, ... (default float32)")
     parser.add_argument("--out", metavar="FILE.npz", help="write the values, with their unit")
@@ -214,7 +220,7 @@ distributions:
 
 
 def _size(text: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"\(?\s*\d{1,18}(\s*[x,]\s*\d{1,18})*\s*,?\s*\)?", text, re.ASCII):
+    if not re.fullmatch(r"\(?\s*\d{1,99}(\s*[x,]\s*\d{1,99})*\s*,?\s*\)?", text, re.ASCII):
         raise Refusal(f"the size {text!r} is not one: write 1000, 100x200 or 100,200")
     size = tuple(int(n) for n in re.findall(r"\d+", text))
     if not 0 < math.prod(size) <= _MOST:
@@ -324,7 +330,9 @@ def read(text: str) -> Initialization:
             node = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
         hint = "; a unit follows a *, as in 0.5*nS" if re.search(r"\d\s*[a-zA-Z]", text) else ""
-        raise Refusal(f"column {error.offset or 1} of the expression: {error.msg}{hint}") from None
+        raise Refusal(
+            f"column {error.offset or 1} of the expression: {error.msg.rstrip('?.')}{hint}"
+        ) from None
     except (ValueError, MemoryError, RecursionError) as error:
         raise Refusal(f"the expression can't be read: {error}") from None
     dist = _value(node, 0)
@@ -382,8 +390,8 @@ def _named(name: str, others: Mapping[str, Any]) -> Any:
     with contextlib.suppress(ValueError):
         return u.parse_unit(name)
     found = (n for n in dir(u) if isinstance(getattr(u, n), u.Unit) and n.isalpha())
-    known = [n for n in (*others, *found) if abs(len(n) - len(name)) <= 2]
-    lower = {n.lower(): n for n in reversed(known)}
+    alike = (n for n in found if abs(len(n) - len(name)) <= max(1, len(name) // 3))
+    lower = {n.lower(): n for n in reversed([*others, *alike])}
     near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
     raise ValueError(f"unknown name {name}" + (f"; did you mean {lower[near[0]]}?" if near else ""))
 

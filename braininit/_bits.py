@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-__all__ = ["words"]
+__all__ = ["word_pairs", "words"]
 
 FUSED_PLATFORMS = frozenset() if os.environ.get("BRAININIT_FUSED") == "0" else frozenset({"cpu"})
 
@@ -44,12 +44,31 @@ def words(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
     return wide[0] << np.uint64(32) | wide[1]
 
 
+def word_pairs(
+    key: jax.Array, shape: tuple[int, ...], kind: np.dtype
+) -> tuple[jax.Array, jax.Array]:
+    """Two independent words for every element.
+
+    A Threefry block has room for two words of 32 bits; everywhere else the key is split.
+    """
+    if kind.itemsize == 4 and _has_blocks(key):
+        if _is_fused(key) and max(shape, default=0) <= 2**32:
+            return blocks(key, shape)
+        with jax.enable_x64(True):  # both words, as the halves of one of 64 bits
+            both = jax.random.bits(key, shape, jnp.uint64)
+            first = lax.convert_element_type(both >> np.uint64(32), jnp.uint32)
+            return first, lax.convert_element_type(both, jnp.uint32)
+    first, second = jax.random.split(key)
+    return words(first, shape, kind), words(second, shape, kind)
+
+
+def _has_blocks(key: jax.Array) -> bool:
+    partitionable = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
+    return bool(partitionable) and str(jax.random.key_impl(key)) == "threefry2x32"
+
+
 def _is_fused(key: jax.Array) -> bool:
-    return (
-        jax.default_backend() in FUSED_PLATFORMS
-        and jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
-        and str(jax.random.key_impl(key)) == "threefry2x32"
-    )
+    return jax.default_backend() in FUSED_PLATFORMS and _has_blocks(key)
 
 
 def blocks(key: jax.Array, shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:

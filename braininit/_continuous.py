@@ -394,8 +394,8 @@ class Gamma(Initialization, function=gamma, renamed={"shape": "concentration"}):
 
 
 def _gamma(key: Any, shape: Any, dtype: Any, concentration: Any, scale: Any) -> jax.Array:
-    log = draws.log_gamma(key, shape, drawn_in(dtype), concentration)
-    return finish(scale * jnp.exp(log), dtype, above_zero=True)
+    x = draws.gamma(key, shape, drawn_in(dtype), concentration, scale)
+    return finish(x, dtype, above_zero=True)
 
 
 # ---------------------------------------------------------------- exponential
@@ -666,12 +666,10 @@ class Beta(Initialization, function=beta):
 
 
 def _beta(key: Any, shape: Any, dtype: Any, alpha: Any, beta: Any, low: Any, high: Any) -> Any:
-    kind = drawn_in(dtype)
-    key_a, key_b = jax.random.split(key)
-    log_a = draws.log_gamma(key_a, shape, kind, alpha)
-    log_b = draws.log_gamma(key_b, shape, kind, beta)
-    y = jax.nn.sigmoid(log_a - log_b)
-    return finish(_between(y, low, high), dtype, low, high)
+    y, rest = draws.beta(key, shape, drawn_in(dtype), alpha, beta)
+    near_low = y < 0.5  # counted from the nearer bound, which may be 0
+    x = jnp.where(near_low, _between(y, low, high), _between(rest, high, low))
+    return finish(x, dtype, low, high)
 
 
 # ---------------------------------------------------------------- truncated normal

@@ -1,4 +1,4 @@
-"""Standard draws, unit-free: each from one random word per number, in float32 or float64."""
+"""Standard draws, unit-free, from one or two random words a number, in float32 or float64."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 from jax import lax
 from jax.scipy.special import erfinv
 
-from braininit import _truncated
-from braininit._bits import words
+from braininit import _gamma, _truncated
+from braininit._bits import word_pairs, words
 
-__all__ = ["exponential", "log_gamma", "normal", "truncated_normal", "uniform"]
+__all__ = ["beta", "exponential", "gamma", "normal", "truncated_normal", "uniform"]
 
 
 def uniform(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
@@ -39,12 +39,23 @@ def exponential(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.A
     return _truncated.exponential(words(key, shape, kind))
 
 
-def log_gamma(
-    key: jax.Array, shape: tuple[int, ...], kind: np.dtype, concentration: jax.Array
+def gamma(
+    key: jax.Array,
+    shape: tuple[int, ...],
+    kind: np.dtype,
+    concentration: jax.Array,
+    scale: jax.Array,
 ) -> jax.Array:
-    """Logarithm of a standard gamma variate; tiny concentrations don't underflow."""
-    a = jnp.broadcast_to(concentration, shape)
-    return jax.random.loggamma(key, a, shape, kind)
+    """Gamma by its quantile function; a large scale saves what would underflow at scale 1."""
+    return _gamma.gamma_variate(*word_pairs(key, shape, kind), concentration, scale)
+
+
+def beta(
+    key: jax.Array, shape: tuple[int, ...], kind: np.dtype, alpha: jax.Array, beta: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Beta x and 1 - x, from two gamma variates, each with full relative precision."""
+    pairs = [word_pairs(k, shape, kind) for k in jax.random.split(key)]
+    return _gamma.beta_variate(*pairs, alpha, beta)
 
 
 def _opaque(x: jax.Array) -> jax.Array:

@@ -229,17 +229,22 @@ def _mark_mean(ax: Axes, x: np.ndarray, unit: u.Unit | None, expected: Any) -> N
 
 def figures(x: np.ndarray) -> int:
     """Choose how many digits to write: four, and more where the values lie close together."""
-    most, spread = np.abs(x).max(), np.ptp(x)
-    return 4 if not 0 < spread < most else 4 + int(min(np.log10(most / spread), 8))
+    most, least = x.max(), x.min()
+    if not np.isfinite([least, most]).all() or least == most:
+        return 4
+    return 4 + int(np.clip(np.log10(max(abs(least), abs(most)) / (most - least)), 0, 8))
 
 
 def _view(x: np.ndarray) -> tuple[float, float]:
     """Choose the part to show: all, unless a tail reaches far beyond 99 % of the values."""
-    low, high = float(x.min()), float(x.max())
-    a, b = (float(q) for q in np.quantile(x, [0.005, 0.995]))
-    if a == b:
-        return low, high
-    return (a if low < a - (b - a) else low), (b if high > b + (b - a) else high)
+    low, high = x.min(), x.max()
+    a, b = np.quantile(x, [0.005, 0.995])
+    width = b - a
+    if width > 0 and low < a - width:
+        low = x[x >= a - width / 10].min()
+    if width > 0 and high > b + width:
+        high = x[x <= b + width / 10].max()
+    return float(low), float(high)
 
 
 # ---------------------------------------------------------------- numbers and words
