@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.timing import in_turn
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from cases import CASES, RANDOM  # noqa: E402
+from cases import CASES, RANDOM
 
 SIZE = 1000
 

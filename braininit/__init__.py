@@ -5,6 +5,8 @@
 >>> w = init.Normal(0.5 * u.nS, 0.15 * u.nS)(1000, rng=42)
 """
 
+from braininit import plot as plot
+from braininit import theory as theory
 from braininit._constants import Constant as Constant
 from braininit._constants import OneInit as OneInit
 from braininit._constants import ZeroInit as ZeroInit
@@ -29,6 +31,8 @@ from braininit._continuous import uniform as uniform
 from braininit._continuous import weibull as weibull
 from braininit._core import Initialization as Initialization
 from braininit._core import static as static
+from braininit._files import load as load
+from braininit._files import save as save
 from braininit._keys import seed as seed
 from braininit._types import Initializer as Initializer
 from braininit._types import QuantityLike as QuantityLike

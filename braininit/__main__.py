@@ -56,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = _parser().parse_intermixed_args(argv)
         (_compare if options.expression is None else _draw)(options)
+        sys.stdout.flush()
     except Refusal as refusal:
         print(f"{_PROG}: error: {refusal}", file=sys.stderr)
         return 2
@@ -123,23 +124,22 @@ def _draw(options: argparse.Namespace) -> None:
 
 def _report(options: argparse.Namespace, values: Any, facts: Sequence[str]) -> None:
     mean, mean_theory, std, std_theory, least, most = facts
-    unit = f"unit {values.unit}" if isinstance(values, u.Quantity) else "no unit"
+    _, unit = units.split("values", values)
     print(options.expression.strip())
-    print(f"shape {values.shape}, {values.dtype}, {unit}, seed {options.seed}\n")
+    named = f"unit {unit}" if unit else "no unit"
+    print(f"shape {values.shape}, {values.dtype}, {named}, seed {options.seed}\n")
     rows = [("mean", mean, mean_theory), ("std", std, std_theory), ("min", least), ("max", most)]
     print(_table([("", "drawn", "theory"), *rows]) + "\n" * bool(options.out or options.plot))
 
 
 def _facts(values: Any, dist: Any) -> tuple[str, ...]:
     """Mean, its theory, std, its theory, min and max, as text with their unit."""
-    bare, unit = values, ""
-    if isinstance(values, u.Quantity):
-        bare, unit = values.mantissa, f" {values.unit}"
+    bare, unit = units.split("values", values)
     x = np.asarray(bare).astype(np.float64)
-    digits = plot.figures(x)
+    digits, suffix = plot.figures(x), f" {unit}" if unit else ""
 
     def text(number: Any, digits: int) -> str:
-        return "-" if number is None else f"{number:#.{digits}g}".rstrip(".") + unit
+        return "-" if number is None else f"{number:#.{digits}g}".rstrip(".") + suffix
 
     law, _ = theory.pooled(dist)
     mean, std = (None, None) if law is None else (law.mean, law.std)

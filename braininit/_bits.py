@@ -24,6 +24,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from braininit._dtypes import setting
+
 __all__ = ["word_pairs", "words"]
 
 FUSED_PLATFORMS = frozenset() if os.environ.get("BRAININIT_FUSED") == "0" else frozenset({"cpu"})
@@ -63,8 +65,7 @@ def word_pairs(
 
 
 def _has_blocks(key: jax.Array) -> bool:
-    partitionable = jax.config.jax_threefry_partitionable  # pyright: ignore[reportAttributeAccessIssue]
-    return bool(partitionable) and str(jax.random.key_impl(key)) == "threefry2x32"
+    return setting("jax_threefry_partitionable") and str(jax.random.key_impl(key)) == "threefry2x32"
 
 
 def _is_fused(key: jax.Array) -> bool:
@@ -74,7 +75,7 @@ def _is_fused(key: jax.Array) -> bool:
 def blocks(key: jax.Array, shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
     """Both words of the Threefry block of every element."""
     data = jax.random.key_data(key)
-    if jax.config.jax_debug_key_reuse:  # pyright: ignore[reportAttributeAccessIssue]
+    if setting("jax_debug_key_reuse"):
         jax.random.bits(key)  # reading a key's data does not count as using the key
     return threefry(data[0], data[1], *counters(shape))
 
@@ -117,7 +118,7 @@ def flat_index(index: list[jax.Array], shape: tuple[int, ...]) -> tuple[jax.Arra
 
 
 def _multiply(x: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
-    """x n as 64 bits in two words, by halves of 16 bits."""
+    """X n as 64 bits in two words, by halves of 16 bits."""
     n_high, n_low = np.uint32(n >> 32), np.uint32(n % 2**32)
     a, b = x >> np.uint32(16), x & np.uint32(0xFFFF)
     c, d = n_low >> np.uint32(16), n_low & np.uint32(0xFFFF)

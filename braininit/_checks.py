@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Any
 
 import brainunit as u
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.experimental import checkify
 
 from braininit._dtypes import finfo, inside, resolve
@@ -55,7 +55,7 @@ def _require(
     domain: str,
     remedy: str,
 ) -> Any:
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         good = holds(value)
         # The braces of a dtype or a unit would be read as a format's.
         checkify.debug_check(jnp.all(good), f"`{name}` must be {domain}, got a traced {{}}", value)
@@ -64,8 +64,8 @@ def _require(
     good = np.asarray(holds(concrete))
     if good.all():
         return value
-    where = tuple(int(i) for i in np.argwhere(~good)[0])
-    bad = concrete[where].item()
+    where: tuple[int, ...] = tuple(np.argwhere(~good)[0].tolist())
+    bad = np.asarray(concrete[where]).item()
     if not domain.startswith("finite") and bad == math.inf:
         domain += " and finite"
     at = f" at index {where if len(where) > 1 else where[0]}" if where else ""
@@ -76,11 +76,11 @@ def _require(
 def increasing(
     low_name: str, low: Any, high_name: str, high: Any, unit: u.Unit | None = None
 ) -> tuple[Any, Any]:
-    """low < high, element by element; either may be infinite on its own side."""
+    """Low < high, element by element; either may be infinite on its own side."""
     if type(low) is float and type(high) is float:
         if low < high and low < math.inf and high > -math.inf:
             return low, high
-    elif isinstance(low, jax.core.Tracer) or isinstance(high, jax.core.Tracer):
+    elif isinstance(low, Tracer) or isinstance(high, Tracer):
         good = _lined_up(lambda a, b: (a < b) & (a < math.inf) & (b > -math.inf), low, high)
         text = f"`{low_name}` must be less than `{high_name}`, got traced {{}} and {{}}"
         checkify.debug_check(jnp.all(good), text, jnp.asarray(low), jnp.asarray(high))
@@ -116,25 +116,24 @@ def fits(dtype: Any, unit: u.Unit | None = None, **values: Any) -> None:
     """Refuse a concrete scalar that overflows the dtype, or a scale that vanishes in it."""
     for name, value in values.items():
         if type(value) is not float or 0.02 <= abs(value) <= 15 or not math.isfinite(value):
-            continue  # within what even the 8-bit dtypes hold, or not ours to judge
-        info = finfo(resolve(dtype, complex_too=True))
+            continue  # within what even the 8-bit dtypes hold, or not for us to judge
+        kind = resolve(dtype, complex_too=True)
+        info = finfo(kind)
         vanishes = name in _SCALES and value != 0 and abs(value) < info.least
         if vanishes or abs(value) > info.most:
             raise ValueError(
-                f"`{name}` = {show(value, unit)} is outside what {resolve(dtype, complex_too=True)} holds "
+                f"`{name}` = {show(value, unit)} is outside what {kind} holds "
                 f"({info.least:.3g} to {info.most:.3g}); take another dtype or another unit"
             )
 
 
-def room(
-    dtype: Any, unit: u.Unit | None, low: Any, high: Any, *, open_high: bool = False
-) -> None:
+def room(dtype: Any, unit: u.Unit | None, low: Any, high: Any, *, open_high: bool = False) -> None:
     """Refuse concrete bounds between which the dtype has no value."""
     if type(low) is float and type(high) is float:
         size = max(abs(low), abs(high))
         if 0.02 <= size <= 15 and high - low > 0.3 * size:
             return
-    elif isinstance(low, jax.core.Tracer) or isinstance(high, jax.core.Tracer):
+    elif isinstance(low, Tracer) or isinstance(high, Tracer):
         return
     dtype = resolve(dtype)
     lowest, _ = inside(np, np.asarray(low), np.asarray(high), dtype, open_high=open_high)

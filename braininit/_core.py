@@ -13,6 +13,7 @@ from typing import Any, ClassVar, cast, dataclass_transform, overload
 import brainunit as u
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from braininit import _keys, _units
 from braininit._dtypes import default_float
@@ -114,14 +115,18 @@ class Initialization:
     def __post_init__(self) -> None:
         """Store the parameters in one form, and let the function check them."""
         fields = [f for f in _fields(self) if not f.metadata.get("static")]
-        shared = {f.name: value for f in fields if _shares(f) and (value := self._of(f)) is not None}
+        shared = {
+            f.name: value for f in fields if _shares(f) and (value := self._of(f)) is not None
+        }
         values = {
             f.name: _units.on(*_units.split(f.name, value, number=True))
             for f in fields
             if not _shares(f) and _is_number(f, value := self._of(f))
         }
         known = {
-            f.name: _units.known(f.name, self._of(f)) for f in _fields(self) if "Unit" in str(f.type)
+            f.name: _units.known(f.name, self._of(f))
+            for f in _fields(self)
+            if "Unit" in str(f.type)
         }
         for name, value in (values | known | dict(_units.as_written(**shared))).items():
             object.__setattr__(self, name, value)
@@ -333,9 +338,7 @@ def _flatten(obj: Any) -> tuple[list[Any], tuple[Any, ...]]:
 def _flatten_with_keys(obj: Any) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
     children, aux = _flatten(obj)
     names = [f.name for f in _fields(obj) if not f.metadata.get("static")]
-    return [
-        (jax.tree_util.GetAttrKey(n), c) for n, c in zip(names, children, strict=True)
-    ], aux
+    return [(jax.tree_util.GetAttrKey(n), c) for n, c in zip(names, children, strict=True)], aux
 
 
 def _unflattener(cls: type) -> Callable[[Any, Any], Any]:
@@ -369,7 +372,7 @@ def _identity(obj: Any) -> tuple[Any, ...]:
 def _leaf_identity(value: Any) -> Any:
     if isinstance(value, u.Quantity):
         return (_leaf_identity(value.mantissa), value.unit)
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return ("tracer", id(value))
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):
         concrete = np.asarray(value)
@@ -386,7 +389,7 @@ def _written(value: Any) -> str:
         return f"Quantity({_written(value.mantissa)}, {str(value.unit)!r})"
     if isinstance(value, u.Unit):
         return repr(str(value))
-    if isinstance(value, (np.ndarray, jax.Array)) and not isinstance(value, jax.core.Tracer):
+    if isinstance(value, (np.ndarray, jax.Array)) and not isinstance(value, Tracer):
         concrete = np.asarray(value)
         digits = np.array2string(
             concrete, separator=", ", floatmode="unique", max_line_width=10**9

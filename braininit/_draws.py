@@ -31,7 +31,7 @@ def normal(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
     low = np.nextafter(np.asarray(-1, kind), np.asarray(0, kind))
     u = uniform(key, shape, kind) * (np.asarray(1, kind) - low) + low
     z = np.asarray(np.sqrt(2), kind) * erfinv(jnp.maximum(low, u))
-    return _opaque(z)
+    return _opaque(jnp.asarray(z))
 
 
 def exponential(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["Finfo", "default_float", "drawn_in", "finfo", "finish", "inside", "resolve"]
+__all__ = ["Finfo", "default_float", "drawn_in", "finfo", "finish", "inside", "resolve", "setting"]
 
 
 class Finfo(NamedTuple):
@@ -24,9 +24,14 @@ class Finfo(NamedTuple):
     most: float
 
 
+def setting(name: str) -> Any:
+    """One of JAX's settings, as this thread has it."""
+    return getattr(jax.config, name)
+
+
 def default_float() -> np.dtype:
     """JAX's default float: float32, or float64 under ``jax_enable_x64``."""
-    return _DOUBLE if jax.config.jax_enable_x64 else _SINGLE
+    return _DOUBLE if setting("jax_enable_x64") else _SINGLE
 
 
 _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
@@ -39,7 +44,7 @@ def resolve(dtype: Any, *, complex_too: bool = False) -> np.dtype:
     """
     if dtype is None:
         return default_float()
-    return _resolve(dtype, complex_too, bool(jax.config.jax_enable_x64))
+    return _resolve(dtype, complex_too, bool(setting("jax_enable_x64")))
 
 
 @functools.lru_cache(maxsize=256)
@@ -48,12 +53,12 @@ def _resolve(dtype: Any, complex_too: bool, x64: bool) -> np.dtype:
         asked = np.dtype(dtype)
     except TypeError:
         raise TypeError(f"`dtype` must name a dtype, got {dtype!r}") from None
-    real = jax.dtypes.issubdtype(asked, np.floating)
+    real = jnp.issubdtype(asked, np.floating)
     if real and asked.itemsize == 1:
         # float4, float6 and the sign-less scale format float8_e8m0fnu can't hold a draw.
         info = jnp.finfo(asked)
         real = info.bits == 8 and float(info.min) < 0
-    if not real and not (complex_too and jax.dtypes.issubdtype(asked, np.complexfloating)):
+    if not real and not (complex_too and jnp.issubdtype(asked, np.complexfloating)):
         kinds = "a floating or complex dtype" if complex_too else "a real floating dtype"
         raise TypeError(f"`dtype` must be {kinds} of at least 8 bits, got {asked}; draw, then cast")
     if not x64 and asked.name in ("float64", "complex128"):

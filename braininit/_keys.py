@@ -13,7 +13,10 @@ from typing import Any
 
 import jax
 import jax.extend.core
+import jax.numpy as jnp
 import numpy as np
+
+from braininit._dtypes import setting
 
 __all__ = ["as_key", "from_rng", "is_key", "seed", "typed"]
 
@@ -34,7 +37,7 @@ def is_key(x: Any) -> bool:
 @functools.lru_cache(maxsize=64)
 def _kind(dtype: Any) -> str | None:
     """Which kind of key an array of this dtype can be; asking JAX each time costs 1 us."""
-    if jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
         return "typed"
     return "legacy" if dtype == np.uint32 else None
 
@@ -48,7 +51,9 @@ def as_key(key: Any) -> Any:
             f"`key` must be a JAX key, got {type(key).__name__}; make one with jax.random.key(seed)"
         )
     if key.ndim - (_kind(key.dtype) == "legacy"):
-        raise ValueError(f"`key` must be one key, got an array {key.shape}; map over it by jax.vmap")
+        raise ValueError(
+            f"`key` must be one key, got an array {key.shape}; map over it by jax.vmap"
+        )
     return key
 
 
@@ -58,7 +63,7 @@ def typed(key: Any) -> jax.Array:
 
 
 def _default_impl() -> str:
-    return jax.config.jax_default_prng_impl
+    return setting("jax_default_prng_impl")
 
 
 @functools.lru_cache(maxsize=16)
@@ -91,9 +96,7 @@ def from_rng(rng: Any) -> Any:
     # nnx.Rngs answers every hasattr, so ask whether it can be called before the name.
     if callable(rng):
         source = rng
-    elif callable(getattr(rng, "split_key", None)):
-        source = rng.split_key
-    else:
+    elif not callable(source := getattr(rng, "split_key", None)):
         raise TypeError(
             f"`rng` can't be a {type(rng).__name__}; pass a JAX key, an int seed, a NumPy "
             "Generator or RandomState, an object with split_key(), a callable that returns "
@@ -168,7 +171,7 @@ def _key_from_seed(value: int, impl: str) -> np.ndarray:
     if -(2**31) <= value < 2**32:
         with jax.ensure_compile_time_eval():
             return np.asarray(jax.random.key_data(jax.random.key(value, impl=impl)))
-    return _seed_sequence(value).generate_state(*_legacy_shape(impl))
+    return _seed_sequence(value).generate_state(_legacy_shape(impl)[0])
 
 
 def _refuse_tracing(source: str) -> None:
@@ -183,7 +186,6 @@ def _refuse_tracing(source: str) -> None:
 
 def _eager() -> bool:
     return jax.extend.core.get_opaque_trace_state() == _EAGER
-
 
 
 _EAGER = jax.extend.core.get_opaque_trace_state()

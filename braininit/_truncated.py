@@ -28,18 +28,45 @@ from jax import lax
 
 # Mills ratio: m(x) = t P(s), t = 1/(1 + x/k), s = 1 - 2t; P, lowest power first.
 _MILLS_32 = (
-    4.733047659e-01, -3.809427211e-01, 2.426023844e-01, -1.168854299e-01,
-    3.784798657e-02, -4.723563740e-03, -2.180738172e-03, 1.016462898e-03,
-    8.375483977e-05, -1.350908307e-04, -1.084794961e-06, 1.327446682e-05,
+    4.733047659e-01,
+    -3.809427211e-01,
+    2.426023844e-01,
+    -1.168854299e-01,
+    3.784798657e-02,
+    -4.723563740e-03,
+    -2.180738172e-03,
+    1.016462898e-03,
+    8.375483977e-05,
+    -1.350908307e-04,
+    -1.084794961e-06,
+    1.327446682e-05,
 )
 
 _MILLS_64 = (
-    3.8561620943063152e-01, -3.3357331903779203e-01, 2.4830941231477330e-01, -1.5718221510930905e-01,
-    8.2728943146536754e-02, -3.4650946817430084e-02, 1.0425100482455761e-02, -1.5006565641357517e-03,
-    -3.9999239499687316e-04, 2.7317183218848723e-04, -2.9766610464679603e-05, -2.4947131637442161e-05,
-    8.3629171732649252e-06, 1.9949560171085464e-06, -1.3890066276983257e-06, -1.6721351960362814e-07,
-    2.1873267047187882e-07, 1.9336856714432649e-08, -3.5282479379543805e-08, -3.4796248555358392e-09,
-    5.6344023950886063e-09, 6.3737336877330259e-10, -7.6883681299298405e-10, -6.6737009758463364e-11,
+    3.8561620943063152e-01,
+    -3.3357331903779203e-01,
+    2.4830941231477330e-01,
+    -1.5718221510930905e-01,
+    8.2728943146536754e-02,
+    -3.4650946817430084e-02,
+    1.0425100482455761e-02,
+    -1.5006565641357517e-03,
+    -3.9999239499687316e-04,
+    2.7317183218848723e-04,
+    -2.9766610464679603e-05,
+    -2.4947131637442161e-05,
+    8.3629171732649252e-06,
+    1.9949560171085464e-06,
+    -1.3890066276983257e-06,
+    -1.6721351960362814e-07,
+    2.1873267047187882e-07,
+    1.9336856714432649e-08,
+    -3.5282479379543805e-08,
+    -3.4796248555358392e-09,
+    5.6344023950886063e-09,
+    6.3737336877330259e-10,
+    -7.6883681299298405e-10,
+    -6.6737009758463364e-11,
     6.2512108943208256e-11,
 )
 
@@ -50,21 +77,44 @@ _INVERSE_N = (
 )
 
 _INVERSE_D = (
-    (1.0000000e+00, 1.3899713e+00, 2.2520114e+00, -5.4179150e-01),
-    (2.0645378e+00, 2.6972270e+00, -3.5821752e-01, -5.8459590e-01),
-    (1.2539688e+00, 1.7777193e+00, -1.8003593e+00, 3.6393999e-01),
+    (1.0000000e00, 1.3899713e00, 2.2520114e00, -5.4179150e-01),
+    (2.0645378e00, 2.6972270e00, -3.5821752e-01, -5.8459590e-01),
+    (1.2539688e00, 1.7777193e00, -1.8003593e00, 3.6393999e-01),
     (2.0097668e-01, 3.1356368e-01, -4.9017443e-01, 1.5478731e-01),
 )
 
 _MILLS = {4: (4.0, _MILLS_32), 8: (5.0, _MILLS_64)}  # bytes of the dtype: k, P
 
-# Ten thousand times further than any draw goes, yet its square is finite in float32.
+# Further than any draw goes, yet its square is finite in float32.
 _FAR = 1e18
+
+# (log(1 + f) - f + f^2/2)/f^3 on [sqrt(1/2) - 1, sqrt(2) - 1], highest power first (Cephes).
+_LOG_32 = (
+    7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
+    -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
+)  # fmt: skip
+
+
+# Giles' central polynomials (highest power first), as XLA's erf_inv has them.
+_ERF_INV = {
+    4: (2.5, (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
+              -0.00125372503, -0.00417768164, 0.246640727, 1.50140941)),
+    8: (3.125, (-3.6444120640178196996e-21, -1.685059138182016589e-19, 1.2858480715256400167e-18,
+              1.115787767802518096e-17, -1.333171662854620906e-16, 2.0972767875968561637e-17,
+              6.6376381343583238325e-15, -4.0545662729752068639e-14, -8.1519341976054721522e-14,
+              2.6335093153082322977e-12, -1.2975133253453532498e-11, -5.4154120542946279317e-11,
+              1.051212273321532285e-09, -4.1126339803469836976e-09, -2.9070369957882005086e-08,
+              4.2347877827932403518e-07, -1.3654692000834678645e-06, -1.3882523362786468719e-05,
+              0.0001867342080340571352, -0.00074070253416626697512, -0.0060336708714301490533,
+              0.24015818242558961693, 1.6536545626831027356)),
+}  # fmt: skip
 
 
 def _kept(x):
-    """x itself. XLA:CPU would put a costly value with several uses into memory; this keeps
-    it in registers, one fused loop from word to draw.
+    """Keep a value in registers.
+
+    XLA:CPU would put a costly value with several uses into memory; this way one fused
+    loop leads from word to draw.
     """
     info = jnp.finfo(x.dtype)
     return lax.reduce_precision(x, info.nexp, info.nmant)
@@ -73,12 +123,6 @@ def _kept(x):
 def _part(count, unit):
     """(count + 1/2) unit: a part of the whole that is never 0."""
     return (count.astype(unit.dtype) + 0.5) * unit
-
-
-def _mills(x, k, coefficients):
-    t = 1.0 / (1.0 + x / k)
-    s = 1.0 - 2.0 * t
-    return t * reduce(lambda p, c: p * s + c, coefficients[-2::-1], coefficients[-1])
 
 
 def _loss(alpha, d, k, coefficients):
@@ -101,13 +145,28 @@ def _loss(alpha, d, k, coefficients):
 def _side(alpha, d, k, coefficients):
     """Mass of [alpha, alpha + d] and of what lies beyond, both divided by Q(alpha)."""
     loss, m = _loss(alpha, d, k, coefficients)
-    drop = d * (alpha + 0.5 * d)  # log of the ratio of the densities
+    drop = _kept(d * (alpha + 0.5 * d))  # log of the ratio of the densities
     beyond = _kept(jnp.exp(-drop))
-    return loss * beyond - _kept(jnp.expm1(-drop)), beyond * (1.0 - jnp.minimum(loss, 1.0)), m
+    if drop.dtype == jnp.float32:  # expm1, cheaper; the series stops at 2e-8
+        series = reduce(lambda p, n: 1.0 - drop * p * (1.0 / n), range(8, 1, -1), 1.0)
+        fallen = jnp.where(drop < 0.5, drop * series, 1.0 - beyond)
+    else:
+        fallen = -jnp.expm1(-drop)
+    return loss * beyond + _kept(fallen), beyond * (1.0 - jnp.minimum(loss, 1.0)), m
 
 
 def _minus_log(q, v):
     """-log q, with full relative precision where q = 1 - v (v < 1/2, else ignored)."""
+    if q.dtype == jnp.float32:
+        # Cephes' logf, less what positive normal numbers do not need; log(1 + f) takes
+        # f = -v as it is, before 1 - v has rounded it.
+        bits = lax.bitcast_convert_type(q, jnp.int32)
+        exponent = lax.shift_right_arithmetic(bits - 0x3F3504F3, np.int32(23))  # sqrt(1/2)
+        f = lax.bitcast_convert_type(bits - exponent * (1 << 23), jnp.float32) - 1.0
+        f = jnp.where(v < 0.29, -v, f)
+        cubic = reduce(lambda p, c: p * f + c, _LOG_32[1:], _LOG_32[0])
+        log = (f + f * f * (f * cubic - 0.5)) + exponent.astype(jnp.float32) * math.log(2)
+        return _kept(-log)
     tiny = jnp.finfo(q.dtype).tiny
     lost = jnp.maximum(1.0 - q, tiny)
     e = -jnp.log(q) * jnp.where(v < 0.5, v / lost, 1.0)
@@ -115,7 +174,7 @@ def _minus_log(q, v):
 
 
 def _distance(e, alpha, m, k, coefficients):
-    """d with Q(alpha + d)/Q(alpha) = exp(-e)."""
+    """D with Q(alpha + d)/Q(alpha) = exp(-e)."""
     h = _kept(1.0 / m)
     g = h - alpha
     scaled = _kept(e * m)  # e / h
@@ -159,22 +218,8 @@ def _two_sigma(word, dtype):
     return lax.clamp(-limit, z, limit)
 
 
-# Giles' central polynomials (highest power first), as XLA's erf_inv has them.
-_ERF_INV = {
-    4: (2.5, (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
-              -0.00125372503, -0.00417768164, 0.246640727, 1.50140941)),
-    8: (3.125, (-3.6444120640178196996e-21, -1.685059138182016589e-19, 1.2858480715256400167e-18,
-              1.115787767802518096e-17, -1.333171662854620906e-16, 2.0972767875968561637e-17,
-              6.6376381343583238325e-15, -4.0545662729752068639e-14, -8.1519341976054721522e-14,
-              2.6335093153082322977e-12, -1.2975133253453532498e-11, -5.4154120542946279317e-11,
-              1.051212273321532285e-09, -4.1126339803469836976e-09, -2.9070369957882005086e-08,
-              4.2347877827932403518e-07, -1.3654692000834678645e-06, -1.3882523362786468719e-05,
-              0.0001867342080340571352, -0.00074070253416626697512, -0.0060336708714301490533,
-              0.24015818242558961693, 1.6536545626831027356)),
-}
-
-
 def _draw(word, mean, std, low, high):
+    """The draw, and what its derivative needs: outward distance (signed), alpha, widths."""
     dtype = jnp.result_type(mean)
     info = jnp.finfo(dtype)
     k, coefficients = _MILLS[info.dtype.itemsize]
@@ -228,6 +273,13 @@ def _draw(word, mean, std, low, high):
 @jax.custom_jvp
 @jax.jit  # one compiled program for eager calls too: op by op, last bits would differ
 def truncated_normal(word, mean, std, low, high):
+    """Normal draws restricted to [low, high], one per word.
+
+    `word`: uint32 for float32 draws, uint64 for float64. The parameters are in that
+    float dtype, scalars or of the words' rank; low < high, either may be infinite,
+    std >= 0 (0: the mean, brought to the nearest bound). NaN in any of them gives NaN.
+    Differentiable once in all four, the word held fixed.
+    """
     return _draw(word, mean, std, low, high)[0]
 
 
@@ -284,6 +336,10 @@ def _derivative(primals, tangents):
 
 @jax.jit
 def exponential(word):
+    """Standard exponential draws from all bits of the words: never 0, both tails honest.
+
+    uint32 gives float32 in [1.2e-10, 22.9], uint64 float64 in [2.7e-20, 45.1].
+    """
     dtype = jnp.float32 if word.dtype == jnp.uint32 else jnp.float64
     small = _part(jnp.minimum(word, ~word), np.asarray(2.0 ** -jnp.finfo(dtype).bits, dtype))
     lower = word <= ~word  # near 0

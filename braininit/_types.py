@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, SupportsIndex, TypeAlias, runtime_checkable
 
 import brainunit as u
 import jax
@@ -11,12 +11,21 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from jax.typing import DTypeLike
 
-__all__ = ["DType", "Initializer", "Key", "NumberLike", "QuantityLike", "RealLike", "Sharding", "Shape"]
+__all__ = [
+    "DType",
+    "Initializer",
+    "Key",
+    "NumberLike",
+    "QuantityLike",
+    "RealLike",
+    "Shape",
+    "Sharding",
+]
 
 Key: TypeAlias = jax.Array | np.ndarray
 """A typed key of any implementation, or a legacy ``uint32`` key of the default one."""
 
-Shape: TypeAlias = int | np.integer | Sequence[int] | np.ndarray
+Shape: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | np.ndarray
 """A size or a tuple of sizes; ``()`` is one number, zero-sized shapes are fine."""
 
 DType: TypeAlias = DTypeLike
@@ -28,8 +37,12 @@ Sharding: TypeAlias = NamedSharding | PartitionSpec
 RealLike: TypeAlias = float | Sequence[float] | np.number | np.ndarray | jax.Array
 """A dimensionless real parameter: a number or an array, concrete or traced."""
 
-QuantityLike: TypeAlias = RealLike | u.Quantity
-"""A real parameter that may carry a unit, which it then shares with its partners."""
+QuantityLike: TypeAlias = RealLike | u.Quantity | u.Unit
+"""A real parameter that may carry a unit, which it then shares with its partners.
+
+A bare unit is no parameter; it stands here because to a type checker ``0.5 * u.nS`` is
+a ``Unit | Quantity``.
+"""
 
 NumberLike: TypeAlias = complex | QuantityLike
 """Any number at all."""

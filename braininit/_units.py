@@ -17,7 +17,9 @@ from typing import Any
 
 import brainunit as u
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 __all__ = ["UnitError", "as_written", "dimensionless", "known", "off", "on", "show", "split"]
 
@@ -37,11 +39,19 @@ def split(name: str, value: Any, *, number: bool = False) -> tuple[Any, u.Unit |
     means one trace, whether a user wrote ``1``, ``1.0`` or ``np.float32(1)``. `number`
     lets complex values through as well.
     """
+    if isinstance(value, (list, tuple)) and any(isinstance(v, u.Quantity) for v in value):
+        value = _stacked(name, value)
     if isinstance(value, u.Quantity):
         bare, unit = _bare(name, value.mantissa, number), value.unit
         factor = _pure_number(unit)
         return (bare, unit) if factor is None else (bare if factor == 1 else bare * factor, None)
     return _bare(name, value, number), None
+
+
+def _stacked(name: str, values: Any) -> u.Quantity:
+    """One Quantity from a list of them."""
+    unit, bares = off(**{f"{name}[{i}]": v for i, v in enumerate(values)})
+    return on(np.asarray(bares), unit) if unit is not None else u.Quantity(np.asarray(bares))
 
 
 @functools.lru_cache(maxsize=1024)
@@ -67,10 +77,10 @@ def _bare(name: str, value: Any, number: bool) -> Any:
         value = np.asarray(value)
     kinds = "fiuVc" if number else "fiuV"  # V: bfloat16 and the 8-bit floats of ml_dtypes
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):
-        kind = "V" if jax.dtypes.issubdtype(value.dtype, np.floating) else value.dtype.kind
+        kind = "V" if jnp.issubdtype(value.dtype, np.floating) else value.dtype.kind
         if kind not in kinds:
             raise TypeError(f"`{name}` must be a real number or array, got dtype {value.dtype}")
-        if isinstance(value, jax.core.Tracer):
+        if isinstance(value, Tracer):
             return value if kind in "fVc" else value.astype(jax.dtypes.canonicalize_dtype(float))
         if value.ndim == 0:
             return complex(value) if kind == "c" else float(value)
@@ -197,7 +207,7 @@ def on(bare: Any, unit: u.Unit | None) -> Any:
 
 def show(bare: Any, unit: u.Unit | None = None) -> str:
     """Write a value the way an error message should: short, with its unit."""
-    if isinstance(bare, jax.core.Tracer):
+    if isinstance(bare, Tracer):
         text = str(bare)
     elif np.ndim(bare):
         text = np.array2string(np.asarray(bare), threshold=6, separator=", ")

@@ -251,14 +251,10 @@ def _view(x: np.ndarray) -> tuple[float, float]:
 
 
 def _flat(values: Any) -> tuple[np.ndarray, u.Unit | None]:
-    bare, unit = values, None
-    if isinstance(values, u.Quantity):
-        bare, unit = values.mantissa, values.unit
-        unit = None if unit.is_unitless and unit.magnitude == 1 else unit
-    bare = np.asarray(bare)
+    bare, unit = units.split("values", values, number=True)
     if np.iscomplexobj(bare):
         raise TypeError("complex values have no order; plot their parts, .real and .imag")
-    x = bare.astype(np.float64).ravel()
+    x = np.asarray(bare).astype(np.float64).ravel()
     if not x.size:
         raise ValueError("`values` are empty: there is nothing to draw")
     bad = int(np.sum(~np.isfinite(x)))
@@ -292,12 +288,12 @@ def _parameters(dist: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    bare, unit = value, ""
-    if isinstance(value, u.Quantity):
-        bare, unit = value.mantissa, f" {_pretty(value.unit)}"
+    if not isinstance(value, (float, np.ndarray, jax.Array, u.Quantity)):
+        return str(value)
+    bare, unit = units.split("value", value, number=True)
     if np.ndim(bare):
-        return f"array {np.shape(bare)}" + (f" in{unit}" if unit else "")
-    return (f"{bare:.4g}" if isinstance(bare, (int, float, np.generic)) else str(bare)) + unit
+        return f"array {np.shape(bare)}" + (f" in {_pretty(unit)}" if unit else "")
+    return f"{bare:.4g}" + (f" {_pretty(unit)}" if unit else "")
 
 
 def _pretty(unit: Any) -> str:

@@ -33,7 +33,7 @@ __all__ = ["Law", "cdf", "laws", "mean", "pdf", "std"]
 class Law(NamedTuple):
     """One distribution in bare numbers.
 
-    Attributes
+    Parameters
     ----------
     mean, std : float or array
         Mean and standard deviation.

@@ -171,7 +171,10 @@ def test_vmap_over_keys(case, unit):
 @with_and_without_unit
 def test_vmap_over_parameters_and_keys(case, unit):
     many = {n: jnp.full(3, v, float) for n, v in case.given.items()}
-    dress = (lambda n, v: v * unit if unit is not None and n in case.carriers else v)
+
+    def dress(n, v):
+        return v * unit if unit is not None and n in case.carriers else v
+
     obj = case.make(unit)
 
     def one(values, k):
@@ -190,7 +193,9 @@ def test_vmap_over_parameters_and_keys(case, unit):
 @every_random
 def test_array_parameters_broadcast(case):
     obj = case.cls(**{n: np.full((2, 1), v) for n, v in case.given.items()})
-    chex.assert_trees_all_close(obj(fresh(), (2, 5)), case.make()(fresh(), (2, 5)), rtol=1e-6, atol=2e-7)
+    chex.assert_trees_all_close(
+        obj(fresh(), (2, 5)), case.make()(fresh(), (2, 5)), rtol=1e-6, atol=2e-7
+    )
 
 
 @every_random
@@ -260,7 +265,9 @@ def test_a_bare_zero_or_infinity_fits_every_unit(case):
 
 
 @every
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"])
+@pytest.mark.parametrize(
+    "dtype", ["float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
+)
 def test_support(case, dtype):
     low, high = case.support(**case.given)
     x = bare(case.make()(20_000, rng=1, dtype=jnp.dtype(dtype))).astype(np.float64)
@@ -311,9 +318,7 @@ def test_equality_hash_pickle_copy_repr(case, unit):
 @every_random
 def test_equality_with_array_parameters(case):
     def make(last):
-        return case.cls(
-            **{n: np.array([v, v * last], np.float32) for n, v in case.given.items()}
-        )
+        return case.cls(**{n: np.array([v, v * last], np.float32) for n, v in case.given.items()})
 
     assert make(1.0) == make(1.0)
     assert hash(make(1.0)) == hash(make(1.0))
@@ -351,7 +356,9 @@ def test_no_retrace(case):
     chex.clear_trace_counter()
     drawn(case.make(u.nS), fresh(1))
     grown = {n: v * 1.5 for n, v in case.given.items()}
-    drawn(case.cls(**{n: v * u.nS if n in case.carriers else v for n, v in grown.items()}), fresh(2))
+    drawn(
+        case.cls(**{n: v * u.nS if n in case.carriers else v for n, v in grown.items()}), fresh(2)
+    )
     whole = {n: np.float32(v) * u.nS if n in case.carriers else v for n, v in case.given.items()}
     drawn(case.cls(**whole), fresh(3))
 
@@ -451,7 +458,9 @@ def test_checkify_names_the_traced_parameter(case):
         def draw(value, k, name=name):
             return case.make(**{name: value})(k, (6,))
 
-        errors = checkify.debug_checks if hasattr(checkify, "debug_checks") else checkify.user_checks
+        errors = (
+            checkify.debug_checks if hasattr(checkify, "debug_checks") else checkify.user_checks
+        )
         checked = jax.jit(checkify.checkify(draw, errors=errors))
         said, _ = checked(jnp.asarray(case.given[name], float), fresh())
         assert said.get() is None

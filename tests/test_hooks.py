@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import threading
 from typing import Any
@@ -344,19 +345,20 @@ def drawn_under_nn_jit(hook):
     return cell.init(jax.random.key(1), VOLTAGE)["params"]["g"]
 
 
-def by_hand(hook):
-    return lambda key, shape: hook(key, shape)
+@functools.cache
+def drawn_by_hand(hook):
+    return drawn_under_nn_jit(lambda key, shape: hook(key, shape))
 
 
 @pytest.mark.parametrize("hook", FIELDS, ids=repr)
 def test_nn_jit_takes_a_module_that_keeps_an_object(hook):
-    assert same(drawn_under_nn_jit(hook), drawn_under_nn_jit(by_hand(hook)))
+    assert same(drawn_under_nn_jit(hook), drawn_by_hand(hook))
 
 
 @pytest.mark.parametrize("hook", ALL_FIELDS, ids=repr)
 def test_nn_jit_takes_every_object_s_bound_call(hook):
     # The way round: any function will do, held for as long as the module lives.
-    assert same(drawn_under_nn_jit(hook.__call__), drawn_under_nn_jit(by_hand(hook)))
+    assert same(drawn_under_nn_jit(hook.__call__), drawn_by_hand(hook))
 
 
 @pytest.mark.parametrize("hook", ALL_FIELDS, ids=repr)

@@ -188,7 +188,9 @@ def test_bad_keys(case):
 @pytest.mark.parametrize("dtype", [jnp.float32, np.float16, np.dtype("float32"), float], ids=str)
 def test_a_dtype_in_place_of_a_parameter_names_the_class(case, dtype):
     with pytest.raises(TypeError, match=rf"got the dtype .*init\.{case.cls.__name__}\("):
-        case.function(jax.random.key(0), (3,), dtype, **dict(list(case.called(case.given).items())[1:]))
+        case.function(
+            jax.random.key(0), (3,), dtype, **dict(list(case.called(case.given).items())[1:])
+        )
 
 
 def test_seed():

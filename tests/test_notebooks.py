@@ -244,11 +244,11 @@ def allowance(sample: Sample, statistic: str) -> float:
     Standard errors come from the law, through influence functions: that of log(std) is
     (z^2 - 1) / 2, so its variance is (kurtosis - 1) / 4n. Standard deviations are compared
     by their logarithms, whose difference is nearly normal where that of the std itself is
-    not. By simulation (1e7 pairs) the rate at SIGMAS is 6e-7 for mean and std alike, at worst
-    4e-6 for the std of 200 log-normals. Skewness converges too slowly for any of this; two
-    samples of 2000 log-normals differ by a factor of 4 once in about 1e6. What differs by
-    twice the allowance is found almost surely: 11 % in the std of 2000 normal draws at 5
-    sigmas, 0.16 std in their mean.
+    not. By simulation (2e7 pairs) the rate at SIGMAS is about 6e-7 for mean and std alike, at
+    worst 4e-6 for the std of 200 log-normals. Skewness converges too slowly for any of this:
+    samples of 2000 log-normals differ by a factor of 4 about once in 1e6. For 2000 normal
+    draws the allowance is 0.16 std in the mean and 11 % in the std; what differs by twice
+    as much is found almost surely.
     """
     law, n = sample.law, sample.n
     if statistic == "mean":

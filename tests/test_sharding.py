@@ -91,16 +91,19 @@ def test_explicit_axes(case):
 @either_kind
 @pytest.mark.parametrize("spec", [P("x", "y"), P("y"), P(None, "y"), P(("x", "y")), P()], ids=str)
 def test_every_spec(kind, spec):
-    mesh, plain = mesh_of(kind), NORMAL(key(), (16, 8))
+    mesh, shape = mesh_of(kind), (16, 8)
+    normal, zeros = NORMAL(key(), shape), jnp.zeros(shape)
     with jax.set_mesh(mesh):
-        for hook in (NORMAL, init.zeros):
-            eager = hook(key(), (16, 8), None, spec)
-            named = hook(key(), (16, 8), None, NamedSharding(mesh, spec))
-            jitted = jax.jit(lambda k, hook=hook: hook(k, (16, 8), None, spec))(key())
-            assert all(lives(x, mesh, spec) for x in (eager, named, jitted))
-            assert same(eager, plain if hook is NORMAL else jnp.zeros((16, 8)))
-            assert same(named, eager)
-            assert same(jitted, eager)
+        named = NamedSharding(mesh, spec)
+        for x, plain in (
+            (NORMAL(key(), shape, None, spec), normal),
+            (NORMAL(key(), shape, None, named), normal),
+            (jax.jit(lambda k: NORMAL(k, shape, None, spec))(key()), normal),
+            (init.zeros(None, shape, None, spec), zeros),
+            (jax.jit(lambda: init.zeros(None, shape, None, named))(), zeros),
+        ):
+            assert same(x, plain)
+            assert lives(x, mesh, spec)
 
 
 @either_kind
