@@ -64,7 +64,7 @@ def _require(
     good = np.asarray(holds(concrete))
     if good.all():
         return value
-    where: tuple[int, ...] = tuple(np.argwhere(~good)[0].tolist())
+    where: Any = tuple(np.argwhere(~good)[0].tolist())
     bad = np.asarray(concrete[where]).item()
     if not domain.startswith("finite") and bad == math.inf:
         domain += " and finite"

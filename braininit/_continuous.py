@@ -202,476 +202,6 @@ def _normal(key: Any, shape: Any, dtype: Any, mean: Any, std: Any) -> jax.Array:
     return mean.astype(dtype) + std.astype(dtype) * z
 
 
-# ---------------------------------------------------------------- lognormal
-
-
-def lognormal(
-    key: Key,
-    shape: Shape,
-    mean: QuantityLike,
-    std: QuantityLike,
-    *,
-    dtype: DType | None = None,
-    out_sharding: Sharding | None = None,
-) -> Any:
-    r"""Draw from the log-normal distribution with a given mean and std of its own.
-
-    .. math::
-
-        p(x) = \frac{1}{x \sigma \sqrt{2\pi}} e^{-(\ln x - \mu)^2 / (2 \sigma^2)}, \quad
-        \sigma^2 = \ln\!\left(1 + \frac{std^2}{mean^2}\right), \quad
-        \mu = \ln(mean) - \frac{\sigma^2}{2}
-
-    Parameters
-    ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result.
-    mean : number, array or Quantity
-        Mean of the result itself, not of its logarithm; positive and finite.
-    std : number, array or Quantity
-        Standard deviation of the result itself, finite, std >= 0; 0 gives the mean.
-    dtype : dtype, optional
-        A real floating dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of `mean`, above 0.
-
-    Raises
-    ------
-    ValueError
-        If `mean` is not positive, or `std` negative, NaN or infinite.
-    UnitError
-        If the parameters differ in dimension.
-
-    Notes
-    -----
-    Numerics: drawn as mean * exp(sigma z - sigma^2 / 2), which keeps the exponent small
-    whatever the unit. 16-bit and 8-bit floats are drawn in float32 and rounded once.
-
-    Examples
-    --------
-    >>> import jax, brainunit as u, braininit as init
-    >>> w = init.lognormal(jax.random.key(0), (1000,), 0.5 * u.nS, 0.2 * u.nS)
-    >>> bool((w > 0 * u.nS).all())
-    True
-    """
-    unit, (mean, std) = units.off(mean=mean, std=std)
-    mean, std = checks.positive("mean", mean, unit), checks.non_negative("std", std, unit)
-    checks.fits(dtype, unit, mean=mean, std=std)
-    x = draw(_lognormal, key, shape, mean, std, dtype=dtype, out_sharding=out_sharding)
-    return units.on(x, unit)
-
-
-class LogNormal(Initialization, function=lognormal):
-    """Log-normal, by the mean and std of the result itself; the twin of `lognormal`.
-
-    Parameters
-    ----------
-    mean : number, array or Quantity
-        Mean, positive and finite.
-    std : number, array or Quantity
-        Standard deviation, finite, std >= 0; 0 gives the mean.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> init.LogNormal(0.5 * u.nS, 0.2 * u.nS)(1000, rng=0).shape
-    (1000,)
-    """
-
-    mean: QuantityLike
-    std: QuantityLike
-
-
-def _lognormal(key: Any, shape: Any, dtype: Any, mean: Any, std: Any) -> jax.Array:
-    ratio = std / mean
-    large = ratio > 1e4  # where 1 + ratio^2 rounds to ratio^2, which may overflow
-    square = jnp.where(large, jnp.ones_like(ratio), ratio) ** 2
-    log = jnp.log(jnp.where(large, ratio, jnp.ones_like(ratio)))
-    variance = jnp.where(large, 2 * log, jnp.log1p(square))
-    z = draws.normal(key, shape, drawn_in(dtype))
-    x = mean * jnp.exp(_sqrt(variance) * z - variance / 2)
-    return finish(x, dtype, above_zero=True)
-
-
-def _sqrt(x: jax.Array) -> jax.Array:
-    """The square root, with gradient 0 rather than infinite at 0."""
-    zero = x == 0
-    return jnp.where(zero, jnp.zeros_like(x), jnp.sqrt(jnp.where(zero, jnp.ones_like(x), x)))
-
-
-# ---------------------------------------------------------------- gamma
-
-
-def gamma(
-    key: Key,
-    shape: Shape,
-    concentration: RealLike,
-    scale: QuantityLike = 1.0,
-    *,
-    dtype: DType | None = None,
-    out_sharding: Sharding | None = None,
-) -> Any:
-    r"""Draw from the gamma distribution.
-
-    .. math:: p(x) = \frac{x^{k - 1} e^{-x / scale}}{\Gamma(k)\, scale^k},
-        \quad x > 0, \quad k = concentration
-
-    Parameters
-    ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result; the distribution's shape parameter is `concentration`.
-    concentration : number or array
-        Shape parameter k, positive and finite; a pure number.
-    scale : number, array or Quantity
-        Scale, positive and finite; the mean is concentration * scale.
-    dtype : dtype, optional
-        A real floating dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of `scale`, above 0.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is not positive and finite.
-    UnitError
-        If `concentration` carries a unit.
-
-    Notes
-    -----
-    Numerics: drawn as a logarithm, so that tiny concentrations don't underflow on the
-    way; what would round to 0 is the smallest positive number of the dtype. 16-bit and
-    8-bit floats are drawn in float32 and rounded once.
-
-    Examples
-    --------
-    >>> import jax, brainunit as u, braininit as init
-    >>> init.gamma(jax.random.key(0), (1000,), 2.0, 0.25 * u.nS).shape
-    (1000,)
-    """
-    concentration = checks.positive(
-        "concentration", units.dimensionless("concentration", concentration)
-    )
-    unit, (scale,) = units.off(scale=scale)
-    scale = checks.positive("scale", scale, unit)
-    checks.fits(dtype, unit, scale=scale)
-    x = draw(_gamma, key, shape, concentration, scale, dtype=dtype, out_sharding=out_sharding)
-    return units.on(x, unit)
-
-
-class Gamma(Initialization, function=gamma, renamed={"shape": "concentration"}):
-    """Gamma; the twin of `gamma`, which calls the shape parameter `concentration`.
-
-    Parameters
-    ----------
-    shape : number or array
-        Shape parameter, positive and finite; a pure number.
-    scale : number, array or Quantity
-        Scale, positive and finite; the mean is shape * scale.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> init.Gamma(shape=2.0, scale=0.25 * u.nS)(1000, rng=0).shape
-    (1000,)
-    """
-
-    shape: RealLike
-    scale: QuantityLike = 1.0
-
-
-def _gamma(key: Any, shape: Any, dtype: Any, concentration: Any, scale: Any) -> jax.Array:
-    x = draws.gamma(key, shape, drawn_in(dtype), concentration, scale)
-    return finish(x, dtype, above_zero=True)
-
-
-# ---------------------------------------------------------------- exponential
-
-
-def exponential(
-    key: Key,
-    shape: Shape,
-    scale: QuantityLike = 1.0,
-    *,
-    dtype: DType | None = None,
-    out_sharding: Sharding | None = None,
-) -> Any:
-    r"""Draw from the exponential distribution.
-
-    .. math:: p(x) = \frac{1}{scale} e^{-x / scale}, \quad x > 0
-
-    Parameters
-    ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result.
-    scale : number, array or Quantity
-        Mean, positive and finite.
-    dtype : dtype, optional
-        A real floating dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of `scale`, above 0.
-
-    Raises
-    ------
-    ValueError
-        If `scale` is not positive and finite.
-
-    Notes
-    -----
-    Numerics: -log of the whole random word taken from its nearer end, so that both
-    tails keep their relative precision and 0 never comes out. 16-bit and 8-bit floats
-    are drawn in float32 and rounded once. The stream is not `jax.random.exponential`'s,
-    which uses 23 bits and ends at 15.9 scales.
-
-    Examples
-    --------
-    >>> import jax, brainunit as u, braininit as init
-    >>> delays = init.exponential(jax.random.key(0), (1000,), 2.0 * u.ms)
-    >>> bool((delays > 0 * u.ms).all())
-    True
-    """
-    unit, (scale,) = units.off(scale=scale)
-    scale = checks.positive("scale", scale, unit)
-    checks.fits(dtype, unit, scale=scale)
-    x = draw(_exponential, key, shape, scale, dtype=dtype, out_sharding=out_sharding)
-    return units.on(x, unit)
-
-
-class Exponential(Initialization, function=exponential):
-    """Exponential; the twin of `exponential`.
-
-    Parameters
-    ----------
-    scale : number, array or Quantity
-        Mean, positive and finite.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> init.Exponential(2.0 * u.ms)(1000, rng=0).shape
-    (1000,)
-    """
-
-    scale: QuantityLike = 1.0
-
-
-def _exponential(key: Any, shape: Any, dtype: Any, scale: Any) -> jax.Array:
-    return finish(scale * draws.exponential(key, shape, drawn_in(dtype)), dtype, above_zero=True)
-
-
-# ---------------------------------------------------------------- weibull
-
-
-def weibull(
-    key: Key,
-    shape: Shape,
-    concentration: RealLike,
-    scale: QuantityLike = 1.0,
-    *,
-    dtype: DType | None = None,
-    out_sharding: Sharding | None = None,
-) -> Any:
-    r"""Draw from the Weibull distribution.
-
-    .. math:: p(x) = \frac{k}{scale} \left(\frac{x}{scale}\right)^{k - 1}
-        e^{-(x / scale)^k}, \quad x > 0, \quad k = concentration
-
-    Parameters
-    ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result; the distribution's shape parameter is `concentration`.
-    concentration : number or array
-        Shape parameter k, positive and finite; a pure number.
-    scale : number, array or Quantity
-        Scale, positive and finite; a share 1 - 1/e of the draws lies below it.
-    dtype : dtype, optional
-        A real floating dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of `scale`, above 0.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is not positive and finite.
-    UnitError
-        If `concentration` carries a unit.
-
-    Notes
-    -----
-    Numerics: a power of a standard exponential, with its honest tails on both sides;
-    what would round to 0 or overflow is the smallest or largest positive number of the
-    dtype. 16-bit and 8-bit floats are drawn in float32 and rounded once.
-
-    Examples
-    --------
-    >>> import jax, brainunit as u, braininit as init
-    >>> init.weibull(jax.random.key(0), (1000,), 1.5, 0.5 * u.nS).shape
-    (1000,)
-    """
-    concentration = checks.positive(
-        "concentration", units.dimensionless("concentration", concentration)
-    )
-    unit, (scale,) = units.off(scale=scale)
-    scale = checks.positive("scale", scale, unit)
-    checks.fits(dtype, unit, scale=scale)
-    x = draw(_weibull, key, shape, concentration, scale, dtype=dtype, out_sharding=out_sharding)
-    return units.on(x, unit)
-
-
-class Weibull(Initialization, function=weibull, renamed={"shape": "concentration"}):
-    """Weibull; the twin of `weibull`, which calls the shape parameter `concentration`.
-
-    Parameters
-    ----------
-    shape : number or array
-        Shape parameter, positive and finite; a pure number.
-    scale : number, array or Quantity
-        Scale, positive and finite.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> init.Weibull(shape=1.5, scale=0.5 * u.nS)(1000, rng=0).shape
-    (1000,)
-    """
-
-    shape: RealLike
-    scale: QuantityLike = 1.0
-
-
-def _weibull(key: Any, shape: Any, dtype: Any, concentration: Any, scale: Any) -> jax.Array:
-    log = jnp.log(draws.exponential(key, shape, drawn_in(dtype)))
-    return finish(scale * jnp.exp(log / concentration), dtype, above_zero=True)
-
-
-# ---------------------------------------------------------------- beta
-
-
-def beta(
-    key: Key,
-    shape: Shape,
-    alpha: RealLike,
-    beta: RealLike,
-    low: QuantityLike = 0.0,
-    high: QuantityLike = 1.0,
-    *,
-    dtype: DType | None = None,
-    out_sharding: Sharding | None = None,
-) -> Any:
-    r"""Draw from the beta distribution, rescaled to [low, high].
-
-    .. math:: p(x) = \frac{y^{\alpha - 1} (1 - y)^{\beta - 1}}{(high - low)\,
-        \mathrm{B}(\alpha, \beta)}, \quad y = \frac{x - low}{high - low}
-
-    Parameters
-    ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result.
-    alpha, beta : number or array
-        Shape parameters, positive and finite; pure numbers.
-    low, high : number, array or Quantity
-        Bounds, finite, low < high, of one dimension.
-    dtype : dtype, optional
-        A real floating dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of `low`, in [low, high].
-
-    Raises
-    ------
-    ValueError
-        If `alpha` or `beta` is not positive and finite, a bound not finite, or
-        low >= high.
-    UnitError
-        If `alpha` or `beta` carries a unit, or the bounds differ in dimension.
-
-    Notes
-    -----
-    Numerics: the logistic of a difference of two log-gamma variates, never NaN. Where
-    `alpha` or `beta` is small, draws within rounding of a bound are that bound. 16-bit
-    and 8-bit floats are drawn in float32 and rounded once.
-
-    Examples
-    --------
-    >>> import jax, brainunit as u, braininit as init
-    >>> w = init.beta(jax.random.key(0), (1000,), 2.0, 5.0, 0 * u.nS, 1 * u.nS)
-    >>> bool((w >= 0 * u.nS).all() and (w <= 1 * u.nS).all())
-    True
-    """
-    alpha = checks.positive("alpha", units.dimensionless("alpha", alpha))
-    beta = checks.positive("beta", units.dimensionless("beta", beta))
-    unit, (low, high) = units.off(low=low, high=high)
-    low, high = checks.finite("low", low, unit), checks.finite("high", high, unit)
-    low, high = checks.increasing("low", low, "high", high, unit)
-    checks.fits(dtype, unit, low=low, high=high)
-    checks.room(dtype, unit, low, high)
-    x = draw(_beta, key, shape, alpha, beta, low, high, dtype=dtype, out_sharding=out_sharding)
-    return units.on(x, unit)
-
-
-class Beta(Initialization, function=beta):
-    """Beta, rescaled to [low, high]; the twin of `beta`.
-
-    Parameters
-    ----------
-    alpha, beta : number or array
-        Shape parameters, positive and finite; pure numbers.
-    low, high : number, array or Quantity
-        Bounds, finite, low < high, of one dimension.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> init.Beta(2.0, 5.0, 0 * u.nS, 1 * u.nS)(1000, rng=0).shape
-    (1000,)
-    """
-
-    alpha: RealLike
-    beta: RealLike
-    low: QuantityLike = 0.0
-    high: QuantityLike = 1.0
-
-
-def _beta(key: Any, shape: Any, dtype: Any, alpha: Any, beta: Any, low: Any, high: Any) -> Any:
-    y, rest = draws.beta(key, shape, drawn_in(dtype), alpha, beta)
-    near_low = y < 0.5  # counted from the nearer bound, which may be 0
-    x = jnp.where(near_low, _between(y, low, high), _between(rest, high, low))
-    return finish(x, dtype, low, high)
-
-
 # ---------------------------------------------------------------- truncated normal
 
 
@@ -783,6 +313,107 @@ def _truncated_normal(
     key: Any, shape: Any, dtype: Any, mean: Any, std: Any, low: Any, high: Any
 ) -> jax.Array:
     x = draws.truncated_normal(key, shape, drawn_in(dtype), mean, std, low, high)
+    return finish(x, dtype, low, high)
+
+
+# ---------------------------------------------------------------- beta
+
+
+def beta(
+    key: Key,
+    shape: Shape,
+    alpha: RealLike,
+    beta: RealLike,
+    low: QuantityLike = 0.0,
+    high: QuantityLike = 1.0,
+    *,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+) -> Any:
+    r"""Draw from the beta distribution, rescaled to [low, high].
+
+    .. math:: p(x) = \frac{y^{\alpha - 1} (1 - y)^{\beta - 1}}{(high - low)\,
+        \mathrm{B}(\alpha, \beta)}, \quad y = \frac{x - low}{high - low}
+
+    Parameters
+    ----------
+    key : key
+        A JAX key.
+    shape : int or tuple of int
+        Shape of the result.
+    alpha, beta : number or array
+        Shape parameters, positive and finite; pure numbers.
+    low, high : number, array or Quantity
+        Bounds, finite, low < high, of one dimension.
+    dtype : dtype, optional
+        A real floating dtype; None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape, in the unit of `low`, in [low, high].
+
+    Raises
+    ------
+    ValueError
+        If `alpha` or `beta` is not positive and finite, a bound not finite, or
+        low >= high.
+    UnitError
+        If `alpha` or `beta` carries a unit, or the bounds differ in dimension.
+
+    Notes
+    -----
+    Numerics: the logistic of a difference of two log-gamma variates, never NaN. Where
+    `alpha` or `beta` is small, draws within rounding of a bound are that bound. 16-bit
+    and 8-bit floats are drawn in float32 and rounded once.
+
+    Examples
+    --------
+    >>> import jax, brainunit as u, braininit as init
+    >>> w = init.beta(jax.random.key(0), (1000,), 2.0, 5.0, 0 * u.nS, 1 * u.nS)
+    >>> bool((w >= 0 * u.nS).all() and (w <= 1 * u.nS).all())
+    True
+    """
+    alpha = checks.positive("alpha", units.dimensionless("alpha", alpha))
+    beta = checks.positive("beta", units.dimensionless("beta", beta))
+    unit, (low, high) = units.off(low=low, high=high)
+    low, high = checks.finite("low", low, unit), checks.finite("high", high, unit)
+    low, high = checks.increasing("low", low, "high", high, unit)
+    checks.fits(dtype, unit, low=low, high=high)
+    checks.room(dtype, unit, low, high)
+    x = draw(_beta, key, shape, alpha, beta, low, high, dtype=dtype, out_sharding=out_sharding)
+    return units.on(x, unit)
+
+
+class Beta(Initialization, function=beta):
+    """Beta, rescaled to [low, high]; the twin of `beta`.
+
+    Parameters
+    ----------
+    alpha, beta : number or array
+        Shape parameters, positive and finite; pure numbers.
+    low, high : number, array or Quantity
+        Bounds, finite, low < high, of one dimension.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init
+    >>> init.Beta(2.0, 5.0, 0 * u.nS, 1 * u.nS)(1000, rng=0).shape
+    (1000,)
+    """
+
+    alpha: RealLike
+    beta: RealLike
+    low: QuantityLike = 0.0
+    high: QuantityLike = 1.0
+
+
+def _beta(key: Any, shape: Any, dtype: Any, alpha: Any, beta: Any, low: Any, high: Any) -> Any:
+    y, rest = draws.beta(key, shape, drawn_in(dtype), alpha, beta)
+    near_low = y < 0.5  # counted from the nearer bound, which may be 0
+    x = jnp.where(near_low, _between(y, low, high), _between(rest, high, low))
     return finish(x, dtype, low, high)
 
 

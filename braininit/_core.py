@@ -18,7 +18,7 @@ from jax.core import Tracer
 from braininit import _keys, _units
 from braininit._dtypes import default_float
 from braininit._sampler import probe
-from braininit._types import DType, Key, QuantityLike, Shape, Sharding
+from braininit._types import DType, Key, NumberLike, QuantityLike, RealLike, Shape, Sharding
 
 __all__ = ["Initialization", "static"]
 
@@ -126,7 +126,7 @@ class Initialization:
         known = {
             f.name: _units.known(f.name, self._of(f))
             for f in _fields(self)
-            if "Unit" in str(f.type)
+            if f.metadata.get("static") and "Unit" in str(f.type)
         }
         for name, value in (values | known | dict(_units.as_written(**shared))).items():
             object.__setattr__(self, name, value)
@@ -233,6 +233,15 @@ class Initialization:
 
     # ------------------------------------------------------------ being a value
 
+    @property
+    def __fn_or_cls__(self) -> str:
+        """What stands for the object where linen's ``nn.jit`` tells modules apart.
+
+        Left to itself linen walks through the fields: it stumbles over Quantities and JAX
+        arrays, and takes -1.0 for -2.0, whose hashes are equal in Python.
+        """
+        return repr(_identity(self) if dataclasses.is_dataclass(self) else self)
+
     def __eq__(self, other: object) -> bool:
         """Equal in type, values as written, dtypes and units; always a plain bool."""
         if self is other:
@@ -261,7 +270,8 @@ def _fields(obj: Any) -> tuple[dataclasses.Field[Any], ...]:
 
 def _shares(field: dataclasses.Field[Any]) -> bool:
     """Whether a field's annotation says that it may carry a unit, shared with its like."""
-    return field.type is QuantityLike or str(field.type).endswith(
+    # The annotation itself, or its text where the module postpones annotations.
+    return field.type in (QuantityLike, QuantityLike | None) or str(field.type).endswith(
         ("QuantityLike", "QuantityLike | None")
     )
 
@@ -269,7 +279,7 @@ def _shares(field: dataclasses.Field[Any]) -> bool:
 def _is_number(field: dataclasses.Field[Any], value: Any) -> bool:
     kinds = (int, float, complex, np.generic, np.ndarray, jax.Array, u.Quantity)
     if isinstance(value, (list, tuple)):
-        return str(field.type).endswith("Like")
+        return field.type in (RealLike, NumberLike) or str(field.type).endswith("Like")
     return isinstance(value, kinds) and not isinstance(value, bool)
 
 
@@ -392,7 +402,11 @@ def _written(value: Any) -> str:
     if isinstance(value, (np.ndarray, jax.Array)) and not isinstance(value, Tracer):
         concrete = np.asarray(value)
         digits = np.array2string(
-            concrete, separator=", ", floatmode="unique", max_line_width=10**9
+            concrete,
+            separator=", ",
+            floatmode="unique",
+            max_line_width=10**9,
+            threshold=concrete.size,
         ).replace("\n", "")
         return f"array({digits}, dtype={str(concrete.dtype)!r})"
     return repr(value)

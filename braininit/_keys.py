@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -18,7 +19,7 @@ import numpy as np
 
 from braininit._dtypes import setting
 
-__all__ = ["as_key", "from_rng", "is_key", "seed", "typed"]
+__all__ = ["as_key", "from_rng", "is_key", "legacy_impl", "seed", "typed"]
 
 
 # ---------------------------------------------------------------- keys
@@ -57,9 +58,14 @@ def as_key(key: Any) -> Any:
     return key
 
 
-def typed(key: Any) -> jax.Array:
-    """The typed key of a key in any of its forms."""
-    return key if _kind(key.dtype) == "typed" else jax.random.wrap_key_data(key)
+def legacy_impl(key: Any) -> str | None:
+    """The implementation a key without a type stands for; None for a typed one."""
+    return None if _kind(key.dtype) == "typed" else _default_impl()
+
+
+def typed(key: Any, impl: str | None = None) -> jax.Array:
+    """The typed key of a key in any of its forms; `impl` is that of bare words."""
+    return key if _kind(key.dtype) == "typed" else jax.random.wrap_key_data(key, impl=impl)
 
 
 def _default_impl() -> str:
@@ -167,8 +173,11 @@ def _words_from(random_bytes: Any) -> np.ndarray:
 
 @functools.lru_cache(maxsize=4096)
 def _key_from_seed(value: int, impl: str) -> np.ndarray:
-    """The raw words of `jax.random.key(value)`; of a hash where JAX would cut the seed off."""
-    if -(2**31) <= value < 2**32:
+    """The raw words of `jax.random.key(value)`; of a hash where JAX cuts the seed to 32 bits.
+
+    It cuts negative ones as well, -1 to 2**32 - 1, and only without ``jax_enable_x64``.
+    """
+    if 0 <= value < 2**32:
         with jax.ensure_compile_time_eval():
             return np.asarray(jax.random.key_data(jax.random.key(value, impl=impl)))
     return _seed_sequence(value).generate_state(_legacy_shape(impl)[0])
@@ -185,7 +194,11 @@ def _refuse_tracing(source: str) -> None:
 
 
 def _eager() -> bool:
-    return jax.extend.core.get_opaque_trace_state() == _EAGER
+    return jax.extend.core.get_opaque_trace_state() == _clean_state()
 
 
-_EAGER = jax.extend.core.get_opaque_trace_state()
+@functools.cache
+def _clean_state() -> Any:
+    """The state outside all traces: the first call may come from inside one, so ask elsewhere."""
+    with ThreadPoolExecutor(1) as elsewhere:
+        return elsewhere.submit(jax.extend.core.get_opaque_trace_state).result()

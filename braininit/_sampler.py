@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from braininit import _keys
 from braininit._dtypes import drawn_in, resolve
@@ -55,8 +55,9 @@ def draw(
     if type(key) is _Probe:
         return None
     size, kind = as_shape(shape), _result_dtype(dtype, complex_too)
-    sample = _sampler(kernel, size, kind, _canonical(out_sharding))
-    return sample(_keys.as_key(key), *parameters)
+    key = _keys.as_key(key)
+    sample = _sampler(kernel, size, kind, _canonical(out_sharding), _keys.legacy_impl(key))
+    return sample(key, *parameters)
 
 
 def fill(key: Any, shape: Any, value: Any, *, dtype: Any = None, out_sharding: Any = None) -> Any:
@@ -78,7 +79,9 @@ def _result_dtype(dtype: Any, complex_too: bool) -> np.dtype:
 
 
 @functools.lru_cache(maxsize=4096)
-def _sampler(kernel: Kernel, shape: tuple[int, ...], dtype: np.dtype, sharding: Any) -> Any:
+def _sampler(
+    kernel: Kernel, shape: tuple[int, ...], dtype: np.dtype, sharding: Any, impl: str | None
+) -> Any:
     names = list(inspect.signature(kernel).parameters)[3:]
 
     def sample(key: Any, *parameters: Any) -> jax.Array:
@@ -87,11 +90,11 @@ def _sampler(kernel: Kernel, shape: tuple[int, ...], dtype: np.dtype, sharding: 
             for name, p in zip(names, parameters, strict=True)
         ]
         return _placed(lambda k, *p: kernel(k, shape, dtype, *p), sharding)(
-            _keys.typed(key), *aligned
+            _keys.typed(key, impl), *aligned
         )
 
     sample.__name__ = sample.__qualname__ = kernel.__name__.strip("_")
-    return jax.jit(sample)
+    return jax.jit(sample, out_shardings=_concrete(sharding))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -100,7 +103,7 @@ def _filler(shape: tuple[int, ...], dtype: np.dtype, sharding: Any) -> Any:
         value = _align("value", value, shape, dtype)
         return _placed(lambda v: jnp.broadcast_to(v, shape), sharding)(value)
 
-    return jax.jit(constant)
+    return jax.jit(constant, out_shardings=_concrete(sharding))
 
 
 def _align(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> jax.Array:
@@ -163,6 +166,11 @@ def _canonical(sharding: Any) -> NamedSharding | None:
             "pass a NamedSharding, or draw under jax.set_mesh(mesh)"
         )
     return NamedSharding(mesh, sharding)  # pyright: ignore[reportArgumentType]
+
+
+def _concrete(sharding: NamedSharding | None) -> NamedSharding | None:
+    """A sharding that names devices: jit may then run on them although no mesh is set."""
+    return sharding if sharding is not None and isinstance(sharding.mesh, Mesh) else None
 
 
 def _placed(function: Callable[..., jax.Array], sharding: NamedSharding | None) -> Any:

@@ -24,6 +24,7 @@ import jax
 import numpy as np
 
 from braininit import _continuous as continuous
+from braininit import _positive as positive
 from braininit import _units as units
 from braininit._constants import constant, ones, zeros
 
@@ -486,10 +487,10 @@ laws: dict[Any, Callable[..., Law]] = {
     ones: lambda: _point(1.0),
     continuous.uniform: _uniform,
     continuous.normal: _normal,
-    continuous.lognormal: _lognormal,
-    continuous.gamma: _gamma,
-    continuous.exponential: _exponential,
-    continuous.weibull: _weibull,
+    positive.lognormal: _lognormal,
+    positive.gamma: _gamma,
+    positive.exponential: _exponential,
+    positive.weibull: _weibull,
     continuous.beta: _beta,
     continuous.truncated_normal: _truncated_normal,
 }

@@ -107,6 +107,20 @@ def test_every_spec(kind, spec):
 
 
 @either_kind
+def test_a_named_sharding_needs_no_mesh_set(kind):
+    mesh = mesh_of(kind)
+    sharding = NamedSharding(mesh, SPEC)
+    for hook in (NORMAL, init.zeros):
+        plain = hook(key(), SHAPE)
+        for x in (
+            hook(key(), SHAPE, None, sharding),
+            jax.jit(lambda k, hook=hook: hook(k, SHAPE, None, sharding))(key()),
+        ):
+            assert same(x, plain)
+            assert lives(x, mesh, SPEC)
+
+
+@either_kind
 def test_parameters_that_are_sharded_themselves(kind):
     mesh = mesh_of(kind)
     means, stds = np.arange(16.0, dtype=np.float32), np.float32([[0.5]] * 6)
@@ -131,9 +145,6 @@ def test_other_dtypes_and_keys():
 
 # ---------------------------------------------------------------- whole programs
 
-LOOPS = (init.Gamma, init.Beta)
-talks = pytest.mark.xfail(strict=True, reason="drawn in a loop whose end the devices agree on")
-
 
 @functools.cache
 def placed_program(hook):
@@ -150,10 +161,7 @@ def test_one_jit_with_out_shardings(case):
     assert lives(x, mesh_of(AxisType.Auto), SPEC)
 
 
-@pytest.mark.parametrize(
-    "case",
-    [pytest.param(c, marks=talks if c.cls in LOOPS else (), id=str(c)) for c in CASES],
-)
+@every
 def test_devices_draw_their_parts_without_talking(case):
     program = placed_program(case.make(u.nS)).as_text()
     assert "f32[4,3]" in program  # one device's part
