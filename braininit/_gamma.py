@@ -107,7 +107,7 @@ def _log_ratio(word: jax.Array, word2: jax.Array, a: jax.Array) -> tuple[jax.Arr
 
 def _log_slope(word: jax.Array, word2: jax.Array, a: jax.Array) -> jax.Array:
     """Derivative in a of the variate's logarithm while the words stay as they are."""
-    a, _, t, q = _coordinates(word, a)
+    a, origin, t, q = _coordinates(word, a)
     # log x = log(origin) + L(t, q), and t is in proportion to sqrt(q) with q = 1 / origin, so the
     # derivative is q (1 - E L), E = (t/2) d/dt + q d/dq; E takes t^i q^j to (i/2 + j) t^i q^j.
     p, d = _coefficients(q)
@@ -115,7 +115,29 @@ def _log_slope(word: jax.Array, word2: jax.Array, a: jax.Array) -> jax.Array:
     denominator = _once(_polynomial(t, d))
     ratio = _once(_polynomial(t, p) / denominator)
     euler = (_polynomial(t, euler_p) - ratio * _polynomial(t, euler_d)) / denominator
-    return q * (1 - euler) - jnp.where(a < 1, _log_uniform(word2) * (1 / a) * (1 / a), 0)
+    slope = q * (1 - euler)
+    if a.dtype == np.float64:
+        slope = _sharper(slope, origin, origin * jnp.exp(ratio))
+    return slope - jnp.where(a < 1, _log_uniform(word2) * (1 / a) * (1 / a), 0)
+
+
+@jax.custom_jvp
+def _sharper(slope: jax.Array, a: jax.Array, x: jax.Array) -> jax.Array:
+    """The same derivative from JAX's series where that is the more accurate one.
+
+    In float32 the rational's is as good for every a, and better from a = 5 on. In float64
+    it has nine digits at a = 1 where the series has fourteen; at a = 1000 they are even.
+    """
+    a, x = jnp.broadcast_arrays(jnp.broadcast_to(a, x.shape), x)
+    known = jnp.where(a < 1000, a, jnp.ones_like(a))
+    series = lax.random_gamma_grad(known, jnp.where(a < 1000, x, jnp.ones_like(x))) / x
+    return jnp.where(a < 1000, series, slope)
+
+
+@_sharper.defjvp
+def _sharper_jvp(primals: tuple, tangents: tuple) -> tuple:
+    # The series has no derivative of its own; the rational's is smooth.
+    return _sharper(*primals), tangents[0]
 
 
 def _coordinates(word: jax.Array, a: jax.Array) -> tuple[jax.Array, ...]:
