@@ -10,6 +10,7 @@ from jax.scipy.special import erfinv
 
 from braininit import _gamma, _truncated
 from braininit._bits import word_pairs, words
+from braininit._dtypes import kept
 
 __all__ = ["beta", "exponential", "gamma", "normal", "truncated_normal", "uniform"]
 
@@ -31,7 +32,7 @@ def normal(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
     low = np.nextafter(np.asarray(-1, kind), np.asarray(0, kind))
     u = uniform(key, shape, kind) * (np.asarray(1, kind) - low) + low
     z = np.asarray(np.sqrt(2), kind) * erfinv(jnp.maximum(low, u))
-    return _opaque(jnp.asarray(z))
+    return kept(jnp.asarray(z))
 
 
 def exponential(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
@@ -56,15 +57,6 @@ def beta(
     """Beta x and 1 - x, from two gamma variates, each with full relative precision."""
     pairs = [word_pairs(k, shape, kind) for k in jax.random.split(key)]
     return _gamma.beta_variate(*pairs, alpha, beta)
-
-
-def _opaque(x: jax.Array) -> jax.Array:
-    """Keep XLA from merging a factor of x with a constant the caller multiplies by.
-
-    Otherwise ``std * z`` would differ in the last bit from program to program.
-    """
-    digits = jnp.finfo(x.dtype)
-    return lax.reduce_precision(x, digits.nexp, digits.nmant)
 
 
 def truncated_normal(

@@ -14,7 +14,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["Finfo", "default_float", "drawn_in", "finfo", "finish", "inside", "resolve", "setting"]
+__all__ = [
+    "Finfo",
+    "default_float",
+    "drawn_in",
+    "finfo",
+    "finish",
+    "inside",
+    "kept",
+    "resolve",
+    "setting",
+]
 
 
 class Finfo(NamedTuple):
@@ -103,6 +113,18 @@ def finish(
         bottom, top = inside(jnp, low, high, dtype, open_high=open_high)
     # Rounding is monotone and the ends are representable: what is clipped before stays inside.
     return jax.lax.convert_element_type(jnp.clip(x, bottom, top), dtype)
+
+
+def kept(x: jax.Array) -> jax.Array:
+    """X itself, as a value of its own: rounded to its dtype here and nowhere else.
+
+    XLA:CPU puts a costly value with several uses into memory, and computes a cheap one
+    anew for each use; it merges constant factors, and rounds where that suits it. This
+    keeps the value in registers, one fused loop from word to draw, and the last bit the
+    same from program to program.
+    """
+    info = jnp.finfo(x.dtype)
+    return jax.lax.reduce_precision(x, info.nexp, info.nmant)
 
 
 # ---------------------------------------------------------------- the grid of a dtype

@@ -10,7 +10,7 @@ its words, costs no temporary memory, shards, vmaps, and has a derivative in the
 3. Below 1 the identity X_a = X_(a+1) U^(1/a) takes over, U from the second word.
 
 It is an approximation. Its own error of the probability is below 1e-8 in float32 and 2e-12 in
-float64: rounding, or else 1e14 draws, hide it. `fit_gamma.py` makes the coefficients.
+float64: rounding, or else 1e14 draws, hide it. `benchmarks/fits/gamma.py` makes the coefficients.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+
+from braininit._dtypes import kept
 
 __all__ = ["beta_variate", "gamma_variate", "log_gamma_variate"]
 
@@ -52,7 +54,7 @@ def gamma_variate(word: jax.Array, word2: jax.Array, a: jax.Array, scale: jax.Ar
     rest, half, other_half = _exponential(log_ratio)
     # origin + origin * rest rounds once, and the powers of 2 are exact. The scale comes
     # between them: a large one brings back what is too small a number at scale 1.
-    x = _once(origin + origin * rest) * half * scale * other_half
+    x = kept(origin + origin * rest) * half * scale * other_half
     return jnp.where(origin < jnp.inf, x, origin)  # infinity times rest = 0 would be NaN
 
 
@@ -74,13 +76,13 @@ def beta_variate(
     # Capped, for the sum to stay finite.
     cap = 2.0 ** (jnp.finfo(log_a.dtype).maxexp - 2)
     origin_a, origin_b = jnp.minimum(origin_a, cap), jnp.minimum(origin_b, cap)
-    p, q = _once(origin_a / (origin_a + origin_b)), _once(origin_b / (origin_a + origin_b))
+    p, q = kept(origin_a / (origin_a + origin_b)), kept(origin_b / (origin_a + origin_b))
     # x = p e / (q + p e), e = exp(log_a - log_b) = (1 + rest) 2^k. With the power of 2 put into
     # p and q, x is p + p q rest / (1 + p rest): what is added to p is small where x is close to p.
     rest, half, other_half = _exponential(log_a - log_b)
     p, q = p * half, q / other_half
-    p, q = _once(p / (p + q)), _once(q / (p + q))
-    shift = _once(p * q * rest / (1 + p * rest))
+    p, q = kept(p / (p + q)), kept(q / (p + q))
+    shift = kept(p * q * rest / (1 + p * rest))
     return p + shift, q - shift
 
 
@@ -112,8 +114,8 @@ def _log_slope(word: jax.Array, word2: jax.Array, a: jax.Array) -> jax.Array:
     # derivative is q (1 - E L), E = (t/2) d/dt + q d/dq; E takes t^i q^j to (i/2 + j) t^i q^j.
     p, d = _coefficients(q)
     euler_p, euler_d = _coefficients(q, euler=True)
-    denominator = _once(_polynomial(t, d))
-    ratio = _once(_polynomial(t, p) / denominator)
+    denominator = kept(_polynomial(t, d))
+    ratio = kept(_polynomial(t, p) / denominator)
     euler = (_polynomial(t, euler_p) - ratio * _polynomial(t, euler_d)) / denominator
     slope = q * (1 - euler)
     if a.dtype == np.float64:
@@ -130,7 +132,8 @@ def _sharper(slope: jax.Array, a: jax.Array, x: jax.Array) -> jax.Array:
     """
     a, x = jnp.broadcast_arrays(jnp.broadcast_to(a, x.shape), x)
     known = jnp.where(a < 1000, a, jnp.ones_like(a))
-    series = lax.random_gamma_grad(known, jnp.where(a < 1000, x, jnp.ones_like(x))) / x
+    at = jnp.where(a < 1000, x, jnp.ones_like(x))
+    series = lax.random_gamma_grad(known, at) / x  # pyright: ignore[reportCallIssue]
     return jnp.where(a < 1000, series, slope)
 
 
@@ -147,9 +150,9 @@ def _coordinates(word: jax.Array, a: jax.Array) -> tuple[jax.Array, ...]:
     a = jnp.where(a >= 0, jnp.maximum(a, floor), jnp.nan)
     if a.ndim == 0:  # a constant would be folded by other arithmetic than a traced number meets
         a = lax.optimization_barrier(a)
-    origin = _once(jnp.where(a < 1, a + 1, a))
+    origin = kept(jnp.where(a < 1, a + 1, a))
     q = 1 / origin
-    return a, origin, _once(_normal_quantile(word) * jnp.sqrt(q)), q
+    return a, origin, kept(_normal_quantile(word) * jnp.sqrt(q)), q
 
 
 def _coefficients(q: jax.Array, euler: bool = False) -> tuple[list[jax.Array], list[jax.Array]]:
@@ -187,7 +190,7 @@ def _normal_quantile(word: jax.Array) -> jax.Array:
     # where they are small. w is smooth in u, unlike z; z / y is smooth in w.
     y = _scaled(word ^ jnp.asarray(1 << (bits - 1), word.dtype), 1 - bits)
     m = _scaled(jnp.minimum(word, ~word), -bits)
-    w = _once(-jnp.log(4 * m * (1 - m)))
+    w = kept(-jnp.log(4 * m * (1 - m)))
     tables = _TABLES[w.dtype]
     return y * (_polynomial(w, tables.normal_p) / _polynomial(w, tables.normal_q))
 
@@ -212,11 +215,11 @@ def _exponential(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     reach, high, low, degree = _EXPONENTIAL[x.dtype]
     x = jnp.clip(x, -reach, reach)  # beyond it the variate is 0 or 1, and infinity has no rest
     k = jnp.round(x * (1 / math.log(2)))
-    r = _once(x - k * high - k * low)
+    r = kept(x - k * high - k * low)
     rest = r + r * r * _polynomial(r, [1 / math.factorial(n) for n in range(2, degree + 1)])
     k = k.astype(np.int32)
     half = k >> 1
-    return _once(rest), _power_of_2(half, x.dtype), _power_of_2(k - half, x.dtype)
+    return kept(rest), _power_of_2(half, x.dtype), _power_of_2(k - half, x.dtype)
 
 
 def _power_of_2(k: jax.Array, kind: np.dtype) -> jax.Array:
@@ -224,12 +227,6 @@ def _power_of_2(k: jax.Array, kind: np.dtype) -> jax.Array:
     digits = jnp.finfo(kind)
     biased = k.astype(np.dtype(f"int{digits.bits}")) + (digits.maxexp - 1)
     return lax.bitcast_convert_type(biased << digits.nmant, kind)
-
-
-def _once(x: jax.Array) -> jax.Array:
-    """Keep XLA from splitting the program at, or regrouping factors of, a value used twice."""
-    digits = jnp.finfo(x.dtype)
-    return lax.reduce_precision(x, digits.nexp, digits.nmant)
 
 
 # Derivatives in the concentrations: those of the draw at fixed words (reparameterization).
@@ -258,7 +255,7 @@ def _beta_jvp(primals: tuple, tangents: tuple) -> tuple:
     return (x, y), (dx, -dx)
 
 
-# Every literal below is the output of `python fit_gamma.py _gamma.py`.
+# Every literal below is the output of `python benchmarks/fits/gamma.py braininit/_gamma.py`.
 # fmt: off
 # float32, |z| < 6.36: z within 1.0e-08 relative;
 # 70 coefficients, |F(x) - u| < 7.9e-09, tails 2.6e-06 relative.

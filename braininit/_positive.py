@@ -11,7 +11,7 @@ from braininit import _checks as checks
 from braininit import _draws as draws
 from braininit import _units as units
 from braininit._core import Initialization
-from braininit._dtypes import drawn_in, finish
+from braininit._dtypes import drawn_in, finish, kept
 from braininit._sampler import draw
 from braininit._types import DType, Key, QuantityLike, RealLike, Shape, Sharding
 
@@ -103,11 +103,11 @@ class LogNormal(Initialization, function=lognormal):
 
 
 def _lognormal(key: Any, shape: Any, dtype: Any, mean: Any, std: Any) -> jax.Array:
-    ratio = std / mean
+    ratio = kept(std / mean)
     large = ratio > 1e4  # where 1 + ratio^2 rounds to ratio^2, which may overflow
     square = jnp.where(large, jnp.ones_like(ratio), ratio) ** 2
     log = jnp.log(jnp.where(large, ratio, jnp.ones_like(ratio)))
-    variance = jnp.where(large, 2 * log, jnp.log1p(square))
+    variance = kept(jnp.where(large, 2 * log, jnp.log1p(square)))
     z = draws.normal(key, shape, drawn_in(dtype))
     x = mean * jnp.exp(_sqrt(variance) * z - variance / 2)
     return finish(x, dtype, above_zero=True)

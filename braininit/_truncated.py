@@ -15,7 +15,7 @@ subtracts two values of the distribution function:
   one Halley step, which leaves rounding.
 
 At exactly -2 and 2 std the draw is jax.random.truncated_normal's, bit for bit:
-the scaled initializers rest on it. ``fit_truncated.py`` makes the tables.
+the scaled initializers rest on it. ``benchmarks/fits/truncated.py`` makes the tables.
 """
 
 import math
@@ -25,6 +25,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+
+from braininit._dtypes import kept
 
 # Mills ratio: m(x) = t P(s), t = 1/(1 + x/k), s = 1 - 2t; P, lowest power first.
 _MILLS_32 = (
@@ -110,16 +112,6 @@ _ERF_INV = {
 }  # fmt: skip
 
 
-def _kept(x):
-    """Keep a value in registers.
-
-    XLA:CPU would put a costly value with several uses into memory; this way one fused
-    loop leads from word to draw.
-    """
-    info = jnp.finfo(x.dtype)
-    return lax.reduce_precision(x, info.nexp, info.nmant)
-
-
 def _part(count, unit):
     """(count + 1/2) unit: a part of the whole that is never 0."""
     return (count.astype(unit.dtype) + 0.5) * unit
@@ -131,28 +123,28 @@ def _loss(alpha, d, k, coefficients):
     The divided difference of P rides along Horner's rule: no difference of two
     nearly equal Mills ratios is ever taken.
     """
-    ta = _kept(k / (k + alpha))
-    tb = _kept(k / (k + alpha + d))
+    ta = kept(k / (k + alpha))
+    tb = kept(k / (k + alpha + d))
     sa, sb = 1.0 - 2.0 * ta, 1.0 - 2.0 * tb
     p = coefficients[-1] + 0.0 * sa
     slope = 0.0 * sb
     for c in coefficients[-2::-1]:
         slope = slope * sb + p
         p = p * sa + c
-    return _kept(d * tb * ((p - 2.0 * tb * slope) * _kept((1.0 / k) / p))), ta * p
+    return kept(d * tb * ((p - 2.0 * tb * slope) * kept((1.0 / k) / p))), ta * p
 
 
 def _side(alpha, d, k, coefficients):
     """Mass of [alpha, alpha + d] and of what lies beyond, both divided by Q(alpha)."""
     loss, m = _loss(alpha, d, k, coefficients)
-    drop = _kept(d * (alpha + 0.5 * d))  # log of the ratio of the densities
-    beyond = _kept(jnp.exp(-drop))
+    drop = kept(d * (alpha + 0.5 * d))  # log of the ratio of the densities
+    beyond = kept(jnp.exp(-drop))
     if drop.dtype == jnp.float32:  # expm1, cheaper; the series stops at 2e-8
         series = reduce(lambda p, n: 1.0 - drop * p * (1.0 / n), range(8, 1, -1), 1.0)
         fallen = jnp.where(drop < 0.5, drop * series, 1.0 - beyond)
     else:
         fallen = -jnp.expm1(-drop)
-    return loss * beyond + _kept(fallen), beyond * (1.0 - jnp.minimum(loss, 1.0)), m
+    return loss * beyond + kept(fallen), beyond * (1.0 - jnp.minimum(loss, 1.0)), m
 
 
 def _minus_log(q, v):
@@ -166,19 +158,19 @@ def _minus_log(q, v):
         f = jnp.where(v < 0.29, -v, f)
         cubic = reduce(lambda p, c: p * f + c, _LOG_32[1:], _LOG_32[0])
         log = (f + f * f * (f * cubic - 0.5)) + exponent.astype(jnp.float32) * math.log(2)
-        return _kept(-log)
+        return kept(-log)
     tiny = jnp.finfo(q.dtype).tiny
     lost = jnp.maximum(1.0 - q, tiny)
     e = -jnp.log(q) * jnp.where(v < 0.5, v / lost, 1.0)
-    return _kept(jnp.where(q == 1.0, v, e))
+    return kept(jnp.where(q == 1.0, v, e))
 
 
 def _distance(e, alpha, m, k, coefficients):
     """D with Q(alpha + d)/Q(alpha) = exp(-e)."""
-    h = _kept(1.0 / m)
+    h = kept(1.0 / m)
     g = h - alpha
-    scaled = _kept(e * m)  # e / h
-    w = _kept(jnp.sqrt(1.0 + 2.0 * scaled * m)) - 1.0
+    scaled = kept(e * m)  # e / h
+    w = kept(jnp.sqrt(1.0 + 2.0 * scaled * m)) - 1.0
     n, d = (
         reduce(
             lambda p, row: p * w + (row[0] + g * (row[1] + g * (row[2] + g * row[3]))),
@@ -187,13 +179,13 @@ def _distance(e, alpha, m, k, coefficients):
         )
         for rows in (_INVERSE_N, _INVERSE_D)
     )
-    distance = _kept(2.0 * scaled * (d + w * g * g * n) / ((2.0 + w) * d))
+    distance = kept(2.0 * scaled * (d + w * g * g * n) / ((2.0 + w) * d))
     if e.dtype == jnp.float32:
         return distance
     # Halley on log Q, whose first two derivatives are the hazard h and h (h - x).
     loss, _ = _loss(alpha, distance, k, coefficients)
     step = (distance * (alpha + 0.5 * distance) - jnp.log1p(-loss) - e) * m * (1.0 - loss)
-    step, m = _kept(step), m * (1.0 - loss)
+    step, m = kept(step), m * (1.0 - loss)
     return distance - step * m / (m - 0.5 * step * (1.0 - m * (alpha + distance)))
 
 
@@ -232,36 +224,36 @@ def _draw(word, mean, std, low, high):
     # and nothing underflows. Halves keep bounds of +-3e38 from overflowing.
     least = 2.0 * info.tiny
     std_up = jnp.maximum(std, least)
-    alpha = _kept(jnp.minimum(jnp.abs(0.5 * anchor - 0.5 * mean) / (0.5 * std_up), _FAR))
+    alpha = kept(jnp.minimum(jnp.abs(0.5 * anchor - 0.5 * mean) / (0.5 * std_up), _FAR))
     flat = 1e10 if info.bits == 32 else 1e17
     unit = jnp.minimum(std, (high - low) * (flat * (1.0 + alpha)))
     unit_up = jnp.maximum(unit, least)
-    d_low = _kept(jnp.minimum((0.5 * anchor - 0.5 * low) / (0.5 * unit_up), _FAR))
-    d_high = _kept(jnp.minimum((0.5 * high - 0.5 * anchor) / (0.5 * unit_up), _FAR))
+    d_low = kept(jnp.minimum((0.5 * anchor - 0.5 * low) / (0.5 * unit_up), _FAR))
+    d_high = kept(jnp.minimum((0.5 * high - 0.5 * anchor) / (0.5 * unit_up), _FAR))
 
     # The words below `split` belong to the side below the anchor.
     mass_low, beyond_low, m = _side(alpha, d_low, k, coefficients)
     mass_high, beyond_high, _ = _side(alpha, d_high, k, coefficients)
     total = 2.0**info.bits
-    share = _kept(mass_low / (mass_low + mass_high)) * total
+    share = kept(mass_low / (mass_low + mass_high)) * total
     all_low = share >= total  # does not fit the word's type
     split = jnp.where(all_low, 0.0, share).astype(word.dtype)
     exact = split.astype(dtype)
     below = (word < split) | all_low
     inner = jnp.where(below, split - 1 - word, word - split)  # draws nearer the anchor
     outer = jnp.where(below, word, ~word)  # draws further out
-    unit_low = _kept(1.0 / jnp.where(all_low, total, exact))
-    unit_high = _kept(1.0 / (total - exact))
+    unit_low = kept(1.0 / jnp.where(all_low, total, exact))
+    unit_high = kept(1.0 / (total - exact))
     part = jnp.where(below, unit_low, unit_high)
 
     mass = jnp.where(below, mass_low, mass_high)
     beyond = jnp.where(below, beyond_low, beyond_high)
-    v = _kept(_part(inner, part) * mass)
-    q = _kept(jnp.where(v < 0.5, 1.0 - v, beyond + _part(outer, part) * mass))
+    v = kept(_part(inner, part) * mass)
+    q = kept(jnp.where(v < 0.5, 1.0 - v, beyond + _part(outer, part) * mass))
     d = _distance(_minus_log(q, v), alpha, m, k, coefficients)
 
     z = jnp.where(two_sigma, _two_sigma(word, dtype), jnp.where(below, -d, d))
-    z = _kept(z)  # also so that nothing merges into its sqrt(2)
+    z = kept(z)  # also so that nothing merges into its sqrt(2)
     x = anchor + unit * z
     # A bound of exactly 0 is no result of a continuous draw: the smallest number is.
     spread = jnp.where(std > 0.0, info.tiny, 0.0).astype(dtype)

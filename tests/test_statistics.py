@@ -43,7 +43,10 @@ def distance(x, cdf):
     def at_edge(way, last, beyond):
         step = _step(np, values, way).astype(np.float64)
         step = np.where(np.isfinite(step), step, at)
-        edge = np.asarray(cdf((at + step) / 2), np.float64)
+        middle = (at + step) / 2
+        if values.dtype.itemsize >= 4:  # XLA flushes what is below the smallest normal number
+            middle = np.where((at == 0) | (step == 0), at + step, middle)
+        edge = np.asarray(cdf(middle), np.float64)
         if cdf(step[last]) == beyond:
             edge[last] = beyond
         return edge

@@ -1,7 +1,8 @@
 """Fit the coefficient tables of `_gamma.py`; NumPy and SciPy only, under a minute on one core.
 
-    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python fit_gamma.py             # print the tables
-    OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 python fit_gamma.py _gamma.py   # write them into it
+    export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+    python benchmarks/fits/gamma.py                        # print the tables
+    python benchmarks/fits/gamma.py braininit/_gamma.py    # write them into it
 
 Two functions are fitted, each once for float32 and once for float64.
 

@@ -1,0 +1,175 @@
+"""The committed coefficients against a reference, at words and parameters that were not fitted.
+
+Given its word a draw is a number, the quantile at u = (word + 1/2) 2^-bits, so this needs no
+statistics: F(draw) has to be u, to the rounding of the draw.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import mpmath as mp
+import numpy as np
+import pytest
+from scipy import special, stats
+
+from braininit import _gamma, _truncated
+from braininit._dtypes import finfo
+
+RNG = np.random.default_rng(7)
+
+
+def words(bits, n=4000):
+    """Words across the range, with both tails down to the last bit."""
+    kind = np.dtype(f"uint{bits}")
+    most = np.iinfo(kind).max
+    inner = RNG.integers(0, most, n, kind, endpoint=True)
+    tail = np.unique((2.0 ** RNG.uniform(0, bits - 1, n)).astype(kind))
+    return np.concatenate([inner, tail, most - tail, np.array([0, most], kind)])
+
+
+def uniform(word, dtype=np.longdouble):
+    return (word.astype(dtype) + dtype(0.5)) / dtype(2) ** (8 * word.dtype.itemsize)
+
+
+def gamma(word, a, **options):
+    kind = jnp.float32 if word.dtype == np.uint32 else jnp.float64
+    last = np.full_like(word, np.iinfo(word.dtype).max)
+    return np.asarray(
+        _gamma.gamma_variate(jnp.asarray(word), jnp.asarray(last), kind(a), kind(1)), np.float64
+    )
+
+
+# ---------------------------------------------------------------- gamma
+
+
+@pytest.mark.parametrize("a", [1.0, 1.13, 1.9, 3.7, 9.3, 27.0, 61.0, 99.0])
+def test_gamma(a):
+    word = words(32)
+    x, u = gamma(word, a), uniform(word).astype(np.float64)
+    assert np.abs(special.gammainc(a, x) - u).max() <= 2.5e-7
+
+
+@pytest.mark.parametrize("a", [130.0, 1.7e3, 2.3e4, 9e5, 4e7])
+def test_gamma_large(a):
+    """No worse than 1.5 times what rounding the draw to float32 does by itself."""
+    word = words(32)
+    x, u = gamma(word, a), uniform(word).astype(np.float64)
+    step = np.spacing(x.astype(np.float32)).astype(np.float64)
+    rounding = (stats.gamma.pdf(x, a) * step / 2).max()
+    assert np.abs(special.gammainc(a, x) - u).max() <= 1.5 * rounding + 1.2e-7
+
+
+@pytest.mark.parametrize("a", [1.0, 2.4, 17.0, 800.0])
+def test_gamma_tails(a):
+    word = words(32)
+    x, u = gamma(word, a), uniform(word)
+    low, high = u < 1e-3, u > 1 - 1e-3
+    lower = special.gammainc(a, x[low]) / u[low].astype(float) - 1
+    upper = special.gammaincc(a, x[high]) / (1 - u[high]).astype(float) - 1
+    assert max(np.abs(lower).max(), np.abs(upper).max()) <= 4e-5
+
+
+@pytest.mark.parametrize("a", [1.0, 1.6, 8.8, 330.0, 2e4])
+def test_gamma_float64(a, x64):
+    word = words(64)
+    x, u = gamma(word, a), uniform(word).astype(np.float64)
+    assert np.abs(special.gammainc(a, x) - u).max() <= 1e-11
+
+
+@pytest.mark.parametrize("a", [1e-3, 0.05, 0.7])
+def test_gamma_below_one_is_boosted(a):
+    """X_a = X_(a+1) U^(1/a), through the logarithm, which does not underflow."""
+    word = words(32, 500)
+    other = RNG.permutation(word)
+    log = _gamma.log_gamma_variate(jnp.asarray(word), jnp.asarray(other), jnp.float32(a))
+    whole = np.log(special.gammaincinv(a + 1, uniform(word).astype(np.float64)))
+    u = ((other >> 1).astype(np.float64) + 0.5) / 2**31
+    expected = whole + np.log(u) / a
+    np.testing.assert_allclose(log, expected, rtol=1e-5, atol=3e-5)
+
+
+def reference_slope(a, x):
+    """-(dF/da)/f in 30 digits."""
+    with mp.workdps(30):
+        a, x = mp.mpf(float(a)), mp.mpf(float(x))
+        side = (0, x) if x < a else (x, mp.inf)
+        slope = mp.diff(lambda s: mp.gammainc(s, *side, regularized=True), a)
+        slope = -slope if x < a else slope
+        return float(slope * mp.exp(x - (a - 1) * mp.log(x) + mp.loggamma(a)))
+
+
+@pytest.mark.parametrize("a", [1.0, 2.3, 12.0, 400.0])
+@pytest.mark.parametrize("bits", [32, 64])
+def test_gamma_derivative(a, bits):
+    """At least as accurate as lax.random_gamma_grad, up to one rounding."""
+    with jax.enable_x64(bits == 64):
+        kind = jnp.float32 if bits == 32 else jnp.float64
+        word = jnp.asarray(words(bits, 12))
+        last = jnp.full_like(word, np.iinfo(word.dtype).max)
+        x, slope = jax.jvp(
+            lambda a: _gamma.gamma_variate(word, last, a, kind(1)), (kind(a),), (kind(1),)
+        )
+        theirs = jax.lax.random_gamma_grad(jnp.full(word.shape, a, kind), x)
+        exact = np.array([reference_slope(a, v) for v in np.asarray(x)])
+        ours, theirs = (np.abs(np.asarray(g) / exact - 1) for g in (slope, theirs))
+        assert np.median(ours) <= np.median(theirs) + finfo(kind).least + np.finfo(kind).eps
+        assert ours.max() <= max(theirs.max(), (5e-6, 1e-12)[bits == 64])
+
+
+def test_beta_is_symmetrical_and_never_nan():
+    many = np.array([1e-38, 1e-6, 1e-3, 0.3, 1.0, 50.0, 1e8, 3e38], np.float32)
+    alpha, beta = np.meshgrid(many, many)
+    extremes = np.array([0, 2**31, 2**32 - 1], np.uint32)
+    for w in np.stack(np.meshgrid(*[extremes] * 4), -1).reshape(-1, 4):
+        a, b = ([jnp.full(alpha.shape, v, jnp.uint32) for v in pair] for pair in (w[:2], w[2:]))
+        x, rest = _gamma.beta_variate(tuple(a), tuple(b), jnp.asarray(alpha), jnp.asarray(beta))
+        y, _ = _gamma.beta_variate(tuple(b), tuple(a), jnp.asarray(beta), jnp.asarray(alpha))
+        assert not np.isnan(x).any()
+        assert np.all((x >= 0) & (x <= 1))
+        np.testing.assert_allclose(rest, y, rtol=3e-7, atol=1e-37)
+        np.testing.assert_allclose(x + rest, 1, rtol=3e-7)
+
+
+# ---------------------------------------------------------------- truncated normal, exponential
+
+
+@pytest.mark.parametrize("x", [0.0, 0.37, 1.9, 6.1, 23.0, 310.0, 4e4])
+@pytest.mark.parametrize(("size", "bound"), [(4, 6e-7), (8, 3e-15)])
+def test_mills_ratio(x, size, bound, x64):
+    kind = np.dtype(f"float{8 * size}").type
+    _, ours = _truncated._loss(jnp.asarray(kind(x)), kind(0), *_truncated._MILLS[size])
+    x = float(kind(x))
+    with mp.workdps(40):
+        exact = mp.sqrt(mp.pi / 2) * mp.exp(mp.mpf(x) ** 2 / 2) * mp.erfc(mp.mpf(x) / mp.sqrt(2))
+        assert abs(float(ours) / float(exact) - 1) <= bound
+
+
+@pytest.mark.parametrize("low", [0.0, 0.3, 2.0, 5.5, 11.0, 30.0])
+@pytest.mark.parametrize("bits", [32, 64])
+def test_truncated_normal_tail(low, bits):
+    """Survival beyond the draw is what its word says, as far out as words go."""
+    with jax.enable_x64(bits == 64):
+        kind = jnp.float32 if bits == 32 else jnp.float64
+        word = words(bits, 300)
+        x = _truncated.truncated_normal(
+            jnp.asarray(word), kind(0), kind(1), kind(low), kind(np.inf)
+        )
+    x = np.asarray(x, np.float64)
+    survival = np.exp(stats.norm.logsf(x) - stats.norm.logsf(low))
+    expected = uniform(~word).astype(np.float64)
+    # What half a step of the grid of x does to it, and the method's own error.
+    step = np.spacing(np.asarray(x, kind)).astype(np.float64)
+    allowed = expected * (step * (x + 1) + (2e-5, 1e-11)[bits == 64])
+    assert np.all(np.abs(survival - expected) <= allowed + 1e-300)
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_exponential(bits):
+    with jax.enable_x64(bits == 64):
+        word = words(bits)
+        x = np.asarray(_truncated.exponential(jnp.asarray(word)))
+    tail = uniform(np.minimum(word, ~word))
+    expected = np.where(word < ~word, -np.log1p(-tail), -np.log(tail))
+    assert x.min() > 0
+    np.testing.assert_allclose(x, expected.astype(np.float64), rtol=(3e-7, 6e-16)[bits == 64])

@@ -1,0 +1,94 @@
+"""A draw costs no memory but its result, no communication, and does not know its devices."""
+
+from __future__ import annotations
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import RANDOM
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import braininit as init
+
+SHAPE = (256, 64, 8)
+ELEMENTS = 256 * 64 * 8
+FEW = 4096  # bytes: what a program keeps for itself, whatever the size of the draw
+COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
+SPECS = [P(*axes) for axes in itertools.permutations(("x", "y", None), 3)]
+SPECS += [P(("x", "y"), None, None), P(None, ("x", "y"), None), P(None, None, ("y", "x")), P()]
+
+every = pytest.mark.parametrize("case", RANDOM, ids=str)
+
+
+def mesh(*shape):
+    return Mesh(np.array(jax.devices()[: np.prod(shape)]).reshape(shape), ("x", "y"))
+
+
+def compiled(case, dtype, sharding=None, **arrays):
+    obj = case.make(**arrays)
+    draw = jax.jit(lambda o, k: o(k, SHAPE, dtype), out_shardings=sharding)
+    return draw.lower(obj, jax.random.key(0)).compile()
+
+
+@every
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float8_e4m3fn"])
+def test_no_temporaries(case, dtype):
+    memory = compiled(case, dtype).memory_analysis()
+    assert memory.output_size_in_bytes == ELEMENTS * jnp.dtype(dtype).itemsize
+    assert memory.temp_size_in_bytes <= FEW
+
+
+@every
+def test_no_temporaries_in_float64(case, x64):
+    assert compiled(case, "float64").memory_analysis().temp_size_in_bytes <= FEW
+
+
+@every
+def test_no_temporaries_with_a_parameter_per_element(case):
+    arrays = {n: jnp.full(SHAPE, v, jnp.float32) for n, v in case.given.items()}
+    assert compiled(case, "float32", **arrays).memory_analysis().temp_size_in_bytes <= FEW
+
+
+@every
+@pytest.mark.parametrize("spec", SPECS, ids=str)
+def test_no_temporaries_and_no_communication_on_eight_devices(case, spec):
+    program = compiled(case, "float32", NamedSharding(mesh(4, 2), spec))
+    split = np.prod([{"x": 4, "y": 2}[n] for axes in spec if axes for n in np.atleast_1d(axes)])
+    memory = program.memory_analysis()  # of one device
+    assert memory.output_size_in_bytes == 4 * ELEMENTS // max(int(split), 1)
+    assert memory.temp_size_in_bytes <= FEW
+    assert not [name for name in COLLECTIVES if name in program.as_text()]
+
+
+@every
+def test_values_do_not_depend_on_the_devices(case):
+    obj, shape = case.make(), (8, 16, 8)
+    plain = jax.jit(lambda k: obj(k, shape))(jax.random.key(1))
+    for layout in ((1, 1), (2, 1), (2, 2), (4, 2)):
+        for axis in range(3):
+            spec = P(*(("x", "y") if a == axis else None for a in range(3)))
+            draw = jax.jit(
+                lambda k: obj(k, shape), out_shardings=NamedSharding(mesh(*layout), spec)
+            )
+            np.testing.assert_array_equal(draw(jax.random.key(1)), plain)
+
+
+def test_jax_random_is_seen_to_need_memory():
+    """The tests above would notice: jax.random's own draws do not pass them."""
+    draw = jax.jit(lambda k: jax.random.normal(k, SHAPE)).lower(jax.random.key(0)).compile()
+    assert draw.memory_analysis().temp_size_in_bytes > 4 * ELEMENTS
+    gamma = jax.jit(
+        lambda k: jax.random.gamma(k, 2.0, (256, 64)),
+        out_shardings=NamedSharding(mesh(4, 2), P("x", "y")),
+    )
+    assert "all-reduce" in gamma.lower(jax.random.key(0)).compile().as_text()
+
+
+def test_constants_take_no_memory_either():
+    for obj in (init.Constant(0.5), init.ZeroInit(), init.OneInit()):
+        program = jax.jit(lambda obj=obj: obj(SHAPE)).lower().compile()
+        assert program.memory_analysis().temp_size_in_bytes <= FEW
