@@ -13,15 +13,16 @@ from collections.abc import Callable
 from typing import Any
 
 import brainunit as u
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.experimental import checkify
 
-from braininit._dtypes import finfo, inside, resolve
+from braininit._dtypes import drawn_in, finfo, inside, resolve
 from braininit._units import show
 
-__all__ = ["finite", "fits", "increasing", "non_negative", "positive", "room"]
+__all__ = ["finite", "fits", "increasing", "non_negative", "poisoned", "positive", "room"]
 
 
 def finite(name: str, value: Any, unit: u.Unit | None = None) -> Any:
@@ -86,7 +87,12 @@ def increasing(
         checkify.debug_check(jnp.all(good), text, jnp.asarray(low), jnp.asarray(high))
         return _lined_up(lambda g, a: jnp.where(g, a, jnp.full_like(a, jnp.nan)), good, low), high
     else:
-        a, b = np.broadcast_arrays(low, high)
+        try:
+            a, b = np.broadcast_arrays(low, high)
+        except ValueError:
+            raise ValueError(
+                f"`{low_name}` {np.shape(low)} and `{high_name}` {np.shape(high)} don't go together"
+            ) from None
         good = (a < b) & (a < math.inf) & (b > -math.inf)
         if good.all():
             return low, high
@@ -109,22 +115,48 @@ def _lined_up(function: Callable[..., Any], *values: Any) -> Any:
 
 # ---------------------------------------------------------------- does a dtype hold it?
 
-_SCALES = ("std", "scale")  # the parameters that make every draw 0 where they vanish
+_PURE = ("concentration", "alpha", "beta")  # held by the drawing dtype, not by the result's
 
 
-def fits(dtype: Any, unit: u.Unit | None = None, **values: Any) -> None:
-    """Refuse a concrete scalar that overflows the dtype, or a scale that vanishes in it."""
+def fits(
+    dtype: Any,
+    unit: u.Unit | None = None,
+    *,
+    vanishing: tuple[str, ...] = ("std", "scale"),
+    **values: Any,
+) -> None:
+    """Refuse a concrete value that overflows the dtype, or a scale that vanishes in it."""
     for name, value in values.items():
-        if type(value) is not float or 0.02 <= abs(value) <= 15 or not math.isfinite(value):
-            continue  # within what even the 8-bit dtypes hold, or not for us to judge
+        if type(value) is float and (0.02 <= abs(value) <= 15 or value == 0):
+            continue  # within what even the 8-bit dtypes hold
+        if isinstance(value, Tracer):
+            continue  # `poisoned` sees to it
         kind = resolve(dtype, complex_too=True)
-        info = finfo(kind)
-        vanishes = name in _SCALES and value != 0 and abs(value) < info.least
-        if vanishes or abs(value) > info.most:
+        kind = drawn_in(kind) if name in _PURE else kind
+        info, size = finfo(kind), np.abs(np.asarray(value))
+        bad = np.isfinite(size) & (size > info.most)
+        if name in vanishing or name in _PURE:
+            bad |= (size > 0) & (size < info.least)
+        if name == "value" and not np.isinf(np.asarray(np.inf).astype(kind)):
+            bad |= np.isinf(size)
+        if bad.any():
+            first = np.asarray(value)[tuple(np.argwhere(bad)[0])].item()
             raise ValueError(
-                f"`{name}` = {show(value, unit)} is outside what {kind} holds "
+                f"`{name}` = {show(first, unit)} is outside what {kind} holds "
                 f"({info.least:.3g} to {info.most:.3g}); take another dtype or another unit"
             )
+
+
+def poisoned(name: str, value: jax.Array, dtype: Any) -> jax.Array:
+    """What `fits` refuses, in a traced parameter on its way into the drawing dtype: NaN."""
+    info = finfo(drawn_in(dtype) if name in _PURE else dtype)
+    if float(jnp.finfo(value.dtype).max) <= info.most:
+        return value
+    size = abs(value)
+    bad = (size < math.inf) & (size > info.most)
+    if name in ("std", "scale", *_PURE):
+        bad |= (size > 0) & (size < info.least)
+    return jnp.where(bad, jnp.full_like(value, jnp.nan), value)
 
 
 def room(dtype: Any, unit: u.Unit | None, low: Any, high: Any, *, open_high: bool = False) -> None:

@@ -381,7 +381,7 @@ def beta(
     unit, (low, high) = units.off(low=low, high=high)
     low, high = checks.finite("low", low, unit), checks.finite("high", high, unit)
     low, high = checks.increasing("low", low, "high", high, unit)
-    checks.fits(dtype, unit, low=low, high=high)
+    checks.fits(dtype, unit, low=low, high=high, alpha=alpha, beta=beta)
     checks.room(dtype, unit, low, high)
     x = draw(_beta, key, shape, alpha, beta, low, high, dtype=dtype, out_sharding=out_sharding)
     return units.on(x, unit)

@@ -6,6 +6,8 @@ import dataclasses
 import difflib
 import inspect
 import itertools
+import math
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, cast, dataclass_transform, overload
@@ -233,6 +235,14 @@ class Initialization:
 
     # ------------------------------------------------------------ being a value
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickle or a copy, arrays read-only as they were."""
+        for name, value in state.items():
+            bare = value.mantissa if isinstance(value, u.Quantity) else value
+            if isinstance(bare, np.ndarray) and dataclasses.is_dataclass(self):
+                bare.flags.writeable = False
+            object.__setattr__(self, name, value)
+
     @property
     def __fn_or_cls__(self) -> str:
         """What stands for the object where linen's ``nn.jit`` tells modules apart.
@@ -391,10 +401,13 @@ def _leaf_identity(value: Any) -> Any:
         hash(value)
     except TypeError:
         return ("object", id(value))
-    return (type(value), value)
+    # By its digits: NaN is to equal NaN, and -0.0 is not to equal 0.0, as within arrays.
+    return (float, value.hex()) if type(value) is float else (type(value), value)
 
 
 def _written(value: Any) -> str:
+    if type(value) is float and not math.isfinite(value):
+        return f"float('{value}')"
     if isinstance(value, u.Quantity):
         return f"Quantity({_written(value.mantissa)}, {str(value.unit)!r})"
     if isinstance(value, u.Unit):
@@ -408,5 +421,7 @@ def _written(value: Any) -> str:
             max_line_width=10**9,
             threshold=concrete.size,
         ).replace("\n", "")
-        return f"array({digits}, dtype={str(concrete.dtype)!r})"
+        digits = re.sub(r"\b(nan|inf)\b", r"float('\1')", digits)
+        shape = f".reshape({concrete.shape})" if concrete.size == 0 else ""
+        return f"array({digits}, dtype={str(concrete.dtype)!r}){shape}"
     return repr(value)

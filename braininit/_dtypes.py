@@ -54,13 +54,20 @@ def resolve(dtype: Any, *, complex_too: bool = False) -> np.dtype:
     """
     if dtype is None:
         return default_float()
-    return _resolve(dtype, complex_too, bool(setting("jax_enable_x64")))
+    try:
+        return _resolve(dtype, complex_too, bool(setting("jax_enable_x64")))
+    except TypeError as error:
+        if "unhashable" not in str(error):
+            raise
+        raise TypeError(f"`dtype` must name a dtype, got {dtype!r}") from None
 
 
 @functools.lru_cache(maxsize=256)
 def _resolve(dtype: Any, complex_too: bool, x64: bool) -> np.dtype:
     try:
         asked = np.dtype(dtype)
+        if asked.itemsize * 8 > (64 if asked.kind == "f" else 128) or not asked.isnative:
+            raise TypeError
     except TypeError:
         raise TypeError(f"`dtype` must name a dtype, got {dtype!r}") from None
     real = jnp.issubdtype(asked, np.floating)
@@ -84,10 +91,9 @@ def drawn_in(dtype: np.dtype) -> np.dtype:
 @functools.lru_cache(maxsize=64)
 def finfo(dtype: Any) -> Finfo:
     """Smallest and largest positive number of a dtype, as XLA keeps them."""
-    info = jnp.finfo(dtype)
+    info, drawn = jnp.finfo(dtype), jnp.finfo(drawn_in(np.dtype(dtype)))
     # XLA flushes float32 and float64 numbers below the smallest normal one to zero.
-    least = info.smallest_subnormal if info.bits < 32 else info.smallest_normal
-    return Finfo(float(least), float(info.max))
+    return Finfo(max(float(info.smallest_subnormal), float(drawn.tiny)), float(info.max))
 
 
 def finish(
@@ -138,7 +144,11 @@ def inside(xp: Any, low: Any, high: Any, dtype: Any, *, open_high: bool = False)
     """
     kind, dtype = drawn_in(np.dtype(dtype)), np.dtype(dtype)
     most = np.asarray(finfo(dtype).most, kind)
-    low, high = xp.asarray(low, kind), xp.asarray(high, kind)
+    zero = np.asarray(0, kind)
+    low, high = (  # as XLA will have them
+        xp.where(abs(x) < np.asarray(finfo(kind).least, kind), zero, x)
+        for x in (xp.asarray(low, kind), xp.asarray(high, kind))
+    )
 
     def on_grid(x: Any) -> Any:
         return xp.clip(x, -most, most).astype(dtype)

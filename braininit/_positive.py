@@ -76,7 +76,7 @@ def lognormal(
     """
     unit, (mean, std) = units.off(mean=mean, std=std)
     mean, std = checks.positive("mean", mean, unit), checks.non_negative("std", std, unit)
-    checks.fits(dtype, unit, mean=mean, std=std)
+    checks.fits(dtype, unit, vanishing=("mean", "std"), mean=mean, std=std)
     x = draw(_lognormal, key, shape, mean, std, dtype=dtype, out_sharding=out_sharding)
     return units.on(x, unit)
 
@@ -106,7 +106,8 @@ def _lognormal(key: Any, shape: Any, dtype: Any, mean: Any, std: Any) -> jax.Arr
     ratio = kept(std / mean)
     large = ratio > 1e4  # where 1 + ratio^2 rounds to ratio^2, which may overflow
     square = jnp.where(large, jnp.ones_like(ratio), ratio) ** 2
-    log = jnp.log(jnp.where(large, ratio, jnp.ones_like(ratio)))
+    one = jnp.ones_like(ratio)
+    log = jnp.where(large, jnp.log(jnp.where(large, std, one)) - jnp.log(mean), 0 * one)
     variance = kept(jnp.where(large, 2 * log, jnp.log1p(square)))
     z = draws.normal(key, shape, drawn_in(dtype))
     x = mean * jnp.exp(_sqrt(variance) * z - variance / 2)
@@ -180,7 +181,7 @@ def gamma(
     )
     unit, (scale,) = units.off(scale=scale)
     scale = checks.positive("scale", scale, unit)
-    checks.fits(dtype, unit, scale=scale)
+    checks.fits(dtype, unit, scale=scale, concentration=concentration)
     x = draw(_gamma, key, shape, concentration, scale, dtype=dtype, out_sharding=out_sharding)
     return units.on(x, unit)
 
@@ -353,7 +354,7 @@ def weibull(
     )
     unit, (scale,) = units.off(scale=scale)
     scale = checks.positive("scale", scale, unit)
-    checks.fits(dtype, unit, scale=scale)
+    checks.fits(dtype, unit, scale=scale, concentration=concentration)
     x = draw(_weibull, key, shape, concentration, scale, dtype=dtype, out_sharding=out_sharding)
     return units.on(x, unit)
 
@@ -381,4 +382,6 @@ class Weibull(Initialization, function=weibull, renamed={"shape": "concentration
 
 def _weibull(key: Any, shape: Any, dtype: Any, concentration: Any, scale: Any) -> jax.Array:
     log = jnp.log(draws.exponential(key, shape, drawn_in(dtype)))
-    return finish(scale * jnp.exp(log / concentration), dtype, above_zero=True)
+    # A compiler divides by a constant through its inverse, by a traced number not so.
+    x = scale * jnp.exp(log * kept(1 / concentration))
+    return finish(x, dtype, above_zero=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import operator
 import warnings
 from collections.abc import Callable
@@ -20,6 +21,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from braininit import _keys
+from braininit._checks import poisoned
 from braininit._dtypes import drawn_in, resolve
 
 __all__ = ["as_shape", "draw", "fill", "probe"]
@@ -72,7 +74,12 @@ def fill(key: Any, shape: Any, value: Any, *, dtype: Any = None, out_sharding: A
 
 def _result_dtype(dtype: Any, complex_too: bool) -> np.dtype:
     kind = resolve(dtype, complex_too=complex_too)
-    if dtype is not None and kind.itemsize < np.dtype(dtype).itemsize:
+    # `float` and `complex` mean JAX's default, as they do to JAX.
+    if (
+        dtype is not None
+        and dtype not in (float, complex)
+        and kind.itemsize < np.dtype(dtype).itemsize
+    ):
         text = f"{np.dtype(dtype)} needs jax_enable_x64; drawing {kind} instead"
         warnings.warn(text, UserWarning, stacklevel=4)
     return kind
@@ -85,9 +92,9 @@ def _sampler(
     names = list(inspect.signature(kernel).parameters)[3:]
 
     def sample(key: Any, *parameters: Any) -> jax.Array:
+        named = zip(names, (jnp.asarray(p) for p in parameters), strict=True)
         aligned = [
-            _align(name, p, shape, drawn_in(dtype))
-            for name, p in zip(names, parameters, strict=True)
+            _align(name, poisoned(name, p, dtype), shape, drawn_in(dtype)) for name, p in named
         ]
         return _placed(lambda k, *p: kernel(k, shape, dtype, *p), sharding)(
             _keys.typed(key, impl), *aligned
@@ -138,6 +145,8 @@ def as_shape(shape: Any) -> tuple[int, ...]:
         raise TypeError(f"a size is an int or a tuple of ints, got {shape!r}") from None
     if sizes and min(sizes) < 0:
         raise ValueError(f"a size must be 0 or more, got {sizes}")
+    if sizes and math.prod(n for n in sizes if n) >= 2**62:
+        raise ValueError(f"a size of {sizes} is beyond what any machine holds")
     return sizes
 
 

@@ -21,6 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from braininit._dtypes import default_float
+
 __all__ = ["UnitError", "as_written", "dimensionless", "known", "off", "on", "show", "split"]
 
 
@@ -51,7 +53,7 @@ def split(name: str, value: Any, *, number: bool = False) -> tuple[Any, u.Unit |
 def _stacked(name: str, values: Any) -> u.Quantity:
     """One Quantity from a list of them."""
     unit, bares = off(**{f"{name}[{i}]": v for i, v in enumerate(values)})
-    return on(np.asarray(bares), unit) if unit is not None else u.Quantity(np.asarray(bares))
+    return u.Quantity(_array_of(name, bares), u.UNITLESS if unit is None else unit)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -74,33 +76,61 @@ def _bare(name: str, value: Any, number: bool) -> Any:
     if isinstance(value, u.Unit):
         raise TypeError(f"`{name}` must be a number, got the unit {value}; write 1 * u.{value}")
     if isinstance(value, (list, tuple)):
-        value = np.asarray(value)
-    kinds = "fiuVc" if number else "fiuV"  # V: bfloat16 and the 8-bit floats of ml_dtypes
+        value = _array_of(name, value)
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):
-        kind = "V" if jnp.issubdtype(value.dtype, np.floating) else value.dtype.kind
-        if kind not in kinds:
-            raise TypeError(f"`{name}` must be a real number or array, got dtype {value.dtype}")
-        if isinstance(value, Tracer):
-            return value if kind in "fVc" else value.astype(jax.dtypes.canonicalize_dtype(float))
-        if value.ndim == 0:
-            return complex(value) if kind == "c" else float(value)
-        if isinstance(value, jax.Array):
-            return value if kind in "fVc" else value.astype(jax.dtypes.canonicalize_dtype(float))
-        value = np.array(value, None if kind in "fVc" else float)
-        value.flags.writeable = False
-        return value
+        return _bare_array(name, value, number)
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError(f"`{name}` is beyond the range of a float") from None
     if number and isinstance(value, numbers.Complex) and not isinstance(value, bool):
         return complex(value)
     if _names_dtype(value):
         raise TypeError(
             f"`{name}` must be a number, got the dtype {np.dtype(value)}; a layer that passes "
-            f"(key, shape, dtype) takes the class: {_caller_twin()}"
+            f"(key, shape, dtype) takes {_caller_twin()}"
         )
     raise TypeError(
         f"`{name}` must be a number, an array or a Quantity, got {value!r} ({type(value).__name__})"
     )
+
+
+def _bare_array(name: str, value: Any, number: bool) -> Any:
+    """One form for arrays: float32 or float64 in native byte order, NumPy's own read-only."""
+    dtype = value.dtype
+    imaginary = jnp.issubdtype(dtype, np.complexfloating)
+    real = jnp.issubdtype(dtype, np.floating) or jnp.issubdtype(dtype, np.integer)
+    if not real and not (number and imaginary):
+        raise TypeError(f"`{name}` must be a real number or array, got dtype {dtype}")
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"`{name}` is a masked array; fill it first, as in a.filled(0)")
+    if not isinstance(value, Tracer) and value.ndim == 0:
+        return complex(value) if imaginary else float(value)
+    if isinstance(value, jax.Array):
+        if dtype in _WHOLE or imaginary:
+            return value
+        small = dtype.itemsize < 4 and jnp.issubdtype(dtype, np.floating)
+        return value.astype(np.float32 if small else default_float())
+    kind = dtype.newbyteorder("=") if dtype.newbyteorder("=") in _WHOLE else np.dtype(float)
+    value = np.array(value, np.complex128 if imaginary else kind)
+    value.flags.writeable = False
+    return value
+
+
+_WHOLE = (np.dtype(np.float32), np.dtype(np.float64))  # wide enough to convert units in
+
+
+def _array_of(name: str, values: Any) -> Any:
+    """An array from a list of numbers, some of which may be traced."""
+    leaves = jax.tree.leaves(values)
+    if any(isinstance(v, Tracer) for v in leaves):
+        return jnp.asarray(values)
+    try:
+        array = np.asarray(values)
+        return array.astype(float) if array.dtype == object else array
+    except (TypeError, ValueError):
+        raise TypeError(f"`{name}` must be an array of numbers, got {values!r}") from None
 
 
 twins: dict[CodeType, str] = {}
@@ -119,7 +149,7 @@ def _caller_twin() -> str:
     frame = inspect.currentframe()
     while frame is not None and frame.f_code not in twins:
         frame = frame.f_back
-    return "init.Constant(...)" if frame is None else f"init.{twins[frame.f_code]}(...)"
+    return "an object" if frame is None else f"the class: init.{twins[frame.f_code]}(...)"
 
 
 def known(name: str, unit: Any) -> u.Unit | None:
@@ -131,7 +161,10 @@ def known(name: str, unit: Any) -> u.Unit | None:
             raise ValueError(f"`{name}` = {unit!r} names no unit; write one as in u.nS") from None
     if unit is not None and not isinstance(unit, u.Unit):
         raise TypeError(f"`{name}` must be a unit such as u.nS, got {unit!r}")
-    return None if unit is None or _pure_number(unit) == 1 else unit
+    factor = None if unit is None else _pure_number(unit)
+    if factor not in (None, 1):
+        raise UnitError(f"`{name}` = {unit} has no dimension; multiply the result by {factor:g}")
+    return unit if factor is None else None
 
 
 # ---------------------------------------------------------------- several that share a unit

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from fractions import Fraction
+
 import brainunit as u
 import jax
 import jax.numpy as jnp
@@ -121,6 +124,118 @@ def test_no_value_of_the_dtype_inside(case):
 def test_parameters_the_dtype_cannot_hold(make, dtype):
     with pytest.raises(ValueError, match="is outside what .* holds"):
         make()(3, rng=0, dtype=dtype)
+
+
+@pytest.mark.parametrize("case", RANDOM, ids=str)
+def test_what_the_dtype_cannot_hold_in_arrays_and_traced(case):
+    """The same law as for scalars: an error where it can be read, NaN where it can't."""
+    for name in case.carriers:
+        large = -1e6 if name == "low" else 1e6
+        value = np.full(4, case.given[name])
+        value[1] = large
+        with pytest.raises(ValueError, match="is outside what float16 holds"):
+            case.make(**{name: value})(4, rng=0, dtype=jnp.float16)
+        draw = jax.jit(lambda v, name=name: case.make(**{name: v})(4, rng=0, dtype=jnp.float16))
+        assert np.isnan(draw(large)).all()
+    for name in set(case.given) - set(case.carriers):
+        for bad in (1e300, 1e-300, np.array([1.0, 1e39])):
+            with pytest.raises(ValueError, match=f"`{name}` = .* outside what float32"):
+                case.make(**{name: bad})
+
+
+@pytest.mark.parametrize("dtype", [">f4", ">f8", ">i2", "longdouble", "float16", "uint8", "int64"])
+def test_arrays_of_every_kind_are_taken_for_what_they_say(dtype):
+    warm = init.normal(jax.random.key(0), 2, np.array([5.0, 6.0], "<f4"), 0.0)
+    np.testing.assert_array_equal(warm, [5, 6])
+    x = init.normal(jax.random.key(0), 2, np.array([1, 2], dtype), 0.0)
+    np.testing.assert_array_equal(x, [1, 2])
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float8_e4m3fn, jnp.int4, jnp.uint8, jnp.int32])
+def test_traced_arrays_of_every_kind(dtype):
+    a = jnp.array([1, 2], dtype)
+    x = jax.jit(lambda a: init.normal(jax.random.key(0), 2, a, 0.0))(a)
+    np.testing.assert_array_equal(x, [1, 2])
+    x = jax.jit(lambda a: init.uniform(jax.random.key(0), 2, -1.0, a))(a)
+    assert np.isfinite(x).all()
+
+
+def test_units_are_converted_in_full_precision():
+    x = init.constant(None, 2, u.Quantity(np.array([1e-3, 300.0], np.float16), u.uvolt / u.volt))
+    np.testing.assert_allclose(x, [float(np.float16(1e-3)) * 1e-6, 3e-4], rtol=1e-6)
+    std = u.Quantity(np.array([1.0, 2.0], np.float16), u.volt)
+    assert init.Normal(1 * u.uvolt, std)(2, rng=0).unit == u.uvolt
+
+
+@pytest.mark.parametrize(
+    "value",
+    [NAN, INF, -INF, np.array([NAN, -INF, 1]), np.zeros((0, 3)), np.array([[-0.0, 0.1]]), -0.0],
+    ids=str,
+)
+def test_odd_values_round_trip(value):
+    obj = init.Constant(value)
+    again = eval(repr(obj), vars(init) | {"array": np.array, "Quantity": u.Quantity})
+    assert again == obj
+    assert hash(again) == hash(obj)
+    copied = pickle.loads(pickle.dumps(obj))
+    assert copied == obj
+    if isinstance(value, np.ndarray):
+        with pytest.raises(ValueError, match="read-only"):
+            copied.value[...] = 1
+    assert init.Constant(0.0) != init.Constant(-0.0)
+    bounded = init.TruncatedNormal(0 * u.mV, 1 * u.mV, low=-INF)
+    assert eval(repr(bounded), vars(init) | {"Quantity": u.Quantity}) == bounded
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "said"),
+    [
+        (10**400, ValueError, "`mean` is beyond the range"),
+        ([[1, 2], [3]], TypeError, "`mean` must be an array of numbers"),
+        (np.ma.array([1.0, 2.0], mask=[0, 1]), TypeError, "`mean` is a masked array"),
+        (jax.random.key(0), TypeError, "`mean` must be a real number"),
+        (np.zeros(2, [("a", float)]), TypeError, "`mean` must be a real number"),
+        (jnp.float32, TypeError, "got the dtype float32"),
+    ],
+)
+def test_odd_parameters(value, error, said):
+    with pytest.raises(error, match=said):
+        init.Normal(value, 1.0)
+
+
+def test_lists():
+    assert init.Normal([Fraction(1, 4), 1], 0)(2, rng=0).tolist() == [0.25, 1]
+    x = init.Normal([0.1 * u.mV, 1e-3 * u.volt], 0)(2, rng=0)
+    np.testing.assert_allclose(x.to(u.mV).mantissa, [0.1, 1])
+    x = jax.jit(lambda a: init.normal(jax.random.key(0), 2, [0.0, a], 0.0))(3.0)
+    assert x.tolist() == [0, 3]
+
+
+def test_subnormal_numbers_are_as_xla_has_them():
+    for low, high in ((0.0, 1e-39), (-1e-39, 1e-39), (1e-40, 1e-39)):
+        with pytest.raises(ValueError, match="no value of float32"):
+            init.Uniform(low, high)(3, rng=0)
+    for dtype in (jnp.float32, jnp.bfloat16):
+        with pytest.raises(ValueError, match="`scale` = 1e-39 is outside"):
+            init.Exponential(1e-39)(3, rng=0, dtype=dtype)
+
+
+def test_lognormal_of_extreme_ratio():
+    x = np.asarray(init.LogNormal(1e-15, 1e25)(1000, rng=0))
+    assert np.isfinite(x).all()
+    assert (x > 0).all()
+    with pytest.raises(ValueError, match="`mean` = 1e-50 is outside"):
+        init.LogNormal(1e-50, 0)(3, rng=0)
+
+
+def test_odd_dtypes_and_sizes():
+    assert init.Normal(0, 1)(2, rng=0, dtype=float).dtype == jnp.float32
+    for bad in ([1], {}, np.longdouble, ">f4"):
+        with pytest.raises(TypeError, match="`dtype` must name a dtype"):
+            init.Normal(0, 1)(2, rng=0, dtype=bad)
+    for size in (2**70, (2**31, 2**33, 0)):
+        with pytest.raises(ValueError, match="beyond what any machine holds"):
+            init.Normal(0, 1)(size, rng=0)
 
 
 def test_extreme_bounds_do_not_overflow():
