@@ -1,28 +1,68 @@
-"""Run the benchmarks: ``python -m benchmarks [--only eager] [--quick] [--json FILE]``."""
+"""Run the benchmarks: ``python -m benchmarks [--only eager] [--quick] [--write]``.
+
+``python -m benchmarks --again benchmarks/results/cpu.json --write`` makes the tables and
+the picture anew from figures already taken.
+
+One core: ``taskset -c 0 python -m benchmarks --only throughput`` holds every distribution
+against NumPy, which uses no more than one.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
-from benchmarks import eager
+from benchmarks import compile as compiling
+from benchmarks import eager, memory, report, throughput
+from benchmarks.timing import Claim
 
-GROUPS = {"eager": eager}
+GROUPS = {"eager": eager, "throughput": throughput, "memory": memory, "compile": compiling}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", choices=sorted(GROUPS), nargs="+", default=sorted(GROUPS))
-    parser.add_argument("--quick", action="store_true", help="fewer rounds")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--only", choices=list(GROUPS), nargs="+", default=list(GROUPS))
+    parser.add_argument("--quick", action="store_true", help="a million float32 only, fewer rounds")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument(
+        "--write", action="store_true", help="write benchmarks/results and the README's table"
+    )
+    parser.add_argument("--again", type=Path, help="report the figures in this file, unmeasured")
     options = parser.parse_args()
-    results = {}
-    for name in options.only:
-        results[name] = GROUPS[name].run(options.quick)
-        print(GROUPS[name].show(results[name]), flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n")
+    if options.write and (options.quick or options.only != list(GROUPS)):
+        parser.error("--write needs everything; drop --quick and --only")
+    if options.again:
+        results = json.loads(options.again.read_text())
+        results["claims"] = [Claim(**claim) for claim in results["claims"]]
+    else:
+        results = measure(options.only, options.quick)
+    print(report.document(results))
+    kept = json.dumps(results | {"claims": [c._asdict() for c in results["claims"]]}, indent=1)
+    paths = [options.json] if options.json else []
+    report.RESULTS.mkdir(exist_ok=True)
+    for path in [*paths, report.RESULTS / "cpu.json"] if options.write else paths:
+        path.write_text(kept + "\n")
+    if options.write:
+        print("wrote cpu.json,", ", ".join(path.name for path in report.write(results)))
+
+
+def measure(names: list[str], quick: bool) -> dict[str, Any]:
+    """Run some groups; how long each took goes to stderr."""
+    groups: dict[str, Any] = {}
+    for name in names:
+        start = time.perf_counter()
+        groups[name] = GROUPS[name].run(quick)
+        print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    claims = [claim for group in groups.values() for claim in group.pop("claims")]
+    return {"machine": report.machine(), "claims": claims, "groups": groups}
 
 
 if __name__ == "__main__":

@@ -155,6 +155,7 @@ def normal(
     float64. Within a larger compiled program XLA may contract ``mean + std * z`` into
     a fused multiply-add, which moves the last bit. 16-bit and 8-bit floats are drawn
     in float32 and rounded once, where jax.random draws bfloat16 from 128 values.
+    A draw beyond the largest number of the dtype (65504 in float16) is that number.
 
     Examples
     --------

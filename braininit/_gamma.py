@@ -117,9 +117,7 @@ def _log_slope(word: jax.Array, word2: jax.Array, a: jax.Array) -> jax.Array:
     denominator = kept(_polynomial(t, d))
     ratio = kept(_polynomial(t, p) / denominator)
     euler = (_polynomial(t, euler_p) - ratio * _polynomial(t, euler_d)) / denominator
-    slope = q * (1 - euler)
-    if a.dtype == np.float64:
-        slope = _sharper(slope, origin, origin * jnp.exp(ratio))
+    slope = _sharper(q * (1 - euler), origin, origin * jnp.exp(ratio))
     return slope - jnp.where(a < 1, _log_uniform(word2) * (1 / a) * (1 / a), 0)
 
 
@@ -127,14 +125,15 @@ def _log_slope(word: jax.Array, word2: jax.Array, a: jax.Array) -> jax.Array:
 def _sharper(slope: jax.Array, a: jax.Array, x: jax.Array) -> jax.Array:
     """The same derivative from JAX's series where that is the more accurate one.
 
-    In float32 the rational's is as good for every a, and better from a = 5 on. In float64
-    it has nine digits at a = 1 where the series has fourteen; at a = 1000 they are even.
+    The series loses digits as a grows, the rational's does not: they are even at a = 5 in
+    float32, and at a = 1000 in float64, where the rational's has nine digits at a = 1.
     """
+    even = 5 if x.dtype == np.float32 else 1000
     a, x = jnp.broadcast_arrays(jnp.broadcast_to(a, x.shape), x)
-    known = jnp.where(a < 1000, a, jnp.ones_like(a))
-    at = jnp.where(a < 1000, x, jnp.ones_like(x))
+    known = jnp.where(a < even, a, jnp.ones_like(a))
+    at = jnp.where(a < even, x, jnp.ones_like(x))
     series = lax.random_gamma_grad(known, at) / x  # pyright: ignore[reportCallIssue]
-    return jnp.where(a < 1000, series, slope)
+    return jnp.where(a < even, series, slope)
 
 
 @_sharper.defjvp

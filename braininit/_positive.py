@@ -66,6 +66,7 @@ def lognormal(
     -----
     Numerics: drawn as mean * exp(sigma z - sigma^2 / 2), which keeps the exponent small
     whatever the unit. 16-bit and 8-bit floats are drawn in float32 and rounded once.
+    A draw beyond the largest number of the dtype (65504 in float16) is that number.
 
     Examples
     --------
@@ -169,6 +170,7 @@ def gamma(
     Numerics: drawn as a logarithm, so that tiny concentrations don't underflow on the
     way; what would round to 0 is the smallest positive number of the dtype. 16-bit and
     8-bit floats are drawn in float32 and rounded once.
+    A draw beyond the largest number of the dtype (65504 in float16) is that number.
 
     Examples
     --------
@@ -256,6 +258,7 @@ def exponential(
     tails keep their relative precision and 0 never comes out. 16-bit and 8-bit floats
     are drawn in float32 and rounded once. The stream is not `jax.random.exponential`'s,
     which uses 23 bits and ends at 15.9 scales.
+    A draw beyond the largest number of the dtype (65504 in float16) is that number.
 
     Examples
     --------

@@ -244,7 +244,7 @@ BAD = {
     "f'{1}'": "no meaning",
     "Normal('a')": "`mean` must be a number",
     "Normal(None)": "`mean` must be a number",
-    "Normal([[1, 2], [3]])": "shape",
+    "Normal([[1, 2], [3]])": "array of numbers",
     "Normal(1 \0)": "null",
     "\udcff": "can't be read",
 }

@@ -1,0 +1,42 @@
+"""Temporary memory of a compiled draw, as XLA accounts for it: bytes per number drawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from benchmarks import peers
+from benchmarks.peers import KEY, OURS, THEIRS
+from benchmarks.timing import Claim, Progress
+
+SIZE = 1_000_000
+
+
+def run(quick: bool = False) -> dict[str, Any]:
+    dtypes = ("float32",) if quick else ("float32", "bfloat16")
+    rows = [(row, dtype) for row in (peers.GIVEN if quick else peers.ROWS) for dtype in dtypes]
+    progress, found = Progress("memory", len(rows)), []
+    for row, dtype in rows:
+        progress.step(f"{row}, {dtype}")
+        took = {peer: _temporaries(peer, row, dtype) for peer in (OURS, THEIRS)}
+        found.append({"row": row, "dtype": dtype, "bytes": took})
+    progress.close()
+    worst = max(f["bytes"][OURS] for f in found)
+    claims = [Claim("temporaries, bytes per number", worst, 0.0, at_least=False)]
+    return {"temporaries": found, "claims": claims}
+
+
+def _temporaries(peer: str, row: str, dtype: str) -> float:
+    draw, arrays = peers.jitted(peer, row, SIZE, jnp.dtype(dtype))
+    compiled = draw.lower(KEY, arrays).compile()
+    # The few bytes that a key's schedule takes are not per number.
+    return round(compiled.memory_analysis().temp_size_in_bytes / SIZE, 2)
+
+
+def show(result: dict[str, Any]) -> list[str]:
+    lines = ["| draw | dtype | braininit | jax.random |", "|---|---|--:|--:|"]
+    for f in result["temporaries"]:
+        ours, theirs = f["bytes"][OURS], f["bytes"][THEIRS]
+        lines.append(f"| {f['row']} | {f['dtype']} | {ours:g} | {theirs:g} |")
+    return ["### Temporary memory, bytes per number", "", *lines]

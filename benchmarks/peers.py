@@ -1,0 +1,289 @@
+"""How each peer draws what `tests/cases.py` lists: its fastest documented way.
+
+A peer's named draw, or where that is faster its standard draw finished in place, in the
+dtype asked for where the peer has it. Functions take a case's parameters by their names.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import braininit
+from braininit import _bits
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+from cases import CASES, RANDOM
+
+__all__ = [
+    "CASES",
+    "GIVEN",
+    "KEY",
+    "OURS",
+    "RANDOM",
+    "ROWS",
+    "THEIRS",
+    "absent",
+    "calls",
+    "versions",
+]
+
+KEY = jax.random.key(0)
+OURS, THEIRS = "braininit", "jax.random"
+PACKAGES = {"PyTorch": "torch", "numpyro": "numpyro", "BrainTools": "braintools"}
+Draw = Callable[..., Any]
+
+
+def absent() -> list[str]:
+    """The peers that are not installed here."""
+    return [name for name, module in PACKAGES.items() if importlib.util.find_spec(module) is None]
+
+
+def versions() -> dict[str, str]:
+    packages = ["jax", "jaxlib", "brainunit", "numpy", *PACKAGES.values()]
+    found = {name: version(name) for name in packages if importlib.util.find_spec(name)}
+    return {"braininit": braininit.__version__} | found
+
+
+# ---------------------------------------------------------------- what is drawn
+
+
+def _between(low: float, high: float) -> Callable[[int], np.ndarray]:
+    return lambda n: np.linspace(low, high, n)
+
+
+GIVEN = {str(case): dict(case.given) for case in RANDOM}
+_ARRAYS = {"low": _between(-0.2, 0.4), "high": _between(0.6, 1.2)}
+
+ROWS: dict[str, tuple[str, Mapping[str, Any]]] = {
+    "bits": ("bits", {}),
+    "Uniform, standard": ("Uniform", {"low": 0.0, "high": 1.0}),
+    **{name: (name, given) for name, given in GIVEN.items()},
+    "TruncatedNormal, bounds per element": (
+        "TruncatedNormal",
+        GIVEN["TruncatedNormal"] | _ARRAYS,
+    ),
+    "Gamma, shape 0.5": ("Gamma", {"shape": 0.5, "scale": 0.25}),
+    "Gamma, shape 30": ("Gamma", {"shape": 30.0, "scale": 0.25}),
+    "Gamma, shape per element": ("Gamma", {"shape": _between(0.3, 8.0), "scale": 0.25}),
+}
+
+
+def _log_parameters(mean: float, std: float) -> tuple[float, float]:
+    variance = np.log1p((std / mean) ** 2)
+    return float(np.log(mean) - variance / 2), float(np.sqrt(variance))
+
+
+# ---------------------------------------------------------------- JAX's way: from a key
+
+
+def _braininit() -> dict[str, Draw]:
+    def of(case: Any) -> Draw:
+        def draw(key: Any, n: int, dtype: Any, **given: Any) -> Any:
+            return case.function(key, (n,), **case.called(given), dtype=dtype)
+
+        return draw
+
+    draws = {str(case): of(case) for case in RANDOM}
+    draws["bits"] = lambda key, n, dtype: _bits.words(key, (n,), np.dtype(np.float32))
+    return draws
+
+
+def _jax_random() -> dict[str, Draw]:
+    r = jax.random
+
+    def truncated(key: Any, n: int, dtype: Any, mean: Any, std: Any, low: Any, high: Any) -> Any:
+        low, high = (low - mean) / std, (high - mean) / std
+        return mean + std * r.truncated_normal(key, low, high, (n,), dtype)
+
+    def lognormal(key: Any, n: int, dtype: Any, mean: Any, std: Any) -> Any:
+        mu, sigma = _log_parameters(mean, std)
+        return jnp.exp(mu + sigma * r.normal(key, (n,), dtype))
+
+    return {
+        "bits": lambda key, n, d: r.bits(key, (n,), jnp.uint32),
+        "Uniform": lambda key, n, d, low, high: r.uniform(key, (n,), d, low, high),
+        "Normal": lambda key, n, d, mean, std: mean + std * r.normal(key, (n,), d),
+        "LogNormal": lognormal,
+        "Gamma": lambda key, n, d, shape, scale: scale * r.gamma(key, shape, (n,), d),
+        "Exponential": lambda key, n, d, scale: scale * r.exponential(key, (n,), d),
+        "Weibull": lambda key, n, d, shape, scale: r.weibull_min(key, scale, shape, (n,), d),
+        "Beta": lambda key, n, d, alpha, beta, low, high: r.beta(key, alpha, beta, (n,), d),
+        "TruncatedNormal": truncated,
+    }
+
+
+def _numpyro() -> dict[str, Draw]:
+    import numpyro.distributions as dist
+
+    return {
+        "Uniform": lambda key, n, d, low, high: dist.Uniform(low, high).sample(key, (n,)),
+        "Normal": lambda key, n, d, mean, std: dist.Normal(mean, std).sample(key, (n,)),
+        "LogNormal": lambda key, n, d, mean, std: dist.LogNormal(
+            *_log_parameters(mean, std)
+        ).sample(key, (n,)),
+        "Gamma": lambda key, n, d, shape, scale: dist.Gamma(shape, 1 / scale).sample(
+            key, () if jnp.ndim(shape) else (n,)
+        ),
+        "Exponential": lambda key, n, d, scale: dist.Exponential(1 / scale).sample(key, (n,)),
+        "Weibull": lambda key, n, d, shape, scale: dist.Weibull(scale, shape).sample(key, (n,)),
+        "Beta": lambda key, n, d, alpha, beta, low, high: dist.Beta(alpha, beta).sample(key, (n,)),
+        "TruncatedNormal": lambda key, n, d, mean, std, low, high: dist.TruncatedNormal(
+            mean, std, low=low, high=high
+        ).sample(key, () if jnp.ndim(low) else (n,)),
+    }
+
+
+# ---------------------------------------------------------------- the others: from a state
+
+
+def _numpy() -> dict[str, Draw]:
+    rng, f32 = np.random.default_rng(0), np.float32
+
+    def affine(x: np.ndarray, scale: float, shift: float = 0.0) -> np.ndarray:
+        if scale != 1:
+            x *= f32(scale)
+        if shift != 0:
+            x += f32(shift)
+        return x
+
+    def lognormal(n: int, dtype: Any, mean: float, std: float) -> np.ndarray:
+        mu, sigma = _log_parameters(mean, std)
+        x = affine(rng.standard_normal(n, dtype=f32), sigma, mu)
+        return np.exp(x, out=x)
+
+    def weibull(n: int, dtype: Any, shape: float, scale: float) -> np.ndarray:
+        x = rng.standard_exponential(n, dtype=f32)
+        return affine(np.power(x, f32(1 / shape), out=x), scale)
+
+    return {
+        "bits": lambda n, d: rng.integers(0, 2**32, n, dtype=np.uint32),
+        "Uniform": lambda n, d, low, high: affine(rng.random(n, dtype=f32), high - low, low),
+        "Normal": lambda n, d, mean, std: affine(rng.standard_normal(n, dtype=f32), std, mean),
+        "LogNormal": lognormal,
+        "Gamma": lambda n, d, shape, scale: affine(rng.standard_gamma(shape, n, dtype=f32), scale),
+        "Exponential": lambda n, d, scale: affine(rng.standard_exponential(n, dtype=f32), scale),
+        "Weibull": weibull,
+        "Beta": lambda n, d, alpha, beta, low, high: rng.beta(alpha, beta, n),
+    }
+
+
+def _torch() -> dict[str, Draw]:
+    import torch
+
+    def empty(n: int, dtype: Any) -> Any:
+        return torch.empty(n, dtype=getattr(torch, np.dtype(dtype).name))
+
+    def lognormal(n: int, dtype: Any, mean: float, std: float) -> Any:
+        return empty(n, dtype).normal_(*_log_parameters(mean, std)).exp_()  # log_normal_: 5x
+
+    def gamma(n: int, dtype: Any, shape: Any, scale: float) -> Any:
+        if not isinstance(shape, torch.Tensor):
+            shape = torch.full((n,), shape)
+        return torch._standard_gamma(shape).mul_(scale)
+
+    def truncated(n: int, dtype: Any, mean: Any, std: Any, low: Any, high: Any) -> Any:
+        if isinstance(low, torch.Tensor):
+            return None
+        return torch.nn.init.trunc_normal_(empty(n, dtype), mean, std, low, high)
+
+    def beta(n: int, dtype: Any, alpha: Any, beta: Any, low: float, high: float) -> Any:
+        return torch.distributions.Beta(alpha, beta).sample((n,))
+
+    return {
+        "bits": lambda n, d: torch.empty(n, dtype=torch.int32).random_(-(2**31), 2**31 - 1),
+        "Uniform": lambda n, d, low, high: empty(n, d).uniform_(low, high),
+        "Normal": lambda n, d, mean, std: empty(n, d).normal_(mean, std),
+        "LogNormal": lognormal,
+        "Gamma": gamma,
+        "Exponential": lambda n, d, scale: empty(n, d).exponential_(1 / scale),
+        "Weibull": lambda n, d, shape, scale: (
+            empty(n, d).exponential_().pow_(1 / shape).mul_(scale)
+        ),
+        "Beta": beta,
+        "TruncatedNormal": truncated,
+    }
+
+
+def _braintools(**rng: Any) -> dict[str, Draw]:
+    from braintools import init
+
+    def of(name: str) -> Draw:
+        return lambda n, dtype, **given: getattr(init, name)(**given)(n, **rng)
+
+    return {str(case): of(str(case)) for case in RANDOM if hasattr(init, str(case))}
+
+
+# ---------------------------------------------------------------- all of them
+
+
+def _table() -> tuple[dict[str, dict[str, Draw]], dict[str, dict[str, Draw]]]:
+    keyed = {OURS: _braininit(), THEIRS: _jax_random()}
+    stateful = {"NumPy": _numpy()}
+    gone = absent()
+    if "numpyro" not in gone:
+        keyed["numpyro"] = _numpyro()
+    if "PyTorch" not in gone:
+        stateful["PyTorch"] = _torch()
+    if "BrainTools" not in gone:
+        stateful["BrainTools"] = _braintools()
+        stateful["BrainTools, NumPy rng"] = _braintools(rng=np.random.default_rng(0))
+    return keyed, stateful
+
+
+_KEYED, _STATEFUL = _table()
+_ANY_DTYPE = (OURS, THEIRS, "PyTorch")
+_FLOAT32_ONLY = {("PyTorch", "Gamma"), ("PyTorch", "Beta")}
+
+
+def jitted(peer: str, row: str, n: int, dtype: Any) -> tuple[Any, dict[str, Any]] | None:
+    """A keyed peer's compiled draw and the array parameters it takes after the key."""
+    name, given = ROWS[row]
+    draw = _KEYED[peer].get(name)
+    if draw is None or (np.dtype(dtype) != np.float32 and peer not in _ANY_DTYPE):
+        return None
+    fixed = {k: v for k, v in given.items() if not callable(v)}
+    arrays = {k: jnp.asarray(v(n), dtype) for k, v in given.items() if callable(v)}
+    return jax.jit(lambda key, arrays: draw(key, n, dtype, **fixed, **arrays)), arrays
+
+
+def calls(row: str, n: int, dtype: Any, *, eager: bool = True) -> dict[str, Callable[[], Any]]:
+    """Every peer's call that draws `n` numbers of a row, by the peer's name."""
+    name, given = ROWS[row]
+    found: dict[str, Callable[[], Any]] = {}
+    for peer in _KEYED:
+        if (compiled := jitted(peer, row, n, dtype)) is not None:
+            found[peer] = lambda c=compiled: c[0](KEY, c[1])
+    if eager and name != "bits":
+        for peer in (OURS, THEIRS):
+            values = {k: jnp.asarray(v(n), dtype) if callable(v) else v for k, v in given.items()}
+            draw = _KEYED[peer][name]
+            found[f"{peer} eager"] = lambda d=draw, g=values: d(KEY, n, dtype, **g)
+    for peer, draws in _STATEFUL.items():
+        no_dtype = np.dtype(dtype) != np.float32 and (
+            peer not in _ANY_DTYPE or (peer, name) in _FLOAT32_ONLY
+        )
+        if name not in draws or no_dtype:
+            continue
+        values = {k: _own(peer, v(n)) if callable(v) else v for k, v in given.items()}
+        if draws[name](1 if not any(map(callable, given.values())) else n, dtype, **values) is None:
+            continue
+        found[peer] = lambda d=draws[name], g=values: d(n, dtype, **g)
+    return found
+
+
+def _own(peer: str, array: np.ndarray) -> Any:
+    """An array parameter in the form a peer takes without converting it."""
+    if peer == "PyTorch":
+        import torch
+
+        return torch.from_numpy(array.astype(np.float32))
+    return array if peer == "NumPy" else jnp.asarray(array, jnp.float32)

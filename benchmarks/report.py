@@ -1,0 +1,221 @@
+"""What was measured, as Markdown, and as a picture."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from pathlib import Path
+from typing import Any
+
+from benchmarks import compile as compiling
+from benchmarks import eager, memory, peers, throughput
+from benchmarks.peers import OURS, THEIRS
+from benchmarks.throughput import REFERENCE, SIZES, best_other, warm
+from benchmarks.timing import Claim
+
+RESULTS = Path(__file__).parent / "results"
+README = Path(__file__).parent.parent / "README.md"
+MARKED = re.compile(r"(<!-- benchmark -->\n).*?(<!-- /benchmark -->)", re.DOTALL)
+PEERS = (OURS, THEIRS, "NumPy", "PyTorch", "numpyro", "BrainTools", "BrainTools, NumPy rng")
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores and versions; nothing that names the machine."""
+    model = platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = re.findall(r"model name\s*: (.*)", cpuinfo.read_text())
+        model = names[0] if names else model
+    return {
+        "processor": model,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "system": platform.system(),
+        "versions": {"python": platform.python_version()} | peers.versions(),
+        "absent": peers.absent(),
+    }
+
+
+def _where(m: dict[str, Any]) -> str:
+    versions = ", ".join(f"{name} {number}" for name, number in m["versions"].items())
+    gone = f" Left out, not installed: {', '.join(m['absent'])}." if m["absent"] else ""
+    return f"{m['processor']}, {m['cores']} cores, {m['system']}; {versions}.{gone}"
+
+
+# ---------------------------------------------------------------- tables
+
+
+def claims(found: list[Claim]) -> list[str]:
+    lines = ["| claim | is | limit | | at 3e7 |", "|---|--:|--:|---|--:|"]
+    for c in found:
+        sign, met = ">=" if c.at_least else "<=", "met" if c.met else "**missed**"
+        larger = "" if c.larger is None else f"{c.larger:.2f}"
+        lines.append(f"| {c.what} | {c.value:.2f} | {sign} {c.limit:g} | {met} | {larger} |")
+    return ["### Claims", "", *lines]
+
+
+def speed(result: dict[str, Any]) -> list[str]:
+    """The table of the README: every row at a million numbers, in float32."""
+    names = [p for p in PEERS if any(p in f["warm"] for f in result["figures"])]
+    lines = [
+        f"| ns a number | {' | '.join(names)} | x jax.random | x best other |",
+        "|---|" + "--:|" * (len(names) + 2),
+    ]
+    for row in peers.ROWS:
+        took = warm(result["figures"], row, REFERENCE)
+        if not took:
+            continue
+        best = best_other(took)
+        cells = [_ns(took.get(p)) for p in names]
+        ratios = [f"{took[p] / took[OURS]:.1f}" if p in took else "-" for p in (THEIRS, best)]
+        lines.append(f"| {row} | {' | '.join(cells + ratios)} |")
+    return lines
+
+
+def _ns(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+
+
+def grid(result: dict[str, Any]) -> list[str]:
+    """Everything: sizes, dtypes, eager and jitted, cold and warm."""
+    lines: list[str] = []
+    order = (OURS, f"{OURS} eager", THEIRS, f"{THEIRS} eager", *PEERS[2:])
+    for n in SIZES:
+        figures = [f for f in result["figures"] if f["size"] == n]
+        if not figures:
+            continue
+        names = [p for p in order if any(p in f["warm"] for f in figures)]
+        small = n < REFERENCE
+        unit = "microseconds a call" if small else "ns a number"
+        lines += [
+            "",
+            f"### {n:,} number{'s' * (n > 1)}: {unit}, warm (first call, ms)",
+            "",
+            f"| | dtype | {' | '.join(names)} |",
+            "|---|---|" + "--:|" * len(names),
+        ]
+        for f in figures:
+            cells = []
+            for p in names:
+                took = f["warm"].get(p)
+                took = took * n / 1e3 if small and took else took
+                cells.append(f"{_ns(took)} ({f['cold_ms'][p]:.0f})" if took else "-")
+            lines.append(f"| {f['row']} | {f['dtype']} | {' | '.join(cells)} |")
+    return lines
+
+
+NOTE = (
+    "Median of calls taken in turn in one process; 1,000,000 numbers, float32, on all cores "
+    "together. braininit, jax.random and numpyro are jitted. '-': the peer does not offer it, or "
+    f"a call would take more than {throughput.LONGEST:g} s."
+)
+
+
+def document(results: dict[str, Any]) -> str:
+    """The whole report."""
+    lines = ["# Benchmarks", "", _where(results["machine"]), "", "`python -m benchmarks --write`"]
+    lines += ["", *claims(results["claims"])]
+    groups = results["groups"]
+    if "throughput" in groups:
+        lines += ["", "### Speed", "", NOTE, "", *speed(groups["throughput"])]
+    for name, module in (("eager", eager), ("memory", memory), ("compile", compiling)):
+        if name in groups:
+            lines += ["", *module.show(groups[name])]
+    if "throughput" in groups:
+        lines += grid(groups["throughput"])
+    return "\n".join(lines) + "\n"
+
+
+def summary(results: dict[str, Any]) -> str:
+    """What the README shows."""
+    groups = results["groups"]
+    temporaries = groups["memory"]["temporaries"]
+    ours, theirs = (max(f["bytes"][p] for f in temporaries) for p in (OURS, THEIRS))
+    took = groups["eager"]["microseconds"]
+    lines = [
+        *speed(groups["throughput"]),
+        "",
+        f"{NOTE} Temporary memory: {ours:g} bytes a number, jax.random up to {theirs:g}. "
+        f"1,000 numbers with a unit, eagerly: {took['Normal']:.0f} us where "
+        f"`{eager.JAX}` takes {took[eager.JAX]:.0f}"
+        + (
+            f" and BrainTools {took['BrainTools Normal']:,.0f}"
+            if "BrainTools Normal" in took
+            else ""
+        )
+        + ".",
+        "",
+        f"{_where(results['machine'])} `python -m benchmarks --write` measures it again; "
+        "everything is in [benchmarks/results/cpu.md](benchmarks/results/cpu.md).",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def write(results: dict[str, Any]) -> list[Path]:
+    """The report, the picture, and the README's table where it is marked."""
+    written = [RESULTS / "cpu.md", RESULTS / "cpu.png"]
+    written[0].write_text(document(results))
+    picture(results, written[1])
+    text = README.read_text()
+    if MARKED.search(text):
+        README.write_text(MARKED.sub(lambda m: m[1] + summary(results) + m[2], text))
+        written.append(README)
+    return written
+
+
+# ---------------------------------------------------------------- picture
+
+COLOURS = {  # Okabe and Ito's, told apart by colour-blind readers
+    OURS: "#0072B2",
+    THEIRS: "#D55E00",
+    "NumPy": "#E69F00",
+    "PyTorch": "#009E73",
+    "numpyro": "#CC79A7",
+    "BrainTools": "#56B4E9",
+    "BrainTools, NumPy rng": "#999999",
+}
+
+
+def picture(results: dict[str, Any], path: Path) -> None:
+    """Nanoseconds a number, one group of bars per distribution, logarithmic."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figures = results["groups"]["throughput"]["figures"]
+    rows = {r: took for r in peers.GIVEN if (took := warm(figures, r, REFERENCE))}
+    rows = dict(sorted(rows.items(), key=lambda item: item[1].get(THEIRS, 0)))
+    fig, ax = plt.subplots(figsize=(9, 9.5), layout="constrained")
+    top, seen, ticks = 0.0, set(), []
+    for row, took in reversed(rows.items()):
+        shown = sorted((p for p in PEERS if p in took), key=lambda p: took[p], reverse=True)
+        for i, peer in enumerate(shown):
+            value, y = took[peer], top + i
+            ours = peer == OURS
+            ax.barh(y, value, 0.86, color=COLOURS[peer], label=peer if peer not in seen else None)
+            weight = "bold" if ours else "normal"
+            ax.text(value * 1.04, y, _ns(value), va="center", fontsize=8, weight=weight)
+            seen.add(peer)
+        ticks.append((top + (len(shown) - 1) / 2, row))
+        top += len(shown) + 1.2
+    ax.set_xscale("log")
+    ax.set_yticks([y for y, _ in ticks], [name for _, name in ticks], fontsize=11)
+    ax.tick_params(axis="y", length=0)
+    slowest = max(max(took.values()) for took in rows.values())
+    ax.set(xlim=(0.7, 2 * slowest), ylim=(-0.9, top - 1.2))
+    ax.set_xlabel("nanoseconds a number (logarithmic); shorter is faster")
+    ax.xaxis.set_major_formatter("{x:,.0f}")
+    ax.grid(axis="x", color="#dddddd", linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    order = [p for p in PEERS if p in handles]
+    ax.legend([handles[p] for p in order], order, loc="upper right", frameon=False, fontsize=10)
+    m = results["machine"]
+    title = f"A million float32 numbers, {m['cores']} cores, jax {m['versions']['jax']}"
+    ax.set_title(title, loc="left", fontsize=12)
+    fig.savefig(path, dpi=130)
+    plt.close(fig)

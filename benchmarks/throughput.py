@@ -1,0 +1,125 @@
+"""Time per number, every distribution against every peer, from one number to 3e7.
+
+Cold is a call's first time in this process, tracing and compiling included; warm is the
+median of later ones. A peer is left out of a size that its rate at 1e6 says would take
+more than two seconds. Eager calls stop at 1e6, where they cost what jitted ones do.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import jax.numpy as jnp
+
+from benchmarks import peers
+from benchmarks.peers import OURS, THEIRS
+from benchmarks.timing import Claim, Progress, in_turn, once
+
+SIZES = (1, 1_000, 1_000_000, 30_000_000)
+REFERENCE = 1_000_000  # where claims are read off, and extra rows measured
+LONGEST = 2.0  # seconds a call may take
+
+# what is claimed: rows, at least so many times jax.random, at least so many times the best other
+CLAIMS: dict[str, tuple[tuple[str, ...], float, float | None]] = {
+    "bits": (("bits",), 5.0, None),
+    "uniform": (("Uniform", "Uniform, standard"), 5.0, 1.0),
+    "normal": (("Normal",), 3.3, 1.4),
+    "truncated normal, scalar bounds": (("TruncatedNormal",), 3.5, 4.0),
+    "truncated normal, bounds per element": (("TruncatedNormal, bounds per element",), 2.0, 4.0),
+    "exponential": (("Exponential",), 4.5, 2.2),
+    "lognormal": (("LogNormal",), 3.0, 2.5),
+    "weibull": (("Weibull",), 3.0, 2.5),
+    "gamma, any shape": (
+        ("Gamma", "Gamma, shape 0.5", "Gamma, shape 30", "Gamma, shape per element"),
+        80.0,
+        4.0,
+    ),
+    "beta": (("Beta",), 60.0, 5.0),
+}
+
+
+def run(quick: bool = False) -> dict[str, Any]:
+    """Nanoseconds per number, warm and cold, by row, dtype, size and peer."""
+    cases = {str(case) for case in peers.RANDOM}
+    grid = [
+        (row, dtype, n)
+        for row in peers.ROWS
+        for dtype in ("float32", "bfloat16")
+        for n in SIZES
+        if (row in cases and not quick) or (n == REFERENCE and dtype == "float32")
+    ]
+    progress = Progress("throughput", len(grid))
+    figures = []
+    for row, dtype, n in grid:
+        progress.step(f"{row}, {dtype}, {n:.0e}")
+        rates = next((f["warm"] for f in figures if f["row"] == row and f["size"] == REFERENCE), {})
+        figures.append({"row": row, "dtype": dtype, "size": n} | _one(row, dtype, n, rates, quick))
+    progress.close()
+    return {"figures": figures, "claims": _claims(figures), "one_core": _cores() == 1}
+
+
+def _one(row: str, dtype: str, n: int, rates: dict[str, float], quick: bool) -> dict[str, Any]:
+    calls = peers.calls(row, n, jnp.dtype(dtype), eager=n <= REFERENCE and not quick)
+    cold, too_long = {}, []
+    for name in list(calls):
+        if n > REFERENCE and rates.get(name, 0) * n > LONGEST * 1e9:
+            too_long.append(name)
+            del calls[name]
+        else:
+            cold[name] = once(calls[name])
+    if n < REFERENCE:
+        warm = in_turn(calls, rounds=7, seconds=0.01, compiled=True)
+    else:
+        rounds, budget = (15, 0.2) if quick else (51 if n == REFERENCE else 7, 0.5)
+        warm = in_turn(calls, rounds=rounds, seconds=0, budget=budget, compiled=True)
+    return {
+        "warm": {name: 1e9 * seconds / n for name, seconds in warm.items()},
+        "cold_ms": {name: 1e3 * seconds for name, seconds in cold.items()},
+        "too_long": too_long,
+    }
+
+
+def warm(figures: list[dict[str, Any]], row: str, n: int, dtype: str = "float32") -> dict:
+    """One row's nanoseconds by peer; empty where it was not measured."""
+    found = (f["warm"] for f in figures if (f["row"], f["size"], f["dtype"]) == (row, n, dtype))
+    return next(found, {})
+
+
+def best_other(took: dict[str, float]) -> str | None:
+    """The fastest peer besides jax.random."""
+    others = {k: v for k, v in took.items() if not k.startswith((OURS, THEIRS))}
+    return min(others, key=others.__getitem__, default=None)
+
+
+def _claims(figures: list[dict[str, Any]]) -> list[Claim]:
+    claims = []
+    for what, (rows, of_jax, of_best) in CLAIMS.items():
+        for against, limit in (("jax.random", of_jax), ("the best other", of_best)):
+            if limit is None:
+                continue
+            here, larger = (_worst(figures, rows, n, against) for n in (REFERENCE, SIZES[-1]))
+            if here is not None:
+                claims.append(Claim(f"{what}: times {against}", here, limit, larger=larger))
+    for case in peers.RANDOM if _cores() == 1 else ():
+        took = warm(figures, str(case), REFERENCE)
+        if "NumPy" in took and str(case) != "Uniform":
+            claims.append(Claim(f"{case}: times NumPy, one core", took["NumPy"] / took[OURS], 1.0))
+    return claims
+
+
+def _worst(
+    figures: list[dict[str, Any]], rows: tuple[str, ...], n: int, against: str
+) -> float | None:
+    """The smallest ratio over the rows that were measured at this size."""
+    ratios = []
+    for row in rows:
+        took = warm(figures, row, n)
+        peer = THEIRS if against == "jax.random" else best_other(took)
+        if peer in took:
+            ratios.append(took[peer] / took[OURS])
+    return min(ratios, default=None)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
