@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from cases import CASES, RANDOM
 from jax.experimental import checkify
+from numpydoc.docscrape import NumpyDocString
 
 import braininit as init
 
@@ -57,6 +58,27 @@ def test_the_twins_live_side_by_side(case):
     )
     assert 0 < gap < 6000
     assert case.cls._function is case.function
+
+
+@every
+def test_the_documentation_is_complete(case):
+    """Numpydoc's sections, every parameter in them, and an example (which runs as a test)."""
+
+    def documented(doc):
+        return [n.strip() for p in doc["Parameters"] for n in p.name.split(",")]
+
+    function = NumpyDocString(inspect.getdoc(case.function))
+    assert documented(function) == list(inspect.signature(case.function).parameters)
+    for section in ("Summary", "Returns", "Raises", "Notes", "Examples"):
+        assert function[section], section
+    assert case.oracle is None or ".. math::" in "\n".join(function["Extended Summary"])
+    cls = NumpyDocString(inspect.getdoc(case.cls))
+    assert documented(cls) == [its for its in case.cls.__dataclass_fields__ if its in names(case)]
+    assert cls["Examples"]
+
+
+def names(case):
+    return [mine for mine, _ in case.cls._names]
 
 
 # ---------------------------------------------------------------- shape, dtype, unit
