@@ -27,12 +27,21 @@ __all__ = ["as_key", "from_rng", "is_key", "legacy_impl", "seed", "typed"]
 
 def is_key(x: Any) -> bool:
     """Whether x is one key, or several: typed, or legacy of the session's default kind."""
+    if type(x) is _typed_array():
+        return True
     if not isinstance(x, (np.ndarray, jax.Array)):
         return False
     kind = _kind(x.dtype)
     if kind == "legacy":
         return x.ndim >= 1 and x.shape[-1:] == _legacy_shape(_default_impl())
     return kind == "typed"
+
+
+@functools.cache
+def _typed_array() -> type:
+    """The class of concrete typed keys: known by it, a key need not be asked for its dtype."""
+    with jax.ensure_compile_time_eval():
+        return type(jax.random.key(0))
 
 
 @functools.lru_cache(maxsize=64)
@@ -51,7 +60,7 @@ def as_key(key: Any) -> Any:
         raise TypeError(
             f"`key` must be a JAX key, got {type(key).__name__}; make one with jax.random.key(seed)"
         )
-    if key.ndim - (_kind(key.dtype) == "legacy"):
+    if key.ndim and key.ndim > (_kind(key.dtype) == "legacy"):
         raise ValueError(
             f"`key` must be one key, got an array {key.shape}; map over it by jax.vmap"
         )
@@ -60,7 +69,9 @@ def as_key(key: Any) -> Any:
 
 def legacy_impl(key: Any) -> str | None:
     """The implementation a key without a type stands for; None for a typed one."""
-    return None if _kind(key.dtype) == "typed" else _default_impl()
+    if type(key) is _typed_array() or _kind(key.dtype) == "typed":
+        return None
+    return _default_impl()
 
 
 def typed(key: Any, impl: str | None = None) -> jax.Array:
