@@ -366,8 +366,9 @@ def beta(
 
     Notes
     -----
-    Numerics: the logistic of a difference of two log-gamma variates, never NaN. Where
-    `alpha` or `beta` is small, draws within rounding of a bound are that bound. 16-bit
+    Numerics: the ratio of two gamma variates by their logarithms, never NaN, counted
+    from the nearer bound. Where `alpha` or `beta` is small, draws within rounding of a bound
+    are that bound. 16-bit
     and 8-bit floats are drawn in float32 and rounded once.
 
     Examples

@@ -167,8 +167,9 @@ def gamma(
 
     Notes
     -----
-    Numerics: drawn as a logarithm, so that tiny concentrations don't underflow on the
-    way; what would round to 0 is the smallest positive number of the dtype. 16-bit and
+    Numerics: the quantile function at a random word, a rational approximation whose
+    error 1e14 draws would show; tiny concentrations don't underflow on the way. What would
+    round to 0 is the smallest positive number of the dtype. 16-bit and
     8-bit floats are drawn in float32 and rounded once.
     A draw beyond the largest number of the dtype (65504 in float16) is that number.
 
