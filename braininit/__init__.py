@@ -7,6 +7,10 @@
 
 from braininit import plot as plot
 from braininit import theory as theory
+from braininit._composite import Conditional as Conditional
+from braininit._composite import Mixture as Mixture
+from braininit._composite import conditional as conditional
+from braininit._composite import mixture as mixture
 from braininit._constants import Constant as Constant
 from braininit._constants import OneInit as OneInit
 from braininit._constants import ZeroInit as ZeroInit
@@ -26,6 +30,16 @@ from braininit._core import static as static
 from braininit._files import load as load
 from braininit._files import save as save
 from braininit._keys import seed as seed
+from braininit._operators import Clipped as Clipped
+from braininit._operators import Combined as Combined
+from braininit._operators import Compose as Compose
+from braininit._operators import Power as Power
+from braininit._operators import Scaled as Scaled
+from braininit._operators import clipped as clipped
+from braininit._operators import combined as combined
+from braininit._operators import composed as composed
+from braininit._operators import powered as powered
+from braininit._operators import scaled as scaled
 from braininit._positive import Exponential as Exponential
 from braininit._positive import Gamma as Gamma
 from braininit._positive import LogNormal as LogNormal

@@ -9,7 +9,9 @@ the draw is NaN rather than plausible, and `jax.experimental.checkify` reports i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import brainunit as u
@@ -22,7 +24,39 @@ from jax.experimental import checkify
 from braininit._dtypes import drawn_in, finfo, inside, resolve
 from braininit._units import show
 
-__all__ = ["finite", "fits", "increasing", "non_negative", "poisoned", "positive", "room"]
+__all__ = [
+    "finite",
+    "fits",
+    "increasing",
+    "non_negative",
+    "poisoned",
+    "positive",
+    "room",
+    "summing_to_one",
+    "trusted",
+]
+
+_here = threading.local()
+
+
+@contextmanager
+def trusted() -> Iterator[None]:
+    """Within, traced parameters are ones whose concrete values were checked before.
+
+    A draw of several parts is compiled as a whole with its parameters traced. Its
+    objects checked them when they were built, and JAX's own check would cost the compiled
+    call its fast dispatch: 194 us instead of 19.
+    """
+    before, _here.trusted = is_trusted(), True
+    try:
+        yield
+    finally:
+        _here.trusted = before
+
+
+def is_trusted() -> bool:
+    """Whether this thread traces with parameters that were checked."""
+    return getattr(_here, "trusted", False)
 
 
 def finite(name: str, value: Any, unit: u.Unit | None = None) -> Any:
@@ -48,6 +82,21 @@ def non_negative(name: str, value: Any, unit: u.Unit | None = None) -> Any:
     return _require(name, value, unit, lambda x: (x >= 0) & (x < math.inf), "non-negative", remedy)
 
 
+def summing_to_one(name: str, values: Any) -> Any:
+    """Probabilities that sum to 1, up to rounding."""
+    if isinstance(values, Tracer):
+        if is_trusted():
+            return values
+        total = jnp.sum(values)
+        good = abs(total - 1) < 1e-5
+        checkify.debug_check(good, f"`{name}` must sum to 1, got a traced {{}}", total)
+        return jnp.where(good, values, jnp.full_like(values, jnp.nan))
+    total = float(np.sum(np.asarray(values, float)))
+    if not abs(total - 1) < 1e-5:
+        raise ValueError(f"`{name}` must sum to 1, got {total:.6g}; divide them by their sum")
+    return values
+
+
 def _require(
     name: str,
     value: Any,
@@ -57,6 +106,8 @@ def _require(
     remedy: str,
 ) -> Any:
     if isinstance(value, Tracer):
+        if is_trusted():
+            return value
         good = holds(value)
         # The braces of a dtype or a unit would be read as a format's.
         checkify.debug_check(jnp.all(good), f"`{name}` must be {domain}, got a traced {{}}", value)
@@ -82,6 +133,8 @@ def increasing(
         if low < high and low < math.inf and high > -math.inf:
             return low, high
     elif isinstance(low, Tracer) or isinstance(high, Tracer):
+        if is_trusted():
+            return low, high
         good = _lined_up(lambda a, b: (a < b) & (a < math.inf) & (b > -math.inf), low, high)
         text = f"`{low_name}` must be less than `{high_name}`, got traced {{}} and {{}}"
         checkify.debug_check(jnp.all(good), text, jnp.asarray(low), jnp.asarray(high))

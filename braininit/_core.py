@@ -8,7 +8,7 @@ import inspect
 import itertools
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, cast, dataclass_transform, overload
 
@@ -22,15 +22,18 @@ from braininit._dtypes import default_float
 from braininit._sampler import probe
 from braininit._types import DType, Key, NumberLike, QuantityLike, RealLike, Shape, Sharding
 
-__all__ = ["Initialization", "static"]
+__all__ = ["CONTEXT", "Initialization", "late", "static", "unknown"]
 
-_CONTEXT = frozenset(
+CONTEXT = frozenset(
     {
         *("distances", "pre_positions", "post_positions", "neuron_indices"),
         *("param_type", "pre_size", "post_size"),
     }
 )
 _ABSENT: Any = object()
+
+late: dict[str, Callable[..., Any]] = {}
+"""What the base class needs of modules below this one: they put it in by name."""
 
 
 def static(**options: Any) -> Any:
@@ -60,6 +63,11 @@ class Initialization:
     A plain subclass that overrides ``__call__(self, size, **kwargs)`` is an initializer
     too; it gets what the caller passes, unchanged.
 
+    Initializers are combined by ``+ - * / **`` with each other and with numbers, arrays
+    and Quantities, by ``|`` with a function. Each draws from its own key. A Quantity goes
+    to the right, as in ``initializer + 0.1 * u.nS``: on the left brainunit's own
+    operator comes first, and does not know initializers.
+
     Examples
     --------
     >>> import jax, braininit as init
@@ -76,16 +84,20 @@ class Initialization:
 
     _function: ClassVar[Callable[..., Any] | None] = None
     _renamed: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    _random: ClassVar[bool] = True
+    _random: ClassVar[bool | None] = True  # None: if one of its children is
+    _traceable: ClassVar[bool] = False  # whether JAX may trace what the function computes
     _names: ClassVar[tuple[tuple[str, str], ...]] = ()  # of the fields, here and there
     _places: ClassVar[bool] = True  # whether the function takes `out_sharding`
+    _informed: ClassVar[bool] = False  # whether it takes the caller's context
+    __array_ufunc__ = None  # so that `np.ones(3) * obj` asks the object first
 
     def __init_subclass__(
         cls,
         *,
         function: Callable[..., Any] | None = None,
         renamed: Mapping[str, str] | None = None,
-        random: bool = True,
+        random: bool | None = True,
+        traceable: bool | None = None,
         **options: Any,
     ) -> None:
         """Make a subclass the twin of `function`.
@@ -96,8 +108,12 @@ class Initialization:
             ``(key, shape, *parameters, dtype=None)``. Without it the subclass stays plain.
         renamed : mapping, optional
             ``{field: parameter}`` where the two names have to differ.
-        random : bool
-            False where the function makes no use of its key.
+        random : bool, optional
+            False where the function makes no use of its key; None where only the
+            initializers among its parameters do.
+        traceable : bool, optional
+            Whether the function takes traced parameters wherever it takes concrete ones,
+            so that an eager call may be compiled as a whole. None: if it is of braininit.
         **options
             Passed on to the next class in line.
         """
@@ -106,7 +122,10 @@ class Initialization:
             cls._function = staticmethod(function)
             cls._renamed, cls._random = MappingProxyType(dict(renamed or {})), random
             dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)  # pyright: ignore[reportArgumentType]
-            cls._places = _compare(cls, function)
+            kinds = _compare(cls, function)
+            cls._places, cls._informed = "out_sharding" in kinds, "**" in kinds
+            own = function.__module__.partition(".")[0] == __name__.partition(".")[0]
+            cls._traceable = own if traceable is None else traceable
             cls._names = tuple((f.name, cls._renamed.get(f.name, f.name)) for f in _fields(cls))
             _units.twins[function.__code__] = cls.__name__
         if dataclasses.is_dataclass(cls):
@@ -116,6 +135,13 @@ class Initialization:
 
     def __post_init__(self) -> None:
         """Store the parameters in one form, and let the function check them."""
+        children = {
+            f.name: late["children"](f.name, self._of(f))
+            for f in _fields(self)
+            if "Initializer" in str(f.type) and self._of(f) is not None
+        }
+        for name, value in children.items():
+            object.__setattr__(self, name, value)
         fields = [f for f in _fields(self) if not f.metadata.get("static")]
         shared = {
             f.name: value for f in fields if _shares(f) and (value := self._of(f)) is not None
@@ -130,7 +156,12 @@ class Initialization:
             for f in _fields(self)
             if f.metadata.get("static") and "Unit" in str(f.type)
         }
-        for name, value in (values | known | dict(_units.as_written(**shared))).items():
+        listed = {
+            f.name: tuple(value)
+            for f in _fields(self)
+            if f.metadata.get("static") and isinstance(value := self._of(f), list)
+        }
+        for name, value in (listed | values | known | dict(_units.as_written(**shared))).items():
             object.__setattr__(self, name, value)
         if self._function is not None:
             self._check(self._function)
@@ -203,11 +234,12 @@ class Initialization:
                     "call an initializer with a size, as in init(size, rng=rng), or with a key "
                     f"and a shape; got {_listed(size, shape)}"
                 )
-            if not _CONTEXT.issuperset(context):
-                raise _unknown(context)
-            key = None
-            if self._random:
-                key = _keys.from_rng(None if rng is _ABSENT else rng)
+            if not CONTEXT.issuperset(context) and not self._takes_any():
+                raise unknown(context)
+            rng = None if rng is _ABSENT else rng
+            key = _keys.from_rng(rng) if self._needs_key(rng) else None
+            if self._informed:
+                context["rng"] = rng
             return self._draw(key, size, dtype, out_sharding, context)
         if size is not _ABSENT or shape is _ABSENT or rng is not _ABSENT:
             raise TypeError(
@@ -215,7 +247,7 @@ class Initialization:
                 "with a size, as in init(size, rng=key)"
             )
         if context:
-            raise _unknown(context)
+            raise unknown(context)
         return self._draw(key, shape, dtype, out_sharding, {})
 
     def _draw(
@@ -227,11 +259,99 @@ class Initialization:
                 f"{type(self).__name__} is abstract: name its function, or override __call__"
             )
         given = self._arguments()
+        if self._informed:
+            given |= context
         if self._places:
             return self._function(key, shape, **given, dtype=dtype, out_sharding=out_sharding)
         if out_sharding is not None:
             raise TypeError(f"{self._function.__name__} takes no `out_sharding`")
         return self._function(key, shape, **given, dtype=dtype)
+
+    # ------------------------------------------------------------ having children
+
+    def _children(self) -> Iterator[Initialization]:
+        """The initializers among the parameters."""
+        for f in _fields(self):
+            value = self._of(f)
+            for child in value if type(value) is tuple else (value,):
+                if isinstance(child, Initialization):
+                    yield child
+
+    def _needs_key(self, rng: Any) -> bool:
+        """Whether a key has to be made from what a caller passes as ``rng=``."""
+        if self._random is None:
+            return any(child._needs_key(rng) for child in self._children())
+        return self._random
+
+    def _takes_any(self) -> bool:
+        """Whether keywords this package does not know may be meant for a child."""
+        return any(child._takes_any() for child in self._children())
+
+    def _is_traceable(self) -> bool:
+        """Whether all of the draw is code of this package's, without a user's function."""
+        return self._traceable and all(child._is_traceable() for child in self._children())
+
+    # ------------------------------------------------------------ operators
+
+    def __add__(self, other: Any) -> Initialization:
+        return late["combined"]("+", self, other)
+
+    def __radd__(self, other: Any) -> Initialization:
+        return late["combined"]("+", other, self)
+
+    def __sub__(self, other: Any) -> Initialization:
+        return late["combined"]("-", self, other)
+
+    def __rsub__(self, other: Any) -> Initialization:
+        return late["combined"]("-", other, self)
+
+    def __mul__(self, other: Any) -> Initialization:
+        return late["combined"]("*", self, other)
+
+    def __rmul__(self, other: Any) -> Initialization:
+        return late["combined"]("*", other, self)
+
+    def __truediv__(self, other: Any) -> Initialization:
+        return late["combined"]("/", self, other)
+
+    def __rtruediv__(self, other: Any) -> Initialization:
+        return late["combined"]("/", other, self)
+
+    def __pow__(self, other: Any) -> Initialization:
+        return late["combined"]("**", self, other)
+
+    def __rpow__(self, other: Any) -> Initialization:
+        return late["combined"]("**", other, self)
+
+    def __neg__(self) -> Initialization:
+        return late["combined"]("*", -1.0, self)
+
+    def __pos__(self) -> Initialization:
+        return self
+
+    def __abs__(self) -> Initialization:
+        return late["combined"]("abs", self)
+
+    def __or__(self, function: Callable[[Any], Any]) -> Initialization:
+        return late["composed"](self, function)
+
+    def apply(self, func: Callable[[Any], Any]) -> Initialization:
+        """Pass the draws through a function; the same as ``initializer | func``."""
+        return late["composed"](self, func)
+
+    def add(self, value: Any) -> Initialization:
+        """Add a number, an array, a Quantity or another initializer's draws."""
+        return self + value
+
+    def multiply(self, value: Any) -> Initialization:
+        """Multiply by a number, an array, a Quantity or another initializer's draws."""
+        return self * value
+
+    def clip(
+        self, min_val: QuantityLike | None = None, max_val: QuantityLike | None = None
+    ) -> Initialization:
+        """Bring draws below `min_val` or above `max_val` to that bound; None is open."""
+        return late["clipped"](self, min_val, max_val)
 
     # ------------------------------------------------------------ being a value
 
@@ -289,12 +409,13 @@ def _shares(field: dataclasses.Field[Any]) -> bool:
 def _is_number(field: dataclasses.Field[Any], value: Any) -> bool:
     kinds = (int, float, complex, np.generic, np.ndarray, jax.Array, u.Quantity)
     if isinstance(value, (list, tuple)):
-        return field.type in (RealLike, NumberLike) or str(field.type).endswith("Like")
+        kind = str(field.type).removesuffix(" | None")
+        return field.type in (RealLike, NumberLike) or kind.endswith(("RealLike", "NumberLike"))
     return isinstance(value, kinds) and not isinstance(value, bool)
 
 
-def _compare(cls: type, function: Callable[..., Any]) -> bool:
-    """Hold a class against its function; tell whether the function takes `out_sharding`."""
+def _compare(cls: type, function: Callable[..., Any]) -> set[str]:
+    """Hold a class against its function; tell what else the function takes."""
     renamed = cast(Mapping[str, str], cls._renamed)  # pyright: ignore[reportAttributeAccessIssue]
     empty = inspect.Parameter.empty
     theirs = dict(inspect.signature(function).parameters)
@@ -302,11 +423,11 @@ def _compare(cls: type, function: Callable[..., Any]) -> bool:
         raise TypeError(
             f"{function.__name__} must take (key, shape, ..., dtype=None) to have a twin"
         )
-    places = "out_sharding" in theirs
+    kinds = {"**" if p.kind is p.VAR_KEYWORD else name for name, p in theirs.items()}
     expected = [
         (name, p.default)
         for name, p in theirs.items()
-        if name not in ("key", "shape", "dtype", "out_sharding")
+        if name not in ("key", "shape", "dtype", "out_sharding") and p.kind is not p.VAR_KEYWORD
     ]
     actual = [
         (renamed.get(f.name, f.name), empty if f.default is dataclasses.MISSING else f.default)
@@ -318,7 +439,7 @@ def _compare(cls: type, function: Callable[..., Any]) -> bool:
                 f"{cls.__name__} and {function.__name__} drift apart: the class has "
                 f"{_parameter(mine)} where the function has {_parameter(its)}"
             )
-    return places
+    return kinds
 
 
 def _parameter(pair: tuple[str, Any] | None) -> str:
@@ -331,13 +452,14 @@ def _listed(*values: Any) -> str:
     return ", ".join(type(v).__name__ for v in values if v is not _ABSENT) or "nothing"
 
 
-def _unknown(context: Mapping[str, Any]) -> TypeError:
-    known = _CONTEXT | {"size", "rng", "dtype", "out_sharding", "key", "shape"}
-    name = next(n for n in context if n not in _CONTEXT or not context.keys() - _CONTEXT)
+def unknown(context: Mapping[str, Any]) -> TypeError:
+    """The error about a keyword that no initializer knows, with the nearest that one does."""
+    known = CONTEXT | {"size", "rng", "dtype", "out_sharding", "key", "shape"}
+    name = next(n for n in context if n not in CONTEXT or not context.keys() - CONTEXT)
     near = ["rng"] if name in ("seed", "generator", "random_state", "prng") else []
     near = near or difflib.get_close_matches(name, sorted(known), n=1)
     hint = f"; did you mean {near[0]}=?" if near and near[0] != name else ""
-    if name in _CONTEXT:
+    if name in CONTEXT:
         hint = "; it goes with a size, as in init(size, rng=key, ...)"
     if name == "unit":
         hint = "; give the parameters their unit instead, as in 0.5 * u.nS"

@@ -23,7 +23,9 @@ __all__ = [
     "inside",
     "kept",
     "resolve",
+    "rounded",
     "setting",
+    "wide",
 ]
 
 
@@ -88,6 +90,11 @@ def drawn_in(dtype: np.dtype) -> np.dtype:
     return _DOUBLE if dtype in (_DOUBLE, np.dtype(np.complex128)) else _SINGLE
 
 
+def wide(dtype: np.dtype) -> np.dtype:
+    """The dtype in which the parts of a draw are drawn and put together."""
+    return dtype if dtype.kind == "c" else drawn_in(dtype)
+
+
 @functools.lru_cache(maxsize=64)
 def finfo(dtype: Any) -> Finfo:
     """Smallest and largest positive number of a dtype, as XLA keeps them."""
@@ -119,6 +126,13 @@ def finish(
         bottom, top = inside(jnp, low, high, dtype, open_high=open_high)
     # Rounding is monotone and the ends are representable: what is clipped before stays inside.
     return jax.lax.convert_element_type(jnp.clip(x, bottom, top), dtype)
+
+
+def rounded(x: jax.Array, dtype: np.dtype) -> jax.Array:
+    """Round what was put together in the `wide` dtype once; only what is infinite ends so."""
+    if x.dtype == dtype:
+        return x
+    return jnp.where(jnp.isinf(x), x.astype(dtype), finish(x, dtype))
 
 
 def kept(x: jax.Array) -> jax.Array:

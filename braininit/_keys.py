@@ -19,7 +19,7 @@ import numpy as np
 
 from braininit._dtypes import setting
 
-__all__ = ["as_key", "from_rng", "is_key", "legacy_impl", "seed", "typed"]
+__all__ = ["as_key", "eager", "from_rng", "is_key", "legacy_impl", "seed", "typed"]
 
 
 # ---------------------------------------------------------------- keys
@@ -202,7 +202,7 @@ def _key_from_seed(value: int, impl: str) -> np.ndarray:
 
 def _refuse_tracing(source: str) -> None:
     """A draw from a source JAX can't trace would be the same in every run of the program."""
-    if not _eager():
+    if not eager():
         raise RuntimeError(
             f"{source} can't be used while JAX is tracing (jit, vmap, grad, eval_shape, ...): "
             "its one draw would be frozen into the program; pass a JAX key, as in "
@@ -210,7 +210,8 @@ def _refuse_tracing(source: str) -> None:
         )
 
 
-def _eager() -> bool:
+def eager() -> bool:
+    """Whether JAX is not tracing: neither jit, vmap, grad nor anything else."""
     return jax.extend.core.get_opaque_trace_state() == _clean_state()
 
 

@@ -24,7 +24,18 @@ from braininit import _keys
 from braininit._checks import poisoned
 from braininit._dtypes import drawn_in, resolve
 
-__all__ = ["as_shape", "draw", "fill", "probe"]
+__all__ = [
+    "aligned",
+    "as_shape",
+    "canonical",
+    "concrete",
+    "draw",
+    "fill",
+    "is_probe",
+    "placed",
+    "probe",
+    "result_dtype",
+]
 
 Kernel = Callable[..., jax.Array]
 
@@ -41,6 +52,11 @@ def probe() -> np.ndarray:
     return np.zeros(_keys._legacy_shape(_keys._default_impl()), np.uint32).view(_Probe)
 
 
+def is_probe(key: Any) -> bool:
+    """Whether a call only checks its parameters: its shape and its dtype mean nothing."""
+    return type(key) is _Probe
+
+
 def draw(
     kernel: Kernel,
     key: Any,
@@ -54,25 +70,26 @@ def draw(
 
     `parameters` are bare values (floats, arrays, tracers) that broadcast to `shape`.
     """
-    if type(key) is _Probe:
+    if is_probe(key):
         return None
-    size, kind = as_shape(shape), _result_dtype(dtype, complex_too)
+    size, kind = as_shape(shape), result_dtype(dtype, complex_too)
     key = _keys.as_key(key)
-    sample = _sampler(kernel, size, kind, _canonical(out_sharding), _keys.legacy_impl(key))
+    sample = _sampler(kernel, size, kind, canonical(out_sharding), _keys.legacy_impl(key))
     return sample(key, *parameters)
 
 
 def fill(key: Any, shape: Any, value: Any, *, dtype: Any = None, out_sharding: Any = None) -> Any:
     """The draw of what is not random: `value`, everywhere."""
-    if type(key) is _Probe:
+    if is_probe(key):
         return None
-    size, kind = as_shape(shape), _result_dtype(dtype, True)
+    size, kind = as_shape(shape), result_dtype(dtype, True)
     if np.iscomplexobj(value) and kind.kind != "c":
         raise TypeError(f"`value` is complex, {kind} is not; give a complex dtype")
-    return _filler(size, kind, _canonical(out_sharding))(value)
+    return _filler(size, kind, canonical(out_sharding))(value)
 
 
-def _result_dtype(dtype: Any, complex_too: bool) -> np.dtype:
+def result_dtype(dtype: Any, complex_too: bool) -> np.dtype:
+    """The dtype of a draw; a warning where it is narrower than what was asked for."""
     kind = resolve(dtype, complex_too=complex_too)
     # `float` and `complex` mean JAX's default, as they do to JAX.
     if (
@@ -93,27 +110,27 @@ def _sampler(
 
     def sample(key: Any, *parameters: Any) -> jax.Array:
         named = zip(names, (jnp.asarray(p) for p in parameters), strict=True)
-        aligned = [
-            _align(name, poisoned(name, p, dtype), shape, drawn_in(dtype)) for name, p in named
+        given = [
+            aligned(name, poisoned(name, p, dtype), shape, drawn_in(dtype)) for name, p in named
         ]
-        return _placed(lambda k, *p: kernel(k, shape, dtype, *p), sharding)(
-            _keys.typed(key, impl), *aligned
+        return placed(lambda k, *p: kernel(k, shape, dtype, *p), sharding)(
+            _keys.typed(key, impl), *given
         )
 
     sample.__name__ = sample.__qualname__ = kernel.__name__.strip("_")
-    return jax.jit(sample, out_shardings=_concrete(sharding))
+    return jax.jit(sample, out_shardings=concrete(sharding))
 
 
 @functools.lru_cache(maxsize=4096)
 def _filler(shape: tuple[int, ...], dtype: np.dtype, sharding: Any) -> Any:
     def constant(value: Any) -> jax.Array:
-        value = _align("value", value, shape, dtype)
-        return _placed(lambda v: jnp.broadcast_to(v, shape), sharding)(value)
+        value = aligned("value", value, shape, dtype)
+        return placed(lambda v: jnp.broadcast_to(v, shape), sharding)(value)
 
-    return jax.jit(constant, out_shardings=_concrete(sharding))
+    return jax.jit(constant, out_shardings=concrete(sharding))
 
 
-def _align(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> jax.Array:
+def aligned(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> jax.Array:
     """Give an array parameter the result's rank; a scalar stays one, and fuses as one."""
     value = jax.lax.convert_element_type(jnp.asarray(value), dtype)
     if value.ndim == 0:
@@ -159,7 +176,7 @@ def _index(n: Any) -> int:
 # ---------------------------------------------------------------- shardings
 
 
-def _canonical(sharding: Any) -> NamedSharding | None:
+def canonical(sharding: Any) -> NamedSharding | None:
     """Tie a PartitionSpec to the mesh of the moment, so that it can be a cache's key."""
     if sharding is None or isinstance(sharding, NamedSharding):
         return sharding
@@ -177,12 +194,12 @@ def _canonical(sharding: Any) -> NamedSharding | None:
     return NamedSharding(mesh, sharding)  # pyright: ignore[reportArgumentType]
 
 
-def _concrete(sharding: NamedSharding | None) -> NamedSharding | None:
+def concrete(sharding: NamedSharding | None) -> NamedSharding | None:
     """A sharding that names devices: jit may then run on them although no mesh is set."""
     return sharding if sharding is not None and isinstance(sharding.mesh, Mesh) else None
 
 
-def _placed(function: Callable[..., jax.Array], sharding: NamedSharding | None) -> Any:
+def placed(function: Callable[..., jax.Array], sharding: NamedSharding | None) -> Any:
     """Make the result of a function of arrays live where it should."""
     if sharding is None:
         return function

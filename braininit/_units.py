@@ -23,7 +23,19 @@ from jax.core import Tracer
 
 from braininit._dtypes import default_float
 
-__all__ = ["UnitError", "as_written", "dimensionless", "known", "off", "on", "show", "split"]
+__all__ = [
+    "UnitError",
+    "as_written",
+    "dimensionless",
+    "known",
+    "of",
+    "off",
+    "on",
+    "power",
+    "show",
+    "split",
+    "together",
+]
 
 
 class UnitError(u.UnitMismatchError, ValueError):
@@ -227,6 +239,53 @@ def _ratio(unit: u.Unit, into: u.Unit) -> float | None:
     if unit.base == into.base:  # 10.0**-3 is exact to the last bit where 1e-9 / 1e-6 is not
         return float(unit.base) ** (unit.scale - into.scale) * (unit.factor / into.factor)
     return float(unit.magnitude / into.magnitude)
+
+
+# ---------------------------------------------------------------- of an operation
+
+
+def of(value: Any) -> u.Unit | None:
+    """The unit of a draw, whatever stands in place of its numbers."""
+    unit = value.unit if isinstance(value, u.Quantity) else None
+    return None if unit is None or _pure_number(unit) is not None else unit
+
+
+@functools.lru_cache(maxsize=1024)
+def together(op: str, left: u.Unit | None, right: u.Unit | None) -> tuple[u.Unit | None, float]:
+    """The unit of ``left op right``, and what the right one is multiplied by before."""
+    if op in ("*", "/"):
+        if right is not None:
+            right = right if op == "*" else right**-1
+            left = right if left is None else left * right
+        factor = None if left is None else _pure_number(left)
+        if factor is None:
+            return left, 1.0
+        return None, factor if op == "*" else 1 / factor
+    if op == "**" and (left is not None or right is not None):
+        raise UnitError(f"an initializer in {left or right} can't be in a power; divide it away")
+    if left is None and right is None:
+        return None, 1.0
+    word = {"+": "add to", "-": "subtract from"}.get(op, op)
+    if left is None or right is None:
+        raise UnitError(
+            f"can't {word} an initializer {_in(left)} one {_in(right)}; "
+            f"give both the unit, as in 1 * u.{left or right}"
+        )
+    ratio = _ratio(right, left)
+    if ratio is None:
+        raise UnitError(
+            f"can't {word} an initializer {_in(left)} one {_in(right)}: they differ in dimension"
+        )
+    return left, ratio
+
+
+def power(unit: u.Unit | None, exponent: float) -> u.Unit | None:
+    """The unit of a power."""
+    return None if unit is None or exponent == 0 else unit**exponent
+
+
+def _in(unit: u.Unit | None) -> str:
+    return "without a unit" if unit is None else f"in {unit}"
 
 
 # ---------------------------------------------------------------- back on

@@ -1,0 +1,226 @@
+"""Initializers made of initializers: what may be a child, and how it is drawn.
+
+A composite's kernel is ``(key, shape, dtype, context, *operands) -> array or Quantity``,
+with its children and numbers as operands. `run` calls it: compiled as a whole where all
+parts are this package's own, so that a draw of many parts is one fused program; step by
+step where a user's function takes part, which then sees what it would see by itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from braininit import _keys
+from braininit import _units as units
+from braininit._checks import trusted
+from braininit._core import CONTEXT, Initialization, late, static, unknown
+from braininit._dtypes import default_float, rounded, wide
+from braininit._sampler import (
+    as_shape,
+    canonical,
+    concrete,
+    is_probe,
+    placed,
+    probe,
+    result_dtype,
+)
+from braininit._types import Initializer, NumberLike
+
+__all__ = ["UNKNOWN", "InitializerLike", "as_child", "draws", "finished", "run", "split", "unit_of"]
+
+InitializerLike: TypeAlias = Initialization | Initializer | NumberLike
+"""What may stand for an initializer: one, a function of one's own, or a constant."""
+
+UNKNOWN: Any = object()
+"""In place of a unit: only a draw can tell."""
+
+_ARRAYS = ("distances", "pre_positions", "post_positions", "neuron_indices")
+
+
+# ---------------------------------------------------------------- what may be a child
+
+
+def as_child(name: str, value: Any) -> Initialization:
+    """Take what a user gives for an initializer."""
+    if isinstance(value, u.Quantity) and isinstance(value.mantissa, Initialization):
+        return value.mantissa * value.unit  # `u.nS * initializer`, as brainunit leaves it
+    if isinstance(value, Initialization):
+        overridden = type(value).__call__ is not Initialization.__call__
+        return Custom(value) if overridden else value
+    if isinstance(value, type):
+        raise TypeError(f"`{name}` is the class {value.__name__}; write {value.__name__}(...)")
+    if callable(value) and not isinstance(value, (u.Unit, u.Quantity, np.ndarray, jax.Array)):
+        return Custom(value)
+    if value is None or isinstance(value, str):
+        raise TypeError(f"`{name}` must be an initializer or a number, got {value!r}")
+    return late["constant"](1.0 * value if isinstance(value, u.Unit) else value)
+
+
+def _as_children(name: str, value: Any) -> Any:
+    if not isinstance(value, (list, tuple)):
+        return as_child(name, value)
+    return tuple(as_child(f"{name}[{i}]", child) for i, child in enumerate(value))
+
+
+late["children"] = _as_children
+
+
+def custom(
+    key: Any, shape: Any, function: Callable[..., Any], *, dtype: Any = None, **context: Any
+) -> Any:
+    """Draw by a user's own function, in JAX's way or in BrainTools'."""
+    if is_probe(key):
+        return UNKNOWN
+    size, (by_size, accepted) = as_shape(shape), _signature(function)
+    given = {name: value for name, value in context.items() if accepted(name) and name != "rng"}
+    if dtype is not None and accepted("dtype", by_size):
+        given["dtype"] = dtype
+    if by_size:
+        # A stateful source goes on unchanged; what has no state, each child gets its own of.
+        rng = context.get("rng")
+        rng = key if _is_stateless(rng) or rng is None else rng
+        if rng is not None and accepted("rng"):
+            given["rng"] = rng
+        x = function(size, **given)
+    else:
+        x = function(_keys.typed(key, _keys.legacy_impl(key)), size, **given)
+    bare, unit = units.split("the initializer's result", x, number=True)
+    if np.shape(bare) != size:
+        raise ValueError(f"{function!r} gave the shape {np.shape(bare)}, not {size} as asked")
+    return units.on(bare if dtype is None else jnp.asarray(bare).astype(dtype), unit)
+
+
+class Custom(Initialization, function=custom):
+    """A user's own initializer or function among this package's."""
+
+    function: Callable[..., Any] = static()
+
+    def _needs_key(self, rng: Any) -> bool:
+        return not _signature(self.function)[0] or _is_stateless(rng)
+
+    def _takes_any(self) -> bool:
+        return True
+
+    def _is_traceable(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return repr(self.function)
+
+
+def _is_stateless(rng: Any) -> bool:
+    return _keys.is_key(rng) or isinstance(rng, (int, np.integer))
+
+
+def _signature(function: Callable[..., Any]) -> tuple[bool, Callable[..., bool]]:
+    """Whether a function is called with a size (not with a key), and what keywords it takes."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # a builtin
+        return True, lambda name, named=False: False
+    kinds = inspect.Parameter
+    placed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    required = [p for p in placed if p.default is kinds.empty]
+    first = placed[0].name if placed else ""
+    by_size = first in ("size", "sizes", "shape") or (first != "key" and len(required) < 2)
+    names = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
+    anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    return by_size, lambda name, named=False: name in names or (anything and not named)
+
+
+# ---------------------------------------------------------------- drawing
+
+
+def unit_of(child: Initialization, dtype: Any = None) -> Any:
+    """The unit of an initializer's draws, without a draw; its parameters are checked."""
+    seen = child._draw(probe(), child._own_shape(), dtype or default_float(), None, {})
+    return seen if seen is UNKNOWN else units.of(seen)
+
+
+def draws(
+    key: Any,
+    shape: tuple[int, ...],
+    dtype: Any,
+    context: Mapping[str, Any],
+    children: Sequence[Initialization],
+) -> list[Any]:
+    """One draw of each child, each from a key of its own.
+
+    A child alone in needing a key gets the one there is: ``2 * N`` is twice the draw of N.
+    """
+    rng = context.get("rng", key)
+    thirsty = [child._needs_key(rng) for child in children]
+    several = key is not None and sum(thirsty) > 1
+    keys = iter(split(key, sum(thirsty)) if several else ())
+    return [
+        child._draw(next(keys) if several and needs else key, shape, dtype, None, context)
+        for child, needs in zip(children, thirsty, strict=True)
+    ]
+
+
+def split(key: Any, n: int) -> jax.Array:
+    """Independent keys from one, in whatever form it is."""
+    return jax.random.split(_keys.typed(key, _keys.legacy_impl(key)), n)
+
+
+def run(
+    kernel: Callable[..., Any],
+    key: Any,
+    shape: Any,
+    *operands: Any,
+    dtype: Any = None,
+    out_sharding: Any = None,
+    context: Mapping[str, Any],
+) -> Any:
+    """Draw by a composite's kernel; `operands` are initializers, tuples of them, and numbers."""
+    size, kind = as_shape(shape), result_dtype(dtype, True)
+    key = key if key is None else _keys.as_key(key)
+    children = [
+        child
+        for operand in operands
+        for child in (operand if isinstance(operand, tuple) else (operand,))
+        if isinstance(child, Initialization)
+    ]
+    if context.keys() - CONTEXT - {"rng"} and not any(child._takes_any() for child in children):
+        raise unknown({name: value for name, value in context.items() if name != "rng"})
+    if all(child._is_traceable() for child in children) and _keys.eager():
+        if wide(kind) != default_float():
+            for child in children:  # they were built for the default float
+                unit_of(child, wide(kind))
+        impl = None if key is None else _keys.legacy_impl(key)
+        sample = _compiled(kernel, size, kind, canonical(out_sharding), impl)
+        arrays = {name: context[name] for name in _ARRAYS if name in context}
+        return sample(key, arrays, *operands)
+    here = placed(lambda k, *o: kernel(k, size, kind, context, *o), canonical(out_sharding))
+    return here(key, *operands)
+
+
+@functools.lru_cache(maxsize=4096)
+def _compiled(
+    kernel: Callable[..., Any],
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    sharding: Any,
+    impl: str | None,
+) -> Callable[..., Any]:
+    def sample(key: Any, context: Mapping[str, Any], *operands: Any) -> Any:
+        key = key if key is None else _keys.typed(key, impl)
+        with trusted():
+            here = placed(lambda k, c, *o: kernel(k, shape, dtype, c, *o), sharding)
+            return here(key, context, *operands)
+
+    sample.__name__ = sample.__qualname__ = kernel.__name__.strip("_")
+    return jax.jit(sample, out_shardings=concrete(sharding))
+
+
+def finished(bare: Any, unit: u.Unit | None, dtype: np.dtype) -> Any:
+    """Round what a composite put together, and put its unit on."""
+    return units.on(rounded(jnp.asarray(bare), dtype), unit)

@@ -1,0 +1,350 @@
+"""Initializers that choose among others: mixture, conditional."""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from braininit import _bits, _keys
+from braininit import _checks as checks
+from braininit import _units as units
+from braininit._children import (
+    UNKNOWN,
+    InitializerLike,
+    as_child,
+    draws,
+    finished,
+    run,
+    split,
+    unit_of,
+)
+from braininit._core import Initialization, static
+from braininit._dtypes import wide
+from braininit._sampler import as_shape, is_probe
+from braininit._types import DType, Key, RealLike, Shape, Sharding
+
+# ---------------------------------------------------------------- mixture
+
+
+def mixture(
+    key: Key,
+    shape: Shape,
+    distributions: Sequence[InitializerLike],
+    weights: RealLike | None = None,
+    axis: int | tuple[int, ...] | None = None,
+    *,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+    **context: Any,
+) -> Any:
+    r"""Draw each element from one of several initializers, picked at random.
+
+    .. math:: p(x) = \sum_i w_i\, p_i(x)
+
+    Parameters
+    ----------
+    key : key
+        A JAX key.
+    shape : int or tuple of int
+        Shape of the result.
+    distributions : sequence of initializers
+        The components, of one dimension. Each is drawn at the full shape, so that what
+        depends on the shape, as a fan does, is what it is by itself.
+    weights : array, optional
+        Probabilities of the components, summing to 1; None is all alike.
+    axis : int or tuple of int, optional
+        The axes along which the pick changes: 0 picks one component for each row. None
+        picks for each element.
+    dtype : dtype, optional
+        A dtype that the components can be drawn in; None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+    **context
+        What the components may need: `distances`, `neuron_indices`, ...
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape, in the unit of the first component.
+
+    Raises
+    ------
+    ValueError
+        If there is no component, or `weights` are not as many probabilities.
+    UnitError
+        If the components differ in dimension.
+
+    Notes
+    -----
+    Numerics: a component is picked by comparing 32 random bits with the cumulative
+    weights. All components are drawn and one is selected, in one fused pass.
+
+    Examples
+    --------
+    >>> import jax, brainunit as u, braininit as init
+    >>> weak, strong = init.Normal(0.5 * u.nS, 0.1 * u.nS), init.Uniform(0.8 * u.nS, 1.2 * u.nS)
+    >>> init.mixture(jax.random.key(0), 1000, [weak, strong], [0.7, 0.3]).unit
+    Unit("nS")
+    """
+    children = tuple(as_child(f"distributions[{i}]", d) for i, d in enumerate(distributions))
+    if not children:
+        raise ValueError("`distributions` must have one initializer or more, got none")
+    shares, axes = _shares(weights, len(children)), _axes(axis)
+    if is_probe(key):
+        return _common(
+            {f"distributions[{i}]": unit_of(child, dtype) for i, child in enumerate(children)}
+        )
+    return run(
+        _mixture(axes), key, shape, shares, children, dtype=dtype, out_sharding=out_sharding,
+        context=context,
+    )  # fmt: skip
+
+
+class Mixture(Initialization, function=mixture):
+    """Each element from one of several initializers; the twin of `mixture`.
+
+    Parameters
+    ----------
+    distributions : sequence of initializers
+        The components, of one dimension.
+    weights : array, optional
+        Probabilities of the components, summing to 1; None is all alike.
+    axis : int or tuple of int, optional
+        The axes along which the pick changes; None picks for each element.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init
+    >>> weak, strong = init.Normal(0.5 * u.nS, 0.1 * u.nS), init.Constant(2 * u.nS)
+    >>> init.Mixture([weak, strong], weights=[0.9, 0.1])((100, 400), rng=0).shape
+    (100, 400)
+    """
+
+    distributions: Sequence[InitializerLike]
+    weights: RealLike | None = None
+    axis: int | tuple[int, ...] | None = static(default=None)
+
+
+def _shares(weights: Any, n: int) -> Any:
+    """Probabilities, checked."""
+    if weights is None:
+        return np.full(n, 1 / n)
+    shares = checks.non_negative("weights", units.dimensionless("weights", weights))
+    if np.shape(shares) != (n,):
+        raise ValueError(
+            f"`weights` must be one number for each of the {n} distributions, "
+            f"got the shape {np.shape(shares)}"
+        )
+    return checks.summing_to_one("weights", shares)
+
+
+def _common(seen: Mapping[str, Any]) -> Any:
+    """What a probe gives for initializers of one dimension, the first one's unit."""
+    first = next(iter(seen.values()))
+    if UNKNOWN not in seen.values():
+        bare = [name for name, unit in seen.items() if unit is None]
+        if bare and len(bare) < len(seen):
+            carrier = next(unit for unit in seen.values() if unit is not None)
+            raise units.UnitError(
+                f"`{bare[0]}` draws numbers without a unit, its partners draw in {carrier}; "
+                f"give it one, as in initializer * u.{carrier}"
+            )
+        units.off(**{name: units.on(1.0, unit) for name, unit in seen.items()})
+    return first if first is UNKNOWN else units.on(None, first)
+
+
+@functools.lru_cache(maxsize=256)
+def _mixture(axes: tuple[int, ...] | None) -> Callable[..., Any]:
+    """The kernel that picks along `axes`."""
+
+    def _mixture(key: Any, shape: Any, dtype: Any, context: Any, shares: Any, children: Any) -> Any:
+        pick, rest = split(key, 2)
+        drawn = draws(rest, shape, wide(dtype), context, children)
+        unit, bares = units.off(**{f"distributions[{i}]": x for i, x in enumerate(drawn)})
+        word = _bits.words(pick, _along(axes, shape), np.dtype(np.float32))
+        reach = jnp.cumsum(jnp.asarray(shares, jnp.float32))
+        x = jnp.asarray(bares[-1])
+        for i in reversed(range(len(bares) - 1)):
+            # A share of all words does not fit the words' type.
+            below = (word < (reach[i] * 2.0**32).astype(jnp.uint32)) | (reach[i] >= 1.0)
+            x = jnp.where(below, bares[i], x)
+        return finished(x, unit, dtype)
+
+    return _mixture
+
+
+def _axes(axis: Any) -> tuple[int, ...] | None:
+    """Axes in one form."""
+    if axis is None:
+        return None
+    try:
+        return tuple(
+            operator.index(a) for a in (axis if isinstance(axis, (tuple, list)) else [axis])
+        )
+    except TypeError:
+        raise TypeError(f"`axis` must be an int or a tuple of ints, got {axis!r}") from None
+
+
+def _along(axes: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of what changes along `axes` only."""
+    if axes is None:
+        return shape
+    if any(not -len(shape) <= a < len(shape) for a in axes):
+        raise ValueError(f"`axis` = {axes} is outside of the shape {shape}")
+    along = {a % len(shape) for a in axes}
+    return tuple(n if a in along else 1 for a, n in enumerate(shape))
+
+
+# ---------------------------------------------------------------- conditional
+
+
+def conditional(
+    key: Key | None,
+    shape: Shape,
+    condition_fn: Callable[[Any], Any],
+    true_dist: InitializerLike,
+    false_dist: InitializerLike,
+    axis: int | tuple[int, ...] | None = None,
+    *,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+    **context: Any,
+) -> Any:
+    """Draw from one initializer where a condition on the index holds, else from another.
+
+    Parameters
+    ----------
+    key : key
+        A JAX key.
+    shape : int or tuple of int
+        Shape of the result.
+    condition_fn : callable
+        From the indices of neurons to as many booleans.
+    true_dist, false_dist : initializer
+        What is drawn where the condition holds and where not, of one dimension; each at
+        the full shape.
+    axis : int or tuple of int, optional
+        The axes that are indexed: 0 makes the condition speak of rows, the presynaptic
+        neurons of a weight matrix. None indexes every element, row by row.
+    dtype : dtype, optional
+        A dtype that both can be drawn in; None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+    **context
+        `neuron_indices`, an array: what `condition_fn` gets in place of 0, 1, 2, ...;
+        and what the initializers may need.
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape, in the unit of `true_dist`.
+
+    Raises
+    ------
+    ValueError
+        If `condition_fn` does not give one boolean for each index.
+    UnitError
+        If the two differ in dimension.
+
+    Notes
+    -----
+    Numerics: both are drawn and one is selected, in one fused pass. Eagerly
+    `condition_fn` gets a NumPy array of indices; while JAX traces, a traced one, or where
+    it can't take that, NumPy's.
+
+    Examples
+    --------
+    >>> import jax, brainunit as u, braininit as init
+    >>> excitatory, inhibitory = init.Constant(0.5 * u.nS), init.Constant(-2.0 * u.nS)
+    >>> w = init.conditional(jax.random.key(0), (5, 2), lambda i: i < 4, excitatory, inhibitory, 0)
+    >>> print(w[3:])
+    [[ 0.5  0.5]
+     [-2.  -2. ]] nS
+    """
+    if isinstance(condition_fn, Initialization) or not callable(condition_fn):
+        raise TypeError(f"`condition_fn` must be a function of indices, got {condition_fn!r}")
+    axes = _axes(axis)
+    children = (as_child("true_dist", true_dist), as_child("false_dist", false_dist))
+    if is_probe(key):
+        seen = [unit_of(child, dtype) for child in children]
+        return _common(dict(zip(("true_dist", "false_dist"), seen, strict=True)))
+    along = _along(axes, as_shape(shape))
+    holds = _condition(condition_fn, along, context.pop("neuron_indices", None))
+    return run(
+        _conditional, key, shape, holds, *children, dtype=dtype, out_sharding=out_sharding,
+        context=context,
+    )  # fmt: skip
+
+
+class Conditional(Initialization, function=conditional, random=None):
+    """One initializer where a condition holds, else another; the twin of `conditional`.
+
+    Parameters
+    ----------
+    condition_fn : callable
+        From the indices of neurons to as many booleans.
+    true_dist, false_dist : initializer
+        What is drawn where the condition holds and where not, of one dimension.
+    axis : int or tuple of int, optional
+        The axes that are indexed; None indexes every element.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init
+    >>> excitatory, inhibitory = init.Normal(0.5 * u.nS, 0.1 * u.nS), init.Constant(-2 * u.nS)
+    >>> weights = init.Conditional(lambda i: i < 800, excitatory, inhibitory, axis=0)
+    >>> weights((1000, 100), rng=0).shape
+    (1000, 100)
+    """
+
+    condition_fn: Callable[[Any], Any] = static()
+    true_dist: InitializerLike
+    false_dist: InitializerLike
+    axis: int | tuple[int, ...] | None = static(default=None)
+
+    def _is_traceable(self) -> bool:
+        return False  # `condition_fn` is the user's
+
+
+def _condition(function: Callable[[Any], Any], shape: tuple[int, ...], indices: Any) -> Any:
+    """The condition, as booleans of a shape that broadcasts to the result's."""
+    n = math.prod(shape)
+    if indices is None:
+        indices = np.arange(n)
+        if not _keys.eager():
+            # In a compiled program a constant of n numbers would be stored; an iota is not.
+            try:
+                return _booleans(function(jnp.arange(n)), n, shape)
+            except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError):
+                pass
+    elif np.size(indices) != n:
+        raise ValueError(
+            f"`neuron_indices` must be {n} for the shape {shape}, got {np.size(indices)}"
+        )
+    return _booleans(function(indices), n, shape)
+
+
+def _booleans(holds: Any, n: int, shape: tuple[int, ...]) -> Any:
+    if not isinstance(holds, jax.Array):
+        holds = np.asarray(holds)
+    if holds.size != n:
+        raise ValueError(
+            f"`condition_fn` must give one boolean for each of the {n} indices, "
+            f"got the shape {holds.shape}"
+        )
+    return holds.reshape(shape).astype(bool)
+
+
+def _conditional(
+    key: Any, shape: Any, dtype: Any, context: Any, holds: Any, true_dist: Any, false_dist: Any
+) -> Any:
+    drawn = draws(key, shape, wide(dtype), context, (true_dist, false_dist))
+    unit, (yes, no) = units.off(true_dist=drawn[0], false_dist=drawn[1])
+    return finished(jnp.where(holds, jnp.asarray(yes), jnp.asarray(no)), unit, dtype)

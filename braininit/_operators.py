@@ -1,0 +1,648 @@
+"""What operators and methods of initializers make: sums, products, powers, clips, pipes."""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from braininit import _checks as checks
+from braininit import _units as units
+from braininit._children import (
+    UNKNOWN,
+    InitializerLike,
+    as_child,
+    draws,
+    finished,
+    run,
+    unit_of,
+)
+from braininit._constants import Constant
+from braininit._core import Initialization, late, static
+from braininit._dtypes import drawn_in, finish, wide
+from braininit._sampler import aligned, is_probe
+from braininit._types import DType, Key, NumberLike, QuantityLike, Shape, Sharding
+
+late["constant"] = Constant
+
+# ---------------------------------------------------------------- + - * / ** abs
+
+
+def combined(
+    key: Key | None,
+    shape: Shape,
+    op: str,
+    left: InitializerLike,
+    right: InitializerLike | None = None,
+    *,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+    **context: Any,
+) -> Any:
+    """Draw ``left op right``, element by element; each side from its own key.
+
+    Parameters
+    ----------
+    key : key
+        A JAX key.
+    shape : int or tuple of int
+        Shape of the result.
+    op : str
+        One of ``+ - * / **`` and ``abs``.
+    left, right : initializer, number, array or Quantity
+        The operands; `abs` has one. Powers are of pure numbers.
+    dtype : dtype, optional
+        A dtype that the operands can be drawn in; None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+    **context
+        What the operands may need: `distances`, `neuron_indices`, ...
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape; in the unit of `left` for sums.
+
+    Raises
+    ------
+    UnitError
+        If the operands of a sum differ in dimension, or those of a power have one.
+
+    Notes
+    -----
+    Numerics: 16-bit and 8-bit dtypes are put together in float32 and rounded once.
+
+    Examples
+    --------
+    >>> import braininit as init
+    >>> init.Normal(0.0, 1.0) * 2.0 + 1.0
+    ((Normal(mean=0.0, std=1.0) * 2.0) + 1.0)
+    """
+    operands = _operands(op, left, right)
+    if is_probe(key):
+        return _probed(op, [unit_of(child, dtype) for child in operands])
+    return run(
+        _KERNELS[op], key, shape, *operands, dtype=dtype, out_sharding=out_sharding, context=context
+    )
+
+
+class Combined(Initialization, function=combined, random=None):
+    """Two initializers and an operator between them; what ``+ - * / **`` make.
+
+    Parameters
+    ----------
+    op : str
+        One of ``+ - * / **`` and ``abs``.
+    left, right : initializer, number, array or Quantity
+        The operands.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init
+    >>> noisy = init.Constant(0.5 * u.nS) + init.Normal(0 * u.nS, 10 * u.pS)
+    >>> noisy(1000, rng=0).unit
+    Unit("nS")
+    """
+
+    op: str = static()
+    left: InitializerLike
+    right: InitializerLike | None = None
+
+    def __repr__(self) -> str:
+        if self.right is None:
+            return f"{self.op}({self.left!r})"
+        return f"({_operand(self.left)} {self.op} {_operand(self.right)})"
+
+
+def _operands(op: str, left: Any, right: Any) -> list[Initialization]:
+    if op not in _KERNELS or (right is None) != (op == "abs"):
+        raise ValueError(f"`op` must be one of {' '.join(_KERNELS)} with its operands, got {op!r}")
+    return [as_child("left", left)] + ([] if right is None else [as_child("right", right)])
+
+
+def _probed(op: str, seen: list[Any]) -> Any:
+    if UNKNOWN in seen:
+        return UNKNOWN
+    return units.on(None, units.together(op, *seen)[0] if len(seen) == 2 else seen[0])
+
+
+def _kernel(op: str, compute: Callable[..., Any]) -> Callable[..., Any]:
+    """The kernel of an operator: draw the operands, bring them to one unit, compute."""
+
+    def kernel(key: Any, shape: Any, dtype: Any, context: Any, *children: Initialization) -> Any:
+        drawn = draws(key, shape, wide(dtype), context, children)
+        bares, theirs = zip(*(units.split("operand", x, number=True) for x in drawn), strict=True)
+        if len(bares) == 1:
+            return finished(compute(*bares), theirs[0], dtype)
+        unit, factor = units.together(op, *theirs)
+        right = bares[1] if factor == 1 else bares[1] * factor
+        return finished(compute(bares[0], right), unit, dtype)
+
+    kernel.__name__ = kernel.__qualname__ = {"+": "add", "-": "sub", "*": "mul"}.get(op, "combined")
+    return kernel
+
+
+_KERNELS = {
+    op: _kernel(op, compute)
+    for op, compute in {
+        "+": operator.add,
+        "-": operator.sub,
+        "*": operator.mul,
+        "/": operator.truediv,
+        "**": operator.pow,
+        "abs": abs,
+    }.items()
+}
+
+
+def _combine(op: str, left: Any, right: Any = None) -> Any:
+    """What an operator makes; NotImplemented of what can't be an operand."""
+    if op == "abs":
+        return Combined("abs", left)
+    if op == "**" and isinstance(right, (int, float, np.number)):
+        return Power(left, float(right))
+    if not all(_may_be_operand(x) for x in (left, right)):
+        return NotImplemented
+    left, right = as_child("left", left), as_child("right", right)
+    if op in ("+", "-"):
+        left, right = _with_unit(left, right), _with_unit(right, left)
+    return Combined(op, left, right)
+
+
+late["combined"] = _combine
+
+
+def _may_be_operand(x: Any) -> bool:
+    numbers = (int, float, complex, np.generic, np.ndarray, jax.Array, u.Quantity, u.Unit)
+    return isinstance(x, (Initialization, *numbers)) and not isinstance(x, bool)
+
+
+def _with_unit(child: Initialization, partner: Initialization) -> Initialization:
+    """A bare 0, which fits every unit, takes its partner's."""
+    if isinstance(child, Constant) and child.__dict__.get("value") == 0:
+        unit = unit_of(partner)
+        if type(child.value) is float and unit is not None and unit is not UNKNOWN:
+            return Constant(units.on(0.0, unit))
+    return child
+
+
+def _operand(child: Any) -> str:
+    """An operand as it was written: a constant as its value where that evaluates again."""
+    if type(child) is Constant and not isinstance(child.value, u.Quantity):
+        return repr(child)[len("Constant(value=") : -1]
+    return repr(child)
+
+
+# ---------------------------------------------------------------- power
+
+
+def powered(
+    key: Key | None,
+    shape: Shape,
+    base: InitializerLike,
+    exponent: float,
+    *,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+    **context: Any,
+) -> Any:
+    """Draw the power of an initializer; its unit takes the exponent too.
+
+    Parameters
+    ----------
+    key : key
+        A JAX key.
+    shape : int or tuple of int
+        Shape of the result.
+    base : initializer
+        What is raised.
+    exponent : float
+        A concrete, finite number.
+    dtype : dtype, optional
+        A dtype that `base` can be drawn in; None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+    **context
+        What `base` may need: `distances`, `neuron_indices`, ...
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape, in the unit of `base` to the power.
+
+    Raises
+    ------
+    ValueError
+        If `exponent` is not finite.
+
+    Notes
+    -----
+    Numerics: whole exponents by multiplication; NaN where a negative draw has no power.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init
+    >>> (init.Constant(3.0 * u.mV) ** 2)(1).unit
+    Unit("mV^2")
+    """
+    child = as_child("base", base)
+    exponent = checks.finite("exponent", float(exponent))
+    if is_probe(key):
+        unit = unit_of(child, dtype)
+        return unit if unit is UNKNOWN else units.on(None, units.power(unit, exponent))
+    return run(
+        _power_of(exponent), key, shape, child, dtype=dtype, out_sharding=out_sharding,
+        context=context,
+    )  # fmt: skip
+
+
+class Power(Initialization, function=powered, random=None):
+    """An initializer to a power; what ``initializer ** 2`` makes.
+
+    Parameters
+    ----------
+    base : initializer
+        What is raised.
+    exponent : float
+        A concrete, finite number.
+
+    Examples
+    --------
+    >>> import braininit as init
+    >>> init.Normal(0.0, 1.0) ** 2
+    (Normal(mean=0.0, std=1.0) ** 2.0)
+    """
+
+    base: InitializerLike
+    exponent: float = static()
+
+    def __repr__(self) -> str:
+        return f"({_operand(self.base)} ** {self.exponent!r})"
+
+
+@functools.lru_cache(maxsize=256)
+def _power_of(exponent: float) -> Callable[..., Any]:
+    """The kernel of one exponent: whole ones multiply, as ``x ** 2`` does."""
+    power = int(exponent) if exponent.is_integer() else exponent
+
+    def _power(key: Any, shape: Any, dtype: Any, context: Any, base: Initialization) -> Any:
+        (drawn,) = draws(key, shape, wide(dtype), context, (base,))
+        bare, unit = units.split("base", drawn, number=True)
+        return finished(jnp.asarray(bare) ** power, units.power(unit, exponent), dtype)
+
+    return _power
+
+
+# ---------------------------------------------------------------- scaled
+
+
+def scaled(
+    key: Key | None,
+    shape: Shape,
+    base_dist: InitializerLike,
+    scale_factor: NumberLike,
+    *,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+    **context: Any,
+) -> Any:
+    """Draw an initializer and multiply by a factor.
+
+    Parameters
+    ----------
+    key : key
+        A JAX key.
+    shape : int or tuple of int
+        Shape of the result.
+    base_dist : initializer
+        What is scaled.
+    scale_factor : number, array or Quantity
+        The factor; its unit multiplies that of `base_dist`.
+    dtype : dtype, optional
+        A dtype that `base_dist` can be drawn in; None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+    **context
+        What `base_dist` may need: `distances`, `neuron_indices`, ...
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape, in the product of the two units.
+
+    Raises
+    ------
+    TypeError
+        If `scale_factor` is not a number.
+
+    Notes
+    -----
+    Numerics: 16-bit and 8-bit dtypes are multiplied in float32 and rounded once.
+
+    Examples
+    --------
+    >>> import jax, brainunit as u, braininit as init
+    >>> init.scaled(jax.random.key(0), 3, init.KaimingNormal(fan_in=3), 2 * u.nS).unit
+    Unit("nS")
+    """
+    factor, unit = units.split("scale_factor", scale_factor, number=True)
+    return combined(
+        key, shape, "*", base_dist, units.on(factor, unit), dtype=dtype,
+        out_sharding=out_sharding, **context,
+    )  # fmt: skip
+
+
+class Scaled(Initialization, function=scaled, random=None):
+    """An initializer times a factor; the twin of `scaled`.
+
+    Parameters
+    ----------
+    base_dist : initializer
+        What is scaled.
+    scale_factor : number, array or Quantity
+        The factor; its unit multiplies that of `base_dist`.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init
+    >>> init.Scaled(init.Normal(1.0 * u.nS, 0.2 * u.nS), 0.5)(1000, rng=0).shape
+    (1000,)
+    """
+
+    base_dist: InitializerLike
+    scale_factor: NumberLike
+
+
+# ---------------------------------------------------------------- clipped
+
+
+def clipped(
+    key: Key | None,
+    shape: Shape,
+    base_dist: InitializerLike,
+    min_val: QuantityLike | None = None,
+    max_val: QuantityLike | None = None,
+    *,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+    **context: Any,
+) -> Any:
+    """Draw an initializer and bring what lies outside of bounds to the bound.
+
+    For draws from the distribution cut off at the bounds, without the heaps that
+    clipping leaves there, see `truncated`.
+
+    Parameters
+    ----------
+    key : key
+        A JAX key.
+    shape : int or tuple of int
+        Shape of the result.
+    base_dist : initializer
+        What is clipped.
+    min_val, max_val : number, array or Quantity, optional
+        Bounds, min_val < max_val, of the dimension of `base_dist`; None is open.
+    dtype : dtype, optional
+        A dtype that `base_dist` can be drawn in; None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+    **context
+        What `base_dist` may need: `distances`, `neuron_indices`, ...
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape, in the unit of `base_dist`, in [min_val, max_val].
+
+    Raises
+    ------
+    ValueError
+        If min_val >= max_val, or the dtype has no value between.
+    UnitError
+        If a bound differs in dimension from `base_dist`.
+
+    Notes
+    -----
+    Numerics: a bound that the dtype does not hold is rounded inward.
+
+    Examples
+    --------
+    >>> import jax, brainunit as u, braininit as init
+    >>> base = init.Normal(0.5 * u.nS, 0.3 * u.nS)
+    >>> w = init.clipped(jax.random.key(0), 1000, base, 0 * u.nS, 1 * u.nS)
+    >>> bool((w >= 0 * u.nS).all() and (w <= 1 * u.nS).all())
+    True
+    """
+    child = as_child("base_dist", base_dist)
+    seen, unit, (low, high) = beside(
+        child,
+        min_val=-math.inf if min_val is None else min_val,
+        max_val=math.inf if max_val is None else max_val,
+    )
+    low, high = checks.increasing("min_val", low, "max_val", high, unit)
+    if is_probe(key):
+        return seen if seen is UNKNOWN else units.on(None, seen)
+    bounds = (units.on(low, unit), units.on(high, unit))
+    return run(
+        _clipped,
+        key,
+        shape,
+        child,
+        *bounds,
+        dtype=dtype,
+        out_sharding=out_sharding,
+        context=context,
+    )
+
+
+class Clipped(Initialization, function=clipped, random=None):
+    """An initializer clipped at bounds; what `clip` makes, the twin of `clipped`.
+
+    Parameters
+    ----------
+    base_dist : initializer
+        What is clipped.
+    min_val, max_val : number, array or Quantity, optional
+        Bounds, min_val < max_val, of the dimension of `base_dist`; None is open.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init
+    >>> init.Normal(0.5 * u.nS, 0.3 * u.nS).clip(0 * u.nS)(1000, rng=0).shape
+    (1000,)
+    """
+
+    base_dist: InitializerLike
+    min_val: QuantityLike | None = None
+    max_val: QuantityLike | None = None
+
+    def __post_init__(self) -> None:
+        """Give a bare 0 the unit that it stands beside."""
+        super().__post_init__()
+        for name in ("min_val", "max_val"):
+            if type(getattr(self, name)) is float:
+                _, unit, (bare,) = beside(self.base_dist, **{name: getattr(self, name)})
+                object.__setattr__(self, name, units.on(bare, unit))
+
+
+def beside(child: Any, **values: Any) -> tuple[Any, u.Unit | None, list[Any]]:
+    """Parameters that share the unit of a child's draws: that unit, theirs, and the bare values."""
+    seen = unit_of(child)
+    if seen is UNKNOWN:
+        return UNKNOWN, *units.off(**values)
+    unit, (_, *bares) = units.off(base_dist=units.on(1.0, seen), **values)
+    if unit is not seen and seen is None:
+        raise units.UnitError(
+            f"`{next(iter(values))}` is in {unit}, the draws of `base_dist` have no unit; "
+            "multiply them by one, as in base * u.nS"
+        )
+    return seen, unit, bares
+
+
+def _clipped(
+    key: Any, shape: Any, dtype: Any, context: Any, base_dist: Any, min_val: Any, max_val: Any
+) -> Any:
+    (drawn,) = draws(key, shape, wide(dtype), context, (base_dist,))
+    unit, (x, *bounds) = units.off(base_dist=drawn, min_val=min_val, max_val=max_val)
+    low, high = (
+        aligned(name, bound, shape, drawn_in(dtype))
+        for name, bound in zip(("min_val", "max_val"), bounds, strict=True)
+    )
+    return units.on(finish(jnp.asarray(x), dtype, low, high), unit)
+
+
+def _clip(base: Any, min_val: Any, max_val: Any) -> Initialization:
+    return Clipped(base, min_val, max_val)
+
+
+late["clipped"] = _clip
+
+# ---------------------------------------------------------------- composed
+
+
+def composed(
+    key: Key | None,
+    shape: Shape,
+    first: InitializerLike,
+    functions: Sequence[Callable[[Any], Any]] = (),
+    *,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+    **context: Any,
+) -> Any:
+    """Draw an initializer and pass the draws through functions, left to right.
+
+    Parameters
+    ----------
+    key : key
+        A JAX key.
+    shape : int or tuple of int
+        Shape of the result.
+    first : initializer
+        What is drawn.
+    functions : sequence of callable
+        From draws, with their unit, to what they become, of the same shape.
+    dtype : dtype, optional
+        A dtype that `first` can be drawn in; None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+    **context
+        What `first` may need: `distances`, `neuron_indices`, ...
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape, in the unit that the last function gives.
+
+    Raises
+    ------
+    TypeError
+        If one of `functions` is an initializer, or no function.
+    ValueError
+        If a function changes the shape.
+
+    Notes
+    -----
+    Numerics: functions are called as they are, compiled only where the caller compiles.
+
+    Examples
+    --------
+    >>> import jax, brainunit as u, braininit as init
+    >>> init.composed(jax.random.key(0), 3, init.Constant(2.0 * u.nS), [lambda x: x**2]).unit
+    Unit("nS^2")
+    """
+    child = as_child("first", first)
+    for function in functions:
+        if isinstance(function, Initialization) or not callable(function):
+            raise TypeError(
+                "after the first, an initializer is composed with functions of its draws, "
+                f"got {function!r}; add or multiply initializers by + and *"
+            )
+    if is_probe(key):
+        return UNKNOWN if functions else units.on(None, unit_of(child, dtype))
+
+    def _composed(key: Any, shape: Any, dtype: Any, context: Any, child: Any) -> Any:
+        (x,) = draws(key, shape, wide(dtype), context, (child,))
+        for function in functions:
+            x = function(x)
+            if u.math.shape(x) != shape:
+                raise ValueError(f"{function!r} gave the shape {u.math.shape(x)}, not {shape}")
+        bare, unit = units.split("the functions' result", x, number=True)
+        return finished(bare, unit, dtype) if asked else x
+
+    asked = dtype is not None
+    return run(
+        _composed, key, shape, child, dtype=dtype, out_sharding=out_sharding, context=context
+    )
+
+
+class Compose(Initialization, function=composed, random=None):
+    """An initializer and functions of its draws; what ``|`` and `apply` make.
+
+    Parameters
+    ----------
+    first : initializer
+        What is drawn.
+    *functions : callable
+        From draws, with their unit, to what they become, of the same shape.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init
+    >>> rectified = init.Compose(init.Normal(1 * u.nS, 1 * u.nS), u.math.abs, lambda x: 2 * x)
+    >>> bool((rectified(1000, rng=0) >= 0 * u.nS).all())
+    True
+    """
+
+    first: InitializerLike
+    functions: Sequence[Callable[[Any], Any]] = static(default=())
+
+    def __init__(self, *steps: Any, first: Any = None, functions: Any = ()) -> None:
+        steps = (*(() if first is None else (first,)), *steps, *functions)
+        if not steps:
+            raise ValueError("Compose needs an initializer to begin with")
+        object.__setattr__(self, "first", steps[0])
+        object.__setattr__(self, "functions", steps[1:])
+        self.__post_init__()
+
+    def _is_traceable(self) -> bool:
+        return not self.functions and super()._is_traceable()
+
+    def __repr__(self) -> str:
+        return f"Compose({', '.join(map(repr, (self.first, *self.functions)))})"
+
+
+def _compose(base: Initialization, function: Any) -> Initialization:
+    if type(base) is Compose:
+        return Compose(base.first, *base.functions, function)
+    return Compose(base, function)
+
+
+late["composed"] = _compose
