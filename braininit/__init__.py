@@ -26,7 +26,6 @@ from braininit._continuous import normal as normal
 from braininit._continuous import truncated_normal as truncated_normal
 from braininit._continuous import uniform as uniform
 from braininit._core import Initialization as Initialization
-from braininit._core import static as static
 from braininit._files import load as load
 from braininit._files import save as save
 from braininit._keys import seed as seed
@@ -52,5 +51,6 @@ from braininit._types import Initializer as Initializer
 from braininit._types import QuantityLike as QuantityLike
 from braininit._types import RealLike as RealLike
 from braininit._units import UnitError as UnitError
+from braininit._values import static as static
 
 __version__ = "0.1.0"

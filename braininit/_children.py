@@ -21,7 +21,7 @@ import numpy as np
 from braininit import _keys
 from braininit import _units as units
 from braininit._checks import trusted
-from braininit._core import CONTEXT, Initialization, late, static, unknown
+from braininit._core import CONTEXT, Initialization, late, unknown
 from braininit._dtypes import default_float, rounded, wide
 from braininit._sampler import (
     as_shape,
@@ -33,6 +33,7 @@ from braininit._sampler import (
     result_dtype,
 )
 from braininit._types import Initializer, NumberLike
+from braininit._values import static
 
 __all__ = ["UNKNOWN", "InitializerLike", "as_child", "draws", "finished", "run", "split", "unit_of"]
 

@@ -25,10 +25,11 @@ from braininit._children import (
     split,
     unit_of,
 )
-from braininit._core import Initialization, static
+from braininit._core import Initialization
 from braininit._dtypes import wide
 from braininit._sampler import as_shape, is_probe
 from braininit._types import DType, Key, RealLike, Shape, Sharding
+from braininit._values import static
 
 # ---------------------------------------------------------------- mixture
 

@@ -10,9 +10,10 @@ import numpy as np
 
 from braininit import _checks as checks
 from braininit import _units as units
-from braininit._core import Initialization, static
+from braininit._core import Initialization
 from braininit._sampler import fill
 from braininit._types import DType, Key, NumberLike, Shape, Sharding
+from braininit._values import static
 
 
 def constant(

@@ -1,4 +1,4 @@
-"""The objects: one base class, both ways of calling, PyTree, equality, repr."""
+"""The objects: one base class, the twin rule, both ways of calling."""
 
 from __future__ import annotations
 
@@ -6,23 +6,21 @@ import dataclasses
 import difflib
 import inspect
 import itertools
-import math
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, cast, dataclass_transform, overload
+from typing import Any, ClassVar, cast, overload
 
 import brainunit as u
 import jax
 import numpy as np
-from jax.core import Tracer
 
 from braininit import _keys, _units
 from braininit._dtypes import default_float
 from braininit._sampler import probe
-from braininit._types import DType, Key, NumberLike, QuantityLike, RealLike, Shape, Sharding
+from braininit._types import DType, Key, Shape, Sharding
+from braininit._values import Value, fields, frozen, register
 
-__all__ = ["CONTEXT", "Initialization", "late", "static", "unknown"]
+__all__ = ["CONTEXT", "Initialization", "late", "unknown"]
 
 CONTEXT = frozenset(
     {
@@ -36,13 +34,7 @@ late: dict[str, Callable[..., Any]] = {}
 """What the base class needs of modules below this one: they put it in by name."""
 
 
-def static(**options: Any) -> Any:
-    """A field that is part of an object's type to JAX: a mode, a unit, not a number."""
-    return dataclasses.field(metadata={"static": True}, **options)
-
-
-@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(static,))
-class Initialization:
+class Initialization(Value):
     """Base class of all initializers.
 
     An initializer is called in one of two ways, told apart by whether the first
@@ -121,48 +113,25 @@ class Initialization:
         if function is not None:
             cls._function = staticmethod(function)
             cls._renamed, cls._random = MappingProxyType(dict(renamed or {})), random
-            dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)  # pyright: ignore[reportArgumentType]
+            frozen(cls)
             kinds = _compare(cls, function)
             cls._places, cls._informed = "out_sharding" in kinds, "**" in kinds
             own = function.__module__.partition(".")[0] == __name__.partition(".")[0]
             cls._traceable = own if traceable is None else traceable
-            cls._names = tuple((f.name, cls._renamed.get(f.name, f.name)) for f in _fields(cls))
+            cls._names = tuple((f.name, cls._renamed.get(f.name, f.name)) for f in fields(cls))
             _units.twins[function.__code__] = cls.__name__
-        if dataclasses.is_dataclass(cls):
-            jax.tree_util.register_pytree_with_keys(
-                cls, _flatten_with_keys, _unflattener(cls), _flatten
-            )
+        register(cls)
 
     def __post_init__(self) -> None:
         """Store the parameters in one form, and let the function check them."""
         children = {
             f.name: late["children"](f.name, self._of(f))
-            for f in _fields(self)
+            for f in fields(self)
             if "Initializer" in str(f.type) and self._of(f) is not None
         }
         for name, value in children.items():
             object.__setattr__(self, name, value)
-        fields = [f for f in _fields(self) if not f.metadata.get("static")]
-        shared = {
-            f.name: value for f in fields if _shares(f) and (value := self._of(f)) is not None
-        }
-        values = {
-            f.name: _units.on(*_units.split(f.name, value, number=True))
-            for f in fields
-            if not _shares(f) and _is_number(f, value := self._of(f))
-        }
-        known = {
-            f.name: _units.known(f.name, self._of(f))
-            for f in _fields(self)
-            if f.metadata.get("static") and "Unit" in str(f.type)
-        }
-        listed = {
-            f.name: tuple(value)
-            for f in _fields(self)
-            if f.metadata.get("static") and isinstance(value := self._of(f), list)
-        }
-        for name, value in (listed | values | known | dict(_units.as_written(**shared))).items():
-            object.__setattr__(self, name, value)
+        super().__post_init__()
         if self._function is not None:
             self._check(self._function)
 
@@ -178,9 +147,6 @@ class Initialization:
                 raise
             raise type(error)(text) from None
 
-    def _of(self, field: dataclasses.Field[Any]) -> Any:
-        return getattr(self, field.name)
-
     def _arguments(self) -> dict[str, Any]:
         """The parameters under the names the function has for them."""
         return {its: getattr(self, mine) for mine, its in self._names}
@@ -189,7 +155,7 @@ class Initialization:
         """The shape the parameters have together."""
         shapes = {
             f.name: np.shape(value.mantissa if isinstance(value, u.Quantity) else value)
-            for f in _fields(self)
+            for f in fields(self)
             if isinstance(value := self._of(f), (u.Quantity, np.ndarray, jax.Array))
         }
         try:
@@ -267,151 +233,8 @@ class Initialization:
             raise TypeError(f"{self._function.__name__} takes no `out_sharding`")
         return self._function(key, shape, **given, dtype=dtype)
 
-    # ------------------------------------------------------------ having children
-
-    def _children(self) -> Iterator[Initialization]:
-        """The initializers among the parameters."""
-        for f in _fields(self):
-            value = self._of(f)
-            for child in value if type(value) is tuple else (value,):
-                if isinstance(child, Initialization):
-                    yield child
-
-    def _needs_key(self, rng: Any) -> bool:
-        """Whether a key has to be made from what a caller passes as ``rng=``."""
-        if self._random is None:
-            return any(child._needs_key(rng) for child in self._children())
-        return self._random
-
-    def _takes_any(self) -> bool:
-        """Whether keywords this package does not know may be meant for a child."""
-        return any(child._takes_any() for child in self._children())
-
-    def _is_traceable(self) -> bool:
-        """Whether all of the draw is code of this package's, without a user's function."""
-        return self._traceable and all(child._is_traceable() for child in self._children())
-
-    # ------------------------------------------------------------ operators
-
-    def __add__(self, other: Any) -> Initialization:
-        return late["combined"]("+", self, other)
-
-    def __radd__(self, other: Any) -> Initialization:
-        return late["combined"]("+", other, self)
-
-    def __sub__(self, other: Any) -> Initialization:
-        return late["combined"]("-", self, other)
-
-    def __rsub__(self, other: Any) -> Initialization:
-        return late["combined"]("-", other, self)
-
-    def __mul__(self, other: Any) -> Initialization:
-        return late["combined"]("*", self, other)
-
-    def __rmul__(self, other: Any) -> Initialization:
-        return late["combined"]("*", other, self)
-
-    def __truediv__(self, other: Any) -> Initialization:
-        return late["combined"]("/", self, other)
-
-    def __rtruediv__(self, other: Any) -> Initialization:
-        return late["combined"]("/", other, self)
-
-    def __pow__(self, other: Any) -> Initialization:
-        return late["combined"]("**", self, other)
-
-    def __rpow__(self, other: Any) -> Initialization:
-        return late["combined"]("**", other, self)
-
-    def __neg__(self) -> Initialization:
-        return late["combined"]("*", -1.0, self)
-
-    def __pos__(self) -> Initialization:
-        return self
-
-    def __abs__(self) -> Initialization:
-        return late["combined"]("abs", self)
-
-    def __or__(self, function: Callable[[Any], Any]) -> Initialization:
-        return late["composed"](self, function)
-
-    def apply(self, func: Callable[[Any], Any]) -> Initialization:
-        """Pass the draws through a function; the same as ``initializer | func``."""
-        return late["composed"](self, func)
-
-    def add(self, value: Any) -> Initialization:
-        """Add a number, an array, a Quantity or another initializer's draws."""
-        return self + value
-
-    def multiply(self, value: Any) -> Initialization:
-        """Multiply by a number, an array, a Quantity or another initializer's draws."""
-        return self * value
-
-    def clip(
-        self, min_val: QuantityLike | None = None, max_val: QuantityLike | None = None
-    ) -> Initialization:
-        """Bring draws below `min_val` or above `max_val` to that bound; None is open."""
-        return late["clipped"](self, min_val, max_val)
-
-    # ------------------------------------------------------------ being a value
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a pickle or a copy, arrays read-only as they were."""
-        for name, value in state.items():
-            bare = value.mantissa if isinstance(value, u.Quantity) else value
-            if isinstance(bare, np.ndarray) and dataclasses.is_dataclass(self):
-                bare.flags.writeable = False
-            object.__setattr__(self, name, value)
-
-    @property
-    def __fn_or_cls__(self) -> str:
-        """What stands for the object where linen's ``nn.jit`` tells modules apart.
-
-        Left to itself linen walks through the fields: it stumbles over Quantities and JAX
-        arrays, and takes -1.0 for -2.0, whose hashes are equal in Python.
-        """
-        return repr(_identity(self) if dataclasses.is_dataclass(self) else self)
-
-    def __eq__(self, other: object) -> bool:
-        """Equal in type, values as written, dtypes and units; always a plain bool."""
-        if self is other:
-            return True
-        if type(self) is not type(other) or not dataclasses.is_dataclass(self):
-            return False
-        return _identity(self) == _identity(other)
-
-    def __hash__(self) -> int:
-        return hash(_identity(self)) if dataclasses.is_dataclass(self) else id(self) >> 4
-
-    def __repr__(self) -> str:
-        """The call that makes the object; evaluates with `Quantity` and `array` at hand."""
-        if not dataclasses.is_dataclass(self):
-            return object.__repr__(self)
-        given = (f"{f.name}={_written(getattr(self, f.name))}" for f in _fields(self))
-        return f"{type(self).__name__}({', '.join(given)})"
-
 
 # ---------------------------------------------------------------- the twin rule
-
-
-def _fields(obj: Any) -> tuple[dataclasses.Field[Any], ...]:
-    return dataclasses.fields(obj) if dataclasses.is_dataclass(obj) else ()
-
-
-def _shares(field: dataclasses.Field[Any]) -> bool:
-    """Whether a field's annotation says that it may carry a unit, shared with its like."""
-    # The annotation itself, or its text where the module postpones annotations.
-    return field.type in (QuantityLike, QuantityLike | None) or str(field.type).endswith(
-        ("QuantityLike", "QuantityLike | None")
-    )
-
-
-def _is_number(field: dataclasses.Field[Any], value: Any) -> bool:
-    kinds = (int, float, complex, np.generic, np.ndarray, jax.Array, u.Quantity)
-    if isinstance(value, (list, tuple)):
-        kind = str(field.type).removesuffix(" | None")
-        return field.type in (RealLike, NumberLike) or kind.endswith(("RealLike", "NumberLike"))
-    return isinstance(value, kinds) and not isinstance(value, bool)
 
 
 def _compare(cls: type, function: Callable[..., Any]) -> set[str]:
@@ -431,7 +254,7 @@ def _compare(cls: type, function: Callable[..., Any]) -> set[str]:
     ]
     actual = [
         (renamed.get(f.name, f.name), empty if f.default is dataclasses.MISSING else f.default)
-        for f in _fields(cls)
+        for f in fields(cls)
     ]
     for mine, its in itertools.zip_longest(actual, expected):
         if mine != its:
@@ -464,86 +287,3 @@ def unknown(context: Mapping[str, Any]) -> TypeError:
     if name == "unit":
         hint = "; give the parameters their unit instead, as in 0.5 * u.nS"
     return TypeError(f"an initializer takes no {name}= when it is called{hint}")
-
-
-# ---------------------------------------------------------------- PyTree
-
-
-def _flatten(obj: Any) -> tuple[list[Any], tuple[Any, ...]]:
-    fields = _fields(obj)
-    return (
-        [getattr(obj, f.name) for f in fields if not f.metadata.get("static")],
-        tuple(getattr(obj, f.name) for f in fields if f.metadata.get("static")),
-    )
-
-
-def _flatten_with_keys(obj: Any) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
-    children, aux = _flatten(obj)
-    names = [f.name for f in _fields(obj) if not f.metadata.get("static")]
-    return [(jax.tree_util.GetAttrKey(n), c) for n, c in zip(names, children, strict=True)], aux
-
-
-def _unflattener(cls: type) -> Callable[[Any, Any], Any]:
-    def unflatten(aux: Any, children: Any) -> Any:
-        # Past __init__: a transform may put anything into the leaves, and nothing is checked.
-        obj, children, aux = object.__new__(cls), iter(children), iter(aux)
-        for f in _fields(cls):
-            value = next(aux if f.metadata.get("static") else children)
-            object.__setattr__(obj, f.name, value)
-        return obj
-
-    return unflatten
-
-
-# ---------------------------------------------------------------- equality and repr
-
-
-def _identity(obj: Any) -> tuple[Any, ...]:
-    """What two equal objects share: hashable, and comparable without an error."""
-    return (
-        type(obj),
-        *(
-            getattr(obj, f.name)
-            if f.metadata.get("static")
-            else _leaf_identity(getattr(obj, f.name))
-            for f in _fields(obj)
-        ),
-    )
-
-
-def _leaf_identity(value: Any) -> Any:
-    if isinstance(value, u.Quantity):
-        return (_leaf_identity(value.mantissa), value.unit)
-    if isinstance(value, Tracer):
-        return ("tracer", id(value))
-    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
-        concrete = np.asarray(value)
-        return (concrete.shape, str(concrete.dtype), concrete.tobytes())
-    try:
-        hash(value)
-    except TypeError:
-        return ("object", id(value))
-    # By its digits: NaN is to equal NaN, and -0.0 is not to equal 0.0, as within arrays.
-    return (float, value.hex()) if type(value) is float else (type(value), value)
-
-
-def _written(value: Any) -> str:
-    if type(value) is float and not math.isfinite(value):
-        return f"float('{value}')"
-    if isinstance(value, u.Quantity):
-        return f"Quantity({_written(value.mantissa)}, {str(value.unit)!r})"
-    if isinstance(value, u.Unit):
-        return repr(str(value))
-    if isinstance(value, (np.ndarray, jax.Array)) and not isinstance(value, Tracer):
-        concrete = np.asarray(value)
-        digits = np.array2string(
-            concrete,
-            separator=", ",
-            floatmode="unique",
-            max_line_width=10**9,
-            threshold=concrete.size,
-        ).replace("\n", "")
-        digits = re.sub(r"\b(nan|inf)\b", r"float('\1')", digits)
-        shape = f".reshape({concrete.shape})" if concrete.size == 0 else ""
-        return f"array({digits}, dtype={str(concrete.dtype)!r}){shape}"
-    return repr(value)

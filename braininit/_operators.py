@@ -25,10 +25,11 @@ from braininit._children import (
     unit_of,
 )
 from braininit._constants import Constant
-from braininit._core import Initialization, late, static
+from braininit._core import Initialization, late
 from braininit._dtypes import drawn_in, finish, wide
 from braininit._sampler import aligned, is_probe
 from braininit._types import DType, Key, NumberLike, QuantityLike, Shape, Sharding
+from braininit._values import static
 
 late["constant"] = Constant
 

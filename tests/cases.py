@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 import braininit as init
-from braininit._core import _shares
+from braininit._values import shares
 
 INF = np.inf
 
@@ -57,7 +57,7 @@ class Case:
     @property
     def carriers(self) -> list[str]:
         """The parameters that may carry a unit."""
-        return [f.name for f in dataclasses.fields(self.cls) if _shares(f) or f.name == "value"]
+        return [f.name for f in dataclasses.fields(self.cls) if shares(f) or f.name == "value"]
 
     def make(self, unit: u.Unit | None = None, **changed: Any) -> Any:
         """The object, with `unit` on what may carry one; changed parameters stay as given."""

@@ -1,0 +1,211 @@
+"""Objects as values: frozen, PyTrees, equal and printed by what they hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable
+from typing import Any, dataclass_transform
+
+import brainunit as u
+import jax
+import numpy as np
+from jax.core import Tracer
+
+from braininit import _units
+from braininit._types import NumberLike, QuantityLike, RealLike
+
+__all__ = ["Value", "fields", "frozen", "identity", "register", "shares", "static", "written"]
+
+
+def static(**options: Any) -> Any:
+    """A field that is part of an object's type to JAX: a mode, a unit, not a number."""
+    return dataclasses.field(metadata={"static": True}, **options)
+
+
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(static,))
+class Value:
+    """Base class of what is made of parameters, and is nothing but them.
+
+    A subclass becomes a value by `frozen` and `register`: a frozen dataclass, and a PyTree
+    whose leaves are its parameters. Fields made by `static` belong to the type instead.
+    """
+
+    def __post_init__(self) -> None:
+        """Store the parameters in one form."""
+        given = [f for f in fields(self) if not f.metadata.get("static")]
+        shared = {f.name: value for f in given if shares(f) and (value := self._of(f)) is not None}
+        values = {
+            f.name: _units.on(*_units.split(f.name, value, number=True))
+            for f in given
+            if not shares(f) and _is_number(f, value := self._of(f))
+        }
+        known = {
+            f.name: _units.known(f.name, self._of(f))
+            for f in fields(self)
+            if f.metadata.get("static") and "Unit" in str(f.type)
+        }
+        listed = {
+            f.name: tuple(value)
+            for f in fields(self)
+            if f.metadata.get("static") and isinstance(value := self._of(f), list)
+        }
+        for name, value in (listed | values | known | dict(_units.as_written(**shared))).items():
+            object.__setattr__(self, name, value)
+
+    def _of(self, field: dataclasses.Field[Any]) -> Any:
+        return getattr(self, field.name)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickle or a copy, arrays read-only as they were."""
+        for name, value in state.items():
+            bare = value.mantissa if isinstance(value, u.Quantity) else value
+            if isinstance(bare, np.ndarray) and dataclasses.is_dataclass(self):
+                bare.flags.writeable = False
+            object.__setattr__(self, name, value)
+
+    @property
+    def __fn_or_cls__(self) -> str:
+        """What stands for the object where linen's ``nn.jit`` tells modules apart.
+
+        Left to itself linen walks through the fields: it stumbles over Quantities and JAX
+        arrays, and takes -1.0 for -2.0, whose hashes are equal in Python.
+        """
+        return repr(identity(self) if dataclasses.is_dataclass(self) else self)
+
+    def __eq__(self, other: object) -> bool:
+        """Equal in type, values as written, dtypes and units; always a plain bool."""
+        if self is other:
+            return True
+        if type(self) is not type(other) or not dataclasses.is_dataclass(self):
+            return False
+        return identity(self) == identity(other)
+
+    def __hash__(self) -> int:
+        return hash(identity(self)) if dataclasses.is_dataclass(self) else id(self) >> 4
+
+    def __repr__(self) -> str:
+        """The call that makes the object; evaluates with `Quantity` and `array` at hand."""
+        if not dataclasses.is_dataclass(self):
+            return object.__repr__(self)
+        given = (f"{f.name}={written(getattr(self, f.name))}" for f in fields(self))
+        return f"{type(self).__name__}({', '.join(given)})"
+
+
+def frozen(cls: type) -> None:
+    """Make a frozen dataclass of a subclass of `Value`."""
+    dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+
+
+def register(cls: type) -> None:
+    """Make a PyTree of a subclass of `Value`, if it is a dataclass."""
+    if dataclasses.is_dataclass(cls):
+        jax.tree_util.register_pytree_with_keys(
+            cls, _flatten_with_keys, _unflattener(cls), _flatten
+        )
+
+
+def fields(obj: Any) -> tuple[dataclasses.Field[Any], ...]:
+    """The fields of an object or a class; none where it is no dataclass."""
+    return dataclasses.fields(obj) if dataclasses.is_dataclass(obj) else ()
+
+
+def shares(field: dataclasses.Field[Any]) -> bool:
+    """Whether a field's annotation says that it may carry a unit, shared with its like."""
+    # The annotation itself, or its text where the module postpones annotations.
+    return field.type in (QuantityLike, QuantityLike | None) or str(field.type).endswith(
+        ("QuantityLike", "QuantityLike | None")
+    )
+
+
+def _is_number(field: dataclasses.Field[Any], value: Any) -> bool:
+    kinds = (int, float, complex, np.generic, np.ndarray, jax.Array, u.Quantity)
+    if isinstance(value, (list, tuple)):
+        kind = str(field.type).removesuffix(" | None")
+        return field.type in (RealLike, NumberLike) or kind.endswith(("RealLike", "NumberLike"))
+    return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+# ---------------------------------------------------------------- PyTree
+
+
+def _flatten(obj: Any) -> tuple[list[Any], tuple[Any, ...]]:
+    every = fields(obj)
+    return (
+        [getattr(obj, f.name) for f in every if not f.metadata.get("static")],
+        tuple(getattr(obj, f.name) for f in every if f.metadata.get("static")),
+    )
+
+
+def _flatten_with_keys(obj: Any) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]]:
+    children, aux = _flatten(obj)
+    names = [f.name for f in fields(obj) if not f.metadata.get("static")]
+    return [(jax.tree_util.GetAttrKey(n), c) for n, c in zip(names, children, strict=True)], aux
+
+
+def _unflattener(cls: type) -> Callable[[Any, Any], Any]:
+    def unflatten(aux: Any, children: Any) -> Any:
+        # Past __init__: a transform may put anything into the leaves, and nothing is checked.
+        obj, children, aux = object.__new__(cls), iter(children), iter(aux)
+        for f in fields(cls):
+            value = next(aux if f.metadata.get("static") else children)
+            object.__setattr__(obj, f.name, value)
+        return obj
+
+    return unflatten
+
+
+# ---------------------------------------------------------------- equality and repr
+
+
+def identity(obj: Any) -> tuple[Any, ...]:
+    """What two equal objects share: hashable, and comparable without an error."""
+    return (
+        type(obj),
+        *(
+            getattr(obj, f.name)
+            if f.metadata.get("static")
+            else _leaf_identity(getattr(obj, f.name))
+            for f in fields(obj)
+        ),
+    )
+
+
+def _leaf_identity(value: Any) -> Any:
+    if isinstance(value, u.Quantity):
+        return (_leaf_identity(value.mantissa), value.unit)
+    if isinstance(value, Tracer):
+        return ("tracer", id(value))
+    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
+        concrete = np.asarray(value)
+        return (concrete.shape, str(concrete.dtype), concrete.tobytes())
+    try:
+        hash(value)
+    except TypeError:
+        return ("object", id(value))
+    # By its digits: NaN is to equal NaN, and -0.0 is not to equal 0.0, as within arrays.
+    return (float, value.hex()) if type(value) is float else (type(value), value)
+
+
+def written(value: Any) -> str:
+    """Write a parameter so that it evaluates."""
+    if type(value) is float and not math.isfinite(value):
+        return f"float('{value}')"
+    if isinstance(value, u.Quantity):
+        return f"Quantity({written(value.mantissa)}, {str(value.unit)!r})"
+    if isinstance(value, u.Unit):
+        return repr(str(value))
+    if isinstance(value, (np.ndarray, jax.Array)) and not isinstance(value, Tracer):
+        concrete = np.asarray(value)
+        digits = np.array2string(
+            concrete,
+            separator=", ",
+            floatmode="unique",
+            max_line_width=10**9,
+            threshold=concrete.size,
+        ).replace("\n", "")
+        digits = re.sub(r"\b(nan|inf)\b", r"float('\1')", digits)
+        shape = f".reshape({concrete.shape})" if concrete.size == 0 else ""
+        return f"array({digits}, dtype={str(concrete.dtype)!r}){shape}"
+    return repr(value)
