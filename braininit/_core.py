@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import inspect
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, cast, overload
 
@@ -17,7 +17,7 @@ import numpy as np
 from braininit import _keys, _units
 from braininit._dtypes import default_float
 from braininit._sampler import probe
-from braininit._types import DType, Key, Shape, Sharding
+from braininit._types import DType, Key, QuantityLike, Shape, Sharding
 from braininit._values import Value, fields, frozen, register
 
 __all__ = ["CONTEXT", "Initialization", "late", "unknown"]
@@ -232,6 +232,92 @@ class Initialization(Value):
         if out_sharding is not None:
             raise TypeError(f"{self._function.__name__} takes no `out_sharding`")
         return self._function(key, shape, **given, dtype=dtype)
+
+    # ------------------------------------------------------------ having children
+
+    def _children(self) -> Iterator[Initialization]:
+        """The initializers among the parameters."""
+        for f in fields(self):
+            value = self._of(f)
+            for child in value if type(value) is tuple else (value,):
+                if isinstance(child, Initialization):
+                    yield child
+
+    def _needs_key(self, rng: Any) -> bool:
+        """Whether a key has to be made from what a caller passes as ``rng=``."""
+        if self._random is None:
+            return any(child._needs_key(rng) for child in self._children())
+        return self._random
+
+    def _takes_any(self) -> bool:
+        """Whether keywords this package does not know may be meant for a child."""
+        return any(child._takes_any() for child in self._children())
+
+    def _is_traceable(self) -> bool:
+        """Whether all of the draw is code of this package's, without a user's function."""
+        return self._traceable and all(child._is_traceable() for child in self._children())
+
+    # ------------------------------------------------------------ operators
+
+    def __add__(self, other: Any) -> Initialization:
+        return late["combined"]("+", self, other)
+
+    def __radd__(self, other: Any) -> Initialization:
+        return late["combined"]("+", other, self)
+
+    def __sub__(self, other: Any) -> Initialization:
+        return late["combined"]("-", self, other)
+
+    def __rsub__(self, other: Any) -> Initialization:
+        return late["combined"]("-", other, self)
+
+    def __mul__(self, other: Any) -> Initialization:
+        return late["combined"]("*", self, other)
+
+    def __rmul__(self, other: Any) -> Initialization:
+        return late["combined"]("*", other, self)
+
+    def __truediv__(self, other: Any) -> Initialization:
+        return late["combined"]("/", self, other)
+
+    def __rtruediv__(self, other: Any) -> Initialization:
+        return late["combined"]("/", other, self)
+
+    def __pow__(self, other: Any) -> Initialization:
+        return late["combined"]("**", self, other)
+
+    def __rpow__(self, other: Any) -> Initialization:
+        return late["combined"]("**", other, self)
+
+    def __neg__(self) -> Initialization:
+        return late["combined"]("*", -1.0, self)
+
+    def __pos__(self) -> Initialization:
+        return self
+
+    def __abs__(self) -> Initialization:
+        return late["combined"]("abs", self)
+
+    def __or__(self, function: Callable[[Any], Any]) -> Initialization:
+        return late["composed"](self, function)
+
+    def apply(self, func: Callable[[Any], Any]) -> Initialization:
+        """Pass the draws through a function; the same as ``initializer | func``."""
+        return late["composed"](self, func)
+
+    def add(self, value: Any) -> Initialization:
+        """Add a number, an array, a Quantity or another initializer's draws."""
+        return self + value
+
+    def multiply(self, value: Any) -> Initialization:
+        """Multiply by a number, an array, a Quantity or another initializer's draws."""
+        return self * value
+
+    def clip(
+        self, min_val: QuantityLike | None = None, max_val: QuantityLike | None = None
+    ) -> Initialization:
+        """Bring draws below `min_val` or above `max_val` to that bound; None is open."""
+        return late["clipped"](self, min_val, max_val)
 
 
 # ---------------------------------------------------------------- the twin rule

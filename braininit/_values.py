@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
 from collections.abc import Callable
@@ -108,7 +109,12 @@ def register(cls: type) -> None:
 
 def fields(obj: Any) -> tuple[dataclasses.Field[Any], ...]:
     """The fields of an object or a class; none where it is no dataclass."""
-    return dataclasses.fields(obj) if dataclasses.is_dataclass(obj) else ()
+    return _fields(obj if isinstance(obj, type) else type(obj))
+
+
+@functools.lru_cache(maxsize=1024)
+def _fields(cls: type) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
 
 
 def shares(field: dataclasses.Field[Any]) -> bool:
