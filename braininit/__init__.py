@@ -11,6 +11,8 @@ from braininit._composite import Conditional as Conditional
 from braininit._composite import Mixture as Mixture
 from braininit._composite import conditional as conditional
 from braininit._composite import mixture as mixture
+from braininit._config import get as get
+from braininit._config import to_config as to_config
 from braininit._constants import Constant as Constant
 from braininit._constants import OneInit as OneInit
 from braininit._constants import ZeroInit as ZeroInit
@@ -39,6 +41,7 @@ from braininit._operators import combined as combined
 from braininit._operators import composed as composed
 from braininit._operators import powered as powered
 from braininit._operators import scaled as scaled
+from braininit._param import param as param
 from braininit._positive import Exponential as Exponential
 from braininit._positive import Gamma as Gamma
 from braininit._positive import LogNormal as LogNormal
@@ -47,6 +50,8 @@ from braininit._positive import exponential as exponential
 from braininit._positive import gamma as gamma
 from braininit._positive import lognormal as lognormal
 from braininit._positive import weibull as weibull
+from braininit._truncation import Truncated as Truncated
+from braininit._truncation import truncated as truncated
 from braininit._types import Initializer as Initializer
 from braininit._types import QuantityLike as QuantityLike
 from braininit._types import RealLike as RealLike

@@ -93,10 +93,13 @@ def custom(
         x = function(size, **given)
     else:
         x = function(_keys.typed(key, _keys.legacy_impl(key)), size, **given)
+    drawn = np.shape(u.get_mantissa(x))
+    if drawn != size:
+        raise ValueError(f"{function!r} gave the shape {drawn}, not {size} as asked")
+    if dtype is None:
+        return x
     bare, unit = units.split("the initializer's result", x, number=True)
-    if np.shape(bare) != size:
-        raise ValueError(f"{function!r} gave the shape {np.shape(bare)}, not {size} as asked")
-    return units.on(bare if dtype is None else jnp.asarray(bare).astype(dtype), unit)
+    return units.on(jnp.asarray(bare).astype(dtype), unit)
 
 
 class Custom(Initialization, function=custom):

@@ -104,18 +104,23 @@ class LogNormal(Initialization, function=lognormal):
 
 
 def _lognormal(key: Any, shape: Any, dtype: Any, mean: Any, std: Any) -> jax.Array:
+    variance = log_variance(mean, std)
+    z = draws.normal(key, shape, drawn_in(dtype))
+    x = mean * jnp.exp(root(variance) * z - variance / 2)
+    return finish(x, dtype, above_zero=True)
+
+
+def log_variance(mean: jax.Array, std: jax.Array) -> jax.Array:
+    """The variance of a lognormal's logarithm."""
     ratio = kept(std / mean)
     large = ratio > 1e4  # where 1 + ratio^2 rounds to ratio^2, which may overflow
     square = jnp.where(large, jnp.ones_like(ratio), ratio) ** 2
     one = jnp.ones_like(ratio)
     log = jnp.where(large, jnp.log(jnp.where(large, std, one)) - jnp.log(mean), 0 * one)
-    variance = kept(jnp.where(large, 2 * log, jnp.log1p(square)))
-    z = draws.normal(key, shape, drawn_in(dtype))
-    x = mean * jnp.exp(_sqrt(variance) * z - variance / 2)
-    return finish(x, dtype, above_zero=True)
+    return kept(jnp.where(large, 2 * log, jnp.log1p(square)))
 
 
-def _sqrt(x: jax.Array) -> jax.Array:
+def root(x: jax.Array) -> jax.Array:
     """The square root, with gradient 0 rather than infinite at 0."""
     zero = x == 0
     return jnp.where(zero, jnp.zeros_like(x), jnp.sqrt(jnp.where(zero, jnp.ones_like(x), x)))
