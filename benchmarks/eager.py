@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import brainunit as u
@@ -46,7 +47,7 @@ def run(quick: bool = False) -> dict[str, Any]:
     calls: dict[str, Any] = {JAX: lambda: 0.5 + 0.15 * jax.random.normal(key, (SIZE,))}
     for case in CASES:
         obj = case.make(u.nS)
-        calls[f"{case}"] = lambda obj=obj: obj(SIZE, rng=key)
+        calls[f"{case}"] = functools.partial(obj, case.fit(SIZE), rng=key)
         if case in RANDOM:
             calls[f"{case} sampler"] = compiled_sampler(case, SIZE)
             calls[f"{case} x1"] = lambda obj=obj: obj(1, rng=key)

@@ -31,6 +31,14 @@ from braininit._core import Initialization as Initialization
 from braininit._files import load as load
 from braininit._files import save as save
 from braininit._keys import seed as seed
+from braininit._matrices import DeltaOrthogonal as DeltaOrthogonal
+from braininit._matrices import Dirac as Dirac
+from braininit._matrices import Identity as Identity
+from braininit._matrices import Orthogonal as Orthogonal
+from braininit._matrices import delta_orthogonal as delta_orthogonal
+from braininit._matrices import dirac as dirac
+from braininit._matrices import identity as identity
+from braininit._matrices import orthogonal as orthogonal
 from braininit._operators import Clipped as Clipped
 from braininit._operators import Combined as Combined
 from braininit._operators import Compose as Compose

@@ -9,6 +9,7 @@ the draw is NaN rather than plausible, and `jax.experimental.checkify` reports i
 from __future__ import annotations
 
 import math
+import operator
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,8 +26,10 @@ from braininit._dtypes import drawn_in, finfo, inside, resolve
 from braininit._units import show
 
 __all__ = [
+    "axes",
     "finite",
     "fits",
+    "fraction",
     "increasing",
     "non_negative",
     "poisoned",
@@ -34,6 +37,8 @@ __all__ = [
     "room",
     "summing_to_one",
     "trusted",
+    "whole",
+    "within",
 ]
 
 _here = threading.local()
@@ -95,6 +100,46 @@ def summing_to_one(name: str, values: Any) -> Any:
     if not abs(total - 1) < 1e-5:
         raise ValueError(f"`{name}` must sum to 1, got {total:.6g}; divide them by their sum")
     return values
+
+
+def fraction(name: str, value: Any) -> Any:
+    """0 <= value <= 1."""
+    if type(value) is float and 0 <= value <= 1:
+        return value
+    remedy = "give a fraction, as in 0.1 for 10 %"
+    return _require(name, value, None, lambda x: (x >= 0) & (x <= 1), "from 0 to 1", remedy)
+
+
+def whole(name: str, value: Any, least: int | None = None) -> int:
+    """An int, not below `least`; always concrete, as it decides about a program's form."""
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"`{name}` must be an int, got {value!r}") from None
+    if least is not None and number < least:
+        raise ValueError(f"`{name}` must be {least} or more, got {number}")
+    return number
+
+
+def axes(name: str, value: Any) -> tuple[int, ...]:
+    """An axis, or several, as a tuple of ints."""
+    if not isinstance(value, (tuple, list)):
+        return (whole(name, value),)
+    return tuple(whole(name, v) for v in value)
+
+
+def within(name: str, axes: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Axes of a shape, counted from its front; every axis once."""
+    rank = len(shape)
+    for axis in axes:
+        if not -rank <= axis < rank:
+            raise ValueError(f"`{name}` = {axis} is no axis of the size {shape}; it has {rank}")
+    counted = tuple(axis % rank for axis in axes)
+    if len(set(counted)) < len(counted):
+        raise ValueError(f"`{name}` = {axes} names an axis of the size {shape} twice")
+    return counted
 
 
 def _require(

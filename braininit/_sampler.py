@@ -1,8 +1,8 @@
 """From a kernel to a draw: one compiled sampler per static signature, reused.
 
-A kernel is a pure function ``(key, shape, dtype, *parameters) -> array``: the unit-free
-arithmetic of one distribution. `draw` runs it compiled, eagerly and inside a trace
-alike, because op by op ``mean + std * z`` differs in its last bit from the fused form.
+A kernel is a pure function ``(key, shape, dtype, *static, *drawn, *parameters) -> array``:
+the unit-free arithmetic of one distribution. `draw` runs it compiled, eagerly and inside a
+trace alike, because op by op ``mean + std * z`` differs in its last bit from the fused form.
 """
 
 from __future__ import annotations
@@ -62,20 +62,26 @@ def draw(
     key: Any,
     shape: Any,
     *parameters: Any,
+    static: tuple[Any, ...] = (),
+    drawn: tuple[Any, ...] = (),
     dtype: Any = None,
     out_sharding: Any = None,
     complex_too: bool = False,
+    random: bool = True,
 ) -> Any:
     """Draw an array by a kernel.
 
     `parameters` are bare values (floats, arrays, tracers) that broadcast to `shape`.
+    Before them the kernel gets `static`, hashable options that are part of its program,
+    and `drawn`, arrays as they are. One that is not `random` gets None for its key.
     """
     if is_probe(key):
         return None
     size, kind = as_shape(shape), result_dtype(dtype, complex_too)
-    key = _keys.as_key(key)
-    sample = _sampler(kernel, size, kind, canonical(out_sharding), _keys.legacy_impl(key))
-    return sample(key, *parameters)
+    key = _keys.as_key(key) if random else None
+    impl = _keys.legacy_impl(key) if random else None
+    sample = _sampler(kernel, static, size, kind, canonical(out_sharding), impl)
+    return sample(key, drawn, *parameters)
 
 
 def fill(key: Any, shape: Any, value: Any, *, dtype: Any = None, out_sharding: Any = None) -> Any:
@@ -104,17 +110,22 @@ def result_dtype(dtype: Any, complex_too: bool) -> np.dtype:
 
 @functools.lru_cache(maxsize=4096)
 def _sampler(
-    kernel: Kernel, shape: tuple[int, ...], dtype: np.dtype, sharding: Any, impl: str | None
+    kernel: Kernel,
+    static: tuple[Any, ...],
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    sharding: Any,
+    impl: str | None,
 ) -> Any:
-    names = list(inspect.signature(kernel).parameters)[3:]
+    names = list(inspect.signature(kernel).parameters)[3 + len(static) :]
 
-    def sample(key: Any, *parameters: Any) -> jax.Array:
-        named = zip(names, (jnp.asarray(p) for p in parameters), strict=True)
+    def sample(key: Any, drawn: tuple[Any, ...], *parameters: Any) -> jax.Array:
+        named = zip(names[len(drawn) :], (jnp.asarray(p) for p in parameters), strict=True)
         given = [
             aligned(name, poisoned(name, p, dtype), shape, drawn_in(dtype)) for name, p in named
         ]
-        return placed(lambda k, *p: kernel(k, shape, dtype, *p), sharding)(
-            _keys.typed(key, impl), *given
+        return placed(lambda k, *p: kernel(k, shape, dtype, *static, *p), sharding)(
+            None if key is None else _keys.typed(key, impl), *drawn, *given
         )
 
     sample.__name__ = sample.__qualname__ = kernel.__name__.strip("_")

@@ -32,8 +32,10 @@ __all__ = [
     "off",
     "on",
     "power",
+    "scaled",
     "show",
     "split",
+    "taken",
     "together",
 ]
 
@@ -72,6 +74,15 @@ def _stacked(name: str, values: Any) -> u.Quantity:
 def _pure_number(unit: u.Unit) -> float | None:
     """What a unit without a dimension is worth, as mV/V is 1e-3; None where it has one."""
     return float(unit.magnitude) if unit.dim.is_dimensionless else None
+
+
+def taken(draw: Any) -> tuple[Any, u.Unit | None]:
+    """Take another initializer's draw apart; a probe's has a unit at most, and no value."""
+    if draw is None:
+        return None, None
+    if isinstance(draw, u.Quantity) and draw.mantissa is None:
+        return None, draw.unit
+    return split("base", draw, number=True)
 
 
 def dimensionless(name: str, value: Any) -> Any:
@@ -286,6 +297,24 @@ def power(unit: u.Unit | None, exponent: float) -> u.Unit | None:
 
 def _in(unit: u.Unit | None) -> str:
     return "without a unit" if unit is None else f"in {unit}"
+
+
+def scaled(unit: Any, **factor: Any) -> tuple[u.Unit | None, Any]:
+    """Take a factor that gives its product a unit: that unit, and the bare factor in it.
+
+    A `unit` that is asked for by name goes before the factor's own.
+    """
+    own, (bare,) = off(**factor)
+    asked = known("unit", unit)
+    if asked is None or own is None:
+        return (own if asked is None else asked), bare
+    ratio = _ratio(own, asked)
+    if ratio is None:
+        raise UnitError(
+            f"`{next(iter(factor))}` in {own} and `unit` = {asked} differ in dimension; "
+            "give the result's unit once"
+        )
+    return asked, bare * ratio if ratio != 1 else bare
 
 
 # ---------------------------------------------------------------- back on

@@ -47,12 +47,12 @@ class Value:
             for f in fields(self)
             if f.metadata.get("static") and "Unit" in str(f.type)
         }
-        listed = {
-            f.name: tuple(value)
+        options = {
+            f.name: _settled(self._of(f))
             for f in fields(self)
-            if f.metadata.get("static") and isinstance(value := self._of(f), list)
+            if f.metadata.get("static") and f.name not in known
         }
-        for name, value in (listed | values | known | dict(_units.as_written(**shared))).items():
+        for name, value in (options | values | known | dict(_units.as_written(**shared))).items():
             object.__setattr__(self, name, value)
 
     def _of(self, field: dataclasses.Field[Any]) -> Any:
@@ -123,6 +123,13 @@ def shares(field: dataclasses.Field[Any]) -> bool:
     return field.type in (QuantityLike, QuantityLike | None) or str(field.type).endswith(
         ("QuantityLike", "QuantityLike | None")
     )
+
+
+def _settled(option: Any) -> Any:
+    """A static option in the one form that hashes, and that a repr can give back."""
+    if isinstance(option, (list, tuple)):
+        return tuple(_settled(o) for o in option)
+    return option.item() if isinstance(option, np.generic) else option
 
 
 def _is_number(field: dataclasses.Field[Any], value: Any) -> bool:

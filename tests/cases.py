@@ -40,6 +40,8 @@ class Case:
         From the bare parameters to the smallest closed interval that holds all draws.
     order
         Parameters that have to increase.
+    rank
+        The fewest axes it takes; laws fit their sizes to it.
     """
 
     cls: type[init.Initialization]
@@ -50,6 +52,7 @@ class Case:
     corners: tuple[Mapping[str, Any], ...] = ()
     support: Callable[..., tuple[float, float]] = lambda **_: (-INF, INF)
     order: tuple[str, ...] = ()
+    rank: int = 0
 
     def __str__(self) -> str:
         return self.cls.__name__
@@ -67,9 +70,16 @@ class Case:
         values = dict(self.given)
         if unit is not None:
             values |= {n: values[n] * unit for n in self.carriers if values.get(n) is not None}
-            if "unit" in {f.name for f in dataclasses.fields(self.cls)}:
+            if "unit" in {f.name for f in dataclasses.fields(self.cls)} and not self.carriers:
                 values["unit"] = unit
         return values | changed
+
+    def fit(self, size: Any) -> Any:
+        """The size as it is, or with axes of size 1 after it where it has too few."""
+        if np.ndim(size) == 0 and self.rank > 1:
+            size = (size,)
+        missing = self.rank - len(size) if self.rank else 0
+        return (*size, *(1,) * missing) if missing > 0 else size
 
     def called(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Parameters under the names the function has for them."""
@@ -246,6 +256,19 @@ CASES = (
         ),
         support=_bounds,
         order=("low", "high"),
+    ),
+    Case(init.Orthogonal, init.orthogonal, {"scale": 2.0}, None, {}, rank=2),
+    Case(init.DeltaOrthogonal, init.delta_orthogonal, {"scale": 2.0}, None, {}, rank=3),
+    Case(
+        init.Identity,
+        init.identity,
+        {"scale": 2.0},
+        None,
+        {},
+        support=lambda scale: (0, scale),
+    ),
+    Case(
+        init.Dirac, init.dirac, {"scale": 2.0}, None, {}, support=lambda scale: (0, scale), rank=3
     ),
 )
 RANDOM = tuple(case for case in CASES if case.oracle is not None)

@@ -102,9 +102,9 @@ def names(case):
 )
 def test_shape_dtype_unit(case, unit, size, shape):
     obj = case.make(unit)
-    out = jax.eval_shape(lambda k: obj(k, size), fresh())
+    out = jax.eval_shape(lambda k: obj(k, case.fit(size)), fresh())
     leaf = out.mantissa if unit is not None else out
-    assert leaf.shape == shape
+    assert leaf.shape == case.fit(shape)
     assert leaf.dtype == jnp.float32
     assert (out.unit == unit) if unit is not None else isinstance(leaf, jax.ShapeDtypeStruct)
 
@@ -115,20 +115,20 @@ LOW = ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3b11fnu
 @every
 @pytest.mark.parametrize("dtype", ["float32", *LOW, "float8_e3m4"])
 def test_dtype(case, dtype):
-    out = jax.eval_shape(lambda k: case.make()(k, (3,), jnp.dtype(dtype)), fresh())
+    out = jax.eval_shape(lambda k: case.make()(k, case.fit((3,)), jnp.dtype(dtype)), fresh())
     assert out.dtype == jnp.dtype(dtype)
 
 
 @every
 def test_dtype_x64(case, x64):
-    assert case.make()(3, rng=0).dtype == jnp.float64
-    assert case.make()(3, rng=0, dtype=jnp.float32).dtype == jnp.float32
+    assert case.make()(case.fit(3), rng=0).dtype == jnp.float64
+    assert case.make()(case.fit(3), rng=0, dtype=jnp.float32).dtype == jnp.float32
 
 
 @every
 def test_float64_without_x64_is_float32_and_says_so(case):
     with pytest.warns(UserWarning, match="jax_enable_x64"):
-        assert case.make()(3, rng=0, dtype=np.float64).dtype == jnp.float32
+        assert case.make()(case.fit(3), rng=0, dtype=np.float64).dtype == jnp.float32
 
 
 @every
@@ -142,8 +142,8 @@ def test_dtypes_that_cannot_hold_a_draw_are_refused(case, dtype):
 
 @every
 def test_real_result_is_a_plain_array(case):
-    assert isinstance(case.make()(3, rng=0), jax.Array)
-    assert isinstance(case.make(u.nS)(3, rng=0), u.Quantity)
+    assert isinstance(case.make()(case.fit(3), rng=0), jax.Array)
+    assert isinstance(case.make(u.nS)(case.fit(3), rng=0), u.Quantity)
 
 
 # ---------------------------------------------------------------- one draw, every road
@@ -152,15 +152,15 @@ def test_real_result_is_a_plain_array(case):
 @every
 @with_and_without_unit
 def test_function_object_and_both_ways_of_calling_agree(case, unit):
-    values = case.dressed(unit)
-    expected = case.function(fresh(), (7, 3), **case.called(values))
+    values, size = case.dressed(unit), case.fit((7, 3))
+    expected = case.function(fresh(), size, **case.called(values))
     obj = case.cls(**values)
     for drawn in (
-        obj(fresh(), (7, 3)),
-        obj((7, 3), rng=fresh()),
-        obj(key=fresh(), shape=(7, 3)),
-        obj(size=(7, 3), rng=fresh(), param_type="weight", pre_size=7, post_size=3),
-        case.cls(*values.values())((7, 3), rng=jax.random.key_data(fresh())),
+        obj(fresh(), size),
+        obj(size, rng=fresh()),
+        obj(key=fresh(), shape=size),
+        obj(size=size, rng=fresh(), param_type="weight", pre_size=7, post_size=3),
+        case.cls(*obj._arguments().values())(size, rng=jax.random.key_data(fresh())),
     ):
         chex.assert_trees_all_equal(drawn, expected)
 
@@ -168,11 +168,11 @@ def test_function_object_and_both_ways_of_calling_agree(case, unit):
 @every
 @with_and_without_unit
 def test_jit_equals_eager(case, unit):
-    obj = case.make(unit)
-    eager = obj(fresh(), (50,))
-    closed_over = jax.jit(lambda k: obj(k, (50,)))(fresh())
-    as_argument = jax.jit(lambda o, k: o(k, (50,)))(obj, fresh())
-    built_inside = jax.jit(lambda v, k: case.cls(**v)(k, (50,)))
+    obj, size = case.make(unit), case.fit((50,))
+    eager = obj(fresh(), size)
+    closed_over = jax.jit(lambda k: obj(k, size))(fresh())
+    as_argument = jax.jit(lambda o, k: o(k, size))(obj, fresh())
+    built_inside = jax.jit(lambda v, k: case.cls(**v)(k, size))
     chex.assert_trees_all_equal(closed_over, eager)
     chex.assert_trees_all_equal(as_argument, eager)
     if case.carriers:
@@ -183,9 +183,9 @@ def test_jit_equals_eager(case, unit):
 @every
 @with_and_without_unit
 def test_vmap_over_keys(case, unit):
-    obj = case.make(unit)
-    drawn = jax.vmap(lambda k: obj(k, (4,)))(jax.random.split(fresh(), 3))
-    singles = [obj(k, (4,)) for k in jax.random.split(fresh(), 3)]
+    obj, size = case.make(unit), case.fit((4,))
+    drawn = jax.vmap(lambda k: obj(k, size))(jax.random.split(fresh(), 3))
+    singles = [obj(k, size) for k in jax.random.split(fresh(), 3)]
     chex.assert_trees_all_equal(drawn, jax.tree.map(lambda *x: jnp.stack(x), *singles))
 
 
@@ -292,7 +292,7 @@ def test_a_bare_zero_or_infinity_fits_every_unit(case):
 )
 def test_support(case, dtype):
     low, high = case.support(**case.given)
-    x = bare(case.make()(20_000, rng=1, dtype=jnp.dtype(dtype))).astype(np.float64)
+    x = bare(case.make()(case.fit(20_000), rng=1, dtype=jnp.dtype(dtype))).astype(np.float64)
     assert np.isfinite(x).all()
     slack = 1 if case.oracle else 1.1  # a constant is rounded to the nearest
     assert x.min() >= low / slack
@@ -303,10 +303,10 @@ def test_support(case, dtype):
 
 @every
 def test_low_precision_is_float32_rounded_once(case):
-    obj = case.make()
-    wide = bare(obj(fresh(), (5000,)))
+    obj, size = case.make(), case.fit((5000,))
+    wide = bare(obj(fresh(), size))
     for dtype in ("float16", "bfloat16"):
-        narrow = bare(obj(fresh(), (5000,), jnp.dtype(dtype)))
+        narrow = bare(obj(fresh(), size, jnp.dtype(dtype)))
         ulp = np.abs(wide) * float(jnp.finfo(dtype).eps) + 1e-7
         assert np.all(np.abs(narrow.astype(np.float32) - wide) <= ulp)
         assert np.mean(narrow == wide.astype(narrow.dtype)) > 0.99
@@ -391,7 +391,7 @@ def test_integers_are_taken_as_floats(case):
     obj = case.cls(**values)
     assert all(type(leaf) is float for leaf in jax.tree.leaves(obj))
     assert obj == case.cls(**{n: float(v) for n, v in values.items()})
-    assert obj(3, rng=0).dtype == jnp.float32
+    assert obj(case.fit(3), rng=0).dtype == jnp.float32
 
 
 # ---------------------------------------------------------------- gradients

@@ -28,7 +28,7 @@ def draws():
             for dtype in ("float32", "float64", "bfloat16"):
                 with jax.enable_x64(dtype == "float64"):
                     try:
-                        x = case.cls(**params)(SHAPE, rng=jax.random.key(11), dtype=dtype)
+                        x = case.cls(**params)(case.fit(SHAPE), rng=jax.random.key(11), dtype=dtype)
                     except ValueError:  # bounds without a bfloat16 in between
                         continue
                     table[f"{case}-{i}-{dtype}"] = np.asarray(x, np.float64).ravel().tolist()
