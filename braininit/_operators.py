@@ -107,7 +107,7 @@ class Combined(Initialization, function=combined, random=None):
     Examples
     --------
     >>> import brainunit as u, braininit as init
-    >>> noisy = init.Constant(0.5 * u.nS) + init.Normal(0 * u.nS, 10 * u.pS)
+    >>> noisy = init.Constant(0.5 * u.nS) + init.Normal(0 * u.nS, 0.01 * u.nS)
     >>> noisy(1000, rng=0).unit
     Unit("nS")
     """
@@ -496,14 +496,15 @@ class Clipped(Initialization, function=clipped, random=None):
 def beside(child: Any, **values: Any) -> tuple[Any, u.Unit | None, list[Any]]:
     """Parameters that share the unit of a child's draws: that unit, theirs, and the bare values."""
     seen = unit_of(child)
-    if seen is UNKNOWN:
-        return UNKNOWN, *units.off(**values)
+    if seen is UNKNOWN or seen is None:
+        unit, bares = units.off(**values)
+        if unit is not None and seen is None:
+            raise units.UnitError(
+                f"`{next(iter(values))}` is in {unit}, the draws of `base_dist` have no unit; "
+                f"give them one, as in base * u.{unit}"
+            )
+        return seen, unit, bares
     unit, (_, *bares) = units.off(base_dist=units.on(1.0, seen), **values)
-    if unit is not seen and seen is None:
-        raise units.UnitError(
-            f"`{next(iter(values))}` is in {unit}, the draws of `base_dist` have no unit; "
-            "multiply them by one, as in base * u.nS"
-        )
     return seen, unit, bares
 
 
@@ -626,7 +627,8 @@ class Compose(Initialization, function=composed, random=None):
     functions: Sequence[Callable[[Any], Any]] = static(default=())
 
     def __init__(self, *steps: Any, first: Any = None, functions: Any = ()) -> None:
-        steps = (*(() if first is None else (first,)), *steps, *functions)
+        given = (*(() if first is None else (first,)), *steps, *functions)
+        steps = tuple(s for step in given for s in (step if type(step) is tuple else (step,)))
         if not steps:
             raise ValueError("Compose needs an initializer to begin with")
         object.__setattr__(self, "first", steps[0])

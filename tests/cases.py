@@ -42,6 +42,8 @@ class Case:
         Parameters that have to increase.
     rank
         The fewest axes it takes; laws fit their sizes to it.
+    result
+        From the parameters' unit to the draws'.
     """
 
     cls: type[init.Initialization]
@@ -53,6 +55,7 @@ class Case:
     support: Callable[..., tuple[float, float]] = lambda **_: (-INF, INF)
     order: tuple[str, ...] = ()
     rank: int = 0
+    result: Callable[[u.Unit], u.Unit] = lambda unit: unit
 
     def __str__(self) -> str:
         return self.cls.__name__
@@ -62,6 +65,11 @@ class Case:
         """The parameters that may carry a unit."""
         return [f.name for f in dataclasses.fields(self.cls) if shares(f) or f.name == "value"]
 
+    @property
+    def composed(self) -> bool:
+        """Whether it is made of other initializers."""
+        return any(_dress(value, u.nS) is not value for value in self.given.values())
+
     def make(self, unit: u.Unit | None = None, **changed: Any) -> Any:
         """The object, with `unit` on what may carry one; changed parameters stay as given."""
         return self.cls(**self.dressed(unit, **changed))
@@ -69,6 +77,7 @@ class Case:
     def dressed(self, unit: u.Unit | None = None, **changed: Any) -> dict[str, Any]:
         values = dict(self.given)
         if unit is not None:
+            values |= {n: _dress(value, unit) for n, value in values.items()}
             values |= {n: values[n] * unit for n in self.carriers if values.get(n) is not None}
             if "unit" in {f.name for f in dataclasses.fields(self.cls)} and not self.carriers:
                 values["unit"] = unit
@@ -81,9 +90,24 @@ class Case:
         missing = self.rank - len(size) if self.rank else 0
         return (*size, *(1,) * missing) if missing > 0 else size
 
+    def of(self, obj: Any, unit: u.Unit) -> Any:
+        """A bare object with `unit` on what may carry one."""
+        given = {f.name: getattr(obj, f.name) for f in dataclasses.fields(self.cls)}
+        return dataclasses.replace(self, given=given).make(unit)
+
     def called(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Parameters under the names the function has for them."""
         return {self.cls._renamed.get(n, n): v for n, v in values.items()}
+
+
+def _dress(value: Any, unit: u.Unit) -> Any:
+    """Initializers with `unit` on what of theirs may carry one; anything else as it is."""
+    if isinstance(value, tuple):
+        dressed = tuple(_dress(v, unit) for v in value)
+        return value if all(a is b for a, b in zip(dressed, value, strict=True)) else dressed
+    if isinstance(value, init.Initialization):
+        return next(case for case in CASES if case.cls is type(value)).of(value, unit)
+    return value
 
 
 def _bounds(low: Any = None, high: Any = None, **_: Any) -> tuple[float, float]:
@@ -133,6 +157,56 @@ class Truncnorm:
         return self.d.stats(moments)
 
 
+class Law:
+    """A law by its distribution function; the moments by quadrature of it."""
+
+    def __init__(self, cdf: Callable[[Any], Any], low: float, high: float) -> None:
+        self.cdf, self.grid = cdf, np.linspace(low, high, 400_001)
+
+    def stats(self, moments: str) -> Any:
+        edges = np.concatenate([[-INF], self.grid, [INF]])
+        mass = np.diff(self.cdf(edges))
+        at = np.concatenate([self.grid[:1], (self.grid[1:] + self.grid[:-1]) / 2, self.grid[-1:]])
+        mean = (mass * at).sum()
+        central = [(mass * (at - mean) ** n).sum() for n in (2, 3, 4)]
+        return mean, central[0], central[1] / central[0] ** 1.5, central[2] / central[0] ** 2 - 3
+
+
+def law_of(obj: Any) -> Any:
+    """The oracle of an object."""
+    case = next(case for case in CASES if case.cls is type(obj))
+    return case.oracle(**{f.name: getattr(obj, f.name) for f in dataclasses.fields(obj)})
+
+
+def _mixed(distributions: Any, weights: Any) -> Law:
+    laws = [law_of(d) for d in distributions]
+    return Law(lambda x: sum(w * f.cdf(x) for w, f in zip(weights, laws, strict=True)), -2, 4)
+
+
+def _clipped(base_dist: Any, min_val: float, max_val: float) -> Law:
+    cdf = law_of(base_dist).cdf
+    return Law(
+        lambda x: np.where(x < min_val, 0.0, np.where(x >= max_val, 1.0, cdf(x))),
+        min_val,
+        max_val,
+    )
+
+
+def _cut(base: Any, low: float, high: float) -> Law:
+    cdf = law_of(base).cdf
+    below, above = cdf(low), cdf(high)
+    return Law(lambda x: (cdf(np.clip(x, low, high)) - below) / (above - below), low, high)
+
+
+@dataclasses.dataclass(frozen=True)
+class Even:
+    """The condition that an index is even; unlike a lambda's its repr evaluates."""
+
+    def __call__(self, index: Any) -> Any:
+        return index % 2 == 0
+
+
+PARTS = (init.Normal(0.5, 0.1), init.Uniform(0.8, 1.2))
 NARROW = ((-2, 2), (0, INF), (-100, 100), (5, 6), (8, INF), (-INF, -8), (30, 31))
 NARROW += ((-0.001, 0.001), (7.99, 8), (-INF, 0.3), (-40, -39.99), (-5, 5), (3.9, 4.2))
 POSITIVE, FINITE, NON_NEGATIVE, BOUND = "positive", "finite", "non_negative", "bound"
@@ -257,6 +331,80 @@ CASES = (
         support=_bounds,
         order=("low", "high"),
     ),
+    Case(
+        init.Combined,
+        init.combined,
+        {"op": "+", "left": PARTS[0], "right": init.Normal(0.0, 0.2)},
+        lambda **_: stats.norm(0.5, np.hypot(0.1, 0.2)),
+        {},
+    ),
+    Case(
+        init.Power,
+        init.powered,
+        {"base": init.Uniform(0.0, 1.0), "exponent": 2.0},
+        lambda base, exponent: stats.beta(1 / exponent, 1),
+        {},
+        support=lambda **_: (0, 1),
+        result=lambda unit: unit**2,
+    ),
+    Case(
+        init.Scaled,
+        init.scaled,
+        {"base_dist": PARTS[0], "scale_factor": 2.0},
+        lambda base_dist, scale_factor: stats.norm(0.5 * scale_factor, 0.1 * scale_factor),
+        {},
+    ),
+    Case(
+        init.Clipped,
+        init.clipped,
+        {"base_dist": PARTS[0], "min_val": 0.375, "max_val": 0.75},
+        _clipped,
+        {},
+        support=lambda base_dist, min_val, max_val: (min_val, max_val),
+    ),
+    Case(
+        init.Compose,
+        init.composed,
+        {"first": PARTS[0], "functions": ()},
+        lambda first, functions: law_of(first),
+        {},
+    ),
+    Case(
+        init.Mixture,
+        init.mixture,
+        {"distributions": PARTS, "weights": np.array([0.3, 0.7])},
+        _mixed,
+        {},
+        corners=({"distributions": (*PARTS, init.Normal(2.0, 0.1)), "weights": [0.1, 0.2, 0.7]},),
+    ),
+    Case(
+        init.Conditional,
+        init.conditional,
+        {"condition_fn": Even(), "true_dist": PARTS[0], "false_dist": PARTS[1]},
+        lambda condition_fn, **parts: _mixed(parts.values(), (0.5, 0.5)),
+        {},
+    ),
+    Case(
+        init.Truncated,
+        init.truncated,
+        {"base": PARTS[0], "low": 0.4, "high": 0.7},
+        _cut,
+        {},
+        corners=tuple(
+            {"base": base, "low": low, "high": high}
+            for base, low, high in (
+                (init.TruncatedNormal(0.0, 1.0, -1.0), -2.0, 0.5),
+                (init.Uniform(0.0, 1.0), 0.5, 2.0),
+                (init.LogNormal(1.0, 0.5), 0.3, 4.0),
+                (init.Exponential(1.0), 0.3, 3.0),
+                (init.Weibull(0.5, 1.0), 0.1, 9.0),
+                (init.Gamma(0.3, 1.0), 0.01, 0.5),
+                (init.Gamma(40.0, 1.0), 30.0, 45.0),
+                (init.Beta(0.5, 2.0, 0.0, 1.0), 0.0, 0.25),
+            )
+        ),
+        support=lambda base, low, high: (low, high),
+    ),
     Case(init.Orthogonal, init.orthogonal, {"scale": 2.0}, None, {}, rank=2),
     Case(init.DeltaOrthogonal, init.delta_orthogonal, {"scale": 2.0}, None, {}, rank=3),
     Case(
@@ -271,4 +419,6 @@ CASES = (
         init.Dirac, init.dirac, {"scale": 2.0}, None, {}, support=lambda scale: (0, scale), rank=3
     ),
 )
-RANDOM = tuple(case for case in CASES if case.oracle is not None)
+DRAWN = tuple(case for case in CASES if case.oracle is not None)
+SIMPLE = tuple(case for case in CASES if not case.composed)
+RANDOM = tuple(case for case in SIMPLE if case.oracle is not None)

@@ -1,0 +1,448 @@
+"""Initializers made of initializers: what operators mean, whose key is whose, what is an error."""
+
+from __future__ import annotations
+
+import operator
+import pickle
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax._src import test_util as jtu
+from scipy import stats
+
+import braininit as init
+
+N = init.Normal(0.5 * u.nS, 0.1 * u.nS)
+M = init.Normal(2.0, 0.5)
+SIZE = (40, 25)
+
+
+def key(n=5):
+    return jax.random.key(n)
+
+
+def bare(x):
+    return np.asarray(u.get_mantissa(x))
+
+
+class Full(init.Initialization):
+    """A plain subclass in BrainTools' way that draws nothing."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __call__(self, size, **kwargs):
+        return np.full(size, self.value)
+
+
+class FromRng(init.Initialization):
+    """A plain subclass in BrainTools' way that uses the caller's rng."""
+
+    def __call__(self, size, rng=None, **kwargs):
+        self.got = rng
+        return rng.normal(size=size)
+
+
+# ---------------------------------------------------------------- operators
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        (N * 2, lambda x: x * 2),
+        (2 * N, lambda x: x * 2),
+        (N * np.float32(2), lambda x: x * 2),
+        (np.float64(2) * N, lambda x: x * 2),
+        (N * np.arange(25.0), lambda x: x * np.arange(25.0)),
+        (np.arange(25.0) * N, lambda x: x * np.arange(25.0)),
+        (jnp.arange(25.0) * N, lambda x: x * np.arange(25.0)),
+        (N / 4, lambda x: x / 4),
+        (N + 0.1 * u.nS, lambda x: x + 0.1),
+        (N - 1e-4 * u.uS, lambda x: x - 0.1),
+        (0 + N, lambda x: x),
+        (-N, lambda x: -x),
+        (+N, lambda x: x),
+        (abs(N - 0.5 * u.nS), lambda x: abs(x - 0.5)),
+        (N.add(0.1 * u.nS).multiply(3), lambda x: (x + 0.1) * 3),
+        (init.Scaled(N, 0.5), lambda x: x / 2),
+        (N.clip(0.4 * u.nS, 5.5e-4 * u.uS), lambda x: np.clip(x, 0.4, 0.55)),
+        (N.clip(0.5 * u.nS), lambda x: np.maximum(x, 0.5)),
+        (N.clip(max_val=0.5 * u.nS), lambda x: np.minimum(x, 0.5)),
+        (N.apply(lambda x: 2 * x), lambda x: 2 * x),
+        (N | u.math.abs | (lambda x: x * 3), lambda x: abs(x) * 3),
+        (init.Compose(N, u.math.abs, lambda x: x * 3), lambda x: abs(x) * 3),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_an_operator_acts_on_the_draws_of_the_same_key(made, expected):
+    x = made(key(), SIZE)
+    assert x.unit == u.nS
+    np.testing.assert_allclose(bare(x), expected(bare(N(key(), SIZE))), rtol=3e-7, atol=2e-8)
+
+
+@pytest.mark.parametrize(
+    ("made", "base", "unit", "expected"),
+    [
+        (N * u.mV, N, u.nS * u.mV, lambda x: x),
+        (M * u.nS, M, u.nS, lambda x: x),
+        (M * (4 * u.nS), M, u.nS, lambda x: 4 * x),
+        (N / u.ms, N, u.nS / u.ms, lambda x: x),
+        (N**2, N, u.nS**2, lambda x: x**2),
+        (N**0.5, N, u.nS**0.5, np.sqrt),
+        (1 / N, N, u.nS**-1, lambda x: 1 / x),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_units_follow_the_operation(made, base, unit, expected):
+    x = made(key(), SIZE)
+    assert x.unit == unit
+    np.testing.assert_allclose(bare(x), expected(bare(base(key(), SIZE))), rtol=1e-6)
+
+
+def test_a_quotient_without_dimension_is_a_plain_array():
+    x = (N / (0.001 * u.uS))(key(), SIZE)
+    assert isinstance(x, jax.Array)
+    np.testing.assert_allclose(x, bare(N(key(), SIZE)), rtol=1e-6)
+
+
+def test_each_operand_draws_from_its_own_key():
+    difference = bare((N - N)(key(), (100_000,)))
+    assert abs(difference.std() / (0.1 * np.sqrt(2)) - 1) < 0.02
+    product = (init.Normal(0.0, 1.0) * init.Normal(0.0, 1.0))(key(), (100_000,))
+    assert abs(np.mean(product)) < stats.norm.isf(5e-7) / np.sqrt(100_000)
+    ratio = (M**M)(key(), (10,))
+    assert not np.array_equal(ratio, (M**M.mean)(key(), (10,)))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        (lambda: N + M, init.UnitError, "nS.*without a unit"),
+        (lambda: N + 1, init.UnitError, "nS.*without a unit"),
+        (lambda: N - init.Normal(1 * u.mV, 1 * u.mV), init.UnitError, "nS.*mV"),
+        (lambda: N**N, init.UnitError, "nS"),
+        (lambda: 2**N, init.UnitError, "nS"),
+        (lambda: N**np.inf, ValueError, "`exponent`.*finite"),
+        (lambda: N.clip(1 * u.mV), init.UnitError, "`min_val`.*mV.*nS"),
+        (lambda: N.clip(1.0), init.UnitError, "`min_val`"),
+        (lambda: M.clip(1 * u.mV), init.UnitError, "`min_val`.*mV.*no unit"),
+        (lambda: N.clip(2 * u.nS, 1 * u.nS), ValueError, "`min_val`.*less than.*`max_val`"),
+        (lambda: N | N, TypeError, "functions"),
+        (lambda: N | 3, TypeError, "functions"),
+        (lambda: init.Compose(), ValueError, "begin"),
+        (lambda: N * "a", TypeError, "."),
+        (lambda: N * None, TypeError, "None"),
+        (lambda: init.Scaled(init.Normal, 2.0), TypeError, r"write Normal\(\.\.\.\)"),
+        (lambda: init.Scaled("normal", 2.0), TypeError, "`base_dist`"),
+        (lambda: init.Combined("%", N, N), ValueError, "`op`"),
+    ],
+)
+def test_errors_are_raised_when_the_object_is_made(make, error, text):
+    with pytest.raises(error, match=text):
+        make()
+
+
+def test_brainunit_on_the_left_is_an_error_or_undone():
+    for op in (operator.add, operator.sub):
+        with pytest.raises(u.UnitMismatchError):
+            op(0.1 * u.nS, N)
+    assert init.Scaled(u.nS * M, 2.0)(3, rng=0).unit == u.nS
+
+
+def test_shape_is_kept():
+    with pytest.raises(ValueError, match=r"gave the shape \(1,\), not \(3,\)"):
+        (N | (lambda x: x[:1]))(3, rng=0)
+    with pytest.raises(ValueError, match="does not broadcast"):
+        (N * np.ones(4))(3, rng=0)
+
+
+def test_narrow_dtypes_are_put_together_in_float32():
+    made = (N * 3 + 0.1 * u.nS).clip(0 * u.nS, 1.55 * u.nS)
+    wide, narrow = (bare(made(key(), SIZE, d)) for d in (jnp.float32, jnp.bfloat16))
+    inside = wide < 1.54
+    np.testing.assert_array_equal(wide.astype(jnp.bfloat16)[inside], narrow[inside])
+    assert narrow.astype(np.float32).max() <= np.float32(1.55)
+
+
+def test_dtypes_without_x64_and_complex():
+    assert (init.Normal() * 2)(key(), 3, jnp.complex64).dtype == jnp.complex64
+    with pytest.raises(TypeError, match="complex"):
+        (init.Constant(1j) * 2)(3)
+    with jax.enable_x64(True):
+        assert (N * 2)(key(), 3).dtype == jnp.float64
+        assert (N * 2)(key(), 3, jnp.float32).dtype == jnp.float32
+
+
+# ---------------------------------------------------------------- as values, under transforms
+
+
+COMPOSED = [
+    (N * 2 + 0.1 * u.nS).clip(0 * u.nS),
+    init.Mixture([N, N * 2, init.Constant(1 * u.nS)], [0.2, 0.3, 0.5]),
+    abs(-(N**2)),
+    init.Truncated(N, 0.4 * u.nS),
+]
+
+
+@pytest.mark.parametrize("obj", COMPOSED, ids=str)
+def test_values_and_transforms(obj):
+    names = vars(init) | {"Quantity": u.Quantity, "array": np.array}
+    for again in (pickle.loads(pickle.dumps(obj)), eval(repr(obj), names)):
+        assert again == obj
+        assert hash(again) == hash(obj)
+    eager = obj(key(), SIZE)
+    jitted = jax.jit(lambda o, k: o(k, SIZE))(obj, key())
+    assert u.math.allclose(jitted, eager, rtol=1e-6)
+    many = jax.vmap(lambda k: obj(k, (3,)))(jax.random.split(key(), 4))
+    assert many.shape == (4, 3)
+    grad = jax.grad(lambda o: bare_sum(o(key(), SIZE)))(obj)
+    assert type(grad) is type(obj)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grad))
+
+
+def bare_sum(x):
+    return u.get_mantissa(x).sum()
+
+
+def test_a_traced_parameter_within_a_composite():
+    def draw(std):
+        return (init.Normal(0.5, std) * 2).clip(0.0)(key(), (3,))
+
+    np.testing.assert_array_equal(jax.jit(draw)(0.1), draw(0.1))
+    assert np.isnan(jax.jit(draw)(-0.1)).all()
+
+
+def test_an_eager_draw_compiles_once():
+    base = (N * 2).clip(0 * u.nS)
+    base(key(), SIZE)
+    with jtu.count_jit_compilation_cache_miss() as misses:
+        (N * 3).clip(0.1 * u.nS)(key(), SIZE)
+    assert misses() == 0
+
+
+# ---------------------------------------------------------------- users' own
+
+
+def test_a_plain_subclass_takes_part():
+    rng = np.random.default_rng(0)
+    np.testing.assert_array_equal((Full(5.0) + 3.0)(4), np.full(4, 8.0))
+    np.testing.assert_array_equal((2 * Full(5.0) - Full(1.0))((2, 2)), np.full((2, 2), 9.0))
+    own = FromRng()
+    x = ((own | np.abs) * N)(10, rng=rng)
+    assert own.got is rng  # unchanged
+    assert x.unit == u.nS
+    x = (own * 2)(10, rng=np.random.default_rng(1))
+    np.testing.assert_allclose(x, 2 * np.random.default_rng(1).normal(size=10), rtol=1e-6)
+    both = init.Mixture([Full(1.0), Full(2.0)])(100, rng=0)
+    assert set(bare(both)) == {1.0, 2.0}
+
+
+def test_siblings_that_share_a_key_do_not_share_it():
+    class FromKey(init.Initialization):
+        def __call__(self, size, rng=None, **kwargs):
+            return jax.random.normal(rng, size)
+
+    assert np.abs((FromKey() - FromKey())(10, rng=key())).min() > 0
+
+
+def test_a_function_in_jaxs_way_takes_part():
+    he = jax.nn.initializers.he_normal()
+    np.testing.assert_allclose(init.Scaled(he, 2.0)(key(), (8, 4)), 2 * he(key(), (8, 4)), 1e-6)
+    x = init.Mixture([he, init.Constant(0.0)])(key(), (8, 4))
+    assert np.mean(np.asarray(x) == 0) > 0.2
+
+
+def test_unknown_keywords_reach_only_those_who_may_know_them():
+    class Custom(init.Initialization):
+        def __call__(self, size, custom=None, **kwargs):
+            return np.full(size, custom)
+
+    np.testing.assert_array_equal((Custom() * 2)(3, custom=4.0), np.full(3, 8.0))
+    for obj in (N * 2, init.Mixture([N, N])):
+        with pytest.raises(TypeError, match="no custom="):
+            obj(3, rng=0, custom=4.0)
+    with pytest.raises(TypeError, match="no custom="):
+        init.mixture(key(), 3, [N, N], custom=4.0)
+
+
+def test_a_shape_that_is_not_the_one_asked_for_is_an_error():
+    class Wrong(init.Initialization):
+        def __call__(self, size, **kwargs):
+            return np.zeros(7)
+
+    with pytest.raises(ValueError, match=r"gave the shape \(7,\), not \(3,\)"):
+        (Wrong() * 2)(3)
+
+
+# ---------------------------------------------------------------- mixture
+
+
+def test_components_are_drawn_at_the_full_shape():
+    base = init.KaimingNormal()
+    x = bare(init.Mixture([base, base])(key(), (100, 400)))
+    assert abs(x.std() / bare(base(key(), (100, 400))).std() - 1) < 0.02
+
+
+def test_the_unit_is_the_first_components():
+    pico = init.Constant(5e-4 * u.uS)
+    assert init.Mixture([N, pico])(100, rng=0).unit == u.nS
+    x = init.Mixture([pico, N])(100, rng=0)
+    assert x.unit == u.uS
+    assert 3e-4 < bare(x).mean() < 7e-4
+
+
+def test_weights_are_met_to_the_last_word():
+    with pytest.raises(ValueError, match="sum to 1"):
+        init.Mixture([N, N], [0.5, 0.2])
+    for weights, value in (([1.0, 0.0], 1.0), ([0.0, 1.0], 2.0)):
+        x = init.Mixture([init.Constant(1.0), init.Constant(2.0)], weights)(100_000, rng=0)
+        assert (bare(x) == value).all()
+    n, share = 1_000_000, 0.001
+    x = init.Mixture([init.Constant(1.0), init.Constant(0.0)], [share, 1 - share])(n, rng=0)
+    assert stats.binomtest(int(bare(x).sum()), n, share).pvalue > 1e-6
+
+
+def test_mixture_along_an_axis_picks_rows():
+    x = bare(init.Mixture([init.Constant(1.0), init.Constant(2.0)], axis=0)(key(), (50, 20)))
+    assert (x == x[:, :1]).all()
+    assert 0 < np.mean(x == 1.0) < 1
+    y = bare(init.Mixture([init.Constant(1.0), init.Constant(2.0)], axis=(0, 1))(key(), (5, 8)))
+    assert len(np.unique(y, axis=0)) > 1
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        (lambda: init.Mixture([]), ValueError, "one initializer or more"),
+        (lambda: init.Mixture([N, N], [1.0]), ValueError, "`weights`.*2 distributions"),
+        (lambda: init.Mixture([N, N], [1.5, -0.5]), ValueError, "`weights`.*non-negative.*-0.5"),
+        (lambda: init.Mixture([N, M]), init.UnitError, r"`distributions\[1\]`.*nS"),
+        (lambda: init.Mixture([N, 1 * u.mV]), init.UnitError, r"`distributions\[1\]`.*mV.*nS"),
+        (lambda: init.Mixture([N, N], axis="x"), TypeError, "`axis`"),
+        (lambda: init.Mixture([N, N], axis=2)(3, rng=0), ValueError, "`axis`"),
+        (lambda: init.Conditional(N, N, N), TypeError, "`condition_fn`"),
+        (lambda: init.Conditional(np.isnan, N, M), init.UnitError, "`false_dist`"),
+    ],
+)
+def test_errors_of_choices(make, error, text):
+    with pytest.raises(error, match=text):
+        make()
+
+
+# ---------------------------------------------------------------- conditional
+
+
+YES, NO = init.Constant(1.0), init.Constant(0.0)
+
+
+def test_conditional_speaks_of_elements_or_rows():
+    def below(i):
+        return i < 6
+
+    x = bare(init.Conditional(below, YES, NO)((3, 4)))
+    np.testing.assert_array_equal(x.ravel(), np.arange(12) < 6)
+    rows = init.Conditional(lambda i: i < 2, YES, NO, axis=0)
+    np.testing.assert_array_equal(rows((3, 4)), np.repeat([[1], [1], [0]], 4, 1))
+    columns = init.Conditional(lambda i: i < 2, YES, NO, axis=1)
+    np.testing.assert_array_equal(columns((3, 4)), np.tile([1, 1, 0, 0], (3, 1)))
+
+
+def test_conditional_takes_indices_and_numpys_functions():
+    named = init.Conditional(lambda i: np.isin(i, [7, 9]), YES, NO)
+    np.testing.assert_array_equal(named(3, neuron_indices=[7, 8, 9]), [1, 0, 1])
+    np.testing.assert_array_equal(jax.jit(lambda k: named(k, (10,)))(key())[7:], [1, 0, 1])
+    with pytest.raises(ValueError, match="`neuron_indices` must be 3"):
+        named(3, neuron_indices=[1, 2])
+    with pytest.raises(ValueError, match="one boolean for each of the 10"):
+        init.Conditional(lambda i: i[:2] > 0, YES, NO)(10)
+
+
+def test_a_condition_is_asked_anew_at_every_draw():
+    limit = [2]
+    obj = init.Conditional(lambda i: i < limit[0], YES, NO)
+    assert bare(obj(4)).sum() == 2
+    limit[0] = 3
+    assert bare(obj(4)).sum() == 3
+
+
+# ---------------------------------------------------------------- truncated
+
+
+def test_a_truncated_normal_is_the_truncated_normal():
+    a = init.Truncated(N, 0.3 * u.nS, 6e-4 * u.uS)(key(), SIZE)
+    b = init.TruncatedNormal(0.5 * u.nS, 0.1 * u.nS, 0.3 * u.nS, 0.6 * u.nS)(key(), SIZE)
+    np.testing.assert_array_equal(bare(a), bare(b))
+    assert a.unit == u.nS
+
+
+@pytest.mark.parametrize(
+    ("base", "law"),
+    [
+        (init.Exponential(1.0), stats.expon()),
+        (init.Weibull(0.5, 1.0), stats.weibull_min(0.5)),
+        (init.Weibull(3.0, 1.0), stats.weibull_min(3.0)),
+        (init.LogNormal(1.0, 0.5), stats.lognorm(np.sqrt(np.log(1.25)), scale=1.25**-0.5)),
+        (init.Gamma(0.3, 1.0), stats.gamma(0.3)),
+        (init.Gamma(2.0, 1.0), stats.gamma(2.0)),
+        (init.Gamma(50.0, 1.0), stats.gamma(50.0)),
+    ],
+    ids=lambda x: str(x) if isinstance(x, init.Initialization) else "",
+)
+@pytest.mark.parametrize(("low", "high"), [(3, np.inf), (30, 40), (10, 10.1), (0.3, 0.3001)])
+def test_truncated_tails_and_slivers(base, law, low, high):
+    """KS at 20,000 draws against the law by its smaller tail; NaN where that underflows."""
+    n = 20_000
+    top, rest = law.sf(low), law.sf(high)
+    if law.cdf(high) < 1e-30 or top < 1e-30:
+        pytest.skip("beyond what float32 tells apart; that this is NaN is tested below")
+    x = np.sort(np.asarray(init.Truncated(base, low, high)(key(), (n,)), np.float64))
+    assert low <= x[0] <= x[-1] <= high
+    if top < 0.5:
+        expected = (top - law.sf(x)) / (top - rest)
+    else:
+        expected = (law.cdf(x) - law.cdf(low)) / (law.cdf(high) - law.cdf(low))
+    steps = np.arange(n + 1) / n
+    distance = max(np.abs(expected - steps[1:]).max(), np.abs(expected - steps[:-1]).max())
+    grid = np.spacing(np.float32(low)) / (min(high, 1e9) - low) if high < np.inf else 0
+    assert distance < np.sqrt(-np.log(1e-6 / 2) / 2 / n) + grid
+
+
+def test_truncated_where_the_tails_underflow_is_nan():
+    assert np.isnan(init.Truncated(init.Gamma(50.0, 1.0), 0.1, 0.2)(3, rng=0)).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        (lambda: init.Truncated(init.Exponential(1.0), high=-1.0), ValueError, "`low of base`"),
+        (lambda: init.Truncated(init.Uniform(), 2.0), ValueError, "`high of base`, got low = 2"),
+        (lambda: init.Truncated(init.Constant(1.0), 0.0), TypeError, "got Constant"),
+        (lambda: init.Truncated(N * 2, 0 * u.nS), TypeError, "got Combined"),
+        (lambda: init.Truncated(N, 1 * u.mV), init.UnitError, "`low`.*mV.*nS"),
+        (lambda: init.Truncated(N, 0.2), init.UnitError, "`low`.*bare number"),
+    ],
+)
+def test_errors_of_truncation(make, error, text):
+    with pytest.raises(error, match=text):
+        make()
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        lambda s: init.Gamma(s, 1.0),
+        lambda s: init.Gamma(2.0, s),
+        lambda s: init.Weibull(s, 1.0),
+        lambda s: init.LogNormal(s, 1.0),
+        lambda s: init.Exponential(s),
+    ],
+)
+def test_gradients_of_truncated(of, x64):
+    def draw(s):
+        return init.Truncated(of(s), 0.5, 3.0)(key(), (20,))
+
+    slope = (draw(1.5 + 1e-5) - draw(1.5 - 1e-5)) / 2e-5
+    np.testing.assert_allclose(jax.jacfwd(draw)(1.5), slope, rtol=1e-4, atol=1e-6)
