@@ -163,7 +163,7 @@ def _require(
         return value
     where: Any = tuple(np.argwhere(~good)[0].tolist())
     bad = np.asarray(concrete[where]).item()
-    if not domain.startswith("finite") and bad == math.inf:
+    if not domain.startswith(("finite", "a ")) and bad == math.inf:
         domain += " and finite"
     at = f" at index {where if len(where) > 1 else where[0]}" if where else ""
     hint = "remove the NaN" if bad != bad else (remedy or "give a finite number")

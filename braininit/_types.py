@@ -18,6 +18,7 @@ __all__ = [
     "NumberLike",
     "QuantityLike",
     "RealLike",
+    "ReciprocalLike",
     "Shape",
     "Sharding",
 ]
@@ -43,6 +44,9 @@ QuantityLike: TypeAlias = RealLike | u.Quantity | u.Unit
 A bare unit is no parameter; it stands here because to a type checker ``0.5 * u.nS`` is
 a ``Unit | Quantity``.
 """
+
+ReciprocalLike: TypeAlias = RealLike | u.Quantity | u.Unit
+"""A real parameter that counts per unit of its partners, as a slope counts per length."""
 
 NumberLike: TypeAlias = complex | QuantityLike
 """Any number at all."""

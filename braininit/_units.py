@@ -27,10 +27,13 @@ __all__ = [
     "UnitError",
     "as_written",
     "dimensionless",
+    "inverse",
     "known",
     "of",
     "off",
     "on",
+    "parts",
+    "per",
     "power",
     "scaled",
     "show",
@@ -230,6 +233,31 @@ def off(**values: Any) -> tuple[u.Unit | None, list[Any]]:
     return common, bares
 
 
+def per(name: str, value: Any, unit: u.Unit | None) -> Any:
+    """Take the bare value of a parameter that counts per `unit`, as a slope does.
+
+    A bare number counts per that unit already.
+    """
+    bare, own = split(name, value)
+    if own is None:
+        return bare
+    ratio = None if unit is None else _ratio(own, inverse(unit))
+    if ratio is None:
+        wanted = (
+            "a bare number beside bare lengths"
+            if unit is None
+            else f"in {inverse(unit)} or a multiple of it"
+        )
+        raise UnitError(f"`{name}` must be {wanted}, got {show(bare, own)}")
+    return bare * ratio if ratio != 1 else bare
+
+
+@functools.lru_cache(maxsize=1024)
+def inverse(unit: u.Unit | None) -> u.Unit | None:
+    """1 / unit."""
+    return None if unit is None else unit**-1
+
+
 def as_written(**values: Any) -> Mapping[str, Any]:
     """Bring parameters that share a unit into the form an object stores them in.
 
@@ -324,6 +352,11 @@ def on(bare: Any, unit: u.Unit | None) -> Any:
     """Put a unit on; what has none stays bare, so that Flax layers can use it."""
     # The constructor costs 5 us, as much as the unit handling of a whole eager draw.
     return bare if unit is None else u.Quantity.tree_unflatten(unit, (bare,))
+
+
+def parts(value: Any) -> tuple[Any, u.Unit | None]:
+    """A result as it was put together by `on`: its dtype stays."""
+    return (value.mantissa, value.unit) if isinstance(value, u.Quantity) else (value, None)
 
 
 def show(bare: Any, unit: u.Unit | None = None) -> str:
