@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental import checkify
 from numpydoc.docscrape import NumpyDocString
 from scipy.special import expit
 
@@ -292,6 +293,16 @@ def test_traced_bad_lengths_give_nan(name):
         given = arguments(profile)
         make = jax.jit(lambda x, n=length, g=given: type(profile)(**g | {n: x * UM})(30.0 * UM))
         assert np.isnan(make(-5.0))
+
+
+def test_checkify_names_the_traced_length():
+    def scaled(sigma):
+        return init.GaussianProfile(sigma * UM)(30.0 * UM)
+
+    errors = checkify.debug_checks if hasattr(checkify, "debug_checks") else checkify.user_checks
+    checked = jax.jit(checkify.checkify(scaled, errors=errors))
+    assert checked(50.0)[0].get() is None
+    assert "`sigma` must be positive" in checked(-1.0)[0].get()
 
 
 # ---------------------------------------------------------------- transforms
