@@ -33,6 +33,8 @@ from braininit._distance import CombinedProfile as CombinedProfile
 from braininit._distance import DistanceProfile as DistanceProfile
 from braininit._files import load as load
 from braininit._files import save as save
+from braininit._geometry import DistanceModulated as DistanceModulated
+from braininit._geometry import distance_modulated as distance_modulated
 from braininit._geometry import pairwise_distances as pairwise_distances
 from braininit._keys import seed as seed
 from braininit._matrices import DeltaOrthogonal as DeltaOrthogonal

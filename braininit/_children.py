@@ -183,8 +183,12 @@ def run(
     dtype: Any = None,
     out_sharding: Any = None,
     context: Mapping[str, Any],
+    traceable: bool = True,
 ) -> Any:
-    """Draw by a composite's kernel; `operands` are initializers, tuples of them, and numbers."""
+    """Draw by a composite's kernel; `operands` are initializers, tuples of them, and PyTrees.
+
+    One that is not `traceable` is not compiled here, whatever its children are.
+    """
     size, kind = as_shape(shape), result_dtype(dtype, True)
     key = key if key is None else _keys.as_key(key)
     children = [
@@ -195,7 +199,7 @@ def run(
     ]
     if context.keys() - CONTEXT - {"rng"} and not any(child._takes_any() for child in children):
         raise unknown({name: value for name, value in context.items() if name != "rng"})
-    if all(child._is_traceable() for child in children) and _keys.eager():
+    if traceable and all(child._is_traceable() for child in children) and _keys.eager():
         if wide(kind) != default_float():
             for child in children:  # they were built for the default float
                 unit_of(child, wide(kind))

@@ -86,6 +86,8 @@ def get(identifier: Any) -> Initialization:
     Normal(mean=Quantity(0.5, 'nS'), std=Quantity(150.0, 'pS'))
     """
     if isinstance(identifier, str):
+        if re.match(r"[-+.\d]|(inf|nan)\b", identifier):
+            return as_child("identifier", _number("identifier", identifier))
         return _named(identifier)()
     if isinstance(identifier, Mapping):
         made = _made("the configuration", identifier)
@@ -162,7 +164,9 @@ def _made(name: str, value: Any) -> Any:
         return value
     given = dict(value)
     if given.keys() == {"value", "unit"}:
-        return units.on(_number(name, given["value"]), units.known(name, given["unit"]))
+        bare = given["value"]
+        bare = _made(name, bare) if isinstance(bare, Mapping) else _number(name, bare)
+        return units.on(bare, units.known(name, given["unit"]))
     if given.keys() == {"array", "dtype"}:
         return np.asarray(_number(name, given["array"])).astype(given["dtype"])
     if given.keys() == {"complex"}:
@@ -181,15 +185,13 @@ def _made(name: str, value: Any) -> Any:
 
 def _parameter(field: Any, value: Any) -> Any:
     """A parameter by what its field may hold: text is a number, a name or an option."""
-    if isinstance(value, str) and not field.metadata.get("static"):
-        try:
-            return _number(field.name, value)
-        except TypeError:
-            if "Initializer" not in str(field.type):
-                raise
-        return get(value)
-    if isinstance(value, list) and "Initializer" in str(field.type):
-        return [get(v) if isinstance(v, str) else _made(field.name, v) for v in value]
+    if field.metadata.get("static"):
+        return _made(field.name, value)
+    child = "Initializer" in str(field.type)
+    if isinstance(value, list) and child:
+        return [_parameter(field, v) for v in value]
+    if isinstance(value, str):
+        return get(value) if child else _number(field.name, value)
     return _made(field.name, value)
 
 

@@ -19,10 +19,15 @@ from jax.core import Tracer
 
 from braininit import _checks as checks
 from braininit import _units as units
+from braininit._children import UNKNOWN, InitializerLike, as_child, draws, finished, run, unit_of
+from braininit._core import Initialization
 from braininit._distance import DistanceProfile, aligned, evaluated
-from braininit._types import QuantityLike
+from braininit._dtypes import wide
+from braininit._sampler import is_probe
+from braininit._types import DType, Key, NumberLike, QuantityLike, Shape, Sharding
+from braininit._values import static
 
-__all__ = ["modulated", "pairwise_distances"]
+__all__ = ["DistanceModulated", "distance_modulated", "modulated", "pairwise_distances"]
 
 
 def pairwise_distances(
@@ -177,6 +182,157 @@ def _power_of_two(pre: jax.Array, post: jax.Array, divisor: Any) -> jax.Array:
 
 
 # ---------------------------------------------------------------- weights
+
+
+def distance_modulated(
+    key: Key | None,
+    shape: Shape,
+    base_dist: InitializerLike,
+    distance_profile: DistanceProfile,
+    box: NumberLike | None = None,
+    anisotropy: NumberLike | None = None,
+    include_self: bool = True,
+    *,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+    **context: Any,
+) -> Any:
+    """Draw weights and multiply each by a profile's value at its connection's length.
+
+    The profile's `weight_scaling` is meant, which is negative where a surround inhibits;
+    nothing is dropped at random.
+
+    Parameters
+    ----------
+    key : key
+        A JAX key.
+    shape : int or tuple of int
+        Shape of the result: with positions (n_pre, n_post), or n_pre * n_post for all
+        pairs, row by row.
+    base_dist : initializer
+        The weights at distance 0.
+    distance_profile : DistanceProfile
+        The factor by distance.
+    box : number, array or Quantity, optional
+        Period of each axis, as in `pairwise_distances`.
+    anisotropy : number, array or Quantity, optional
+        Divisor of each axis, as in `pairwise_distances`.
+    include_self : bool
+        False gives 0 to the weight of a neuron onto itself, the diagonal.
+    dtype : dtype, optional
+        A dtype that `base_dist` can be drawn in; None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+    **context
+        `distances`, which broadcast to the shape, or `pre_positions` and
+        `post_positions`, of shape (neurons, axes) or (neurons,); and what `base_dist` may
+        need.
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape, in the unit of `base_dist`.
+
+    Raises
+    ------
+    ValueError
+        If there are neither distances nor positions, or they do not fit the shape.
+    UnitError
+        If distances and the profile's lengths differ in dimension.
+
+    Notes
+    -----
+    Numerics: distances, profile and weights are computed in one fused loop; nothing is
+    stored but the result. 16-bit dtypes are multiplied in float32 and rounded once.
+
+    Examples
+    --------
+    >>> import jax, brainunit as u, braininit as init
+    >>> near = init.GaussianProfile(50 * u.um)
+    >>> at = [0.0, 50.0, 1000.0] * u.um
+    >>> key = jax.random.key(0)
+    >>> print(init.distance_modulated(key, 3, init.Constant(1.0 * u.nS), near, distances=at))
+    [1.         0.60653067 0.        ] nS
+    """
+    child = as_child("base_dist", base_dist)
+    if not isinstance(distance_profile, DistanceProfile):
+        raise TypeError(
+            f"`distance_profile` must be a profile, as GaussianProfile(...), "
+            f"got {distance_profile!r}"
+        )
+    if is_probe(key):
+        unit = unit_of(child, dtype)
+        return unit if unit is UNKNOWN else units.on(None, unit)
+    return run(
+        _distance_modulated(bool(include_self)), key, shape, child, distance_profile, box,
+        anisotropy, dtype=dtype, out_sharding=out_sharding, context=context,
+        traceable=distance_profile._fuses(),
+    )  # fmt: skip
+
+
+class DistanceModulated(Initialization, function=distance_modulated, random=None):
+    """Weights that depend on distance; the twin of `distance_modulated`.
+
+    Parameters
+    ----------
+    base_dist : initializer
+        The weights at distance 0.
+    distance_profile : DistanceProfile
+        The factor by distance.
+    box : number, array or Quantity, optional
+        Period of each axis, as in `pairwise_distances`.
+    anisotropy : number, array or Quantity, optional
+        Divisor of each axis, as in `pairwise_distances`.
+    include_self : bool
+        False gives 0 to the weight of a neuron onto itself, the diagonal.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init, numpy as np
+    >>> local = init.DistanceModulated(
+    ...     init.Normal(1.0 * u.nS, 0.2 * u.nS),
+    ...     init.GaussianProfile(50 * u.um),
+    ...     box=1 * u.mm,
+    ...     include_self=False,
+    ... )
+    >>> at = np.random.default_rng(0).uniform(0, 1000, (100, 2)) * u.um
+    >>> local((100, 100), pre_positions=at, post_positions=at, rng=0).shape
+    (100, 100)
+    """
+
+    base_dist: InitializerLike
+    distance_profile: DistanceProfile
+    box: NumberLike | None = None
+    anisotropy: NumberLike | None = None
+    include_self: bool = static(default=True)
+
+    def _is_traceable(self) -> bool:
+        return self.distance_profile._fuses() and super()._is_traceable()
+
+
+@functools.lru_cache(maxsize=2)
+def _distance_modulated(include_self: bool) -> Any:
+    """The kernel with or without the diagonal."""
+
+    def _modulate(
+        key: Any,
+        shape: Any,
+        dtype: Any,
+        context: Any,
+        base_dist: Any,
+        profile: Any,
+        box: Any,
+        anisotropy: Any,
+    ) -> Any:
+        (weights,) = draws(key, shape, wide(dtype), context, (base_dist,))
+        places = ("distances", "pre_positions", "post_positions")
+        given = {name: context[name] for name in places if name in context}
+        weights = modulated(
+            weights, profile, box=box, anisotropy=anisotropy, include_self=include_self, **given
+        )
+        return finished(*units.parts(weights), dtype)
+
+    return _modulate
 
 
 def modulated(

@@ -8,7 +8,7 @@ from typing import Any
 import brainunit as u
 import numpy as np
 
-from braininit._children import Custom
+from braininit._children import as_child
 from braininit._config import get
 from braininit._core import Initialization
 from braininit._sampler import as_shape
@@ -86,7 +86,8 @@ def param(
             raise TypeError(f"`init` must not be one number here, got {init!r}; give an array")
         return _fitting(init, size, batch)
     if callable(init):
-        return _fitting(Custom(init)((*batch, *size), **param_kwargs), (*batch, *size), ())
+        drawn = as_child("init", init)((*batch, *size), **param_kwargs)
+        return _fitting(drawn, (*batch, *size), ())
     raise TypeError(
         f"`init` must be an initializer, a function, a number, an array or a Quantity, got {init!r}"
     )
@@ -104,8 +105,10 @@ def _container(x: Any) -> tuple[Any, Any] | None:
     """How to read and to replace the value of what holds one; None of anything else."""
     if isinstance(x, (u.Quantity, np.ndarray, np.generic, type)):
         return None
-    if callable(write := getattr(x, "set_value", None)) and callable(getattr(x, "value", None)):
-        return x.value, write
+    if callable(write := getattr(x, "set_value", None)):
+        read = getattr(x, "get_value", None) or getattr(x, "value", None)
+        if callable(read):
+            return read, write
     if hasattr(type(x), "value"):
         return lambda: x.value, lambda value: setattr(x, "value", value)
     return None

@@ -166,7 +166,7 @@ twins: dict[CodeType, str] = {}
 def _names_dtype(value: Any) -> bool:
     try:
         return value is not None and not isinstance(value, str) and bool(np.dtype(value))
-    except TypeError:
+    except (TypeError, ValueError):
         return False
 
 

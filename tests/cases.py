@@ -419,6 +419,7 @@ CASES = (
         init.Dirac, init.dirac, {"scale": 2.0}, None, {}, support=lambda scale: (0, scale), rank=3
     ),
 )
+ELSEWHERE = {init.DistanceModulated}  # takes distances with every call: test_geometry.py
 DRAWN = tuple(case for case in CASES if case.oracle is not None)
 SIMPLE = tuple(case for case in CASES if not case.composed)
 RANDOM = tuple(case for case in SIMPLE if case.oracle is not None)

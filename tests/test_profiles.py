@@ -270,9 +270,9 @@ def test_bad_numbers_are_refused(name):
 
 def test_probabilities_lie_between_0_and_1():
     for bad in (-0.1, 1.1, np.nan):
-        with pytest.raises(ValueError, match="`inside_prob` must be a probability"):
+        with pytest.raises(ValueError, match="`inside_prob` must be from 0 to 1"):
             init.StepProfile(1 * UM, bad)
-        with pytest.raises(ValueError, match="`outside_prob` must be a probability"):
+        with pytest.raises(ValueError, match="`outside_prob` must be from 0 to 1"):
             init.StepProfile(1 * UM, 1.0, bad)
     with pytest.raises(ValueError, match="`min_distance` must be less than `max_distance`"):
         init.PowerLawProfile(1.0, 5 * UM, 0.005 * MM)
