@@ -74,6 +74,12 @@ from braininit._profiles import MexicanHatProfile as MexicanHatProfile
 from braininit._profiles import PowerLawProfile as PowerLawProfile
 from braininit._profiles import SigmoidProfile as SigmoidProfile
 from braininit._profiles import StepProfile as StepProfile
+from braininit._structured import Dale as Dale
+from braininit._structured import Sparse as Sparse
+from braininit._structured import Spectral as Spectral
+from braininit._structured import dale as dale
+from braininit._structured import sparse as sparse
+from braininit._structured import spectral as spectral
 from braininit._truncation import Truncated as Truncated
 from braininit._truncation import truncated as truncated
 from braininit._types import Initializer as Initializer

@@ -15,7 +15,7 @@ from braininit import _checks as checks
 from braininit import _draws as draws
 from braininit import _units as units
 from braininit._core import Initialization
-from braininit._dtypes import drawn_in, finish
+from braininit._dtypes import drawn_in, rounded, wide
 from braininit._sampler import draw
 from braininit._types import DType, Key, QuantityLike, Shape, Sharding
 from braininit._values import static
@@ -156,9 +156,9 @@ def _orthogonal(
     order = (*batch, *rows, column)
     sizes = [shape[a] for a in order]
     height = math.prod(sizes[len(batch) : -1])
-    q = _haar(key, sizes[: len(batch)], height, sizes[-1], _kind(dtype))
+    q = _haar(key, sizes[: len(batch)], height, sizes[-1], wide(dtype))
     q = q.reshape(sizes).transpose(np.argsort(order).tolist())
-    return _rounded(scale.astype(q.dtype) * q, dtype)
+    return rounded(scale.astype(q.dtype) * q, dtype)
 
 
 # ---------------------------------------------------------------- delta-orthogonal
@@ -286,11 +286,11 @@ def _delta_orthogonal(
     (column,) = checks.within("column_axis", (column_axis,), width)
     if 0 in shape:
         return jnp.zeros(shape, dtype)
-    q = _haar(key, (), width[1 - column], width[column], _kind(dtype))
+    q = _haar(key, (), width[1 - column], width[column], wide(dtype))
     q = q if (column == 1) == (into < out) else q.T  # (in, out), then in the kernel's order
     x = scale.astype(q.dtype) * jnp.expand_dims(q, spatial)
     hit = _all_at(shape, {a: (shape[a] - 1) // 2 for a in spatial})
-    return _rounded(jnp.where(hit, x, _beside(scale).astype(x.dtype)), dtype)
+    return rounded(jnp.where(hit, x, _beside(scale).astype(x.dtype)), dtype)
 
 
 # ---------------------------------------------------------------- identity
@@ -392,9 +392,9 @@ class Identity(Initialization, function=identity, random=False):
 
 def _identity(key: Any, shape: Any, dtype: Any, scale: Any) -> jax.Array:
     if len(shape) < 2:
-        return _rounded(jnp.broadcast_to(scale, shape), dtype)
-    hit = _index(shape, -2) == _index(shape, -1)
-    return _rounded(jnp.where(hit, scale, _beside(scale)), dtype)
+        return rounded(jnp.broadcast_to(scale, shape), dtype)
+    hit = index_along(shape, -2) == index_along(shape, -1)
+    return rounded(jnp.where(hit, scale, _beside(scale)), dtype)
 
 
 # ---------------------------------------------------------------- dirac
@@ -528,8 +528,8 @@ def _dirac(
         )
     torch_like = max(into, out) < min(spatial)
     hit = _all_at(shape, {a: (shape[a] - (not torch_like)) // 2 for a in spatial})
-    hit &= _index(shape, into) == _index(shape, out) % np.int32(max(share, 1))
-    return _rounded(jnp.where(hit, scale, _beside(scale)), dtype)
+    hit &= index_along(shape, into) == index_along(shape, out) % np.int32(max(share, 1))
+    return rounded(jnp.where(hit, scale, _beside(scale)), dtype)
 
 
 # ---------------------------------------------------------------- what they share
@@ -549,15 +549,6 @@ def _haar(key: Any, batch: Any, rows: int, columns: int, kind: np.dtype) -> jax.
     sign = jnp.where(diagonal == 0, jnp.ones_like(diagonal), jnp.sign(diagonal))
     q = q * jnp.expand_dims(sign, -2)
     return q.mT if rows < columns else q
-
-
-def _kind(dtype: np.dtype) -> np.dtype:
-    """The dtype in which a matrix is computed, real or complex."""
-    return dtype if jnp.issubdtype(dtype, np.complexfloating) else drawn_in(dtype)
-
-
-def _rounded(x: jax.Array, dtype: np.dtype) -> jax.Array:
-    return x.astype(dtype) if jnp.issubdtype(dtype, np.complexfloating) else finish(x, dtype)
 
 
 def _beside(scale: jax.Array) -> jax.Array:
@@ -580,7 +571,8 @@ def _channels(in_axis: int, out_axis: int, shape: Any) -> tuple[int, int, tuple[
     return into, out, tuple(a for a in range(len(shape)) if a not in (into, out))
 
 
-def _index(shape: Any, axis: int) -> jax.Array:
+def index_along(shape: Any, axis: int) -> jax.Array:
+    """Every element's index along one axis."""
     return lax.broadcasted_iota(jnp.int32, shape, axis % len(shape))
 
 
@@ -588,5 +580,5 @@ def _all_at(shape: Any, places: dict[int, int]) -> jax.Array:
     """Whether an element lies at the given place of each given axis."""
     hit = jnp.ones(shape, bool)
     for axis, place in places.items():
-        hit &= _index(shape, axis) == np.int32(place)
+        hit &= index_along(shape, axis) == np.int32(place)
     return hit

@@ -1,6 +1,6 @@
 """From a kernel to a draw: one compiled sampler per static signature, reused.
 
-A kernel is a pure function ``(key, shape, dtype, *static, *drawn, *parameters) -> array``:
+A kernel is a pure function ``(key, shape, dtype, *static, *parameters) -> array``:
 the unit-free arithmetic of one distribution. `draw` runs it compiled, eagerly and inside a
 trace alike, because op by op ``mean + std * z`` differs in its last bit from the fused form.
 """
@@ -53,7 +53,7 @@ def probe() -> np.ndarray:
 
 
 def is_probe(key: Any) -> bool:
-    """Whether a call only checks its parameters: its shape and its dtype mean nothing."""
+    """Whether a call only checks its parameters: there is no shape yet, and no draw."""
     return type(key) is _Probe
 
 
@@ -63,7 +63,6 @@ def draw(
     shape: Any,
     *parameters: Any,
     static: tuple[Any, ...] = (),
-    drawn: tuple[Any, ...] = (),
     dtype: Any = None,
     out_sharding: Any = None,
     complex_too: bool = False,
@@ -72,8 +71,8 @@ def draw(
     """Draw an array by a kernel.
 
     `parameters` are bare values (floats, arrays, tracers) that broadcast to `shape`.
-    Before them the kernel gets `static`, hashable options that are part of its program,
-    and `drawn`, arrays as they are. One that is not `random` gets None for its key.
+    Before them the kernel gets `static`, hashable options that are part of its program.
+    One that is not `random` gets None for its key.
     """
     if is_probe(key):
         return None
@@ -81,7 +80,7 @@ def draw(
     key = _keys.as_key(key) if random else None
     impl = _keys.legacy_impl(key) if random else None
     sample = _sampler(kernel, static, size, kind, canonical(out_sharding), impl)
-    return sample(key, drawn, *parameters)
+    return sample(key, *parameters)
 
 
 def fill(key: Any, shape: Any, value: Any, *, dtype: Any = None, out_sharding: Any = None) -> Any:
@@ -119,13 +118,13 @@ def _sampler(
 ) -> Any:
     names = list(inspect.signature(kernel).parameters)[3 + len(static) :]
 
-    def sample(key: Any, drawn: tuple[Any, ...], *parameters: Any) -> jax.Array:
-        named = zip(names[len(drawn) :], (jnp.asarray(p) for p in parameters), strict=True)
+    def sample(key: Any, *parameters: Any) -> jax.Array:
+        named = zip(names, (jnp.asarray(p) for p in parameters), strict=True)
         given = [
             aligned(name, poisoned(name, p, dtype), shape, drawn_in(dtype)) for name, p in named
         ]
         return placed(lambda k, *p: kernel(k, shape, dtype, *static, *p), sharding)(
-            None if key is None else _keys.typed(key, impl), *drawn, *given
+            None if key is None else _keys.typed(key, impl), *given
         )
 
     sample.__name__ = sample.__qualname__ = kernel.__name__.strip("_")

@@ -38,7 +38,6 @@ __all__ = [
     "scaled",
     "show",
     "split",
-    "taken",
     "together",
 ]
 
@@ -77,15 +76,6 @@ def _stacked(name: str, values: Any) -> u.Quantity:
 def _pure_number(unit: u.Unit) -> float | None:
     """What a unit without a dimension is worth, as mV/V is 1e-3; None where it has one."""
     return float(unit.magnitude) if unit.dim.is_dimensionless else None
-
-
-def taken(draw: Any) -> tuple[Any, u.Unit | None]:
-    """Take another initializer's draw apart; a probe's has a unit at most, and no value."""
-    if draw is None:
-        return None, None
-    if isinstance(draw, u.Quantity) and draw.mantissa is None:
-        return None, draw.unit
-    return split("base", draw, number=True)
 
 
 def dimensionless(name: str, value: Any) -> Any:

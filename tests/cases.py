@@ -44,6 +44,10 @@ class Case:
         The fewest axes it takes; laws fit their sizes to it.
     result
         From the parameters' unit to the draws'.
+    apart
+        Whether devices draw their parts without talking, as where nothing is sorted.
+    whole
+        Parameters that are integers, where 1, 2, 3 in turn would be outside the domain.
     """
 
     cls: type[init.Initialization]
@@ -56,6 +60,8 @@ class Case:
     order: tuple[str, ...] = ()
     rank: int = 0
     result: Callable[[u.Unit], u.Unit] = lambda unit: unit
+    apart: bool = True
+    whole: Mapping[str, Any] | None = None
 
     def __str__(self) -> str:
         return self.cls.__name__
@@ -84,11 +90,13 @@ class Case:
         return values | changed
 
     def fit(self, size: Any) -> Any:
-        """The size as it is, or with axes of size 1 after it where it has too few."""
-        if np.ndim(size) == 0 and self.rank > 1:
+        """The size as it is, or with axes of size 2 after it where it has too few."""
+        if np.ndim(size) == 0:
+            if self.rank < 2:
+                return size
             size = (size,)
-        missing = self.rank - len(size) if self.rank else 0
-        return (*size, *(1,) * missing) if missing > 0 else size
+        missing = self.rank - len(size)
+        return (*size, *(2,) * missing) if missing > 0 else size
 
     def of(self, obj: Any, unit: u.Unit) -> Any:
         """A bare object with `unit` on what may carry one."""
@@ -417,6 +425,33 @@ CASES = (
     ),
     Case(
         init.Dirac, init.dirac, {"scale": 2.0}, None, {}, support=lambda scale: (0, scale), rank=3
+    ),
+    Case(
+        init.Sparse,
+        init.sparse,
+        {"sparsity": 0.3, "base": init.Normal(0.5, 0.15)},
+        None,
+        {},
+        rank=1,
+        apart=False,
+    ),
+    Case(
+        init.Spectral,
+        init.spectral,
+        {"base": init.Normal(0.5, 0.15), "norm": 2.0},
+        None,
+        {},
+        rank=2,
+        apart=False,
+    ),
+    Case(
+        init.Dale,
+        init.dale,
+        {"base": init.Normal(0.5, 0.15), "excitatory": 0.5},
+        None,
+        {},
+        rank=1,
+        whole={"base": init.Normal(1, 2), "excitatory": 1, "balance": False},
     ),
 )
 ELSEWHERE = {init.DistanceModulated}  # takes distances with every call: test_geometry.py
