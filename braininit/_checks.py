@@ -213,7 +213,8 @@ def _lined_up(function: Callable[..., Any], *values: Any) -> Any:
 
 # ---------------------------------------------------------------- does a dtype hold it?
 
-_PURE = ("concentration", "alpha", "beta")  # held by the drawing dtype, not by the result's
+# Held by the drawing dtype, not by the result's.
+_PURE = ("concentration", "alpha", "beta", "variance", "fan_in", "fan_out")
 
 
 def fits(

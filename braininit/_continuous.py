@@ -198,9 +198,7 @@ def _normal(key: Any, shape: Any, dtype: Any, mean: Any, std: Any) -> jax.Array:
     kind = drawn_in(dtype)
     if not jnp.issubdtype(dtype, np.complexfloating):
         return finish(mean + std * draws.normal(key, shape, kind), dtype)
-    parts = [draws.normal(k, shape, kind) for k in jax.random.split(key)]
-    z = jax.lax.complex(*parts) / np.asarray(np.sqrt(2), dtype)
-    return mean.astype(dtype) + std.astype(dtype) * z
+    return mean.astype(dtype) + std.astype(dtype) * draws.complex_normal(key, shape, kind)
 
 
 # ---------------------------------------------------------------- truncated normal

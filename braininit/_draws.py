@@ -12,7 +12,18 @@ from braininit import _gamma, _truncated
 from braininit._bits import word_pairs, words
 from braininit._dtypes import kept
 
-__all__ = ["beta", "exponential", "gamma", "normal", "truncated_normal", "uniform"]
+__all__ = [
+    "beta",
+    "complex_normal",
+    "complex_two_sigma",
+    "complex_uniform",
+    "exponential",
+    "gamma",
+    "normal",
+    "truncated_normal",
+    "two_sigma",
+    "uniform",
+]
 
 
 def uniform(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
@@ -70,3 +81,39 @@ def truncated_normal(
 ) -> jax.Array:
     """Normal within bounds, right in every tail; at -2 and 2 std `jax.random`'s own."""
     return _truncated.truncated_normal(words(key, shape, kind), mean, std, low, high)
+
+
+def two_sigma(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
+    """Standard normal within 2 std, bit for bit `jax.random.truncated_normal(key, -2, 2)`."""
+    return kept(_truncated.two_sigma(words(key, shape, kind), kind))
+
+
+# ---------------------------------------------------------------- complex, of variance 1
+# `kind` is the real dtype of the parts.
+
+
+def complex_normal(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
+    """Circular complex normal, bit for bit `jax.random.normal`."""
+    parts = [normal(k, shape, kind) for k in jax.random.split(key)]
+    return lax.complex(*parts) / np.asarray(np.sqrt(2), np.result_type(kind, np.complex64))
+
+
+def complex_uniform(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
+    """Uniform on the disk of radius sqrt(2), as `jax.nn.initializers` draws it."""
+    area, turn = (uniform(k, shape, kind) for k in jax.random.split(key))
+    return _polar(jnp.sqrt(area * np.asarray(2, kind)), turn)
+
+
+def complex_two_sigma(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
+    """Circular complex normal of modulus at most 2, as `jax.nn.initializers` draws it."""
+    mass, turn = (uniform(k, shape, kind) for k in jax.random.split(key))
+    whole = np.asarray(1 - np.exp(np.asarray(-4, kind)), kind)
+    # The maximum stands between product and difference, which else contract into one rounding.
+    rest = 1 - jnp.maximum(mass * whole, np.asarray(0, kind))
+    # The complex logarithm rounds otherwise than the real one, and theirs is complex.
+    return _polar(jnp.sqrt(-jnp.log(lax.complex(rest, jnp.zeros_like(rest))).real), turn)
+
+
+def _polar(radius: jax.Array, turn: jax.Array) -> jax.Array:
+    angle = kept(turn * np.asarray(2 * np.pi, turn.dtype))
+    return lax.complex(kept(radius) * jnp.cos(angle), kept(radius) * jnp.sin(angle))

@@ -31,6 +31,7 @@ __all__ = [
     "concrete",
     "draw",
     "fill",
+    "goes_with",
     "is_probe",
     "placed",
     "probe",
@@ -145,14 +146,18 @@ def aligned(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> j
     value = jax.lax.convert_element_type(jnp.asarray(value), dtype)
     if value.ndim == 0:
         return value
-    if value.ndim > len(shape) or any(
-        n not in (1, m) for n, m in zip(value.shape[::-1], shape[::-1], strict=False)
-    ):
+    goes_with(name, value.shape, shape)
+    return value.reshape((1,) * (len(shape) - value.ndim) + value.shape)
+
+
+def goes_with(name: str, its: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    """Refuse a parameter whose shape does not broadcast to the result's."""
+    pairs = zip(its[::-1], shape[::-1], strict=False)
+    if len(its) > len(shape) or any(n not in (1, m) for n, m in pairs):
         raise ValueError(
-            f"`{name}` of shape {value.shape} does not broadcast to the size {shape}; "
+            f"`{name}` of shape {its} does not broadcast to the size {shape}; "
             "make its trailing sizes equal to the result's, or 1"
         )
-    return value.reshape((1,) * (len(shape) - value.ndim) + value.shape)
 
 
 # ---------------------------------------------------------------- shapes

@@ -189,7 +189,7 @@ def _distance(e, alpha, m, k, coefficients):
     return distance - step * m / (m - 0.5 * step * (1.0 - m * (alpha + distance)))
 
 
-def _two_sigma(word, dtype):
+def two_sigma(word, dtype):
     """jax.random.truncated_normal(key, -2, 2) of the same word, operation by operation."""
     info = jnp.finfo(dtype)
     sqrt2 = np.asarray(math.sqrt(2), dtype)
@@ -215,7 +215,7 @@ def _draw(word, mean, std, low, high):
     dtype = jnp.result_type(mean)
     info = jnp.finfo(dtype)
     k, coefficients = _MILLS[info.dtype.itemsize]
-    two_sigma = (low == mean - 2.0 * std) & (high == mean + 2.0 * std) & (std > 0.0)
+    standard = (low == mean - 2.0 * std) & (high == mean + 2.0 * std) & (std > 0.0)
     # Constants must not be folded: the compiler's own arithmetic rounds differently.
     mean, std, low, high = lax.optimization_barrier((mean, std, low, high))
 
@@ -252,7 +252,7 @@ def _draw(word, mean, std, low, high):
     q = kept(jnp.where(v < 0.5, 1.0 - v, beyond + _part(outer, part) * mass))
     d = _distance(_minus_log(q, v), alpha, m, k, coefficients)
 
-    z = jnp.where(two_sigma, _two_sigma(word, dtype), jnp.where(below, -d, d))
+    z = jnp.where(standard, two_sigma(word, dtype), jnp.where(below, -d, d))
     z = kept(z)  # also so that nothing merges into its sqrt(2)
     x = anchor + unit * z
     # A bound of exactly 0 is no result of a continuous draw: the smallest number is.

@@ -35,6 +35,7 @@ __all__ = [
     "parts",
     "per",
     "power",
+    "root",
     "scaled",
     "show",
     "split",
@@ -181,6 +182,17 @@ def known(name: str, unit: Any) -> u.Unit | None:
     if factor not in (None, 1):
         raise UnitError(f"`{name}` = {unit} has no dimension; multiply the result by {factor:g}")
     return unit if factor is None else None
+
+
+@functools.lru_cache(maxsize=1024)
+def root(unit: u.Unit) -> u.Unit | None:
+    """The unit whose square this is; None where it is the square of none."""
+    half = unit**0.5
+    whole = all(half.dim.get_dimension(d) % 1 == 0 for d in _DIMENSIONS)
+    return half if whole else None
+
+
+_DIMENSIONS = ("m", "kg", "s", "A", "K", "mol", "cd")
 
 
 # ---------------------------------------------------------------- several that share a unit

@@ -29,7 +29,7 @@ class Case:
     cls, function
         The twins.
     given
-        Bare parameters of an ordinary member.
+        Bare parameters of an ordinary member; those left out have their defaults.
     oracle
         From the bare parameters to SciPy's distribution; None where nothing is random.
     domains
@@ -48,6 +48,8 @@ class Case:
         Whether devices draw their parts without talking, as where nothing is sorted.
     whole
         Parameters that are integers, where 1, 2, 3 in turn would be outside the domain.
+    powers
+        Which power of the result's unit a parameter carries, where it is not the first.
     """
 
     cls: type[init.Initialization]
@@ -62,6 +64,7 @@ class Case:
     result: Callable[[u.Unit], u.Unit] = lambda unit: unit
     apart: bool = True
     whole: Mapping[str, Any] | None = None
+    powers: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.cls.__name__
@@ -76,6 +79,18 @@ class Case:
         """Whether it is made of other initializers."""
         return any(_dress(value, u.nS) is not value for value in self.given.values())
 
+    def power(self, name: str) -> int:
+        """How a parameter grows with the draws: as which power of them."""
+        return self.powers.get(name, 1)
+
+    def dress(self, name: str, value: Any, unit: u.Unit | None) -> Any:
+        """One parameter, with the unit on if it may carry one."""
+        if unit is None:
+            return value
+        if name not in self.carriers:
+            return _dress(value, unit)
+        return value * unit ** self.power(name)
+
     def make(self, unit: u.Unit | None = None, **changed: Any) -> Any:
         """The object, with `unit` on what may carry one; changed parameters stay as given."""
         return self.cls(**self.dressed(unit, **changed))
@@ -83,9 +98,8 @@ class Case:
     def dressed(self, unit: u.Unit | None = None, **changed: Any) -> dict[str, Any]:
         values = dict(self.given)
         if unit is not None:
-            values |= {n: _dress(value, unit) for n, value in values.items()}
-            values |= {n: values[n] * unit for n in self.carriers if values.get(n) is not None}
-            if "unit" in {f.name for f in dataclasses.fields(self.cls)} and not self.carriers:
+            values |= {n: self.dress(n, v, unit) for n, v in values.items() if v is not None}
+            if not self.carriers and "unit" in {f.name for f in dataclasses.fields(self.cls)}:
                 values["unit"] = unit
         return values | changed
 
@@ -200,7 +214,7 @@ def _clipped(base_dist: Any, min_val: float, max_val: float) -> Law:
     )
 
 
-def _cut(base: Any, low: float, high: float) -> Law:
+def _between(base: Any, low: float, high: float) -> Law:
     cdf = law_of(base).cdf
     below, above = cdf(low), cdf(high)
     return Law(lambda x: (cdf(np.clip(x, low, high)) - below) / (above - below), low, high)
@@ -215,6 +229,43 @@ class Even:
 
 
 PARTS = (init.Normal(0.5, 0.1), init.Uniform(0.8, 1.2))
+
+
+def _std(scale: float, fan_in: float, fan_out: float | None = None) -> float:
+    return float(np.sqrt(scale / (fan_in if fan_out is None else (fan_in + fan_out) / 2)))
+
+
+def _flat(**given: float) -> Any:
+    limit = np.sqrt(3) * _std(**given)
+    return stats.uniform(-limit, 2 * limit)
+
+
+def _cut(**given: float) -> tuple[float, float]:
+    parent = _std(**given) / stats.truncnorm(-2, 2).std()
+    return (-2 * parent, 2 * parent)
+
+
+def _truncated(low: float, high: float) -> Any:
+    return Truncnorm(0.0, high / 2, low, high)
+
+
+def _scaled(cls: Any, function: Any, oracle: Any, support: Any, **given: float) -> Case:
+    """A scaled initializer. With its fans given, its law does not depend on the shape."""
+    return Case(
+        cls,
+        function,
+        {"scale": 0.625, **given},
+        oracle,
+        {"scale": NON_NEGATIVE} | dict.fromkeys(given, POSITIVE),
+        corners=tuple(
+            {"scale": s} | {n: v * k for n, v in given.items()}
+            for s, k in ((1.0, 1.0), (1e-30, 0.01), (1e30, 1000.0))
+        ),
+        support=support,
+        powers={"scale": 2},
+    )
+
+
 NARROW = ((-2, 2), (0, INF), (-100, 100), (5, 6), (8, INF), (-INF, -8), (30, 31))
 NARROW += ((-0.001, 0.001), (7.99, 8), (-INF, 0.3), (-40, -39.99), (-5, 5), (3.9, 4.2))
 POSITIVE, FINITE, NON_NEGATIVE, BOUND = "positive", "finite", "non_negative", "bound"
@@ -396,7 +447,7 @@ CASES = (
         init.Truncated,
         init.truncated,
         {"base": PARTS[0], "low": 0.4, "high": 0.7},
-        _cut,
+        _between,
         {},
         corners=tuple(
             {"base": base, "low": low, "high": high}
@@ -452,6 +503,29 @@ CASES = (
         {},
         rank=1,
         whole={"base": init.Normal(1, 2), "excitatory": 1, "balance": False},
+    ),
+    _scaled(
+        init.VarianceScaling,
+        init.variance_scaling,
+        lambda **given: stats.norm(0, _std(**given)),
+        lambda **_: (-INF, INF),
+        fan_in=6.0,
+    ),
+    *(
+        _scaled(cls, function, lambda **given: _truncated(*_cut(**given)), _cut, **fans)
+        for cls, function, fans in (
+            (init.KaimingNormal, init.kaiming_normal, {"fan_in": 6.0}),
+            (init.XavierNormal, init.xavier_normal, {"fan_in": 6.0, "fan_out": 3.0}),
+            (init.LecunNormal, init.lecun_normal, {"fan_in": 6.0}),
+        )
+    ),
+    *(
+        _scaled(cls, function, _flat, lambda **given: _flat(**given).support(), **fans)
+        for cls, function, fans in (
+            (init.KaimingUniform, init.kaiming_uniform, {"fan_in": 6.0}),
+            (init.XavierUniform, init.xavier_uniform, {"fan_in": 6.0, "fan_out": 3.0}),
+            (init.LecunUniform, init.lecun_uniform, {"fan_in": 6.0}),
+        )
     ),
 )
 ELSEWHERE = {init.DistanceModulated}  # takes distances with every call: test_geometry.py
