@@ -311,8 +311,9 @@ class TruncatedNormal(Initialization, function=truncated_normal):
 def _truncated_normal(
     key: Any, shape: Any, dtype: Any, mean: Any, std: Any, low: Any, high: Any
 ) -> jax.Array:
-    x = draws.truncated_normal(key, shape, drawn_in(dtype), mean, std, low, high)
-    return finish(x, dtype, low, high)
+    kind = drawn_in(dtype)
+    x = draws.truncated_normal(key, shape, kind, mean, std, low, high)
+    return x if dtype == kind else finish(x, dtype, low, high)
 
 
 # ---------------------------------------------------------------- beta

@@ -20,28 +20,27 @@ the scaled initializers rest on it. ``benchmarks/fits/truncated.py`` makes the t
 
 import math
 from functools import reduce
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from braininit._dtypes import kept
+from braininit._dtypes import exp_digits, kept, log, polynomial, power_of_2
 
 # Mills ratio: m(x) = t P(s), t = 1/(1 + x/k), s = 1 - 2t; P, lowest power first.
 _MILLS_32 = (
-    4.733047659e-01,
-    -3.809427211e-01,
-    2.426023844e-01,
-    -1.168854299e-01,
-    3.784798657e-02,
-    -4.723563740e-03,
-    -2.180738172e-03,
-    1.016462898e-03,
-    8.375483977e-05,
-    -1.350908307e-04,
-    -1.084794961e-06,
-    1.327446682e-05,
+    4.733047638e-01,
+    -3.809425785e-01,
+    2.426024903e-01,
+    -1.168882819e-01,
+    3.784713907e-02,
+    -4.707592897e-03,
+    -2.178365183e-03,
+    9.799581140e-04,
+    8.104285237e-05,
+    -9.858604698e-05,
 )
 
 _MILLS_64 = (
@@ -90,13 +89,6 @@ _MILLS = {4: (4.0, _MILLS_32), 8: (5.0, _MILLS_64)}  # bytes of the dtype: k, P
 # Further than any draw goes, yet its square is finite in float32.
 _FAR = 1e18
 
-# (log(1 + f) - f + f^2/2)/f^3 on [sqrt(1/2) - 1, sqrt(2) - 1], highest power first (Cephes).
-_LOG_32 = (
-    7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
-    -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
-)  # fmt: skip
-
-
 # Giles' central polynomials (highest power first), as XLA's erf_inv has them.
 _ERF_INV = {
     4: (2.5, (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
@@ -117,73 +109,82 @@ def _part(count, unit):
     return (count.astype(unit.dtype) + 0.5) * unit
 
 
-def _loss(alpha, d, k, coefficients):
-    """1 - m(alpha + d)/m(alpha), and m(alpha).
+class _Anchor(NamedTuple):
+    """What the draws from an anchor share; m: Mills ratio, h = 1/m: hazard."""
 
-    The divided difference of P rides along Horner's rule: no difference of two
-    nearly equal Mills ratios is ever taken.
-    """
-    ta = kept(k / (k + alpha))
-    tb = kept(k / (k + alpha + d))
-    sa, sb = 1.0 - 2.0 * ta, 1.0 - 2.0 * tb
-    p = coefficients[-1] + 0.0 * sa
-    slope = 0.0 * sb
+    alpha: jax.Array
+    m: jax.Array
+    h: jax.Array
+    p: jax.Array  # P(s) of the Mills ratio
+    slope: list[jax.Array]  # Horner's other partial sums, lowest power first
+    inverse: jax.Array  # 1/(k P(s))
+
+
+def _anchored(alpha):
+    """Everything that depends on alpha alone."""
+    k, coefficients = _MILLS[alpha.dtype.itemsize]
+    t = kept(k / (k + alpha))
+    s = 1.0 - 2.0 * t
+    sums = [coefficients[-1] + 0.0 * s]
     for c in coefficients[-2::-1]:
-        slope = slope * sb + p
-        p = p * sa + c
-    return kept(d * tb * ((p - 2.0 * tb * slope) * kept((1.0 / k) / p))), ta * p
+        sums.append(sums[-1] * s + c)
+    *slope, p = sums
+    p = kept(p)
+    inverse = kept((1.0 / k) / p)
+    return _Anchor(alpha, kept(t * p), kept((k + alpha) * inverse), p, slope[::-1], inverse)
 
 
-def _side(alpha, d, k, coefficients):
+def _loss(d, at):
+    """1 - m(alpha + d)/m(alpha).
+
+    Horner's partial sums for P(s) are the coefficients of P's divided difference: no
+    difference of two nearly equal Mills ratios is ever taken.
+    """
+    k, _ = _MILLS[d.dtype.itemsize]
+    t = kept(k / (k + at.alpha + d))
+    slope = polynomial(1.0 - 2.0 * t, at.slope)
+    return kept(d * t * ((at.p - 2.0 * t * slope) * at.inverse))
+
+
+def _fall(drop):
+    """exp(-drop), and what it lacks to 1, each with full relative precision."""
+    rest, k = exp_digits(jnp.where(drop < 80.0, -drop, -80.0))  # as good as infinity
+    power = power_of_2(k, drop.dtype)
+    return kept(power + power * rest), kept((1.0 - power) - power * rest)
+
+
+def _side(d, at):
     """Mass of [alpha, alpha + d] and of what lies beyond, both divided by Q(alpha)."""
-    loss, m = _loss(alpha, d, k, coefficients)
-    drop = kept(d * (alpha + 0.5 * d))  # log of the ratio of the densities
-    beyond = kept(jnp.exp(-drop))
-    if drop.dtype == jnp.float32:  # expm1, cheaper; the series stops at 2e-8
-        series = reduce(lambda p, n: 1.0 - drop * p * (1.0 / n), range(8, 1, -1), 1.0)
-        fallen = jnp.where(drop < 0.5, drop * series, 1.0 - beyond)
-    else:
-        fallen = -jnp.expm1(-drop)
-    return loss * beyond + kept(fallen), beyond * (1.0 - jnp.minimum(loss, 1.0)), m
+    loss = _loss(d, at)
+    beyond, fallen = _fall(kept(d * (at.alpha + 0.5 * d)))
+    return loss * beyond + fallen, beyond * (1.0 - jnp.minimum(loss, 1.0))
 
 
 def _minus_log(q, v):
     """-log q, with full relative precision where q = 1 - v (v < 1/2, else ignored)."""
     if q.dtype == jnp.float32:
-        # Cephes' logf, less what positive normal numbers do not need; log(1 + f) takes
-        # f = -v as it is, before 1 - v has rounded it.
-        bits = lax.bitcast_convert_type(q, jnp.int32)
-        exponent = lax.shift_right_arithmetic(bits - 0x3F3504F3, np.int32(23))  # sqrt(1/2)
-        f = lax.bitcast_convert_type(bits - exponent * (1 << 23), jnp.float32) - 1.0
-        f = jnp.where(v < 0.29, -v, f)
-        cubic = reduce(lambda p, c: p * f + c, _LOG_32[1:], _LOG_32[0])
-        log = (f + f * f * (f * cubic - 0.5)) + exponent.astype(jnp.float32) * math.log(2)
-        return kept(-log)
+        return kept(-log(q, lambda f: jnp.where(v < 0.29, -v, f)))
     tiny = jnp.finfo(q.dtype).tiny
     lost = jnp.maximum(1.0 - q, tiny)
     e = -jnp.log(q) * jnp.where(v < 0.5, v / lost, 1.0)
     return kept(jnp.where(q == 1.0, v, e))
 
 
-def _distance(e, alpha, m, k, coefficients):
+def _distance(e, at):
     """D with Q(alpha + d)/Q(alpha) = exp(-e)."""
-    h = kept(1.0 / m)
+    alpha, m, h = at.alpha, at.m, at.h
     g = h - alpha
     scaled = kept(e * m)  # e / h
     w = kept(jnp.sqrt(1.0 + 2.0 * scaled * m)) - 1.0
     n, d = (
-        reduce(
-            lambda p, row: p * w + (row[0] + g * (row[1] + g * (row[2] + g * row[3]))),
-            rows[::-1],
-            jnp.zeros((), e.dtype),
-        )
-        for rows in (_INVERSE_N, _INVERSE_D)
+        polynomial(w, [polynomial(g, row) for row in rows]) for rows in (_INVERSE_N, _INVERSE_D)
     )
-    distance = kept(2.0 * scaled * (d + w * g * g * n) / ((2.0 + w) * d))
+    n, d = kept(n), kept(d)
+    distance = kept(scaled * (2.0 * d + w * (2.0 * g * g) * n) / ((2.0 + w) * d))
     if e.dtype == jnp.float32:
         return distance
     # Halley on log Q, whose first two derivatives are the hazard h and h (h - x).
-    loss, _ = _loss(alpha, distance, k, coefficients)
+    loss = _loss(distance, at)
     step = (distance * (alpha + 0.5 * distance) - jnp.log1p(-loss) - e) * m * (1.0 - loss)
     step, m = kept(step), m * (1.0 - loss)
     return distance - step * m / (m - 0.5 * step * (1.0 - m * (alpha + distance)))
@@ -214,51 +215,49 @@ def _draw(word, mean, std, low, high):
     """The draw, and what its derivative needs: outward distance (signed), alpha, widths."""
     dtype = jnp.result_type(mean)
     info = jnp.finfo(dtype)
-    k, coefficients = _MILLS[info.dtype.itemsize]
     standard = (low == mean - 2.0 * std) & (high == mean + 2.0 * std) & (std > 0.0)
     # Constants must not be folded: the compiler's own arithmetic rounds differently.
     mean, std, low, high = lax.optimization_barrier((mean, std, low, high))
 
     anchor = jnp.minimum(jnp.maximum(mean, low), high)
-    # Where std is beyond all measure the density is flat: a smaller unit does as well
-    # and nothing underflows. Halves keep bounds of +-3e38 from overflowing.
-    least = 2.0 * info.tiny
-    std_up = jnp.maximum(std, least)
-    alpha = kept(jnp.minimum(jnp.abs(0.5 * anchor - 0.5 * mean) / (0.5 * std_up), _FAR))
-    flat = 1e10 if info.bits == 32 else 1e17
-    unit = jnp.minimum(std, (high - low) * (flat * (1.0 + alpha)))
-    unit_up = jnp.maximum(unit, least)
-    d_low = kept(jnp.minimum((0.5 * anchor - 0.5 * low) / (0.5 * unit_up), _FAR))
-    d_high = kept(jnp.minimum((0.5 * high - 0.5 * anchor) / (0.5 * unit_up), _FAR))
+    # Where std is beyond all measure the density is flat: a smaller unit does as well, for
+    # the anchor's distance too, and nothing underflows. Quarters keep bounds of +-3e38, and
+    # the inverse of such a unit, within the finite normal numbers.
+    unit = jnp.minimum(std, (high - low) * 1e25)
+    rate = kept(4.0 / jnp.maximum(unit, 2.0 * info.tiny))
+
+    def away(x, y):
+        return kept(jnp.minimum(abs(0.25 * x - 0.25 * y) * rate, _FAR))
+
+    alpha, d_low, d_high = away(anchor, mean), away(anchor, low), away(anchor, high)
 
     # The words below `split` belong to the side below the anchor.
-    mass_low, beyond_low, m = _side(alpha, d_low, k, coefficients)
-    mass_high, beyond_high, _ = _side(alpha, d_high, k, coefficients)
+    at = _anchored(alpha)
+    mass_low, beyond_low = _side(d_low, at)
+    mass_high, beyond_high = _side(d_high, at)
     total = 2.0**info.bits
-    share = kept(mass_low / (mass_low + mass_high)) * total
+    mass = kept(mass_low + mass_high)
+    share = kept(mass_low / mass) * total
     all_low = share >= total  # does not fit the word's type
     split = jnp.where(all_low, 0.0, share).astype(word.dtype)
-    exact = split.astype(dtype)
     below = (word < split) | all_low
     inner = jnp.where(below, split - 1 - word, word - split)  # draws nearer the anchor
     outer = jnp.where(below, word, ~word)  # draws further out
-    unit_low = kept(1.0 / jnp.where(all_low, total, exact))
-    unit_high = kept(1.0 / (total - exact))
-    part = jnp.where(below, unit_low, unit_high)
-
-    mass = jnp.where(below, mass_low, mass_high)
     beyond = jnp.where(below, beyond_low, beyond_high)
-    v = kept(_part(inner, part) * mass)
-    q = kept(jnp.where(v < 0.5, 1.0 - v, beyond + _part(outer, part) * mass))
-    d = _distance(_minus_log(q, v), alpha, m, k, coefficients)
+    unit_mass = kept(mass * (1.0 / total))
+    v = kept(_part(inner, unit_mass))
+    q = kept(jnp.where(v < 0.5, 1.0 - v, beyond + _part(outer, unit_mass)))
+    d = _distance(_minus_log(q, v), at)
 
     z = jnp.where(standard, two_sigma(word, dtype), jnp.where(below, -d, d))
     z = kept(z)  # also so that nothing merges into its sqrt(2)
     x = anchor + unit * z
     # A bound of exactly 0 is no result of a continuous draw: the smallest number is.
     spread = jnp.where(std > 0.0, info.tiny, 0.0).astype(dtype)
-    x = jnp.maximum(x, jnp.where(low == 0.0, spread, low))
-    x = jnp.minimum(x, jnp.where(high == 0.0, -spread, high))
+    bottom = jnp.where(low == 0.0, spread, jnp.maximum(low, -info.max))
+    top = jnp.where(high == 0.0, -spread, jnp.minimum(high, info.max))
+    x = jnp.where(x < bottom, bottom, x)
+    x = jnp.where(x > top, top, x)
     return x, (z, alpha, d_low, d_high)
 
 
@@ -289,7 +288,6 @@ def _derivative(primals, tangents):
     x = truncated_normal(word, mean, std, low, high)
     _, (z, alpha, d_low, d_high) = _draw(word, mean, std, low, high)
     info = jnp.finfo(x.dtype)
-    k, coefficients = _MILLS[info.dtype.itemsize]
     below = jnp.where(z == 0.0, d_high == 0.0, z < 0.0)
     d = jnp.abs(z)
     far = jnp.where(below, d_low, d_high)
@@ -298,10 +296,10 @@ def _derivative(primals, tangents):
     outer = _part(jnp.where(below, word, ~word), whole)
     inner = _part(jnp.where(below, ~word, word), whole)
 
-    loss, _ = _loss(alpha, d, k, coefficients)
-    loss_far, _ = _loss(alpha, far, k, coefficients)
-    mass_far, _, _ = _side(alpha, far, k, coefficients)
-    mass_opposite, _, _ = _side(alpha, opposite, k, coefficients)
+    at = _anchored(alpha)
+    loss, loss_far = _loss(d, at), _loss(far, at)
+    mass_far, _ = _side(far, at)
+    mass_opposite, _ = _side(opposite, at)
     a = d * (alpha + 0.5 * d)
     d_far = far * (alpha + 0.5 * far)
     d_opposite = opposite * (alpha + 0.5 * opposite)

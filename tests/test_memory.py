@@ -48,9 +48,10 @@ def test_no_temporaries_in_float64(case, x64):
 
 
 @pytest.mark.parametrize("case", RANDOM, ids=str)
-def test_no_temporaries_with_a_parameter_per_element(case):
-    arrays = {n: jnp.full(SHAPE, v, jnp.float32) for n, v in case.given.items()}
-    assert compiled(case, "float32", **arrays).memory_analysis().temp_size_in_bytes <= FEW
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_no_temporaries_with_a_parameter_per_element(case, dtype):
+    arrays = {n: jnp.full(SHAPE, v, dtype) for n, v in case.given.items()}
+    assert compiled(case, dtype, **arrays).memory_analysis().temp_size_in_bytes <= FEW
 
 
 @every

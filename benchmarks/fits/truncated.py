@@ -22,7 +22,7 @@ import mpmath as mp
 import numpy as np
 
 mp.mp.dps = 40
-K32, N32 = 4, 11
+K32, N32 = 4, 9
 K64, N64 = 5, 24
 E_MAX = 23.0  # -log(2^-33): the furthest a 32-bit word reaches
 
