@@ -46,6 +46,17 @@ def normal(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
     return kept(jnp.asarray(z))
 
 
+def rough_normal(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
+    """Standard normal for draws made from it: other last digits than `normal`, cheaper.
+
+    In float32 from the whole word, which the tails show: they reach 6.3 where `normal`
+    ends at 5.4. In float64 `normal` itself.
+    """
+    if kind.itemsize == 8:
+        return normal(key, shape, kind)
+    return kept(_gamma.normal_quantile(words(key, shape, kind)))
+
+
 def exponential(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
     """Standard exponential -log(q) from the whole word, never 0, exact in both tails."""
     return _truncated.exponential(words(key, shape, kind))

@@ -15,18 +15,16 @@ float64: rounding, or else 1e14 draws, hide it. `benchmarks/fits/gamma.py` makes
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from braininit._dtypes import kept
+from braininit._dtypes import exp_parts, kept, log, polynomial
 
-__all__ = ["beta_variate", "gamma_variate", "log_gamma_variate"]
+__all__ = ["beta_variate", "gamma_variate", "log_gamma_variate", "normal_quantile"]
 
 
 @jax.custom_jvp
@@ -51,7 +49,7 @@ def log_gamma_variate(word: jax.Array, word2: jax.Array, a: jax.Array) -> jax.Ar
 def gamma_variate(word: jax.Array, word2: jax.Array, a: jax.Array, scale: jax.Array) -> jax.Array:
     """Gamma variate; parameters as in `log_gamma_variate`, and the scale."""
     log_ratio, origin = _log_ratio(word, word2, a)
-    rest, half, other_half = _exponential(log_ratio)
+    rest, half, other_half = exp_parts(log_ratio)
     # origin + origin * rest rounds once, and the powers of 2 are exact. The scale comes
     # between them: a large one brings back what is too small a number at scale 1.
     x = kept(origin + origin * rest) * half * scale * other_half
@@ -79,7 +77,7 @@ def beta_variate(
     p, q = kept(origin_a / (origin_a + origin_b)), kept(origin_b / (origin_a + origin_b))
     # x = p e / (q + p e), e = exp(log_a - log_b) = (1 + rest) 2^k. With the power of 2 put into
     # p and q, x is p + p q rest / (1 + p rest): what is added to p is small where x is close to p.
-    rest, half, other_half = _exponential(log_a - log_b)
+    rest, half, other_half = exp_parts(log_a - log_b)
     p, q = p * half, q / other_half
     p, q = kept(p / (p + q)), kept(q / (p + q))
     shift = kept(p * q * rest / (1 + p * rest))
@@ -104,7 +102,7 @@ def _log_ratio(word: jax.Array, word2: jax.Array, a: jax.Array) -> tuple[jax.Arr
     # some programs and not in others, they would differ in the last bit.
     inverse = 1 / a
     boost = jnp.minimum(_log_uniform(word2) * inverse, inverse * -float(jnp.finfo(a.dtype).eps / 8))
-    return _polynomial(t, p) / _polynomial(t, d) + jnp.where(a < 1, boost, 0), origin
+    return polynomial(t, p) / polynomial(t, d) + jnp.where(a < 1, boost, 0), origin
 
 
 def _log_slope(word: jax.Array, word2: jax.Array, a: jax.Array) -> jax.Array:
@@ -114,9 +112,9 @@ def _log_slope(word: jax.Array, word2: jax.Array, a: jax.Array) -> jax.Array:
     # derivative is q (1 - E L), E = (t/2) d/dt + q d/dq; E takes t^i q^j to (i/2 + j) t^i q^j.
     p, d = _coefficients(q)
     euler_p, euler_d = _coefficients(q, euler=True)
-    denominator = kept(_polynomial(t, d))
-    ratio = kept(_polynomial(t, p) / denominator)
-    euler = (_polynomial(t, euler_p) - ratio * _polynomial(t, euler_d)) / denominator
+    denominator = kept(polynomial(t, d))
+    ratio = kept(polynomial(t, p) / denominator)
+    euler = (polynomial(t, euler_p) - ratio * polynomial(t, euler_d)) / denominator
     slope = _sharper(q * (1 - euler), origin, origin * jnp.exp(ratio))
     return slope - jnp.where(a < 1, _log_uniform(word2) * (1 / a) * (1 / a), 0)
 
@@ -151,7 +149,7 @@ def _coordinates(word: jax.Array, a: jax.Array) -> tuple[jax.Array, ...]:
         a = lax.optimization_barrier(a)
     origin = kept(jnp.where(a < 1, a + 1, a))
     q = 1 / origin
-    return a, origin, kept(_normal_quantile(word) * jnp.sqrt(q)), q
+    return a, origin, kept(normal_quantile(word) * jnp.sqrt(q)), q
 
 
 def _coefficients(q: jax.Array, euler: bool = False) -> tuple[list[jax.Array], list[jax.Array]]:
@@ -162,7 +160,7 @@ def _coefficients(q: jax.Array, euler: bool = False) -> tuple[list[jax.Array], l
 
     def in_t(rows):
         return [
-            _polynomial(q, [c * (i / 2 + j) if euler else c for j, c in enumerate(row)])
+            polynomial(q, [c * (i / 2 + j) if euler else c for j, c in enumerate(row)])
             for i, row in enumerate(rows)
         ]
 
@@ -174,29 +172,21 @@ def _coefficients(q: jax.Array, euler: bool = False) -> tuple[list[jax.Array], l
     return p, d
 
 
-def _polynomial(x: jax.Array, coefficients: Sequence[Any]) -> Any:
-    """Horner's scheme, the coefficients lowest power first."""
-    *rest, result = coefficients
-    for c in reversed(rest):
-        result = result * x + c
-    return result
-
-
-def _normal_quantile(word: jax.Array) -> jax.Array:
+def normal_quantile(word: jax.Array) -> jax.Array:
     """Standard normal quantile of u = (word + 1/2) 2^-bits."""
     bits = 8 * word.dtype.itemsize
     # y = 2u - 1 is counted from the middle and m = min(u, 1 - u) from the end: both are precise
     # where they are small. w is smooth in u, unlike z; z / y is smooth in w.
     y = _scaled(word ^ jnp.asarray(1 << (bits - 1), word.dtype), 1 - bits)
     m = _scaled(jnp.minimum(word, ~word), -bits)
-    w = kept(-jnp.log(4 * m * (1 - m)))
+    w = kept(-log(4 * m * (1 - m)))
     tables = _TABLES[w.dtype]
-    return y * (_polynomial(w, tables.normal_p) / _polynomial(w, tables.normal_q))
+    return y * (polynomial(w, tables.normal_p) / polynomial(w, tables.normal_q))
 
 
 def _log_uniform(word: jax.Array) -> jax.Array:
     """Logarithm of a uniform number; the word's last bit goes, to convert it as signed."""
-    return jnp.log(_scaled(word >> jnp.asarray(1, word.dtype), 1 - 8 * word.dtype.itemsize))
+    return log(_scaled(word >> jnp.asarray(1, word.dtype), 1 - 8 * word.dtype.itemsize))
 
 
 def _scaled(word: jax.Array, exponent: int) -> jax.Array:
@@ -204,28 +194,6 @@ def _scaled(word: jax.Array, exponent: int) -> jax.Array:
     bits = 8 * word.dtype.itemsize
     whole = lax.bitcast_convert_type(word, np.dtype(f"int{bits}"))
     return (whole.astype(np.dtype(f"float{bits}")) + 0.5) * 2.0**exponent
-
-
-def _exponential(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """exp(x) as (1 + rest) * half * other_half, the last two powers of 2, |rest| < 0.42.
-
-    In parts, so that the caller rounds once; in two powers, for one alone would overflow.
-    """
-    reach, high, low, degree = _EXPONENTIAL[x.dtype]
-    x = jnp.clip(x, -reach, reach)  # beyond it the variate is 0 or 1, and infinity has no rest
-    k = jnp.round(x * (1 / math.log(2)))
-    r = kept(x - k * high - k * low)
-    rest = r + r * r * _polynomial(r, [1 / math.factorial(n) for n in range(2, degree + 1)])
-    k = k.astype(np.int32)
-    half = k >> 1
-    return kept(rest), _power_of_2(half, x.dtype), _power_of_2(k - half, x.dtype)
-
-
-def _power_of_2(k: jax.Array, kind: np.dtype) -> jax.Array:
-    """2^k, written into the exponent's bits."""
-    digits = jnp.finfo(kind)
-    biased = k.astype(np.dtype(f"int{digits.bits}")) + (digits.maxexp - 1)
-    return lax.bitcast_convert_type(biased << digits.nmant, kind)
 
 
 # Derivatives in the concentrations: those of the draw at fixed words (reparameterization).
@@ -338,9 +306,3 @@ _DOUBLE = _Tables(
 # fmt: on
 
 _TABLES = {np.dtype(np.float32): _SINGLE, np.dtype(np.float64): _DOUBLE}
-# Where exp ends; log 2 in two parts, the first short enough for an exact product with k;
-# the degree of the Taylor series of exp that leaves its error below a tenth of a rounding.
-_EXPONENTIAL = {
-    np.dtype(np.float32): (174.0, 0.693145751953125, 1.4286067653301870e-06, 7),
-    np.dtype(np.float64): (1416.0, 0.6931471805601177, -1.7239444525614835e-13, 13),
-}

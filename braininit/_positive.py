@@ -11,7 +11,7 @@ from braininit import _checks as checks
 from braininit import _draws as draws
 from braininit import _units as units
 from braininit._core import Initialization
-from braininit._dtypes import drawn_in, finish, kept
+from braininit._dtypes import drawn_in, exp_parts, finish, kept, log
 from braininit._sampler import draw
 from braininit._types import DType, Key, QuantityLike, RealLike, Shape, Sharding
 
@@ -105,8 +105,8 @@ class LogNormal(Initialization, function=lognormal):
 
 def _lognormal(key: Any, shape: Any, dtype: Any, mean: Any, std: Any) -> jax.Array:
     variance = log_variance(mean, std)
-    z = draws.normal(key, shape, drawn_in(dtype))
-    x = mean * jnp.exp(root(variance) * z - variance / 2)
+    z = draws.rough_normal(key, shape, drawn_in(dtype))
+    x = _times_exp(mean, root(variance) * z - variance / 2)
     return finish(x, dtype, above_zero=True)
 
 
@@ -118,6 +118,12 @@ def log_variance(mean: jax.Array, std: jax.Array) -> jax.Array:
     one = jnp.ones_like(ratio)
     log = jnp.where(large, jnp.log(jnp.where(large, std, one)) - jnp.log(mean), 0 * one)
     return kept(jnp.where(large, 2 * log, jnp.log1p(square)))
+
+
+def _times_exp(scale: jax.Array, x: jax.Array) -> jax.Array:
+    """Scale exp(x), also where exp(x) alone would overflow."""
+    rest, half, other_half = exp_parts(x)
+    return kept(scale + scale * rest) * half * other_half
 
 
 def root(x: jax.Array) -> jax.Array:
@@ -390,7 +396,7 @@ class Weibull(Initialization, function=weibull, renamed={"shape": "concentration
 
 
 def _weibull(key: Any, shape: Any, dtype: Any, concentration: Any, scale: Any) -> jax.Array:
-    log = jnp.log(draws.exponential(key, shape, drawn_in(dtype)))
+    logarithm = log(draws.exponential(key, shape, drawn_in(dtype)))
     # A compiler divides by a constant through its inverse, by a traced number not so.
-    x = scale * jnp.exp(log * kept(1 / concentration))
+    x = _times_exp(scale, logarithm * kept(1 / concentration))
     return finish(x, dtype, above_zero=True)
