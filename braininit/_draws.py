@@ -46,11 +46,11 @@ def normal(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
     return kept(jnp.asarray(z))
 
 
-def rough_normal(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
-    """Standard normal for draws made from it: other last digits than `normal`, cheaper.
+def normal_quantile(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
+    """Standard normal for what is made from one: cheaper than `normal`, other last digits.
 
-    In float32 from the whole word, which the tails show: they reach 6.3 where `normal`
-    ends at 5.4. In float64 `normal` itself.
+    In float32 it is the quantile of the whole word, out to 6.3 where `normal` ends at 5.4.
+    In float64 it is `normal`.
     """
     if kind.itemsize == 8:
         return normal(key, shape, kind)

@@ -65,7 +65,8 @@ def lognormal(
     Notes
     -----
     Numerics: drawn as mean * exp(sigma z - sigma^2 / 2), which keeps the exponent small
-    whatever the unit. 16-bit and 8-bit floats are drawn in float32 and rounded once.
+    whatever the unit. In float32 z is the normal quantile of the whole random word, out
+    to 6.3 std. 16-bit and 8-bit floats are drawn in float32 and rounded once.
     A draw beyond the largest number of the dtype (65504 in float16) is that number.
 
     Examples
@@ -105,7 +106,7 @@ class LogNormal(Initialization, function=lognormal):
 
 def _lognormal(key: Any, shape: Any, dtype: Any, mean: Any, std: Any) -> jax.Array:
     variance = log_variance(mean, std)
-    z = draws.rough_normal(key, shape, drawn_in(dtype))
+    z = draws.normal_quantile(key, shape, drawn_in(dtype))
     x = _times_exp(mean, root(variance) * z - variance / 2)
     return finish(x, dtype, above_zero=True)
 

@@ -75,6 +75,15 @@ def test_gamma_float64(a, x64):
     assert np.abs(special.gammainc(a, x) - u).max() <= 1e-11
 
 
+def test_normal_quantile():
+    """What gamma and lognormal draw from, both tails to the last bit."""
+    word = words(32)
+    z = np.asarray(_gamma.normal_quantile(jnp.asarray(word)), np.float64)
+    tail = uniform(np.minimum(word, ~word)).astype(np.float64)
+    exact = np.where(word < ~word, 1, -1) * special.ndtri(tail)
+    np.testing.assert_allclose(z, exact, rtol=5e-7)
+
+
 @pytest.mark.parametrize("a", [1e-3, 0.05, 0.7])
 def test_gamma_below_one_is_boosted(a):
     """X_a = X_(a+1) U^(1/a), through the logarithm, which does not underflow."""
