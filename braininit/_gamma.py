@@ -22,7 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from braininit._dtypes import exp_parts, kept, log, polynomial
+from braininit._dtypes import kept
+from braininit._elementary import exp_parts, log, polynomial
 
 __all__ = ["beta_variate", "gamma_variate", "log_gamma_variate", "normal_quantile"]
 

@@ -11,7 +11,8 @@ from braininit import _checks as checks
 from braininit import _draws as draws
 from braininit import _units as units
 from braininit._core import Initialization
-from braininit._dtypes import drawn_in, exp_parts, finish, kept, log
+from braininit._dtypes import drawn_in, finish, kept
+from braininit._elementary import exp_parts, log
 from braininit._sampler import draw
 from braininit._types import DType, Key, QuantityLike, RealLike, Shape, Sharding
 

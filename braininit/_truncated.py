@@ -27,7 +27,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from braininit._dtypes import exp_digits, kept, log, polynomial, power_of_2
+from braininit._dtypes import kept
+from braininit._elementary import exp_digits, log, polynomial, power_of_2
 
 # Mills ratio: m(x) = t P(s), t = 1/(1 + x/k), s = 1 - 2t; P, lowest power first.
 _MILLS_32 = (

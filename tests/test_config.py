@@ -18,6 +18,11 @@ import braininit as init
 
 N = init.Normal(0.5 * u.nS, 0.1 * u.nS)
 
+
+def key():
+    return jax.random.key(0)
+
+
 # ---------------------------------------------------------------- to_config and get
 
 
@@ -67,8 +72,7 @@ def test_aliases_and_what_is_an_initializer_already():
     assert init.get(0.5 * u.nS) == init.Constant(0.5 * u.nS)
     assert init.get({"value": 0.5, "unit": "nS"}) == init.Constant(0.5 * u.nS)
     he = jax.nn.initializers.he_normal()
-    key = jax.random.key(0)
-    np.testing.assert_array_equal(init.get(he)(key, (3, 2)), he(key, (3, 2)))
+    np.testing.assert_array_equal(init.get(he)(key(), (3, 2)), he(key(), (3, 2)))
 
 
 def test_a_configuration_written_by_hand():
@@ -140,8 +144,7 @@ def test_param_of_initializers_and_functions():
     assert init.param("kaiming_normal", (3, 2), rng=0).shape == (3, 2)
     assert init.param({"class": "Normal", "mean": "1 nS", "std": "1 nS"}, 2, rng=0).unit == u.nS
     he = jax.nn.initializers.he_normal()
-    key = jax.random.key(0)
-    np.testing.assert_array_equal(init.param(he, (3, 2), rng=key), he(key, (3, 2)))
+    np.testing.assert_array_equal(init.param(he, (3, 2), rng=key()), he(key(), (3, 2)))
     np.testing.assert_array_equal(init.param(np.zeros, (3, 2)), np.zeros((3, 2)))
     np.testing.assert_array_equal(init.param(lambda size: jnp.ones(size), 3), np.ones(3))
 
