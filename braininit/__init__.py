@@ -79,6 +79,7 @@ from braininit._profiles import MexicanHatProfile as MexicanHatProfile
 from braininit._profiles import PowerLawProfile as PowerLawProfile
 from braininit._profiles import SigmoidProfile as SigmoidProfile
 from braininit._profiles import StepProfile as StepProfile
+from braininit._rows import rows as rows
 from braininit._scaling import LecunNormal as LecunNormal
 from braininit._scaling import LecunUniform as LecunUniform
 from braininit._scaling import VarianceScaling as VarianceScaling

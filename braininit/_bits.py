@@ -16,8 +16,10 @@ fused form has not been measured (all but the CPU).
 
 from __future__ import annotations
 
+import functools
 import math
 import os
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +27,7 @@ import numpy as np
 from jax import lax
 
 from braininit._dtypes import setting
+from braininit._keys import Window, split
 
 __all__ = ["word_pairs", "words"]
 
@@ -34,8 +37,10 @@ _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = np.uint32(0x1BD11BDA)  # of the key schedule: Threefish's constant, cut to 32 bits
 
 
-def words(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
+def words(key: Any, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
     """Random words, as many bits each as the drawing dtype `kind` has."""
+    if _has_to_slice(key):
+        return _sliced(key, shape, lambda k, s: words(k, s, kind))
     width = 8 * kind.itemsize
     if not _is_fused(key) or max(shape, default=0) > 2**32:  # an index that needs two words
         return jax.random.bits(key, shape, jnp.uint64 if width == 64 else jnp.uint32)
@@ -46,13 +51,13 @@ def words(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
     return wide[0] << np.uint64(32) | wide[1]
 
 
-def word_pairs(
-    key: jax.Array, shape: tuple[int, ...], kind: np.dtype
-) -> tuple[jax.Array, jax.Array]:
+def word_pairs(key: Any, shape: tuple[int, ...], kind: np.dtype) -> tuple[jax.Array, jax.Array]:
     """Two independent words for every element.
 
     A Threefry block has room for two words of 32 bits; everywhere else the key is split.
     """
+    if _has_to_slice(key):
+        return _sliced(key, shape, lambda k, s: word_pairs(k, s, kind))
     if kind.itemsize == 4 and _has_blocks(key):
         if _is_fused(key) and max(shape, default=0) <= 2**32:
             return blocks(key, shape)
@@ -60,24 +65,47 @@ def word_pairs(
             both = jax.random.bits(key, shape, jnp.uint64)
             first = lax.convert_element_type(both >> np.uint64(32), jnp.uint32)
             return first, lax.convert_element_type(both, jnp.uint32)
-    first, second = jax.random.split(key)
+    first, second = split(key)
     return words(first, shape, kind), words(second, shape, kind)
 
 
-def _has_blocks(key: jax.Array) -> bool:
+def _has_to_slice(key: Any) -> bool:
+    return isinstance(key, Window) and not _is_fused(key)
+
+
+def _sliced(window: Window, shape: tuple[int, ...], draw: Any) -> Any:
+    """Rows of all words, where a word can't be had without the ones before it."""
+    if shape[:1] != (window.rows,):  # does not change from row to row
+        return draw(window.key, shape)
+    every = draw(window.key, (window.total, *shape[1:]))
+    rows = functools.partial(
+        lax.dynamic_slice_in_dim, start_index=window.start, slice_size=window.rows
+    )
+    return jax.tree.map(rows, every)
+
+
+def _has_blocks(key: Any) -> bool:
+    key = key.key if isinstance(key, Window) else key
     return setting("jax_threefry_partitionable") and str(jax.random.key_impl(key)) == "threefry2x32"
 
 
-def _is_fused(key: jax.Array) -> bool:
+def _is_fused(key: Any) -> bool:
     return jax.default_backend() in FUSED_PLATFORMS and _has_blocks(key)
 
 
-def blocks(key: jax.Array, shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
+def blocks(key: Any, shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
     """Both words of the Threefry block of every element."""
+    high, low = counters(shape)
+    if isinstance(key, Window):
+        if shape[:1] == (key.rows,):
+            more_high, more_low = _multiply(key.start, math.prod(shape[1:]))
+            low = low + more_low
+            high = high + more_high + (low < more_low).astype(jnp.uint32)
+        key = key.key
     data = jax.random.key_data(key)
     if setting("jax_debug_key_reuse"):
         jax.random.bits(key)  # reading a key's data does not count as using the key
-    return threefry(data[0], data[1], *counters(shape))
+    return threefry(data[0], data[1], high, low)
 
 
 def threefry(

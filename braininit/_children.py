@@ -170,9 +170,9 @@ def draws(
     ]
 
 
-def split(key: Any, n: int) -> jax.Array:
+def split(key: Any, n: int) -> Any:
     """Independent keys from one, in whatever form it is."""
-    return jax.random.split(_keys.typed(key, _keys.legacy_impl(key)), n)
+    return _keys.split(_keys.typed(key, _keys.legacy_impl(key)), n)
 
 
 def run(

@@ -11,6 +11,7 @@ from jax.scipy.special import erfinv
 from braininit import _gamma, _truncated
 from braininit._bits import word_pairs, words
 from braininit._dtypes import kept
+from braininit._keys import split
 
 __all__ = [
     "beta",
@@ -77,7 +78,7 @@ def beta(
     key: jax.Array, shape: tuple[int, ...], kind: np.dtype, alpha: jax.Array, beta: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Beta x and 1 - x, from two gamma variates, each with full relative precision."""
-    pairs = [word_pairs(k, shape, kind) for k in jax.random.split(key)]
+    pairs = [word_pairs(k, shape, kind) for k in split(key)]
     return _gamma.beta_variate(*pairs, alpha, beta)
 
 
@@ -105,19 +106,19 @@ def two_sigma(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Arr
 
 def complex_normal(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
     """Circular complex normal, bit for bit `jax.random.normal`."""
-    parts = [normal(k, shape, kind) for k in jax.random.split(key)]
+    parts = [normal(k, shape, kind) for k in split(key)]
     return lax.complex(*parts) / np.asarray(np.sqrt(2), np.result_type(kind, np.complex64))
 
 
 def complex_uniform(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
     """Uniform on the disk of radius sqrt(2), as `jax.nn.initializers` draws it."""
-    area, turn = (uniform(k, shape, kind) for k in jax.random.split(key))
+    area, turn = (uniform(k, shape, kind) for k in split(key))
     return _polar(jnp.sqrt(area * np.asarray(2, kind)), turn)
 
 
 def complex_two_sigma(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
     """Circular complex normal of modulus at most 2, as `jax.nn.initializers` draws it."""
-    mass, turn = (uniform(k, shape, kind) for k in jax.random.split(key))
+    mass, turn = (uniform(k, shape, kind) for k in split(key))
     whole = np.asarray(1 - np.exp(np.asarray(-4, kind)), kind)
     # The maximum stands between product and difference, which else contract into one rounding.
     rest = 1 - jnp.maximum(mass * whole, np.asarray(0, kind))

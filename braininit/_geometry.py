@@ -23,6 +23,7 @@ from braininit._children import UNKNOWN, InitializerLike, as_child, draws, finis
 from braininit._core import Initialization
 from braininit._distance import DistanceProfile, aligned, evaluated
 from braininit._dtypes import wide
+from braininit._keys import Window
 from braininit._sampler import is_probe
 from braininit._types import DType, Key, NumberLike, QuantityLike, Shape, Sharding
 from braininit._values import static
@@ -328,7 +329,13 @@ def _distance_modulated(include_self: bool) -> Any:
         places = ("distances", "pre_positions", "post_positions")
         given = {name: context[name] for name in places if name in context}
         weights = modulated(
-            weights, profile, box=box, anisotropy=anisotropy, include_self=include_self, **given
+            weights,
+            profile,
+            box=box,
+            anisotropy=anisotropy,
+            include_self=include_self,
+            window=key if type(key) is Window else None,
+            **given,
         )
         return finished(*units.parts(weights), dtype)
 
@@ -345,11 +352,13 @@ def modulated(
     box: Any = None,
     anisotropy: Any = None,
     include_self: bool = True,
+    window: Window | None = None,
 ) -> Any:
     """Weights times the profile's `weight_scaling` at their distances.
 
     Of `distances` and positions the former win. `include_self=False` sets the weight of a
-    neuron onto itself to 0: the diagonal of what has to be a square matrix.
+    neuron onto itself to 0: the diagonal of what has to be a square matrix, or of the one
+    from which a `window` has rows.
     """
     bare, unit = units.parts(weights)
     shape = np.shape(bare)
@@ -373,10 +382,11 @@ def modulated(
             "distances are needed: call with distances=..., or with pre_positions=... and "
             "post_positions=..."
         )
-    if not include_self and (len(matrix) != 2 or matrix[0] != matrix[1]):
+    whole = matrix if window is None else (window.total, *matrix[1:])
+    if not include_self and (len(whole) != 2 or whole[0] != whole[1]):
         raise ValueError(
             "`include_self=False` is about one population, whose weights are a square matrix; "
-            f"got {matrix}"
+            f"got {whole}"
         )
     if profile._fuses():
         like = geometry[0] if own is None and len(geometry) == 1 else units.on(1.0, own)
@@ -386,7 +396,8 @@ def modulated(
         plan, numbers = None, profile.weight_scaling(units.on(apart, own))
         numbers = units.dimensionless("weight_scaling", numbers)
         geometry = (0.0,)
-    return units.on(_modulated(plan, matrix, include_self, bare, geometry, numbers), unit)
+    first = None if include_self else np.uint32(0) if window is None else window.start
+    return units.on(_modulated(plan, matrix, first, bare, geometry, numbers), unit)
 
 
 def _broadcasts(shape: tuple[int, ...], size: tuple[int, ...]) -> None:
@@ -398,11 +409,11 @@ def _broadcasts(shape: tuple[int, ...], size: tuple[int, ...]) -> None:
         )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(jax.jit, static_argnums=(0, 1))
 def _modulated(
     plan: Any,
     matrix: tuple[int, ...],
-    include_self: bool,
+    first: Any,  # the number of the first row where the diagonal is to be 0, else None
     weights: Any,
     where: Any,
     numbers: Any,
@@ -413,7 +424,7 @@ def _modulated(
     factor = evaluated(plan, apart, numbers)
     # 16-bit weights are multiplied in float32 and rounded once.
     result = weights.reshape(matrix) * factor
-    if not include_self:
-        rows, columns = (jax.lax.broadcasted_iota(jnp.int32, matrix, axis) for axis in (0, 1))
-        result = jnp.where(rows == columns, 0, result)
+    if first is not None:
+        rows, columns = (jax.lax.broadcasted_iota(jnp.uint32, matrix, axis) for axis in (0, 1))
+        result = jnp.where(rows + first == columns, 0, result)
     return result.astype(weights.dtype).reshape(weights.shape)

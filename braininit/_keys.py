@@ -7,6 +7,7 @@ the compiled sampler, so that is where it happens.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -19,15 +20,41 @@ import numpy as np
 
 from braininit._dtypes import setting
 
-__all__ = ["as_key", "eager", "from_rng", "is_key", "legacy_impl", "seed", "typed"]
+__all__ = [
+    "Window",
+    "as_key",
+    "eager",
+    "from_rng",
+    "is_key",
+    "legacy_impl",
+    "seed",
+    "split",
+    "typed",
+]
 
 
 # ---------------------------------------------------------------- keys
 
 
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["key", "start"], meta_fields=["rows", "total"]
+)
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """A key that draws `rows` rows out of `total`, from `start` on: what `init.rows` passes.
+
+    Being a PyTree of its own form, it has compiled samplers of its own as well.
+    """
+
+    key: Any
+    start: Any
+    rows: int
+    total: int
+
+
 def is_key(x: Any) -> bool:
     """Whether x is one key, or several: typed, or legacy of the session's default kind."""
-    if type(x) is _typed_array():
+    if type(x) is _typed_array() or type(x) is Window:
         return True
     if not isinstance(x, (np.ndarray, jax.Array)):
         return False
@@ -54,6 +81,8 @@ def _kind(dtype: Any) -> str | None:
 
 def as_key(key: Any) -> Any:
     """Refuse what is not exactly one key."""
+    if type(key) is Window:
+        return key
     if not is_key(key):
         if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
             raise TypeError(f"`key` must be a JAX key, got {key}; write jax.random.key({key})")
@@ -69,14 +98,25 @@ def as_key(key: Any) -> Any:
 
 def legacy_impl(key: Any) -> str | None:
     """The implementation a key without a type stands for; None for a typed one."""
+    if type(key) is Window:
+        return legacy_impl(key.key)
     if type(key) is _typed_array() or _kind(key.dtype) == "typed":
         return None
     return _default_impl()
 
 
-def typed(key: Any, impl: str | None = None) -> jax.Array:
+def typed(key: Any, impl: str | None = None) -> Any:
     """The typed key of a key in any of its forms; `impl` is that of bare words."""
+    if type(key) is Window:
+        return dataclasses.replace(key, key=typed(key.key, impl))
     return key if _kind(key.dtype) == "typed" else jax.random.wrap_key_data(key, impl=impl)
+
+
+def split(key: Any, n: int = 2) -> Any:
+    """Independent keys from a typed one."""
+    if type(key) is Window:
+        return [dataclasses.replace(key, key=k) for k in jax.random.split(key.key, n)]
+    return jax.random.split(key, n)
 
 
 def _default_impl() -> str:

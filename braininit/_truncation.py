@@ -97,7 +97,8 @@ def truncated(
     True
     """
     child = as_child("base", base)
-    plan = plans.get(getattr(type(child), "_function", None))
+    function = type(child)._function
+    plan = None if function is None else plans.get(function)
     if plan is None:
         known = ", ".join(sorted(function.__name__ for function in plans))
         raise TypeError(

@@ -297,7 +297,7 @@ def together(op: str, left: u.Unit | None, right: u.Unit | None) -> tuple[u.Unit
     if op in ("*", "/"):
         if right is not None:
             right = right if op == "*" else right**-1
-            left = right if left is None else left * right
+            left = right if left is None else left * right  # pyright: ignore[reportAssignmentType]
         factor = None if left is None else _pure_number(left)
         if factor is None:
             return left, 1.0
