@@ -374,9 +374,11 @@ def _of(node: ast.expr, value: Callable[[ast.expr], Any]) -> Any:
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
             return _combine(*_OPERATORS[type(op)], value(left), value(right))
         case ast.Call(func=func, args=args, keywords=keywords) if all(k.arg for k in keywords):
-            return _call(
-                value(func), [value(a) for a in args], {k.arg: value(k.value) for k in keywords}
-            )
+            given = [value(a) for a in args], {k.arg: value(k.value) for k in keywords}
+            match func:
+                case ast.Attribute(value=base, attr="clip" | "add" | "multiply" as method):
+                    return _method(value(base), method, *given)
+            return _call(value(func), *given)
     raise ValueError(f"{ast.unparse(node)[:40]!r} has no meaning here; see {_PROG} --help")
 
 
@@ -404,6 +406,12 @@ def _call(cls: Any, args: list[Any], keywords: dict[Any, Any]) -> Any:
     except TypeError as error:
         raise TypeError(f"{error}; it is {_signature(cls)}") from None
     return cls(*args, **keywords)
+
+
+def _method(obj: Any, name: str, args: list[Any], keywords: dict[Any, Any]) -> Any:
+    if not isinstance(obj, Initialization):
+        raise TypeError(f"{_kind(obj)} has no .{name}()")
+    return getattr(obj, name)(*args, **keywords)
 
 
 def _combine(name: str, operation: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:

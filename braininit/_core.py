@@ -116,7 +116,7 @@ class Initialization(Value):
             frozen(cls)
             kinds = _compare(cls, function)
             cls._places, cls._informed = "out_sharding" in kinds, "**" in kinds
-            own = function.__module__.partition(".")[0] == __name__.partition(".")[0]
+            own = str(function.__module__).partition(".")[0] == __package__
             cls._traceable = own if traceable is None else traceable
             cls._names = tuple((f.name, cls._renamed.get(f.name, f.name)) for f in fields(cls))
             _units.twins[function.__code__] = cls.__name__

@@ -177,23 +177,27 @@ def test_the_names_are_those_of_the_package():
     assert all(getattr(init, name) is cls for name, cls in found.items())
 
 
-def test_nested_initializers_and_their_operators(monkeypatch):
-    class Twice(init.Initialization):
-        def __init__(self, base):
-            self.base = base
-
-        def __mul__(self, other):
-            return Twice((self, other))
-
-        __rmul__ = __mul__
-
-    monkeypatch.setattr(init, "Twice", Twice, raising=False)
-    assert read("Twice(Normal(0, 1))").base == init.Normal(0.0, 1.0)
-    for text in ("Twice(1) * nS", "nS * Twice(1)", "2*nS * Twice(1)"):
-        assert isinstance(read(text), Twice)
+def test_nested_initializers_and_their_operators():
+    normal = init.Normal(0.5 * u.nS, 0.1 * u.nS)
+    text = "Normal(0.5*nS, 0.1*nS)"
+    for expression, expected in {
+        f"2 * {text} + 0.1*nS": 2 * normal + 0.1 * u.nS,
+        f"0.1*nS + -{text}": (normal * -1).__radd__(0.1 * u.nS),
+        "nS * KaimingNormal()": init.KaimingNormal().__rmul__(u.nS),
+        f"{text}**2": normal**2,
+        f"{text}.clip(0*nS, max_val=1*nS)": normal.clip(0 * u.nS, 1 * u.nS),
+        f"Mixture([{text}, {text}*2], weights=[0.3, 0.7])": init.Mixture(
+            [normal, normal * 2], [0.3, 0.7]
+        ),
+        f"Truncated({text}, low=0*nS)": init.Truncated(normal, 0 * u.nS),
+    }.items():
+        assert read(expression) == expected
 
 
 BAD = {
+    "Normal(0, 1).apply(3)": "has no meaning here",
+    "nS.clip(0)": "has no .clip",
+    "Normal(0*nS, 1*nS).clip(1*mV)": "`min_val` in mV",
     "": "empty",
     "Normal(": "column 7.*never closed",
     "Normal(0.5 nS, 1)": "column 8.*a unit follows a *",
