@@ -17,10 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import compile as compiling
-from benchmarks import eager, memory, report, throughput
+from benchmarks import composed, eager, memory, report, throughput
 from benchmarks.timing import Claim
 
-GROUPS = {"eager": eager, "throughput": throughput, "memory": memory, "compile": compiling}
+GROUPS = {
+    "eager": eager,
+    "composed": composed,
+    "throughput": throughput,
+    "memory": memory,
+    "compile": compiling,
+}
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import brainunit as u
 import jax
 import numpy as np
 
-from benchmarks.peers import CASES, RANDOM, absent
+from benchmarks.peers import CASES, PLAIN, RANDOM, absent
 from benchmarks.timing import Claim, Progress, in_turn
 
 SIZE = 1000
@@ -66,7 +66,7 @@ def _braintools(generator: np.random.Generator) -> dict[str, Any]:
     from braintools import init
 
     calls: dict[str, Any] = {}
-    for case in RANDOM:
+    for case in PLAIN:
         if hasattr(init, str(case)):
             obj = getattr(init, str(case))(**case.dressed(u.nS))
             calls[f"BrainTools {case}"] = lambda obj=obj: obj(SIZE)

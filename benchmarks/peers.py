@@ -28,6 +28,7 @@ __all__ = [
     "GIVEN",
     "KEY",
     "OURS",
+    "PLAIN",
     "RANDOM",
     "ROWS",
     "THEIRS",
@@ -36,6 +37,7 @@ __all__ = [
     "versions",
 ]
 
+PLAIN = tuple(case for case in RANDOM if not case.powers)  # those that peers have by these names
 KEY = jax.random.key(0)
 OURS, THEIRS = "braininit", "jax.random"
 PACKAGES = {"PyTorch": "torch", "numpyro": "numpyro", "BrainTools": "braintools"}
@@ -219,7 +221,7 @@ def _braintools(**rng: Any) -> dict[str, Draw]:
     def of(name: str) -> Draw:
         return lambda n, dtype, **given: getattr(init, name)(**given)(n, **rng)
 
-    return {str(case): of(str(case)) for case in RANDOM if hasattr(init, str(case))}
+    return {str(case): of(str(case)) for case in PLAIN if hasattr(init, str(case))}
 
 
 # ---------------------------------------------------------------- all of them

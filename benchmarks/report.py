@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import compile as compiling
-from benchmarks import eager, memory, peers, throughput
+from benchmarks import composed, eager, memory, peers, throughput
 from benchmarks.peers import OURS, THEIRS
 from benchmarks.throughput import REFERENCE, SIZES, best_other, warm
 from benchmarks.timing import Claim
@@ -63,7 +63,7 @@ def speed(result: dict[str, Any]) -> list[str]:
     ]
     for row in peers.ROWS:
         took = warm(result["figures"], row, REFERENCE)
-        if not took:
+        if THEIRS not in took:
             continue
         best = best_other(took)
         cells = [_ns(took.get(p)) for p in names]
@@ -120,7 +120,8 @@ def document(results: dict[str, Any]) -> str:
     groups = results["groups"]
     if "throughput" in groups:
         lines += ["", "### Speed", "", NOTE, "", *speed(groups["throughput"])]
-    for name, module in (("eager", eager), ("memory", memory), ("compile", compiling)):
+    others = {"eager": eager, "composed": composed, "memory": memory, "compile": compiling}
+    for name, module in others.items():
         if name in groups:
             lines += ["", *module.show(groups[name])]
     if "throughput" in groups:
@@ -132,7 +133,7 @@ def summary(results: dict[str, Any]) -> str:
     """What the README shows."""
     groups = results["groups"]
     temporaries = groups["memory"]["temporaries"]
-    ours, theirs = (max(f["bytes"][p] for f in temporaries) for p in (OURS, THEIRS))
+    ours, theirs = (max(f["bytes"].get(p, 0) for f in temporaries) for p in (OURS, THEIRS))
     took = groups["eager"]["microseconds"]
     lines = [
         *speed(groups["throughput"]),
@@ -186,7 +187,7 @@ def picture(results: dict[str, Any], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figures = results["groups"]["throughput"]["figures"]
-    rows = {r: took for r in peers.GIVEN if (took := warm(figures, r, REFERENCE))}
+    rows = {r: took for r in peers.GIVEN if THEIRS in (took := warm(figures, r, REFERENCE))}
     rows = dict(sorted(rows.items(), key=lambda item: item[1].get(THEIRS, 0)))
     fig, ax = plt.subplots(figsize=(9, 9.5), layout="constrained")
     top, seen, ticks = 0.0, set(), []

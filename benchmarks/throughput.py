@@ -41,7 +41,7 @@ CLAIMS: dict[str, tuple[tuple[str, ...], float, float | None]] = {
 
 def run(quick: bool = False) -> dict[str, Any]:
     """Nanoseconds per number, warm and cold, by row, dtype, size and peer."""
-    cases = {str(case) for case in peers.RANDOM}
+    cases = {str(case) for case in peers.PLAIN}
     grid = [
         (row, dtype, n)
         for row in peers.ROWS
@@ -101,7 +101,7 @@ def _claims(figures: list[dict[str, Any]]) -> list[Claim]:
             here, larger = (_worst(figures, rows, n, against) for n in (REFERENCE, SIZES[-1]))
             if here is not None:
                 claims.append(Claim(f"{what}: times {against}", here, limit, larger=larger))
-    for case in peers.RANDOM if _cores() == 1 else ():
+    for case in peers.PLAIN if _cores() == 1 else ():
         took = warm(figures, str(case), REFERENCE)
         if "NumPy" in took and str(case) != "Uniform":
             claims.append(Claim(f"{case}: times NumPy, one core", took["NumPy"] / took[OURS], 1.0))

@@ -145,8 +145,14 @@ def _signature(function: Callable[..., Any]) -> tuple[bool, Callable[..., bool]]
 
 def unit_of(child: Initialization, dtype: Any = None) -> Any:
     """The unit of an initializer's draws, without a draw; its parameters are checked."""
+    if dtype is None and "_unit" in child.__dict__:
+        return child.__dict__["_unit"]
     seen = child._draw(probe(), child._own_shape(), dtype or default_float(), None, {})
-    return seen if seen is UNKNOWN else units.of(seen)
+    if seen is UNKNOWN:
+        return UNKNOWN
+    # An object is asked at every draw of what it is a part of, and always says the same.
+    object.__setattr__(child, "_unit", units.of(seen))
+    return child.__dict__["_unit"]
 
 
 def draws(
