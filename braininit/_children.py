@@ -35,7 +35,17 @@ from braininit._sampler import (
 from braininit._types import Initializer, NumberLike
 from braininit._values import static
 
-__all__ = ["UNKNOWN", "InitializerLike", "as_child", "draws", "finished", "run", "split", "unit_of"]
+__all__ = [
+    "UNKNOWN",
+    "InitializerLike",
+    "as_child",
+    "draws",
+    "finished",
+    "only_unit",
+    "run",
+    "split",
+    "unit_of",
+]
 
 InitializerLike: TypeAlias = Initialization | Initializer | NumberLike
 """What may stand for an initializer: one, a function of one's own, or a constant."""
@@ -153,6 +163,11 @@ def unit_of(child: Initialization, dtype: Any = None) -> Any:
     # An object is asked at every draw of what it is a part of, and always says the same.
     object.__setattr__(child, "_unit", units.of(seen))
     return child.__dict__["_unit"]
+
+
+def only_unit(unit: Any) -> Any:
+    """What a probe gets in place of a draw: the unit, of nothing."""
+    return unit if unit is UNKNOWN else units.on(None, unit)
 
 
 def draws(

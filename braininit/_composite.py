@@ -21,6 +21,7 @@ from braininit._children import (
     as_child,
     draws,
     finished,
+    only_unit,
     run,
     split,
     unit_of,
@@ -158,7 +159,7 @@ def _common(seen: Mapping[str, Any]) -> Any:
                 f"give it one, as in initializer * u.{carrier}"
             )
         units.off(**{name: units.on(1.0, unit) for name, unit in seen.items()})
-    return first if first is UNKNOWN else units.on(None, first)
+    return only_unit(first)
 
 
 @functools.lru_cache(maxsize=256)

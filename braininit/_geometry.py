@@ -19,7 +19,7 @@ from jax.core import Tracer
 
 from braininit import _checks as checks
 from braininit import _units as units
-from braininit._children import UNKNOWN, InitializerLike, as_child, draws, finished, run, unit_of
+from braininit._children import InitializerLike, as_child, draws, finished, only_unit, run, unit_of
 from braininit._core import Initialization
 from braininit._distance import DistanceProfile, aligned, evaluated
 from braininit._dtypes import wide
@@ -262,8 +262,7 @@ def distance_modulated(
             f"got {distance_profile!r}"
         )
     if is_probe(key):
-        unit = unit_of(child, dtype)
-        return unit if unit is UNKNOWN else units.on(None, unit)
+        return only_unit(unit_of(child, dtype))
     return run(
         _distance_modulated(bool(include_self)), key, shape, child, distance_profile, box,
         anisotropy, dtype=dtype, out_sharding=out_sharding, context=context,

@@ -21,6 +21,7 @@ from braininit._children import (
     as_child,
     draws,
     finished,
+    only_unit,
     run,
     unit_of,
 )
@@ -257,7 +258,7 @@ def powered(
     exponent = checks.finite("exponent", float(exponent))
     if is_probe(key):
         unit = unit_of(child, dtype)
-        return unit if unit is UNKNOWN else units.on(None, units.power(unit, exponent))
+        return only_unit(unit if unit is UNKNOWN else units.power(unit, exponent))
     return run(
         _power_of(exponent), key, shape, child, dtype=dtype, out_sharding=out_sharding,
         context=context,
@@ -449,7 +450,7 @@ def clipped(
     )
     low, high = checks.increasing("min_val", low, "max_val", high, unit)
     if is_probe(key):
-        return seen if seen is UNKNOWN else units.on(None, seen)
+        return only_unit(seen)
     bounds = (units.on(low, unit), units.on(high, unit))
     return run(
         _clipped,

@@ -14,7 +14,16 @@ from jax import lax
 from braininit import _checks as checks
 from braininit import _units as units
 from braininit._bits import words
-from braininit._children import UNKNOWN, InitializerLike, as_child, draws, run, split, unit_of
+from braininit._children import (
+    UNKNOWN,
+    InitializerLike,
+    as_child,
+    draws,
+    only_unit,
+    run,
+    split,
+    unit_of,
+)
 from braininit._continuous import Normal
 from braininit._core import Initialization
 from braininit._dtypes import drawn_in, kept, rounded, wide
@@ -31,10 +40,6 @@ def _single(name: str, value: Any) -> Any:
             f"`{name}` must be one number, got shape {np.shape(value)}; map over it by jax.vmap"
         )
     return value
-
-
-def _probed(unit: Any) -> Any:
-    return unit if unit is UNKNOWN else units.on(None, unit)
 
 
 def _drawn(key: Any, shape: Any, dtype: Any, context: Any, base: Any) -> tuple[jax.Array, Any]:
@@ -118,7 +123,7 @@ def sparse(
     axes = checks.axes("axis", axis)
     child = as_child("base", base)
     if is_probe(key):
-        return _probed(unit_of(child, dtype))
+        return only_unit(unit_of(child, dtype))
     return run(
         _sparse(axes), key, shape, child, sparsity, dtype=dtype, out_sharding=out_sharding,
         context=context,
@@ -467,7 +472,7 @@ def dale(
         _refuse_one_sided(excitatory, None if is_probe(key) else as_shape(shape), along)
     child = as_child("base", base)
     if is_probe(key):
-        return _probed(unit_of(child, dtype))
+        return only_unit(unit_of(child, dtype))
     return run(
         _dale(balance if balance == "exact" else bool(balance), along), key, shape, child,
         excitatory, dtype=dtype, out_sharding=out_sharding, context=context,
