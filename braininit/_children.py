@@ -32,7 +32,7 @@ from braininit._sampler import (
     probe,
     result_dtype,
 )
-from braininit._types import Initializer, NumberLike
+from braininit._types import NumberLike
 from braininit._values import static
 
 __all__ = [
@@ -47,7 +47,7 @@ __all__ = [
     "unit_of",
 ]
 
-InitializerLike: TypeAlias = Initialization | Initializer | NumberLike
+InitializerLike: TypeAlias = Initialization | Callable[..., Any] | NumberLike
 """What may stand for an initializer: one, a function of one's own, or a constant."""
 
 UNKNOWN: Any = object()
@@ -65,14 +65,19 @@ def as_child(name: str, value: Any) -> Initialization:
         return value.mantissa * value.unit  # `u.nS * initializer`, as brainunit leaves it
     if isinstance(value, Initialization):
         overridden = type(value).__call__ is not Initialization.__call__
-        return Custom(value) if overridden else value
+        return _custom(value) if overridden else value
     if isinstance(value, type):
         raise TypeError(f"`{name}` is the class {value.__name__}; write {value.__name__}(...)")
     if callable(value) and not isinstance(value, (u.Unit, u.Quantity, np.ndarray, jax.Array)):
-        return Custom(value)
+        return _custom(value)
     if value is None or isinstance(value, str):
         raise TypeError(f"`{name}` must be an initializer or a number, got {value!r}")
     return late["constant"](1.0 * value if isinstance(value, u.Unit) else value)
+
+
+def _custom(function: Any) -> Initialization:
+    """Wrap a user's own; one that can't be hashed, as a dataclass, goes by what it is."""
+    return Custom(functools.partial(function) if type(function).__hash__ is None else function)
 
 
 def _as_children(name: str, value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import operator
 import pickle
 
@@ -238,6 +239,21 @@ def test_a_plain_subclass_takes_part():
     np.testing.assert_allclose(x, 2 * np.random.default_rng(1).normal(size=10), rtol=1e-6)
     both = init.Mixture([Full(1.0), Full(2.0)])(100, rng=0)
     assert set(bare(both)) == {1.0, 2.0}
+
+
+def test_a_plain_dataclass_takes_part():
+    @dataclasses.dataclass
+    class Filled(init.Initialization):
+        value: float = 1.0
+
+        def __call__(self, size, **kwargs):
+            return np.full(size, self.value)
+
+    doubled = Filled(2.0) * 2
+    np.testing.assert_array_equal(doubled(3), np.full(3, 4.0))
+    assert hash(doubled) == hash(doubled)
+    drawn = jax.jit(lambda o, k: (o + M)(k, (3,)))(doubled, key())
+    np.testing.assert_allclose(drawn, (doubled + M)(key(), (3,)), rtol=1e-6)
 
 
 def test_siblings_that_share_a_key_do_not_share_it():

@@ -211,6 +211,33 @@ def mistakes() -> list[Callable[[], Any]]:
 # ---------------------------------------------------------------- and it runs
 
 
+def composites(key: jax.Array) -> list[init.Initialization]:
+    """Operators and composites: every one is an initializer again."""
+    normal, g = init.Normal(0.0, 1.0), init.Normal(0.5 * u.nS, 0.15 * u.nS)
+    made = [
+        normal * 2.0 + 1.0,
+        2.0 - normal / np.float32(3.0),
+        -normal,
+        normal**2,
+        abs(normal),
+        normal * u.nS,
+        g.clip(0 * u.nS, max_val=1 * u.nS).add(0.1 * u.nS).multiply(2),
+        normal | jnp.abs | (lambda x: x + 1),
+        init.Mixture([normal, 0.5, jax.nn.initializers.he_normal()], weights=[0.5, 0.3, 0.2]),
+        init.Conditional(lambda i: i < 3, normal, init.Constant(0.0), axis=0),
+        init.Truncated(g, low=0 * u.nS),
+        init.Sparse(0.9, base=normal),
+        init.DistanceModulated(g, 0.5 * init.GaussianProfile(50 * u.um) + 0.1, box=1 * u.mm),
+    ]
+    for hook in made[:4]:
+        nn.Dense(3, kernel_init=hook).init(key, jnp.ones((1, 2)))
+    return made
+
+
+def test_what_composes():
+    assert all(isinstance(x, init.Initialization) for x in composites(jax.random.key(0)))
+
+
 def test_what_checks_runs():
     assert [type(i).__name__ for i in constructors()][-2:] == ["Laplace", "Tagged"]
     calls(jax.random.key(0), jax.make_mesh((1,), ("x",)))
