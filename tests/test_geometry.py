@@ -267,3 +267,95 @@ def test_nothing_larger_than_the_result(given):
     used = memory(weights, jnp.ones((n, n)), profile, pre)
     assert used.output_size_in_bytes == result
     assert used.temp_size_in_bytes <= FEW + 2 * pre.nbytes
+
+
+# ---------------------------------------------------------------- the initializer
+
+WEIGHTS = init.Normal(1.0 * u.nS, 0.2 * u.nS)
+BELL = init.GaussianProfile(100 * UM)
+
+
+def key():
+    return jax.random.key(4)
+
+
+def test_weights_are_the_bases_times_the_profile():
+    obj = init.DistanceModulated(WEIGHTS, BELL)
+    d = np.linspace(0, 300, 50) * UM
+    w = obj(50, rng=key(), distances=d)
+    assert w.unit == u.nS
+    expected = WEIGHTS(50, rng=key()).mantissa * np.exp(-((d.mantissa / 100) ** 2) / 2)
+    np.testing.assert_allclose(w.mantissa, expected, rtol=1e-6)
+    by_function = init.distance_modulated(key(), 50, WEIGHTS, BELL, distances=d)
+    np.testing.assert_array_equal(by_function.mantissa, w.mantissa)
+    elsewhere = obj(50, rng=key(), distances=d.to(MM))
+    np.testing.assert_allclose(elsewhere.mantissa, w.mantissa, rtol=2e-6)
+
+
+def test_positions_matrix_and_pairs_in_a_row():
+    pre, post = positions(4, 2) * UM, positions(3, 2, seed=1) * 1e-3 * MM
+    obj = init.DistanceModulated(WEIGHTS, HAT)
+    places = {"pre_positions": pre, "post_positions": post}
+    matrix = obj((4, 3), rng=key(), **places)
+    flat = obj(12, rng=key(), **places)
+    np.testing.assert_allclose(matrix.mantissa.ravel(), flat.mantissa, rtol=1e-6)
+    assert (matrix.mantissa < 0).any()  # the surround
+
+
+def test_the_initializer_composes_and_transforms():
+    obj = (init.DistanceModulated(WEIGHTS, BELL) * 2).clip(0 * u.nS, 1.5 * u.nS)
+    d = np.linspace(0, 300, 20) * UM
+    w = obj(20, rng=key(), distances=d)
+    assert 0 <= w.mantissa.min() <= w.mantissa.max() <= 1.5
+    jitted = jax.jit(lambda o, k, d: o(20, rng=k, distances=d))(obj, key(), d)
+    np.testing.assert_allclose(jitted.mantissa, w.mantissa, rtol=1e-6)
+
+    def total(sigma):
+        modulated = init.DistanceModulated(WEIGHTS, init.GaussianProfile(sigma * UM))
+        return modulated(20, rng=key(), distances=d).mantissa.sum()
+
+    assert jax.grad(total)(100.0) > 0
+    assert obj(20, rng=key(), distances=d, dtype=jnp.bfloat16).dtype == jnp.bfloat16
+    mixed = init.Mixture([obj, init.Constant(9 * u.nS)])(20, rng=key(), distances=d)
+    assert (mixed.mantissa == 9).any()
+
+
+def test_a_users_own_profile_and_its_numpy():
+    class Plateau(init.DistanceProfile):
+        def __init__(self, radius):
+            self.radius = radius
+
+        def probability(self, distances):
+            return np.where(np.asarray(distances / self.radius) < 1, 1.0, 0.5)
+
+    obj = init.DistanceModulated(init.Constant(2.0 * u.nS), Plateau(50 * UM))
+    w = obj(2, distances=[10.0, 90.0] * UM)
+    np.testing.assert_array_equal(w.mantissa, [2.0, 1.0])
+
+
+def test_what_the_initializer_refuses():
+    obj = init.DistanceModulated(WEIGHTS, BELL)
+    with pytest.raises(ValueError, match=r"distances=\.\.\."):
+        obj(3, rng=key())
+    with pytest.raises(ValueError, match="does not broadcast"):
+        obj(3, rng=key(), distances=np.ones(4) * UM)
+    with pytest.raises(init.UnitError, match="distances"):
+        obj(3, rng=key(), distances=np.ones(3) * u.ms)
+    with pytest.raises(TypeError, match="`distance_profile`"):
+        init.DistanceModulated(WEIGHTS, np.exp)
+    with pytest.raises(TypeError, match="no distance="):
+        obj(3, rng=key(), distance=1 * UM)
+
+
+def test_a_population_of_20000_takes_no_more_than_its_weights():
+    """Compiled only: 1.6 GB of weights, whose distances are never laid out."""
+    n = 20_000
+    obj = init.DistanceModulated(WEIGHTS, BELL, box=1 * MM, include_self=False)
+
+    def draw(k, at):
+        return obj((n, n), rng=k, pre_positions=at * UM, post_positions=at * UM).mantissa
+
+    places = jax.ShapeDtypeStruct((n, 2), jnp.float32)
+    used = jax.jit(draw).lower(key(), places).compile().memory_analysis()
+    assert used.output_size_in_bytes == 4 * n * n
+    assert used.temp_size_in_bytes <= FEW + 4 * 4 * n * 2
