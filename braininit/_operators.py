@@ -591,19 +591,11 @@ def composed(
     if is_probe(key):
         return UNKNOWN if functions else units.on(None, unit_of(child, dtype))
 
-    def _composed(key: Any, shape: Any, dtype: Any, context: Any, child: Any) -> Any:
-        (x,) = draws(key, shape, wide(dtype), context, (child,))
-        for function in functions:
-            x = function(x)
-            if u.math.shape(x) != shape:
-                raise ValueError(f"{function!r} gave the shape {u.math.shape(x)}, not {shape}")
-        bare, unit = units.split("the functions' result", x, number=True)
-        return finished(bare, unit, dtype) if asked else x
-
-    asked = dtype is not None
+    kernel = _composed(tuple(functions), dtype is not None)
     return run(
-        _composed, key, shape, child, dtype=dtype, out_sharding=out_sharding, context=context
-    )
+        kernel, key, shape, child, dtype=dtype, out_sharding=out_sharding, context=context,
+        traceable=not functions,
+    )  # fmt: skip
 
 
 class Compose(Initialization, function=composed, random=None):
@@ -641,6 +633,30 @@ class Compose(Initialization, function=composed, random=None):
 
     def __repr__(self) -> str:
         return f"Compose({', '.join(map(repr, (self.first, *self.functions)))})"
+
+
+def _composed(functions: tuple[Callable[[Any], Any], ...], typed: bool) -> Callable[..., Any]:
+    """The kernel that calls functions one after the other; `typed` ends in the dtype."""
+    if not functions:
+        return _alone
+
+    def _composed(key: Any, shape: Any, dtype: Any, context: Any, first: Any) -> Any:
+        (x,) = draws(key, shape, wide(dtype), context, (first,))
+        for function in functions:
+            x = function(x)
+            if u.math.shape(x) != shape:
+                raise ValueError(f"{function!r} gave the shape {u.math.shape(x)}, not {shape}")
+        if not typed:
+            return x
+        bare, unit = units.split("the functions' result", x, number=True)
+        return finished(bare, unit, dtype)
+
+    return _composed
+
+
+def _alone(key: Any, shape: Any, dtype: Any, context: Any, first: Any) -> Any:
+    (x,) = draws(key, shape, wide(dtype), context, (first,))
+    return finished(*units.parts(x), dtype)
 
 
 def _compose(base: Initialization, function: Any) -> Initialization:
