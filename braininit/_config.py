@@ -15,7 +15,6 @@ from jax.core import Tracer
 
 from braininit import _units as units
 from braininit._children import as_child
-from braininit._core import Initialization
 from braininit._values import Value, fields
 
 __all__ = ["get", "to_config"]
@@ -53,8 +52,8 @@ def to_config(obj: Any) -> dict[str, Any]:
     return {"class": type(obj).__name__, **written}
 
 
-def get(identifier: Any) -> Initialization:
-    """Make an initializer from its name, or from what `to_config` wrote.
+def get(identifier: Any) -> Any:
+    """Make an initializer from its name, or whatever `to_config` wrote.
 
     Parameters
     ----------
@@ -67,8 +66,8 @@ def get(identifier: Any) -> Initialization:
 
     Returns
     -------
-    Initialization
-        The object.
+    Initialization or DistanceProfile
+        The object; a profile only from a dictionary that names one.
 
     Raises
     ------
@@ -91,7 +90,7 @@ def get(identifier: Any) -> Initialization:
         return _named(identifier)()
     if isinstance(identifier, Mapping):
         made = _made("the configuration", identifier)
-        return made if isinstance(made, Initialization) else as_child("identifier", made)
+        return made if isinstance(made, Value) else as_child("identifier", made)
     return as_child("identifier", identifier)
 
 

@@ -115,6 +115,13 @@ def test_errors_of_get(identifier, error, text):
         init.get(identifier)
 
 
+def test_a_profile_goes_round():
+    profile = (0.5 * init.GaussianProfile(50 * u.um) + 0.1).clip(max_val=0.4)
+    assert through_json(profile) == profile
+    by_hand = {"class": "GaussianProfile", "sigma": "50 um"}
+    assert init.get(by_hand) == init.GaussianProfile(50 * u.um)
+
+
 def test_functions_cannot_be_written():
     for obj in (init.Conditional(np.isnan, N, N), N | np.abs, init.Scaled(np.zeros, 2.0)):
         with pytest.raises(TypeError, match="plain data"):
