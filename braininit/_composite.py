@@ -169,7 +169,7 @@ def _mixture(axes: tuple[int, ...] | None) -> Callable[..., Any]:
     def _mixture(key: Any, shape: Any, dtype: Any, context: Any, shares: Any, children: Any) -> Any:
         pick, rest = split(key, 2)
         drawn = draws(rest, shape, wide(dtype), context, children)
-        unit, bares = units.off(**{f"distributions[{i}]": x for i, x in enumerate(drawn)})
+        unit, bares = units.off_draws(**{f"distributions[{i}]": x for i, x in enumerate(drawn)})
         word = _bits.words(pick, _along(axes, shape), np.dtype(np.float32))
         reach = jnp.cumsum(jnp.asarray(shares, jnp.float32))
         x = jnp.asarray(bares[-1])
@@ -348,5 +348,5 @@ def _conditional(
     key: Any, shape: Any, dtype: Any, context: Any, holds: Any, true_dist: Any, false_dist: Any
 ) -> Any:
     drawn = draws(key, shape, wide(dtype), context, (true_dist, false_dist))
-    unit, (yes, no) = units.off(true_dist=drawn[0], false_dist=drawn[1])
+    unit, (yes, no) = units.off_draws(true_dist=drawn[0], false_dist=drawn[1])
     return finished(jnp.where(holds, jnp.asarray(yes), jnp.asarray(no)), unit, dtype)

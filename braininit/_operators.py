@@ -412,7 +412,7 @@ def clipped(
     min_val, max_val : number, array or Quantity, optional
         Bounds, min_val < max_val, of the dimension of `base_dist`; None is open.
     dtype : dtype, optional
-        A dtype that `base_dist` can be drawn in; None is JAX's default float.
+        A real dtype that `base_dist` can be drawn in; None is JAX's default float.
     out_sharding : NamedSharding or PartitionSpec, optional
         Where the result is to live on a mesh.
     **context
@@ -512,6 +512,8 @@ def beside(child: Any, **values: Any) -> tuple[Any, u.Unit | None, list[Any]]:
 def _clipped(
     key: Any, shape: Any, dtype: Any, context: Any, base_dist: Any, min_val: Any, max_val: Any
 ) -> Any:
+    if jnp.issubdtype(dtype, np.complexfloating):
+        raise TypeError(f"`dtype` must be real, as bounds are, got {dtype}")
     (drawn,) = draws(key, shape, wide(dtype), context, (base_dist,))
     unit, (x, *bounds) = units.off(base_dist=drawn, min_val=min_val, max_val=max_val)
     low, high = (

@@ -31,6 +31,7 @@ __all__ = [
     "known",
     "of",
     "off",
+    "off_draws",
     "on",
     "parts",
     "per",
@@ -205,9 +206,18 @@ def off(**values: Any) -> tuple[u.Unit | None, list[Any]]:
     concrete 0 or infinity fits every unit; any other bare number beside a unit is an
     error, as is another dimension.
     """
+    return _off(values)
+
+
+def off_draws(**values: Any) -> tuple[u.Unit | None, list[Any]]:
+    """Take the unit off draws that share one; unlike parameters they may be complex."""
+    return _off(values, number=True)
+
+
+def _off(values: Mapping[str, Any], number: bool = False) -> tuple[u.Unit | None, list[Any]]:
     common, first, bares, units, mixed = None, "", [], [], False
     for name, value in values.items():
-        bare, unit = split(name, value)
+        bare, unit = split(name, value, number=number)
         bares.append(bare)
         units.append(unit)
         if common is None and unit is not None:

@@ -172,9 +172,22 @@ def test_dtypes_without_x64_and_complex():
     assert (init.Normal() * 2)(key(), 3, jnp.complex64).dtype == jnp.complex64
     with pytest.raises(TypeError, match="complex"):
         (init.Constant(1j) * 2)(3)
+    with pytest.raises(TypeError, match="`dtype` must be real, as bounds are, got complex64"):
+        init.Normal().clip(0, 1)(key(), 3, jnp.complex64)
     with jax.enable_x64(True):
         assert (N * 2)(key(), 3).dtype == jnp.float64
         assert (N * 2)(key(), 3, jnp.float32).dtype == jnp.float32
+
+
+def test_choices_among_complex_draws():
+    he, one = init.KaimingNormal() * u.uS, init.Constant(1.0 * u.nS)
+    for chooser in (init.Mixture([one, he]), init.Conditional(lambda i: i % 2 == 0, one, he)):
+        drawn = chooser(key(), (40, 50), jnp.complex64)
+        assert (drawn.unit, drawn.dtype) == (u.nS, jnp.complex64)
+        ones = bare(drawn) == 1
+        assert 0.45 < ones.mean() < 0.55
+        power = (np.abs(bare(drawn)[~ones] / 1000) ** 2).mean()
+        assert abs(power / (2 / 40) - 1) < 0.2
 
 
 # ---------------------------------------------------------------- as values, under transforms
