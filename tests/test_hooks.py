@@ -664,9 +664,10 @@ def test_settings_are_not_taken_for_tracing(context):
         assert NORMAL(3).shape == NORMAL(3, rng=np.random.default_rng(0)).shape == (3,)
 
 
-def test_the_package_may_be_imported_while_tracing():
+def test_the_package_may_be_imported_while_tracing(monkeypatch):
     spec = importlib.util.spec_from_file_location("keys_again", _keys.__file__)
     again = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "keys_again", again)
     jax.eval_shape(lambda: spec.loader.exec_module(again))
     with pytest.raises(RuntimeError, match="while JAX is tracing"):
         jax.eval_shape(lambda: again.from_rng(None))

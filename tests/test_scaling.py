@@ -21,8 +21,7 @@ from scipy import integrate, special, stats
 
 import braininit as init
 
-SCALED = [case for case in CASES if "unit" in case.cls.__dataclass_fields__ and case.carriers]
-SCALED = [case for case in SCALED if "scale" in case.given]
+SCALED = [case for case in CASES if case.powers]
 every = pytest.mark.parametrize("case", SCALED, ids=str)
 SQUARE = (64, 64)
 
