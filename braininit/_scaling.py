@@ -67,7 +67,9 @@ def variance_scaling(
         and widened to have the variance nevertheless.
     in_axis, out_axis, batch_axis : int or sequence of int
         The axes of inputs, of outputs, and of those that tell independent kernels apart.
-        All others are the receptive field, which multiplies both fans.
+        All others are the receptive field, which multiplies both fans. The default is
+        JAX's layout, (\*spatial, in, out); ``in_axis=1, out_axis=0`` is PyTorch's and
+        BrainTools' (out, in, \*spatial).
     fan_in, fan_out : number or array, optional
         Numbers of inputs and outputs, positive, in place of what the shape says: a bias
         takes its kernel's. The shape may then lack axes, which count as 1.

@@ -7,10 +7,12 @@ import operator
 import pickle
 
 import brainunit as u
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from jax._src import test_util as jtu
 from scipy import stats
 
@@ -493,3 +495,47 @@ def test_gradients_of_truncated(of, x64):
 
     slope = (draw(1.5 + 1e-5) - draw(1.5 - 1e-5)) / 2e-5
     np.testing.assert_allclose(jax.jacfwd(draw)(1.5), slope, rtol=1e-4, atol=1e-6)
+
+
+# ---------------------------------------------------------------- as initializers of layers
+
+HE = init.KaimingNormal()
+LAYERED = {
+    "half": HE * 0.5,
+    "mixture": init.Mixture([HE, init.LecunUniform()], [0.3, 0.7]),
+    "clipped": HE.clip(-0.3, 0.3),
+    "truncated": init.Truncated(init.Normal(0.0, 0.1), -0.1, 0.2),
+    "sparse": init.Sparse(0.3, HE),
+    "nearly the identity": init.Identity() + init.Normal(0.0, 0.01),
+    "echo state": init.Spectral(init.Sparse(0.5, M - 2.0), norm=0.9),
+}
+AT = jnp.ones((2, 6))
+
+
+@pytest.mark.parametrize("obj", LAYERED.values(), ids=LAYERED)
+def test_linen_layers_take_composites_under_every_transform(obj):
+    def kernel(key, hook=obj, layer=nn.Dense):
+        return layer(6, kernel_init=hook).init(key, AT)["params"]["kernel"]
+
+    def by_hand(key, shape, dtype):
+        return obj(key, shape, dtype)
+
+    plain = kernel(key())
+    assert plain.dtype == jnp.float32
+    assert np.ptp(plain) > 0.01
+    close = {"rtol": 2e-5, "atol": 2e-6}
+    np.testing.assert_allclose(jax.jit(kernel)(key()), plain, **close)
+    jitted = [kernel(key(), hook, nn.jit(nn.Dense)) for hook in (obj, by_hand)]  # keys of its own
+    np.testing.assert_allclose(*jitted, **close)
+    members = jax.vmap(kernel)(jax.random.split(key(), 3))
+    np.testing.assert_allclose(members, [kernel(k) for k in jax.random.split(key(), 3)], **close)
+
+
+@pytest.mark.parametrize("obj", LAYERED.values(), ids=LAYERED)
+def test_nnx_layers_take_composites_under_jit(obj):
+    def kernel():
+        return nnx.Linear(6, 6, kernel_init=obj, rngs=nnx.Rngs(0)).kernel[...]
+
+    np.testing.assert_allclose(nnx.jit(kernel)(), kernel(), rtol=2e-5, atol=2e-6)
+    conv = nnx.Conv(4, 6, (3, 3), kernel_init=obj, rngs=nnx.Rngs(0))
+    assert conv.kernel.shape == (3, 3, 4, 6)

@@ -150,7 +150,9 @@ def test_dtypes_that_cannot_hold_a_draw_are_refused(case, dtype):
 
 @every
 def test_real_result_is_a_plain_array(case):
-    assert isinstance(case.make()(case.fit(3), rng=0), jax.Array)
+    drawn = case.make()(case.fit(3), rng=0)
+    assert isinstance(drawn, jax.Array)
+    assert not drawn.weak_type
     assert isinstance(case.make(u.nS)(case.fit(3), rng=0), u.Quantity)
 
 
