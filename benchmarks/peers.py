@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -58,12 +58,18 @@ def versions() -> dict[str, str]:
 # ---------------------------------------------------------------- what is drawn
 
 
-def _between(low: float, high: float) -> Callable[[int], np.ndarray]:
-    return lambda n: np.linspace(low, high, n)
+class Between(NamedTuple):
+    """A parameter of its own for each number."""
+
+    low: float
+    high: float
+
+    def __call__(self, n: int) -> np.ndarray:
+        return np.linspace(self.low, self.high, n)
 
 
 GIVEN = {str(case): dict(case.given) for case in DRAWN}
-_ARRAYS = {"low": _between(-0.2, 0.4), "high": _between(0.6, 1.2)}
+_ARRAYS = {"low": Between(-0.2, 0.4), "high": Between(0.6, 1.2)}
 
 ROWS: dict[str, tuple[str, Mapping[str, Any]]] = {
     "bits": ("bits", {}),
@@ -75,7 +81,7 @@ ROWS: dict[str, tuple[str, Mapping[str, Any]]] = {
     ),
     "Gamma, shape 0.5": ("Gamma", {"shape": 0.5, "scale": 0.25}),
     "Gamma, shape 30": ("Gamma", {"shape": 30.0, "scale": 0.25}),
-    "Gamma, shape per element": ("Gamma", {"shape": _between(0.3, 8.0), "scale": 0.25}),
+    "Gamma, shape per element": ("Gamma", {"shape": Between(0.3, 8.0), "scale": 0.25}),
 }
 
 
@@ -252,8 +258,8 @@ def jitted(peer: str, row: str, n: int, dtype: Any) -> tuple[Any, dict[str, Any]
     draw = _KEYED[peer].get(name)
     if draw is None or (np.dtype(dtype) != np.float32 and peer not in _ANY_DTYPE):
         return None
-    fixed = {k: v for k, v in given.items() if not callable(v)}
-    arrays = {k: jnp.asarray(v(n), dtype) for k, v in given.items() if callable(v)}
+    fixed = {k: v for k, v in given.items() if not isinstance(v, Between)}
+    arrays = {k: jnp.asarray(v(n), dtype) for k, v in given.items() if isinstance(v, Between)}
     return jax.jit(lambda key, arrays: draw(key, n, dtype, **fixed, **arrays)), arrays
 
 
@@ -266,7 +272,10 @@ def calls(row: str, n: int, dtype: Any, *, eager: bool = True) -> dict[str, Call
             found[peer] = lambda c=compiled: c[0](KEY, c[1])
     if eager and name != "bits":
         for peer in (OURS, THEIRS):
-            values = {k: jnp.asarray(v(n), dtype) if callable(v) else v for k, v in given.items()}
+            values = {
+                k: jnp.asarray(v(n), dtype) if isinstance(v, Between) else v
+                for k, v in given.items()
+            }
             if (draw := _KEYED[peer].get(name)) is None:
                 continue
             found[f"{peer} eager"] = lambda d=draw, g=values: d(KEY, n, dtype, **g)
@@ -276,8 +285,13 @@ def calls(row: str, n: int, dtype: Any, *, eager: bool = True) -> dict[str, Call
         )
         if name not in draws or no_dtype:
             continue
-        values = {k: _own(peer, v(n)) if callable(v) else v for k, v in given.items()}
-        if draws[name](1 if not any(map(callable, given.values())) else n, dtype, **values) is None:
+        values = {k: _own(peer, v(n)) if isinstance(v, Between) else v for k, v in given.items()}
+        if (
+            draws[name](
+                1 if not any(isinstance(v, Between) for v in given.values()) else n, dtype, **values
+            )
+            is None
+        ):
             continue
         found[peer] = lambda d=draws[name], g=values: d(n, dtype, **g)
     return found
