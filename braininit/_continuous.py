@@ -13,8 +13,9 @@ from braininit import _checks as checks
 from braininit import _draws as draws
 from braininit import _units as units
 from braininit._core import Initialization
-from braininit._dtypes import drawn_in, finish
+from braininit._dtypes import drawn_in, finish, resolve
 from braininit._sampler import draw
+from braininit._truncated import at_two_std
 from braininit._types import DType, Key, QuantityLike, RealLike, Shape, Sharding
 
 # ---------------------------------------------------------------- uniform
@@ -277,8 +278,13 @@ def truncated_normal(
     low, high = checks.increasing("low", low, "high", high, unit)
     checks.fits(dtype, unit, mean=mean, std=std, low=low, high=high)
     checks.room(dtype, unit, low, high)
+    standard = _at_two_std(dtype, mean, std, low, high)
     x = draw(
-        _truncated_normal, key, shape, mean, std, low, high, dtype=dtype, out_sharding=out_sharding
+        _cut_normal,
+        *(key, shape, mean, std, low, high),
+        static=(standard,),
+        dtype=dtype,
+        out_sharding=out_sharding,
     )
     return units.on(x, unit)
 
@@ -308,12 +314,34 @@ class TruncatedNormal(Initialization, function=truncated_normal):
     high: QuantityLike | None = None
 
 
+def _at_two_std(dtype: Any, *parameters: Any) -> bool | None:
+    """Whether the bounds are at -2 and 2 std; None where only the draw itself can tell."""
+    if not all(type(p) is float for p in parameters):
+        return None
+    kind = drawn_in(resolve(dtype)).type
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(at_two_std(*(kind(p) for p in parameters)))
+
+
+def _cut_normal(
+    key: Any,
+    shape: Any,
+    dtype: Any,
+    standard: bool | None,
+    mean: Any,
+    std: Any,
+    low: Any,
+    high: Any,
+) -> jax.Array:
+    kind = drawn_in(dtype)
+    x = draws.truncated_normal(key, shape, kind, mean, std, low, high, standard)
+    return x if dtype == kind else finish(x, dtype, low, high)
+
+
 def _truncated_normal(
     key: Any, shape: Any, dtype: Any, mean: Any, std: Any, low: Any, high: Any
 ) -> jax.Array:
-    kind = drawn_in(dtype)
-    x = draws.truncated_normal(key, shape, kind, mean, std, low, high)
-    return x if dtype == kind else finish(x, dtype, low, high)
+    return _cut_normal(key, shape, dtype, None, mean, std, low, high)
 
 
 # ---------------------------------------------------------------- beta

@@ -90,9 +90,13 @@ def truncated_normal(
     std: jax.Array,
     low: jax.Array,
     high: jax.Array,
+    standard: bool | None = None,
 ) -> jax.Array:
-    """Normal within bounds, right in every tail; at -2 and 2 std `jax.random`'s own."""
-    return _truncated.truncated_normal(words(key, shape, kind), mean, std, low, high)
+    """Normal within bounds, right in every tail; at -2 and 2 std `jax.random`'s own.
+
+    `standard` says whether they are there, where that is known before the draw.
+    """
+    return _truncated.truncated_normal(standard, words(key, shape, kind), mean, std, low, high)
 
 
 def two_sigma(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:

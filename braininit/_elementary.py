@@ -1,8 +1,8 @@
 """Elementary functions for long fused loops: polynomial, logarithm, exponential.
 
 A draw is a chain of some hundred operations, each waiting for the one before: its length
-costs more than the number of operations. And nothing is spent on arguments that do not
-occur.
+costs more than the number of operations. So what does not wait is computed beside the
+chain, powers are of 2, and nothing is spent on arguments that do not occur.
 """
 
 from __future__ import annotations
@@ -14,10 +14,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from braininit._dtypes import kept
 
-__all__ = ["exp_digits", "exp_parts", "log", "polynomial", "power_of_2"]
+__all__ = [
+    "LOG2_E",
+    "exp2_digits",
+    "exp2_parts",
+    "exponent",
+    "log",
+    "polynomial",
+    "times_exp2",
+]
+
+LOG2_E = 1 / math.log(2)
 
 
 def polynomial(x: jax.Array, coefficients: Sequence[Any]) -> Any:
@@ -41,50 +52,67 @@ def log(x: jax.Array, replace: Callable[[jax.Array], jax.Array] | None = None) -
     """
     if x.dtype != np.dtype(np.float32):
         return jnp.log(x)
-    bits = jax.lax.bitcast_convert_type(x, np.int32)
-    n = jax.lax.shift_right_arithmetic(bits - 0x3F3504F3, np.int32(23))  # from sqrt(1/2) on
-    f = jax.lax.bitcast_convert_type(bits - (n << 23), np.float32) - 1
+    bits = lax.bitcast_convert_type(x, np.int32)
+    n = lax.shift_right_arithmetic(bits - 0x3F3504F3, np.int32(23))  # from sqrt(1/2) on
+    f = lax.bitcast_convert_type(bits - (n << 23), np.float32) - 1
     f = replace(f) if replace else f
-    return (f + f * f * (f * polynomial(f, _LOG) - 0.5)) + n.astype(np.float32) * math.log(2)
+    return (f + n.astype(np.float32) * math.log(2)) + f * f * polynomial(f, _LOG)
 
 
-# (log(1 + f) - f + f^2/2)/f^3, lowest power first (Cephes' logf).
+def times_exp2(scale: jax.Array, y: jax.Array, factor: Any = 1) -> jax.Array:
+    """Scale 2^y factor, where 2^y or scale 2^y alone may be beyond what the dtype holds."""
+    rest, half, other_half = exp2_parts(y)
+    # scale + scale * rest rounds once, and the powers of 2 are exact.
+    return kept(scale + scale * rest) * half * factor * other_half
+
+
+def exp2_parts(y: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """2^y as (1 + rest) * half * other_half, the last two powers of 2, |rest| < 0.42.
+
+    In two powers, for one alone would overflow.
+    """
+    info = jnp.finfo(y.dtype)
+    reach = 2.0 * info.maxexp - 4.0  # half of it is the least exponent
+    # Twice the exponent's bias is added, so that both halves come out biased.
+    rest, k = exp2_digits(jnp.clip(y, -reach, reach), 2 * (info.maxexp - 1))
+    half = k >> 1
+    return rest, exponent(half, y.dtype), exponent(k - half, y.dtype)
+
+
+def exp2_digits(y: jax.Array, bias: int) -> tuple[jax.Array, jax.Array]:
+    """2^y as rest and k + bias: (1 + rest) 2^k, rest to full relative precision."""
+    info = jnp.finfo(y.dtype)
+    word = np.dtype(f"int{info.bits}")
+    # Added to 1.5 2^23 (2^52), y is rounded to an integer, which then stands in the last bits.
+    shift = np.asarray(1.5 * 2.0**info.nmant, y.dtype)
+    shifted = kept(y + shift)
+    k = lax.bitcast_convert_type(shifted, word) + (np.asarray(bias, word) - shift.view(word))
+    r = y - kept(shifted - shift)  # exact
+    # The one product that may contract with the sum is the second.
+    rest = kept(r * math.log(2)) + r * r * polynomial(r, _EXP2[y.dtype])
+    return kept(rest), k
+
+
+def exponent(biased: jax.Array, kind: np.dtype) -> jax.Array:
+    """The power of 2 with this biased exponent."""
+    return lax.bitcast_convert_type(biased << jnp.finfo(kind).nmant, kind)
+
+
+# ---------------------------------------------------------------- coefficients
+# Every literal is printed by `python benchmarks/fits/elementary.py`; lowest power first.
+
+# (log(1 + f) - f)/f^2 in float32: log(1 + f) within 3.0e-08 relative.
 _LOG = (
-    3.3333331174e-1, -2.4999993993e-1, 2.0000714765e-1, -1.6668057665e-1, 1.4249322787e-1,
-    -1.2420140846e-1, 1.1676998740e-1, -1.1514610310e-1, 7.0376836292e-2,
+    -0.4999999, 0.3333395, -0.25001755, 0.19962071, -0.16570513, 0.14917986, -0.14307491,
+    0.0873477,
 )  # fmt: skip
 
-
-def exp_parts(x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """exp(x) as (1 + rest) * half * other_half, the last two powers of 2, |rest| < 0.42.
-
-    In parts, so that the caller rounds once; in two powers, for one alone would overflow.
-    """
-    reach = _EXPONENTIAL[x.dtype][0]
-    rest, k = exp_digits(jnp.clip(x, -reach, reach))  # infinity has no rest
-    half = k >> 1
-    return rest, power_of_2(half, x.dtype), power_of_2(k - half, x.dtype)
-
-
-def exp_digits(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """exp(x) as rest and k: (1 + rest) 2^k."""
-    _, high, low, degree = _EXPONENTIAL[x.dtype]
-    k = jnp.round(x * (1 / math.log(2)))
-    r = kept(x - k * high - k * low)
-    rest = r + r * r * polynomial(r, [1 / math.factorial(n) for n in range(2, degree + 1)])
-    return kept(rest), k.astype(np.int32)
-
-
-# Where exp ends; log 2 in two parts, the first short enough for an exact product with k;
-# the degree of the Taylor series of exp that leaves its error below a tenth of a rounding.
-_EXPONENTIAL = {
-    np.dtype(np.float32): (174.0, 0.693145751953125, 1.4286067653301870e-06, 7),
-    np.dtype(np.float64): (1416.0, 0.6931471805601177, -1.7239444525614835e-13, 13),
-}
-
-
-def power_of_2(k: jax.Array, kind: np.dtype) -> jax.Array:
-    """2^k, written into the exponent's bits."""
-    digits = jnp.finfo(kind)
-    biased = k.astype(np.dtype(f"int{digits.bits}")) + (digits.maxexp - 1)
-    return jax.lax.bitcast_convert_type(biased << digits.nmant, kind)
+# (2^r - 1 - r log 2)/r^2, |r| <= 1/2: 2^r - 1 within 1.3e-08 and 5.0e-17 relative.
+_EXP2 = {
+    np.dtype(np.float32): (0.24022649, 0.0555037, 0.0096182525, 0.0013386648, 0.00015396468),
+    np.dtype(np.float64): (
+        0.24022650695910105, 0.055504108664821875, 0.00961812910760479, 0.0013333558146306505,
+        0.00015403530444218886, 1.525273395994032e-05, 1.3215441326288283e-06,
+        1.01779994440265e-07, 7.072812206455538e-09, 4.4657453621346763e-10,
+    ),
+}  # fmt: skip

@@ -23,7 +23,7 @@ import numpy as np
 from jax import lax
 
 from braininit._dtypes import kept
-from braininit._elementary import exp_parts, log, polynomial
+from braininit._elementary import LOG2_E, exp2_parts, log, polynomial, times_exp2
 
 __all__ = ["beta_variate", "gamma_variate", "log_gamma_variate", "normal_quantile"]
 
@@ -50,10 +50,8 @@ def log_gamma_variate(word: jax.Array, word2: jax.Array, a: jax.Array) -> jax.Ar
 def gamma_variate(word: jax.Array, word2: jax.Array, a: jax.Array, scale: jax.Array) -> jax.Array:
     """Gamma variate; parameters as in `log_gamma_variate`, and the scale."""
     log_ratio, origin = _log_ratio(word, word2, a)
-    rest, half, other_half = exp_parts(log_ratio)
-    # origin + origin * rest rounds once, and the powers of 2 are exact. The scale comes
-    # between them: a large one brings back what is too small a number at scale 1.
-    x = kept(origin + origin * rest) * half * scale * other_half
+    # A large scale brings back what is too small a number at scale 1.
+    x = times_exp2(origin, log_ratio * LOG2_E, scale)
     return jnp.where(origin < jnp.inf, x, origin)  # infinity times rest = 0 would be NaN
 
 
@@ -78,7 +76,7 @@ def beta_variate(
     p, q = kept(origin_a / (origin_a + origin_b)), kept(origin_b / (origin_a + origin_b))
     # x = p e / (q + p e), e = exp(log_a - log_b) = (1 + rest) 2^k. With the power of 2 put into
     # p and q, x is p + p q rest / (1 + p rest): what is added to p is small where x is close to p.
-    rest, half, other_half = exp_parts(log_a - log_b)
+    rest, half, other_half = exp2_parts((log_a - log_b) * LOG2_E)
     p, q = p * half, q / other_half
     p, q = kept(p / (p + q)), kept(q / (p + q))
     shift = kept(p * q * rest / (1 + p * rest))

@@ -12,7 +12,7 @@ from braininit import _draws as draws
 from braininit import _units as units
 from braininit._core import Initialization
 from braininit._dtypes import drawn_in, finish, kept
-from braininit._elementary import exp_parts, log
+from braininit._elementary import LOG2_E, log, times_exp2
 from braininit._sampler import draw
 from braininit._types import DType, Key, QuantityLike, RealLike, Shape, Sharding
 
@@ -108,7 +108,7 @@ class LogNormal(Initialization, function=lognormal):
 def _lognormal(key: Any, shape: Any, dtype: Any, mean: Any, std: Any) -> jax.Array:
     variance = log_variance(mean, std)
     z = draws.normal_quantile(key, shape, drawn_in(dtype))
-    x = _times_exp(mean, root(variance) * z - variance / 2)
+    x = times_exp2(mean, (root(variance) * LOG2_E) * z - variance * (LOG2_E / 2))
     return finish(x, dtype, above_zero=True)
 
 
@@ -120,12 +120,6 @@ def log_variance(mean: jax.Array, std: jax.Array) -> jax.Array:
     one = jnp.ones_like(ratio)
     log = jnp.where(large, jnp.log(jnp.where(large, std, one)) - jnp.log(mean), 0 * one)
     return kept(jnp.where(large, 2 * log, jnp.log1p(square)))
-
-
-def _times_exp(scale: jax.Array, x: jax.Array) -> jax.Array:
-    """Scale exp(x), also where exp(x) alone would overflow."""
-    rest, half, other_half = exp_parts(x)
-    return kept(scale + scale * rest) * half * other_half
 
 
 def root(x: jax.Array) -> jax.Array:
@@ -400,5 +394,5 @@ class Weibull(Initialization, function=weibull, renamed={"shape": "concentration
 def _weibull(key: Any, shape: Any, dtype: Any, concentration: Any, scale: Any) -> jax.Array:
     logarithm = log(draws.exponential(key, shape, drawn_in(dtype)))
     # A compiler divides by a constant through its inverse, by a traced number not so.
-    x = _times_exp(scale, logarithm * kept(1 / concentration))
+    x = times_exp2(scale, logarithm * kept(LOG2_E / concentration))
     return finish(x, dtype, above_zero=True)

@@ -18,8 +18,8 @@ At exactly -2 and 2 std the draw is jax.random.truncated_normal's, bit for bit:
 the scaled initializers rest on it. ``benchmarks/fits/truncated.py`` makes the tables.
 """
 
+import functools
 import math
-from functools import reduce
 from typing import NamedTuple
 
 import jax
@@ -28,7 +28,7 @@ import numpy as np
 from jax import lax
 
 from braininit._dtypes import kept
-from braininit._elementary import exp_digits, log, polynomial, power_of_2
+from braininit._elementary import LOG2_E, exp2_digits, exponent, log, polynomial
 
 # Mills ratio: m(x) = t P(s), t = 1/(1 + x/k), s = 1 - 2t; P, lowest power first.
 _MILLS_32 = (
@@ -149,8 +149,9 @@ def _loss(d, at):
 
 def _fall(drop):
     """exp(-drop), and what it lacks to 1, each with full relative precision."""
-    rest, k = exp_digits(jnp.where(drop < 80.0, -drop, -80.0))  # as good as infinity
-    power = power_of_2(k, drop.dtype)
+    drop = jnp.minimum(drop * LOG2_E, 120.0)  # as good as infinity
+    rest, k = exp2_digits(-drop, jnp.finfo(drop.dtype).maxexp - 1)
+    power = exponent(k, drop.dtype)
     return kept(power + power * rest), kept((1.0 - power) - power * rest)
 
 
@@ -206,17 +207,23 @@ def two_sigma(word, dtype):
     w = -lax.log1p(-(u * u))
     shift, coefficients = _ERF_INV[info.dtype.itemsize]
     w = w - shift
-    z = sqrt2 * (reduce(lambda p, c: c + p * w, coefficients[1:], coefficients[0]) * u)
+    z = sqrt2 * (functools.reduce(lambda p, c: c + p * w, coefficients[1:], coefficients[0]) * u)
     two = np.asarray(2, dtype)
     limit = np.nextafter(two, np.zeros((), dtype))
     return lax.clamp(-limit, z, limit)
 
 
-def _draw(word, mean, std, low, high):
+def at_two_std(mean, std, low, high):
+    """Whether the draw is to be jax.random.truncated_normal's."""
+    return (low == mean - 2 * std) & (high == mean + 2 * std) & (std > 0)
+
+
+def _draw(standard, word, mean, std, low, high):
     """The draw, and what its derivative needs: outward distance (signed), alpha, widths."""
     dtype = jnp.result_type(mean)
     info = jnp.finfo(dtype)
-    standard = (low == mean - 2.0 * std) & (high == mean + 2.0 * std) & (std > 0.0)
+    if standard is None:
+        standard = at_two_std(mean, std, low, high)
     # Constants must not be folded: the compiler's own arithmetic rounds differently.
     mean, std, low, high = lax.optimization_barrier((mean, std, low, high))
 
@@ -250,7 +257,9 @@ def _draw(word, mean, std, low, high):
     q = kept(jnp.where(v < 0.5, 1.0 - v, beyond + _part(outer, unit_mass)))
     d = _distance(_minus_log(q, v), at)
 
-    z = jnp.where(standard, two_sigma(word, dtype), jnp.where(below, -d, d))
+    z = jnp.where(below, -d, d)
+    if standard is not False:
+        z = jnp.where(standard, two_sigma(word, dtype), z)
     z = kept(z)  # also so that nothing merges into its sqrt(2)
     x = anchor + unit * z
     # A bound of exactly 0 is no result of a continuous draw: the smallest number is.
@@ -262,21 +271,23 @@ def _draw(word, mean, std, low, high):
     return x, (z, alpha, d_low, d_high)
 
 
-@jax.custom_jvp
-@jax.jit  # one compiled program for eager calls too: op by op, last bits would differ
-def truncated_normal(word, mean, std, low, high):
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+# One compiled program for eager calls too: op by op, last bits would differ.
+@functools.partial(jax.jit, static_argnums=0)
+def truncated_normal(standard, word, mean, std, low, high):
     """Normal draws restricted to [low, high], one per word.
 
+    `standard`: whether the bounds are at -2 and 2 std, None if that is to be found out.
     `word`: uint32 for float32 draws, uint64 for float64. The parameters are in that
     float dtype, scalars or of the words' rank; low < high, either may be infinite,
     std >= 0 (0: the mean, brought to the nearest bound). NaN in any of them gives NaN.
     Differentiable once in all four, the word held fixed.
     """
-    return _draw(word, mean, std, low, high)[0]
+    return _draw(standard, word, mean, std, low, high)[0]
 
 
 @truncated_normal.defjvp
-def _derivative(primals, tangents):
+def _derivative(standard, primals, tangents):
     """The word held fixed: F(x; parameters) = u gives dx = -dF/f.
 
     With A, D_far, D_opposite the drops of the log density from the anchor to the draw,
@@ -286,8 +297,8 @@ def _derivative(primals, tangents):
     """
     word, mean, std, low, high = primals
     _, mean_dot, std_dot, low_dot, high_dot = tangents
-    x = truncated_normal(word, mean, std, low, high)
-    _, (z, alpha, d_low, d_high) = _draw(word, mean, std, low, high)
+    x = truncated_normal(standard, word, mean, std, low, high)
+    _, (z, alpha, d_low, d_high) = _draw(standard, word, mean, std, low, high)
     info = jnp.finfo(x.dtype)
     below = jnp.where(z == 0.0, d_high == 0.0, z < 0.0)
     d = jnp.abs(z)

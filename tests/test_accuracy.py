@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from braininit import _gamma, _truncated
+from braininit import _elementary, _gamma, _truncated
 
 
 def words(bits, n=4000):
@@ -36,6 +36,36 @@ def gamma(word, a, **options):
     return np.asarray(
         _gamma.gamma_variate(jnp.asarray(word), jnp.asarray(last), kind(a), kind(1)), np.float64
     )
+
+
+# ---------------------------------------------------------------- elementary functions
+
+
+def test_logarithm():
+    x = np.random.default_rng(3).uniform(-126, 127, 100_000)
+    x = np.concatenate([2.0**x, np.linspace(0.6, 1.6, 100_001)]).astype(np.float32)
+    ours = jax.jit(_elementary.log)(x)
+    np.testing.assert_allclose(ours, np.log(x.astype(np.float64)), rtol=2.5e-7)
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_powers_of_2(bits):
+    """2^y - 1 to full relative precision where y is small, and no overflow on the way."""
+    with jax.enable_x64(bits == 64):
+        kind = np.dtype(f"float{bits}")
+        eps, far = np.finfo(kind).eps, np.finfo(kind).maxexp - 3
+        small = np.linspace(-0.5, 0.5, 20_001).astype(kind)
+        rest, k = _elementary.exp2_digits(jnp.asarray(small), 7)
+        exact = np.expm1(small.astype(np.longdouble) * np.log(np.longdouble(2)))
+        assert set(np.unique(k)) == {7}
+        np.testing.assert_allclose(rest, exact.astype(np.float64), rtol=2 * eps)
+        # From the largest numbers to below the smallest, times a scale near the largest.
+        y = np.linspace(-2.1 * far, 0, 20_001).astype(kind)
+        ours = _elementary.times_exp2(kind.type(2.0**far), jnp.asarray(y))
+        exact = np.exp2(far + y.astype(np.longdouble))
+        tiny = exact < np.finfo(kind).tiny
+        np.testing.assert_allclose(ours[~tiny], exact[~tiny].astype(np.float64), rtol=2 * eps)
+        assert np.all(ours[tiny] <= np.finfo(kind).tiny)
 
 
 # ---------------------------------------------------------------- gamma
@@ -160,7 +190,7 @@ def test_truncated_normal_tail(low, bits):
         kind = jnp.float32 if bits == 32 else jnp.float64
         word = words(bits, 300)
         x = _truncated.truncated_normal(
-            jnp.asarray(word), kind(0), kind(1), kind(low), kind(np.inf)
+            None, jnp.asarray(word), kind(0), kind(1), kind(low), kind(np.inf)
         )
     x = np.asarray(x, np.float64)
     survival = np.exp(stats.norm.logsf(x) - stats.norm.logsf(low))
