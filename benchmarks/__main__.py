@@ -36,7 +36,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--only", choices=list(GROUPS), nargs="+", default=list(GROUPS))
-    parser.add_argument("--quick", action="store_true", help="a million float32 only, fewer rounds")
+    parser.add_argument("--quick", action="store_true", help="one size in float32, fewer rounds")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument(
         "--write", action="store_true", help="write benchmarks/results and the README's table"

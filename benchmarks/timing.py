@@ -18,7 +18,7 @@ class Claim(NamedTuple):
     value: float
     limit: float
     at_least: bool = True
-    larger: float | None = None  # the same figure at the larger size, where it was taken
+    others: tuple[float | None, ...] = ()  # the same figure at other sizes, where it was taken
 
     @property
     def met(self) -> bool:
