@@ -85,7 +85,7 @@ def exp2_digits(y: jax.Array, bias: int) -> tuple[jax.Array, jax.Array]:
     word = np.dtype(f"int{info.bits}")
     # Added to 1.5 2^23 (2^52), y is rounded to an integer, which then stands in the last bits.
     shift = np.asarray(1.5 * 2.0**info.nmant, y.dtype)
-    shifted = kept(y + shift)
+    shifted = lax.stop_gradient(kept(y + shift))  # as an integer it does not change with y
     k = lax.bitcast_convert_type(shifted, word) + (np.asarray(bias, word) - shift.view(word))
     r = y - kept(shifted - shift)  # exact
     # The one product that may contract with the sum is the second.
