@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 import random
 
 import brainunit as u
@@ -91,3 +92,13 @@ def test_traced_values_too():
     here = drawn(0.5 * NS, 0.15 * NS)
     there = jax.jit(drawn)(0.5e-3 * u.uS, 0.15e-9 * u.siemens)
     np.testing.assert_allclose(there.to(NS).mantissa, here.mantissa, rtol=5e-6)
+
+
+def test_units_that_are_equal_need_not_be_the_same_object():
+    other = pickle.loads(pickle.dumps(NS))
+    assert other == NS
+    assert other is not NS
+    here = init.Normal(0.5 * NS, 0.15 * NS)(100, rng=3)
+    there = init.Normal(0.5 * NS, 0.15 * other)(100, rng=3)
+    np.testing.assert_array_equal(there.mantissa, here.mantissa)
+    assert there.unit == NS
