@@ -279,9 +279,7 @@ def truncated_normal(
     low, high = checks.increasing("low", low, "high", high, unit)
     checks.fits(dtype, unit, mean=mean, std=std, low=low, high=high)
     checks.room(dtype, unit, low, high)
-    standard = None  # the draw itself finds out
-    if all(type(p) is float for p in (mean, std, low, high)):
-        standard = _at_two_std(drawn_in(resolve(dtype)), mean, std, low, high)
+    standard = _standard(dtype, mean, std, low, high)
     x = draw(
         _cut_normal,
         *(key, shape, mean, std, low, high),
@@ -317,9 +315,15 @@ class TruncatedNormal(Initialization, function=truncated_normal):
     high: QuantityLike | None = None
 
 
+def _standard(dtype: Any, *parameters: Any) -> bool | None:
+    """Whether the bounds are at -2 and 2 std; None where only the draw can tell."""
+    if all(type(p) is float for p in parameters):
+        return _at_two_std(drawn_in(resolve(dtype)), *parameters)
+    return None
+
+
 @functools.lru_cache(maxsize=1024)
 def _at_two_std(kind: np.dtype, *parameters: float) -> bool:
-    """Whether bounds known before the draw are at -2 and 2 std, in the drawing dtype."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(at_two_std(*map(kind.type, parameters)))
 
