@@ -108,7 +108,8 @@ class LogNormal(Initialization, function=lognormal):
 def _lognormal(key: Any, shape: Any, dtype: Any, mean: Any, std: Any) -> jax.Array:
     variance = log_variance(mean, std)
     z = draws.normal_quantile(key, shape, drawn_in(dtype))
-    x = times_exp2(mean, (root(variance) * LOG2_E) * z - variance * (LOG2_E / 2))
+    # In powers of 2. Only the product with z may contract with the difference.
+    x = times_exp2(mean, root(variance) * LOG2_E * z - kept(variance * (LOG2_E / 2)))
     return finish(x, dtype, above_zero=True)
 
 
