@@ -139,6 +139,8 @@ def summary(results: dict[str, Any]) -> str:
     lines = [
         *speed(groups["throughput"]),
         "",
+        "![The same as bars](benchmarks/results/cpu.png)",
+        "",
         f"{NOTE} Temporary memory: {ours:g} bytes a number, jax.random up to {theirs:g}. "
         f"1,000 numbers with a unit, eagerly: {took['Normal']:.0f} us where "
         f"`{eager.JAX}` takes {took[eager.JAX]:.0f}"
