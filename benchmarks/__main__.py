@@ -68,7 +68,13 @@ def measure(names: list[str], quick: bool) -> dict[str, Any]:
         groups[name] = GROUPS[name].run(quick)
         print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
     claims = [claim for group in groups.values() for claim in group.pop("claims")]
-    return {"machine": report.machine(), "claims": claims, "groups": groups}
+    command = " ".join(["python -m benchmarks", *sys.argv[1:]])
+    return {
+        "machine": report.machine(),
+        "command": command,
+        "claims": claims,
+        "groups": groups,
+    }
 
 
 if __name__ == "__main__":

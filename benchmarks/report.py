@@ -39,7 +39,8 @@ def machine() -> dict[str, Any]:
 def _where(m: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in m["versions"].items())
     gone = f" Left out, not installed: {', '.join(m['absent'])}." if m["absent"] else ""
-    return f"{m['processor']}, {m['cores']} cores, {m['system']}; {versions}.{gone}"
+    cores = "1 core" if m["cores"] == 1 else f"{m['cores']} cores"
+    return f"{m['processor']}, {cores}, {m['system']}; {versions}.{gone}"
 
 
 # ---------------------------------------------------------------- tables
@@ -116,7 +117,7 @@ NOTE = (
 
 def document(results: dict[str, Any]) -> str:
     """The whole report."""
-    lines = ["# Benchmarks", "", _where(results["machine"]), "", "`python -m benchmarks --write`"]
+    lines = ["# Benchmarks", "", _where(results["machine"]), "", f"`{results['command']}`"]
     lines += ["", *claims(results["claims"])]
     groups = results["groups"]
     if "throughput" in groups:
