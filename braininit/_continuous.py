@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
@@ -16,7 +15,7 @@ from braininit import _units as units
 from braininit._core import Initialization
 from braininit._dtypes import drawn_in, finish, resolve
 from braininit._sampler import draw
-from braininit._truncated import at_two_std
+from braininit._truncated import known
 from braininit._types import DType, Key, QuantityLike, RealLike, Shape, Sharding
 
 # ---------------------------------------------------------------- uniform
@@ -257,8 +256,8 @@ def truncated_normal(
     Numerics: the survival function is inverted from the point of [low, high] nearest
     to the mean outwards, through Mills' ratio, so that tails are right as far out as
     the dtype reaches; `jax.random.truncated_normal` has one value beyond 5.5 std. With
-    bounds at exactly -2 and 2 std the draws are bit for bit jax.random's. 16-bit and
-    8-bit floats are drawn in float32 and rounded once, inward.
+    scalar bounds at exactly -2 and 2 std the draws are bit for bit jax.random's. 16-bit
+    and 8-bit floats are drawn in float32 and rounded once, inward.
 
     Examples
     --------
@@ -279,14 +278,12 @@ def truncated_normal(
     low, high = checks.increasing("low", low, "high", high, unit)
     checks.fits(dtype, unit, mean=mean, std=std, low=low, high=high)
     checks.room(dtype, unit, low, high)
-    standard = _standard(dtype, mean, std, low, high)
-    x = draw(
-        _cut_normal,
-        *(key, shape, mean, std, low, high),
-        static=(standard,),
-        dtype=dtype,
-        out_sharding=out_sharding,
-    )
+    kernel, static, given = _truncated_normal, (), (mean, std, low, high)
+    numbers = [p for p in given if type(p) is float]
+    if len(numbers) == len(given):
+        standard, cut = known(drawn_in(resolve(dtype)), *numbers)
+        kernel, static, given = _cut_normal, (standard,), (cut, low, high)
+    x = draw(kernel, key, shape, *given, static=static, dtype=dtype, out_sharding=out_sharding)
     return units.on(x, unit)
 
 
@@ -315,38 +312,20 @@ class TruncatedNormal(Initialization, function=truncated_normal):
     high: QuantityLike | None = None
 
 
-def _standard(dtype: Any, *parameters: Any) -> bool | None:
-    """Whether the bounds are at -2 and 2 std; None where only the draw can tell."""
-    if all(type(p) is float for p in parameters):
-        return _at_two_std(drawn_in(resolve(dtype)), *parameters)
-    return None
-
-
-@functools.lru_cache(maxsize=1024)
-def _at_two_std(kind: np.dtype, *parameters: float) -> bool:
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(at_two_std(*map(kind.type, parameters)))
-
-
-def _cut_normal(
-    key: Any,
-    shape: Any,
-    dtype: Any,
-    standard: bool | None,
-    mean: Any,
-    std: Any,
-    low: Any,
-    high: Any,
-) -> jax.Array:
-    kind = drawn_in(dtype)
-    x = draws.truncated_normal(key, shape, kind, mean, std, low, high, standard)
-    return x if dtype == kind else finish(x, dtype, low, high)
-
-
 def _truncated_normal(
     key: Any, shape: Any, dtype: Any, mean: Any, std: Any, low: Any, high: Any
 ) -> jax.Array:
-    return _cut_normal(key, shape, dtype, None, mean, std, low, high)
+    kind = drawn_in(dtype)
+    x = draws.truncated_normal(key, shape, kind, mean, std, low, high)
+    return x if dtype == kind else finish(x, dtype, low, high)
+
+
+def _cut_normal(
+    key: Any, shape: Any, dtype: Any, standard: bool, cut: Any, low: Any, high: Any
+) -> jax.Array:
+    kind = drawn_in(dtype)
+    x = draws.cut_normal(key, shape, kind, standard, cut)
+    return x if dtype == kind else finish(x, dtype, low, high)
 
 
 # ---------------------------------------------------------------- beta

@@ -18,6 +18,7 @@ __all__ = [
     "complex_normal",
     "complex_two_sigma",
     "complex_uniform",
+    "cut_normal",
     "exponential",
     "gamma",
     "normal",
@@ -90,13 +91,16 @@ def truncated_normal(
     std: jax.Array,
     low: jax.Array,
     high: jax.Array,
-    standard: bool | None = None,
 ) -> jax.Array:
-    """Normal within bounds, right in every tail; at -2 and 2 std `jax.random`'s own.
+    """Normal within bounds, right in every tail; at -2 and 2 std `jax.random`'s own."""
+    return _truncated.truncated_normal(words(key, shape, kind), mean, std, low, high)
 
-    `standard` says whether they are there, where that is known before the draw.
-    """
-    return _truncated.truncated_normal(standard, words(key, shape, kind), mean, std, low, high)
+
+def cut_normal(
+    key: jax.Array, shape: tuple[int, ...], kind: np.dtype, standard: bool, cut: _truncated.Cut
+) -> jax.Array:
+    """`truncated_normal` of numbers known before the draw, as `_truncated.known` has them."""
+    return _truncated.within(words(key, shape, kind), cut, standard)[0]
 
 
 def two_sigma(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,11 @@ from jax import lax
 from braininit._dtypes import kept
 
 __all__ = [
+    "ARRAYS",
+    "KNOWN",
     "LOG2_E",
+    "TRACED",
+    "Arithmetic",
     "exp2_digits",
     "exp2_parts",
     "exponent",
@@ -31,14 +35,41 @@ __all__ = [
 LOG2_E = 1 / math.log(2)
 
 
-def polynomial(x: jax.Array, coefficients: Sequence[Any]) -> Any:
+def _itself(x: Any) -> Any:
+    return x
+
+
+def _apart(product: jax.Array) -> jax.Array:
+    """The product, with a maximum between it and a sum, else they contract to one rounding."""
+    return lax.max(product, np.asarray(-jnp.finfo(product.dtype).max, product.dtype))
+
+
+class Arithmetic(NamedTuple):
+    """What a formula is worked out with: `exact` keeps a product from contracting with a sum.
+
+    Of numbers known before the draw NumPy makes what XLA makes of the same numbers once they
+    are traced, bit for bit, if each product that a sum follows is rounded. Where a formula
+    runs once for each element of an array, that would cost too much.
+    """
+
+    xp: Any
+    kept: Callable[[Any], Any]
+    exact: Callable[[Any], Any]
+
+
+KNOWN = Arithmetic(np, _itself, _itself)
+TRACED = Arithmetic(jnp, kept, _apart)
+ARRAYS = Arithmetic(jnp, kept, _itself)
+
+
+def polynomial(x: Any, coefficients: Sequence[Any], exact: Callable[[Any], Any] = _itself) -> Any:
     """Polynomial by Estrin's scheme, the coefficients lowest power first.
 
     Horner's rule is one chain; here there are several at a time, a third as long.
     """
     terms = list(coefficients)
     while len(terms) > 1:
-        pairs = [low + high * x for low, high in zip(terms[::2], terms[1::2], strict=False)]
+        pairs = [low + exact(high * x) for low, high in zip(terms[::2], terms[1::2], strict=False)]
         terms = pairs + terms[2 * len(pairs) :]
         x = x * x
     return terms[0]
@@ -79,23 +110,32 @@ def exp2_parts(y: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     return rest, exponent(half, y.dtype), exponent(k - half, y.dtype)
 
 
-def exp2_digits(y: jax.Array, bias: int) -> tuple[jax.Array, jax.Array]:
+def exp2_digits(y: Any, bias: int, by: Arithmetic = ARRAYS) -> tuple[Any, Any]:
     """2^y as rest and k + bias: (1 + rest) 2^k, rest to full relative precision."""
     info = jnp.finfo(y.dtype)
     word = np.dtype(f"int{info.bits}")
     # Added to 1.5 2^23 (2^52), y is rounded to an integer, which then stands in the last bits.
-    shift = np.asarray(1.5 * 2.0**info.nmant, y.dtype)
-    shifted = lax.stop_gradient(kept(y + shift))  # as an integer it does not change with y
-    k = lax.bitcast_convert_type(shifted, word) + (np.asarray(bias, word) - shift.view(word))
-    r = y - kept(shifted - shift)  # exact
+    shift = np.asarray(1.5 * 2.0**info.nmant, y.dtype)[()]
+    shifted = by.kept(y + shift)
+    if by.xp is jnp:
+        shifted = lax.stop_gradient(shifted)  # as an integer it does not change with y
+    k = _as(word, shifted) + (np.asarray(bias, word) - shift.view(word))
+    r = y - by.kept(shifted - shift)  # exact
     # The one product that may contract with the sum is the second.
-    rest = kept(r * math.log(2)) + r * r * polynomial(r, _EXP2[y.dtype])
-    return kept(rest), k
+    rest = by.exact(by.kept(r * math.log(2))) + by.exact(
+        r * r * polynomial(r, _EXP2[y.dtype], by.exact)
+    )
+    return by.kept(rest), k
 
 
-def exponent(biased: jax.Array, kind: np.dtype) -> jax.Array:
+def exponent(biased: Any, kind: np.dtype) -> Any:
     """The power of 2 with this biased exponent."""
-    return lax.bitcast_convert_type(biased << jnp.finfo(kind).nmant, kind)
+    return _as(kind, biased << jnp.finfo(kind).nmant)
+
+
+def _as(kind: np.dtype, x: Any) -> Any:
+    """The bits of `x` as another dtype's."""
+    return x.view(kind) if isinstance(x, np.generic) else lax.bitcast_convert_type(x, kind)
 
 
 # ---------------------------------------------------------------- coefficients

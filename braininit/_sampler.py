@@ -71,7 +71,8 @@ def draw(
 ) -> Any:
     """Draw an array by a kernel.
 
-    `parameters` are bare values (floats, arrays, tracers) that broadcast to `shape`.
+    `parameters` are bare values (floats, arrays, tracers) that broadcast to `shape`, or tuples
+    of what was worked out from known ones, which the kernel gets as numbers of its own dtype.
     Before them the kernel gets `static`, hashable options that are part of its program.
     One that is not `random` gets None for its key.
     """
@@ -119,11 +120,15 @@ def _sampler(
 ) -> Any:
     names = list(inspect.signature(kernel).parameters)[3 + len(static) :]
 
+    kind = drawn_in(dtype)
+
+    def ready(name: str, value: Any) -> Any:
+        if isinstance(value, tuple):
+            return jax.tree.map(lambda number: jnp.asarray(number, kind), value)
+        return aligned(name, poisoned(name, jnp.asarray(value), dtype), shape, kind)
+
     def sample(key: Any, *parameters: Any) -> jax.Array:
-        named = zip(names, (jnp.asarray(p) for p in parameters), strict=True)
-        given = [
-            aligned(name, poisoned(name, p, dtype), shape, drawn_in(dtype)) for name, p in named
-        ]
+        given = [ready(name, p) for name, p in zip(names, parameters, strict=True)]
         return placed(lambda k, *p: kernel(k, shape, dtype, *static, *p), sharding)(
             None if key is None else _keys.typed(key, impl), *given
         )

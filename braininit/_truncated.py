@@ -14,13 +14,13 @@ subtracts two values of the distribution function:
   function, relative error 3e-7 (1.4e-5 in float64's longer tail); float64 adds
   one Halley step, which leaves rounding.
 
-At exactly -2 and 2 std the draw is jax.random.truncated_normal's, bit for bit:
-the scaled initializers rest on it. ``benchmarks/fits/truncated.py`` makes the tables.
+With scalars at exactly -2 and 2 std the draw is jax.random.truncated_normal's, bit for
+bit: the scaled initializers rest on it. ``benchmarks/fits/truncated.py`` makes the tables.
 """
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,16 @@ import numpy as np
 from jax import lax
 
 from braininit._dtypes import kept
-from braininit._elementary import LOG2_E, exp2_digits, exponent, log, polynomial
+from braininit._elementary import (
+    ARRAYS,
+    KNOWN,
+    LOG2_E,
+    TRACED,
+    exp2_digits,
+    exponent,
+    log,
+    polynomial,
+)
 
 # Mills ratio: m(x) = t P(s), t = 1/(1 + x/k), s = 1 - 2t; P, lowest power first.
 _MILLS_32 = (
@@ -111,55 +120,56 @@ def _part(count, unit):
 
 
 class _Anchor(NamedTuple):
-    """What the draws from an anchor share; m: Mills ratio, h = 1/m: hazard."""
+    """What the divided differences of the Mills ratio from an anchor share."""
 
-    alpha: jax.Array
-    m: jax.Array
-    h: jax.Array
-    p: jax.Array  # P(s) of the Mills ratio
-    slope: list[jax.Array]  # Horner's other partial sums, lowest power first
-    inverse: jax.Array  # 1/(k P(s))
+    alpha: Any
+    m: Any  # Mills ratio
+    h: Any  # 1/m, the hazard
+    p: Any  # P(s) of the Mills ratio
+    slope: list[Any]  # Horner's other partial sums, lowest power first
+    inverse: Any  # 1/(k P(s))
 
 
-def _anchored(alpha):
+def _anchored(alpha, by=ARRAYS):
     """Everything that depends on alpha alone."""
     k, coefficients = _MILLS[alpha.dtype.itemsize]
-    t = kept(k / (k + alpha))
+    t = by.kept(k / (k + alpha))
     s = 1.0 - 2.0 * t
     sums = [coefficients[-1] + 0.0 * s]
     for c in coefficients[-2::-1]:
-        sums.append(sums[-1] * s + c)
+        sums.append(by.exact(sums[-1] * s) + c)
     *slope, p = sums
-    p = kept(p)
-    inverse = kept((1.0 / k) / p)
-    return _Anchor(alpha, kept(t * p), kept((k + alpha) * inverse), p, slope[::-1], inverse)
+    p = by.kept(p)
+    inverse = by.kept((1.0 / k) / p)
+    m, h = by.kept(t * p), by.exact(by.kept((k + alpha) * inverse))
+    return _Anchor(alpha, m, h, p, slope[::-1], inverse)
 
 
-def _loss(d, at):
+def _loss(d, at, by=ARRAYS):
     """1 - m(alpha + d)/m(alpha).
 
     Horner's partial sums for P(s) are the coefficients of P's divided difference: no
     difference of two nearly equal Mills ratios is ever taken.
     """
     k, _ = _MILLS[d.dtype.itemsize]
-    t = kept(k / (k + at.alpha + d))
-    slope = polynomial(1.0 - 2.0 * t, at.slope)
-    return kept(d * t * ((at.p - 2.0 * t * slope) * at.inverse))
+    t = by.kept(k / (k + at.alpha + d))
+    slope = polynomial(1.0 - 2.0 * t, at.slope, by.exact)
+    return by.kept(d * t * ((at.p - by.exact(2.0 * t * slope)) * at.inverse))
 
 
-def _fall(drop):
+def _fall(drop, by=ARRAYS):
     """exp(-drop), and what it lacks to 1, each with full relative precision."""
-    drop = jnp.minimum(drop * LOG2_E, 120.0)  # as good as infinity
-    rest, k = exp2_digits(-drop, jnp.finfo(drop.dtype).maxexp - 1)
+    drop = by.xp.minimum(drop * LOG2_E, 120.0)  # as good as infinity
+    rest, k = exp2_digits(-drop, jnp.finfo(drop.dtype).maxexp - 1, by)
     power = exponent(k, drop.dtype)
-    return kept(power + power * rest), kept((1.0 - power) - power * rest)
+    return by.kept(power + power * rest), by.kept((1.0 - power) - power * rest)
 
 
-def _side(d, at):
+def _side(d, at, by=ARRAYS):
     """Mass of [alpha, alpha + d] and of what lies beyond, both divided by Q(alpha)."""
-    loss = _loss(d, at)
-    beyond, fallen = _fall(kept(d * (at.alpha + 0.5 * d)))
-    return loss * beyond + fallen, beyond * (1.0 - jnp.minimum(loss, 1.0))
+    loss = _loss(d, at, by)
+    beyond, fallen = _fall(by.kept(d * (at.alpha + 0.5 * d)), by)
+    return by.exact(loss * beyond) + fallen, beyond * (1.0 - by.xp.minimum(loss, 1.0))
 
 
 def _minus_log(q, v):
@@ -172,24 +182,21 @@ def _minus_log(q, v):
     return kept(jnp.where(q == 1.0, v, e))
 
 
-def _distance(e, at):
+def _distance(e, cut):
     """D with Q(alpha + d)/Q(alpha) = exp(-e)."""
-    alpha, m, h = at.alpha, at.m, at.h
-    g = h - alpha
+    m = cut.m
     scaled = kept(e * m)  # e / h
     w = kept(jnp.sqrt(1.0 + 2.0 * scaled * m)) - 1.0
-    n, d = (
-        polynomial(w, [polynomial(g, row) for row in rows]) for rows in (_INVERSE_N, _INVERSE_D)
-    )
-    n, d = kept(n), kept(d)
-    distance = kept(scaled * (2.0 * d + w * (2.0 * g * g) * n) / ((2.0 + w) * d))
+    n, d = kept(polynomial(w, cut.n)), kept(polynomial(w, cut.d))
+    distance = kept(scaled * (2.0 * d + w * cut.bend * n) / ((2.0 + w) * d))
     if e.dtype == jnp.float32:
         return distance
     # Halley on log Q, whose first two derivatives are the hazard h and h (h - x).
+    at = _anchored(lax.optimization_barrier(cut.alpha))  # not to be folded either
     loss = _loss(distance, at)
-    step = (distance * (alpha + 0.5 * distance) - jnp.log1p(-loss) - e) * m * (1.0 - loss)
+    step = (distance * (cut.alpha + 0.5 * distance) - jnp.log1p(-loss) - e) * m * (1.0 - loss)
     step, m = kept(step), m * (1.0 - loss)
-    return distance - step * m / (m - 0.5 * step * (1.0 - m * (alpha + distance)))
+    return distance - step * m / (m - 0.5 * step * (1.0 - m * (cut.alpha + distance)))
 
 
 def two_sigma(word, dtype):
@@ -218,76 +225,133 @@ def at_two_std(mean, std, low, high):
     return (low == mean - 2 * std) & (high == mean + 2 * std) & (std > 0)
 
 
-def _draw(standard, word, mean, std, low, high):
-    """The draw, and what its derivative needs: outward distance (signed), alpha, widths."""
-    dtype = jnp.result_type(mean)
-    info = jnp.finfo(dtype)
-    if standard is None:
-        standard = at_two_std(mean, std, low, high)
-    # Constants must not be folded: the compiler's own arithmetic rounds differently.
-    mean, std, low, high = lax.optimization_barrier((mean, std, low, high))
+class Cut(NamedTuple):
+    """A mean, a std and two bounds, made ready: what all their draws share."""
 
-    anchor = jnp.minimum(jnp.maximum(mean, low), high)
+    anchor: Any
+    unit: Any  # of distances from the anchor
+    alpha: Any
+    m: Any  # Mills ratio at alpha
+    bend: Any  # 2 g^2, g = 1/m - alpha
+    n: tuple[Any, ...]  # the inverse's numerator in w
+    d: tuple[Any, ...]  # its denominator
+    share: Any  # of the words, those that belong below the anchor
+    mass: Any  # of the interval, divided by Q(alpha)
+    beyond_low: Any  # mass beyond the bound, divided by Q(alpha)
+    beyond_high: Any
+    bottom: Any  # the least and the greatest draw
+    top: Any
+
+
+def _steps(by, mean, std, low, high):
+    """The anchor, the unit, and in that unit how far the mean and the bounds are from it."""
+    xp = by.xp
+    anchor = xp.minimum(xp.maximum(mean, low), high)
     # Where std is beyond all measure the density is flat: a smaller unit does as well, for
     # the anchor's distance too, and nothing underflows. Quarters keep bounds of +-3e38, and
     # the inverse of such a unit, within the finite normal numbers.
-    unit = jnp.minimum(std, (high - low) * 1e25)
-    rate = kept(4.0 / jnp.maximum(unit, 2.0 * info.tiny))
+    unit = xp.minimum(std, (high - low) * 1e25)
+    rate = by.kept(4.0 / xp.maximum(unit, 2.0 * jnp.finfo(unit.dtype).tiny))
 
-    def away(x, y):
-        return kept(jnp.minimum(abs(0.25 * x - 0.25 * y) * rate, _FAR))
+    def away(x):
+        return by.kept(xp.minimum(abs(0.25 * anchor - 0.25 * x) * rate, _FAR))
 
-    alpha, d_low, d_high = away(anchor, mean), away(anchor, low), away(anchor, high)
+    return anchor, unit, away(mean), away(low), away(high)
 
+
+def prepared(by, mean, std, low, high):
+    """The cut of these parameters."""
+    xp, info = by.xp, jnp.finfo(mean.dtype)
+    anchor, unit, alpha, d_low, d_high = _steps(by, mean, std, low, high)
+    at = _anchored(alpha, by)
+    mass_low, beyond_low = _side(d_low, at, by)
+    mass_high, beyond_high = _side(d_high, at, by)
+    mass = by.kept(mass_low + mass_high)
+    g = by.kept(at.h - alpha)
+    n, d = (
+        tuple(by.kept(polynomial(g, row, by.exact)) for row in rows)
+        for rows in (_INVERSE_N, _INVERSE_D)
+    )
+    # A bound of exactly 0 is no result of a continuous draw: the smallest number is.
+    spread = xp.where(std > 0.0, info.tiny, 0.0).astype(mean.dtype)
+    return Cut(
+        anchor=anchor,
+        unit=unit,
+        alpha=alpha,
+        m=at.m,
+        bend=by.kept(2.0 * g * g),
+        n=n,
+        d=d,
+        share=by.kept(mass_low / mass) * 2.0**info.bits,
+        mass=mass,
+        beyond_low=beyond_low,
+        beyond_high=beyond_high,
+        bottom=xp.where(low == 0.0, spread, xp.maximum(low, -info.max)),
+        top=xp.where(high == 0.0, -spread, xp.minimum(high, info.max)),
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def known(kind, *parameters):
+    """Of plain numbers: whether their draws are jax.random's, and the cut, in plain numbers.
+
+    Bit for bit what tracing makes of them, but the compiler is spared most of its work.
+    """
+    with np.errstate(all="ignore"):
+        given = [kind.type(p) for p in parameters]
+        return bool(at_two_std(*given)), jax.tree.map(float, prepared(KNOWN, *given))
+
+
+def within(word, cut, standard=False):
+    """The draws of a cut, and how far outwards they are, negative below the anchor.
+
+    `standard`: whether they are jax.random's, as `at_two_std` says.
+    """
+    dtype, total = cut.anchor.dtype, 2.0 ** jnp.finfo(cut.anchor.dtype).bits
     # The words below `split` belong to the side below the anchor.
-    at = _anchored(alpha)
-    mass_low, beyond_low = _side(d_low, at)
-    mass_high, beyond_high = _side(d_high, at)
-    total = 2.0**info.bits
-    mass = kept(mass_low + mass_high)
-    share = kept(mass_low / mass) * total
-    all_low = share >= total  # does not fit the word's type
-    split = jnp.where(all_low, 0.0, share).astype(word.dtype)
+    all_low = cut.share >= total  # does not fit the word's type
+    split = jnp.where(all_low, 0.0, cut.share).astype(word.dtype)
     below = (word < split) | all_low
     inner = jnp.where(below, split - 1 - word, word - split)  # draws nearer the anchor
     outer = jnp.where(below, word, ~word)  # draws further out
-    beyond = jnp.where(below, beyond_low, beyond_high)
-    unit_mass = kept(mass * (1.0 / total))
+    beyond = jnp.where(below, cut.beyond_low, cut.beyond_high)
+    unit_mass = kept(cut.mass * (1.0 / total))
     v = kept(_part(inner, unit_mass))
     q = kept(jnp.where(v < 0.5, 1.0 - v, beyond + _part(outer, unit_mass)))
-    d = _distance(_minus_log(q, v), at)
+    d = _distance(_minus_log(q, v), cut)
 
     z = jnp.where(below, -d, d)
     if standard is not False:
         z = jnp.where(standard, two_sigma(word, dtype), z)
     z = kept(z)  # also so that nothing merges into its sqrt(2)
-    x = anchor + unit * z
-    # A bound of exactly 0 is no result of a continuous draw: the smallest number is.
-    spread = jnp.where(std > 0.0, info.tiny, 0.0).astype(dtype)
-    bottom = jnp.where(low == 0.0, spread, jnp.maximum(low, -info.max))
-    top = jnp.where(high == 0.0, -spread, jnp.minimum(high, info.max))
-    x = jnp.where(x < bottom, bottom, x)
-    x = jnp.where(x > top, top, x)
-    return x, (z, alpha, d_low, d_high)
+    x = cut.anchor + cut.unit * z
+    x = jnp.where(x < cut.bottom, cut.bottom, x)
+    return jnp.where(x > cut.top, cut.top, x), z
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-# One compiled program for eager calls too: op by op, last bits would differ.
-@functools.partial(jax.jit, static_argnums=0)
-def truncated_normal(standard, word, mean, std, low, high):
+def _draw(word, *parameters):
+    # Constants must not be folded: the compiler's own arithmetic rounds differently.
+    parameters = lax.optimization_barrier(parameters)
+    if any(jnp.ndim(p) for p in parameters):
+        return within(word, prepared(ARRAYS, *parameters))
+    return within(word, prepared(TRACED, *parameters), at_two_std(*parameters))
+
+
+@jax.custom_jvp
+@jax.jit  # One compiled program for eager calls too: op by op, last bits would differ.
+def truncated_normal(word, mean, std, low, high):
     """Normal draws restricted to [low, high], one per word.
 
-    `standard`: whether the bounds are at -2 and 2 std, None if that is to be found out.
     `word`: uint32 for float32 draws, uint64 for float64. The parameters are in that
     float dtype, scalars or of the words' rank; low < high, either may be infinite,
     std >= 0 (0: the mean, brought to the nearest bound). NaN in any of them gives NaN.
     Differentiable once in all four, the word held fixed.
     """
-    return _draw(standard, word, mean, std, low, high)[0]
+    return _draw(word, mean, std, low, high)[0]
 
 
 @truncated_normal.defjvp
-def _derivative(standard, primals, tangents):
+def _derivative(primals, tangents):
     """The word held fixed: F(x; parameters) = u gives dx = -dF/f.
 
     With A, D_far, D_opposite the drops of the log density from the anchor to the draw,
@@ -295,10 +359,11 @@ def _derivative(standard, primals, tangents):
     positive terms but for one difference, so narrow and distant intervals keep their
     digits too.
     """
-    word, mean, std, low, high = primals
+    word, *parameters = primals
     _, mean_dot, std_dot, low_dot, high_dot = tangents
-    x = truncated_normal(standard, word, mean, std, low, high)
-    _, (z, alpha, d_low, d_high) = _draw(standard, word, mean, std, low, high)
+    x = truncated_normal(word, *parameters)
+    _, z = _draw(word, *parameters)
+    _, _, alpha, d_low, d_high = _steps(TRACED, *parameters)
     info = jnp.finfo(x.dtype)
     below = jnp.where(z == 0.0, d_high == 0.0, z < 0.0)
     d = jnp.abs(z)
