@@ -75,19 +75,22 @@ def polynomial(x: Any, coefficients: Sequence[Any], exact: Callable[[Any], Any] 
     return terms[0]
 
 
-def log(x: jax.Array, replace: Callable[[jax.Array], jax.Array] | None = None) -> jax.Array:
-    """Logarithm of a positive normal number.
+def log(
+    x: jax.Array, replace: Callable[[jax.Array], jax.Array] | None = None, sign: int = 1
+) -> jax.Array:
+    """Logarithm of a positive normal number, times `sign`.
 
     In float32 `replace` may put something better in place of f, where x = (1 + f) 2^n with f
     in [sqrt(1/2) - 1, sqrt(2) - 1]: what 1 + f was before it was rounded.
     """
     if x.dtype != np.dtype(np.float32):
-        return jnp.log(x)
+        return sign * jnp.log(x)
     bits = lax.bitcast_convert_type(x, np.int32)
     n = lax.shift_right_arithmetic(bits - 0x3F3504F3, np.int32(23))  # from sqrt(1/2) on
     f = lax.bitcast_convert_type(bits - (n << 23), np.float32) - 1
     f = replace(f) if replace else f
-    return (f + n.astype(np.float32) * math.log(2)) + f * f * polynomial(f, _LOG)
+    linear = sign * f + n.astype(np.float32) * (sign * math.log(2))
+    return linear + f * f * polynomial(f, [sign * c for c in _LOG])
 
 
 def times_exp2(scale: jax.Array, y: jax.Array, factor: Any = 1) -> jax.Array:

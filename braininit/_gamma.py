@@ -178,7 +178,7 @@ def normal_quantile(word: jax.Array) -> jax.Array:
     # where they are small. w is smooth in u, unlike z; z / y is smooth in w.
     y = _scaled(word ^ jnp.asarray(1 << (bits - 1), word.dtype), 1 - bits)
     m = _scaled(jnp.minimum(word, ~word), -bits)
-    w = kept(-log(4 * m * (1 - m)))
+    w = kept(log(4 * m * (1 - m), sign=-1))
     tables = _TABLES[w.dtype]
     return y * (polynomial(w, tables.normal_p) / polynomial(w, tables.normal_q))
 

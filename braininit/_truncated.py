@@ -81,17 +81,23 @@ _MILLS_64 = (
     6.2512108943208256e-11,
 )
 
+# d = E m N(y, c)/D(y, c), y = E m^2, c = 1 - alpha m: rows of powers of c, a row to each of y.
 _INVERSE_N = (
-    (5.0032440e-01, 7.1059800e-01, -1.5579741e-01, -7.0109253e-02),
-    (1.9454021e-01, 2.2576645e-01, -7.2286231e-02, -3.3606787e-02),
-    (-4.2730646e-04, 4.5102086e-03, -6.1171808e-03, 2.4532162e-03),
+    (9.9999984e-01, 8.6398565e00, 1.4803149e01, 4.4019256e00),
+    (2.2294077e00, 1.3233717e01, 1.2958927e01, 1.5299086e00),
+    (1.2601675e00, 4.5015541e00, 2.1573034e00, 1.8459322e-01),
+    (1.7710595e-01, 3.3225110e-01, 9.3844381e-02, 2.0330974e-03),
+    (3.9684423e-03, 5.9493909e-03, 4.1962995e-04, -3.5823510e-04),
+    (-1.1120576e-06, 3.7579991e-05, -2.8036819e-05, 7.4733959e-06),
 )
 
 _INVERSE_D = (
-    (1.0000000e00, 1.3899713e00, 2.2520114e00, -5.4179150e-01),
-    (2.0645378e00, 2.6972270e00, -3.5821752e-01, -5.8459590e-01),
-    (1.2539688e00, 1.7777193e00, -1.8003593e00, 3.6393999e-01),
-    (2.0097668e-01, 3.1356368e-01, -4.9017443e-01, 1.5478731e-01),
+    (1.0000000e00, 8.6398574e00, 1.4803169e01, 4.4019045e00),
+    (2.7293950e00, 1.7054560e01, 1.7492097e01, 1.8572672e00),
+    (2.1249978e00, 8.6773959e00, 4.5470603e00, 2.0414064e-01),
+    (4.9875726e-01, 1.1648187e00, 3.0554621e-01, 1.6412363e-02),
+    (2.6900901e-02, 3.6930198e-02, 7.0144965e-03, -1.5477201e-03),
+    (1.2982982e-04, 4.5582893e-04, -1.9262517e-04, 3.2411918e-05),
 )
 
 _MILLS = {4: (4.0, _MILLS_32), 8: (5.0, _MILLS_64)}  # bytes of the dtype: k, P
@@ -116,7 +122,11 @@ _ERF_INV = {
 
 def _part(count, unit):
     """(count + 1/2) unit: a part of the whole that is never 0."""
-    return (count.astype(unit.dtype) + 0.5) * unit
+    return count.astype(unit.dtype) * unit + _half(unit)
+
+
+def _half(unit):
+    return TRACED.exact(0.5 * unit)  # of two products the compiler would choose which to round
 
 
 class _Anchor(NamedTuple):
@@ -124,7 +134,6 @@ class _Anchor(NamedTuple):
 
     alpha: Any
     m: Any  # Mills ratio
-    h: Any  # 1/m, the hazard
     p: Any  # P(s) of the Mills ratio
     slope: list[Any]  # Horner's other partial sums, lowest power first
     inverse: Any  # 1/(k P(s))
@@ -141,8 +150,7 @@ def _anchored(alpha, by=ARRAYS):
     *slope, p = sums
     p = by.kept(p)
     inverse = by.kept((1.0 / k) / p)
-    m, h = by.kept(t * p), by.exact(by.kept((k + alpha) * inverse))
-    return _Anchor(alpha, m, h, p, slope[::-1], inverse)
+    return _Anchor(alpha, by.kept(t * p), p, slope[::-1], inverse)
 
 
 def _loss(d, at, by=ARRAYS):
@@ -175,7 +183,7 @@ def _side(d, at, by=ARRAYS):
 def _minus_log(q, v):
     """-log q, with full relative precision where q = 1 - v (v < 1/2, else ignored)."""
     if q.dtype == jnp.float32:
-        return kept(-log(q, lambda f: jnp.where(v < 0.29, -v, f)))
+        return kept(log(q, lambda f: jnp.where(v < 0.29, -v, f), sign=-1))
     tiny = jnp.finfo(q.dtype).tiny
     lost = jnp.maximum(1.0 - q, tiny)
     e = -jnp.log(q) * jnp.where(v < 0.5, v / lost, 1.0)
@@ -184,16 +192,14 @@ def _minus_log(q, v):
 
 def _distance(e, cut):
     """D with Q(alpha + d)/Q(alpha) = exp(-e)."""
-    m = cut.m
-    scaled = kept(e * m)  # e / h
-    w = kept(jnp.sqrt(1.0 + 2.0 * scaled * m)) - 1.0
-    n, d = kept(polynomial(w, cut.n)), kept(polynomial(w, cut.d))
-    distance = kept(scaled * (2.0 * d + w * cut.bend * n) / ((2.0 + w) * d))
+    y = kept(e * cut.m2)
+    distance = kept(e * cut.m * polynomial(y, cut.n) / polynomial(y, cut.d))
     if e.dtype == jnp.float32:
         return distance
     # Halley on log Q, whose first two derivatives are the hazard h and h (h - x).
     at = _anchored(lax.optimization_barrier(cut.alpha))  # not to be folded either
     loss = _loss(distance, at)
+    m = cut.m
     step = (distance * (cut.alpha + 0.5 * distance) - jnp.log1p(-loss) - e) * m * (1.0 - loss)
     step, m = kept(step), m * (1.0 - loss)
     return distance - step * m / (m - 0.5 * step * (1.0 - m * (cut.alpha + distance)))
@@ -232,8 +238,8 @@ class Cut(NamedTuple):
     unit: Any  # of distances from the anchor
     alpha: Any
     m: Any  # Mills ratio at alpha
-    bend: Any  # 2 g^2, g = 1/m - alpha
-    n: tuple[Any, ...]  # the inverse's numerator in w
+    m2: Any  # its square
+    n: tuple[Any, ...]  # the inverse's numerator in y = E m^2
     d: tuple[Any, ...]  # its denominator
     share: Any  # of the words, those that belong below the anchor
     mass: Any  # of the interval, divided by Q(alpha)
@@ -267,9 +273,9 @@ def prepared(by, mean, std, low, high):
     mass_low, beyond_low = _side(d_low, at, by)
     mass_high, beyond_high = _side(d_high, at, by)
     mass = by.kept(mass_low + mass_high)
-    g = by.kept(at.h - alpha)
+    c = by.kept(1.0 - by.exact(alpha * at.m))
     n, d = (
-        tuple(by.kept(polynomial(g, row, by.exact)) for row in rows)
+        tuple(by.kept(polynomial(c, row, by.exact)) for row in rows)
         for rows in (_INVERSE_N, _INVERSE_D)
     )
     # A bound of exactly 0 is no result of a continuous draw: the smallest number is.
@@ -279,7 +285,7 @@ def prepared(by, mean, std, low, high):
         unit=unit,
         alpha=alpha,
         m=at.m,
-        bend=by.kept(2.0 * g * g),
+        m2=by.kept(at.m * at.m),
         n=n,
         d=d,
         share=by.kept(mass_low / mass) * 2.0**info.bits,
@@ -317,7 +323,8 @@ def within(word, cut, standard=False):
     beyond = jnp.where(below, cut.beyond_low, cut.beyond_high)
     unit_mass = kept(cut.mass * (1.0 / total))
     v = kept(_part(inner, unit_mass))
-    q = kept(jnp.where(v < 0.5, 1.0 - v, beyond + _part(outer, unit_mass)))
+    far = outer.astype(dtype) * unit_mass + (beyond + _half(unit_mass))
+    q = kept(jnp.where(v < 0.5, 1.0 - v, far))
     d = _distance(_minus_log(q, v), cut)
 
     z = jnp.where(below, -d, d)

@@ -10,10 +10,11 @@ Needs numpy and mpmath; takes seconds on one core.
    precision needs and rewritten in powers of s (the coefficients stay below 0.5:
    no cancellation in Horner's rule).
 2. The inverse of the conditional survival: the distance d beyond alpha at which
-   -log(Q(alpha + d)/Q(alpha)) = E. With h = 1/m(alpha), g = h - alpha and
-   w = sqrt(1 + 2 E/h^2) - 1, d = 2E/(h (2 + w)) * (1 + w g^2 N(w, g)/D(w, g)).
-   N and D are fitted by linearised least squares (Sanathanan-Koerner), with
-   Lawson's reweighting towards the smallest maximum of the relative error.
+   -log(Q(alpha + d)/Q(alpha)) = E. With m = m(alpha), y = E m^2 and c = 1 - alpha m,
+   d = E m N(y, c)/D(y, c). N and D are fitted by linearised least squares
+   (Sanathanan-Koerner), with Lawson's reweighting towards the smallest maximum of the
+   relative error. That counts more the further out, where it is multiplied in the survival,
+   but little where only float64 goes, which has a step to follow.
 """
 
 import sys
@@ -24,7 +25,8 @@ import numpy as np
 mp.mp.dps = 40
 K32, N32 = 4, 9
 K64, N64 = 5, 24
-E_MAX = 23.0  # -log(2^-33): the furthest a 32-bit word reaches
+E_32, E_64 = 23.0, 46.0  # -log(2^-33) and -log(2^-65): as far as a word reaches
+FAR = 0.02  # what an error counts beyond E_32
 
 
 def mills_exact(x):
@@ -86,52 +88,48 @@ def invert(e, alpha, c, k):
     return d
 
 
-def grid(c, k, e_max, n_alpha=61, n_w=121):
-    """Chebyshev-like nodes in g (h alone decides alpha) and in sqrt(w)."""
+def grid(c, k, n_alpha=61, n_e=161):
+    """y, c, what N/D is to be, and what its error counts; nodes crowd where E is small."""
     coarse = np.concatenate([[0.0], np.geomspace(1e-3, 300, 4000)])
-    g_coarse = 1 / mills(coarse, c, k) - coarse
-    g = g_coarse[0] * (1 - np.cos(np.pi * np.arange(n_alpha) / (n_alpha - 1))) / 2
-    g = np.maximum(g, g_coarse[-1] * 1.01)
-    alpha = np.interp(g, g_coarse[::-1], coarse[::-1])
-    alpha[-1] = 0.0
-    h = 1 / mills(alpha, c, k)
-    unit = ((1 - np.cos(np.pi * (np.arange(n_w) + 0.5) / n_w)) / 2) ** 1.5
-    w = (np.sqrt(1 + 2 * e_max / h**2) - 1)[:, None] * unit
-    h, alpha = h[:, None] + 0 * w, alpha[:, None] + 0 * w
-    e = w * (2 + w) / 2 * h**2
-    d = invert(e.ravel(), alpha.ravel(), c, k).reshape(w.shape)
-    error = d * h * (2 + w) / (2 * e) - 1
-    return w.ravel(), (h - alpha).ravel(), error.ravel()
+    hazard = 1 / mills(coarse, c, k) - coarse
+    at = hazard[0] * (1 + np.cos(np.pi * np.arange(n_alpha) / (n_alpha - 1))) / 2
+    alpha = np.interp(np.maximum(at, hazard[-1] * 1.01), hazard[::-1], coarse[::-1])
+    alpha[0] = 0.0
+    e = E_64 * ((1 - np.cos(np.pi * (np.arange(n_e) + 0.5) / n_e)) / 2) ** 2
+    e, alpha = (v.ravel() for v in np.meshgrid(e, alpha))
+    m = mills(alpha, c, k)
+    target = invert(e, alpha, c, k) / (e * m)
+    return e * m * m, 1 - alpha * m, target, np.where(e < E_32, 1 + e / 20, FAR)
 
 
-N_TERMS = [(i, j) for i in range(3) for j in range(4)]
-D_TERMS = [(i, j) for i in range(4) for j in range(4)][1:]
+TERMS = [(i, j) for i in range(6) for j in range(4)]
+Y = 6.0  # y is fitted in this unit, in which powers are of a size
 
 
-def inverse_coefficients(w, g, target, rounds=100, ridge=1e-6):
-    """N[i][j] and D[i][j], coefficient of w^i g^j; target = w g^2 N/D."""
-    value = target / (w * g * g)
-    numerator = np.stack([w**i * g**j for i, j in N_TERMS], 1)
-    denominator = np.stack([w**i * g**j for i, j in D_TERMS], 1)
-    d, lawson, best = np.ones_like(w), np.ones_like(w), (np.inf,)
+def inverse_coefficients(y, c, target, count, rounds=300, ridge=1e-13):
+    """N[i][j] and D[i][j], coefficient of y^i c^j, and the largest relative error that counts."""
+    basis = np.stack([(y / Y) ** i * c**j for i, j in TERMS], 1)
+    d, lawson, best = np.ones_like(y), np.ones_like(y), (np.inf,)
     for turn in range(rounds):
-        weight = w * g * g / d * np.sqrt(lawson)
-        a = np.concatenate([numerator, -value[:, None] * denominator], 1) * weight[:, None]
-        b = value * weight
+        weight = np.sqrt(lawson) * count / (d * target)
+        a = np.concatenate([basis, -target[:, None] * basis[:, 1:]], 1) * weight[:, None]
+        b = target * weight
         size = np.linalg.norm(a, axis=0)
         a = np.concatenate([a / size, ridge * np.linalg.norm(b) * np.eye(len(size))])
         b = np.concatenate([b, np.zeros(len(size))])
         x = np.linalg.lstsq(a, b, rcond=None)[0] / size
-        n_part, d_part = x[: len(N_TERMS)], x[len(N_TERMS) :]
-        d = 1 + denominator @ d_part
-        error = np.abs(w * g * g * (numerator @ n_part) / d - target) / (1 + target)
-        if error.max() < best[0] and d.min() > 0.5:  # D may not come near zero
-            best = (error.max(), n_part, d_part)
+        n, d = x[: len(TERMS)], np.concatenate([[1.0], x[len(TERMS) :]])
+        n_of, d_of = basis @ n, basis @ d
+        error = np.abs(n_of / d_of / target - 1) * count
+        if error.max() < best[0] and d_of.min() > 0.3:  # D may not come near zero
+            best = (error.max(), n, d)
+        d = np.maximum(d_of, 1e-3)
         if turn > 3:
             lawson = lawson * (error / error.max() + 1e-3) ** 0.7
             lawson /= lawson.mean()
-    n = best[1].reshape(3, 4)
-    return n.tolist(), np.concatenate([[1.0], best[2]]).reshape(4, 4).tolist(), best[0]
+    powers = Y ** -np.arange(6.0)[:, None]
+    n, d = ((part.reshape(6, 4) * powers).tolist() for part in best[1:])
+    return n, d, best[0]
 
 
 def table(name, rows, form):
@@ -147,7 +145,7 @@ def table(name, rows, form):
 
 def main():
     c64 = mills_coefficients(K64, N64)
-    n, d, worst = inverse_coefficients(*grid(np.array(c64), K64, E_MAX))
+    n, d, worst = inverse_coefficients(*grid(np.array(c64), K64))
     text = [
         table("_MILLS_32", mills_coefficients(K32, N32), "%.9e"),
         table("_MILLS_64", c64, "%.16e"),
