@@ -282,7 +282,7 @@ def truncated_normal(
     numbers = [p for p in given if type(p) is float]
     if len(numbers) == len(given):
         standard, cut = known(drawn_in(resolve(dtype)), *numbers)
-        kernel, static, given = _cut_normal, (standard,), (cut, low, high)
+        kernel, static, given = _cut_normal, (standard,), ((cut,), low, high)
     x = draw(kernel, key, shape, *given, static=static, dtype=dtype, out_sharding=out_sharding)
     return units.on(x, unit)
 
@@ -321,10 +321,10 @@ def _truncated_normal(
 
 
 def _cut_normal(
-    key: Any, shape: Any, dtype: Any, standard: bool, cut: Any, low: Any, high: Any
+    key: Any, shape: Any, dtype: Any, standard: bool, cut: tuple[Any], low: Any, high: Any
 ) -> jax.Array:
     kind = drawn_in(dtype)
-    x = draws.cut_normal(key, shape, kind, standard, cut)
+    x = draws.cut_normal(key, shape, kind, standard, *cut)
     return x if dtype == kind else finish(x, dtype, low, high)
 
 

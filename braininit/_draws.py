@@ -97,9 +97,10 @@ def truncated_normal(
 
 
 def cut_normal(
-    key: jax.Array, shape: tuple[int, ...], kind: np.dtype, standard: bool, cut: _truncated.Cut
+    key: jax.Array, shape: tuple[int, ...], kind: np.dtype, standard: bool, cut: jax.Array
 ) -> jax.Array:
     """`truncated_normal` of numbers known before the draw, as `_truncated.known` has them."""
+    cut = _truncated.unpacked(cut)
     return _truncated.within(words(key, shape, kind), cut, standard)[0]
 
 

@@ -71,8 +71,8 @@ def draw(
 ) -> Any:
     """Draw an array by a kernel.
 
-    `parameters` are bare values (floats, arrays, tracers) that broadcast to `shape`, or tuples
-    of what was worked out from known ones, which the kernel gets as numbers of its own dtype.
+    `parameters` are bare values (floats, arrays, tracers) that broadcast to `shape`, or tuples of
+    arrays of what was worked out from known ones: the kernel gets them as they are.
     Before them the kernel gets `static`, hashable options that are part of its program.
     One that is not `random` gets None for its key.
     """
@@ -124,7 +124,7 @@ def _sampler(
 
     def ready(name: str, value: Any) -> Any:
         if isinstance(value, tuple):
-            return jax.tree.map(lambda number: jnp.asarray(number, kind), value)
+            return tuple(jnp.asarray(array, kind) for array in value)
         return aligned(name, poisoned(name, jnp.asarray(value), dtype), shape, kind)
 
     def sample(key: Any, *parameters: Any) -> jax.Array:

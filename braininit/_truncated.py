@@ -19,6 +19,7 @@ bit: the scaled initializers rest on it. ``benchmarks/fits/truncated.py`` makes 
 """
 
 import functools
+import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -239,14 +240,14 @@ class Cut(NamedTuple):
     alpha: Any
     m: Any  # Mills ratio at alpha
     m2: Any  # its square
-    n: tuple[Any, ...]  # the inverse's numerator in y = E m^2
-    d: tuple[Any, ...]  # its denominator
     share: Any  # of the words, those that belong below the anchor
     mass: Any  # of the interval, divided by Q(alpha)
     beyond_low: Any  # mass beyond the bound, divided by Q(alpha)
     beyond_high: Any
     bottom: Any  # the least and the greatest draw
     top: Any
+    n: tuple[Any, ...]  # the inverse's numerator, of powers of y
+    d: tuple[Any, ...]  # its denominator
 
 
 def _steps(by, mean, std, low, high):
@@ -286,26 +287,38 @@ def prepared(by, mean, std, low, high):
         alpha=alpha,
         m=at.m,
         m2=by.kept(at.m * at.m),
-        n=n,
-        d=d,
         share=by.kept(mass_low / mass) * 2.0**info.bits,
         mass=mass,
         beyond_low=beyond_low,
         beyond_high=beyond_high,
         bottom=xp.where(low == 0.0, spread, xp.maximum(low, -info.max)),
         top=xp.where(high == 0.0, -spread, xp.minimum(high, info.max)),
+        n=n,
+        d=d,
     )
 
 
 @functools.lru_cache(maxsize=1024)
 def known(kind, *parameters):
-    """Of plain numbers: whether their draws are jax.random's, and the cut, in plain numbers.
+    """Of plain numbers: whether their draws are jax.random's, and the cut as one array.
 
     Bit for bit what tracing makes of them, but the compiler is spared most of its work.
     """
     with np.errstate(all="ignore"):
         given = [kind.type(p) for p in parameters]
-        return bool(at_two_std(*given)), jax.tree.map(float, prepared(KNOWN, *given))
+        cut = prepared(KNOWN, *given)
+        return bool(at_two_std(*given)), np.array(jax.tree.leaves(cut), kind)
+
+
+def unpacked(numbers):
+    """The cut of such an array."""
+    size = {"n": len(_INVERSE_N), "d": len(_INVERSE_D)}
+    leaf = (lax.index_in_dim(numbers, i, keepdims=False) for i in range(numbers.size))
+    fields = (
+        tuple(itertools.islice(leaf, size[name])) if name in size else next(leaf)
+        for name in Cut._fields
+    )
+    return Cut(*fields)
 
 
 def within(word, cut, standard=False):
