@@ -15,7 +15,7 @@ from braininit import _units as units
 from braininit._core import Initialization
 from braininit._dtypes import drawn_in, finish, resolve
 from braininit._sampler import draw
-from braininit._truncated import known
+from braininit._truncated import known, unpacked
 from braininit._types import DType, Key, QuantityLike, RealLike, Shape, Sharding
 
 # ---------------------------------------------------------------- uniform
@@ -282,7 +282,7 @@ def truncated_normal(
     numbers = [p for p in given if type(p) is float]
     if len(numbers) == len(given):
         standard, cut = known(drawn_in(resolve(dtype)), *numbers)
-        kernel, static, given = _cut_normal, (standard,), ((cut,), low, high)
+        kernel, static, given = _cut_normal, (standard,), ((cut,),)
     x = draw(kernel, key, shape, *given, static=static, dtype=dtype, out_sharding=out_sharding)
     return units.on(x, unit)
 
@@ -321,11 +321,11 @@ def _truncated_normal(
 
 
 def _cut_normal(
-    key: Any, shape: Any, dtype: Any, standard: bool, cut: tuple[Any], low: Any, high: Any
+    key: Any, shape: Any, dtype: Any, standard: bool, numbers: tuple[jax.Array]
 ) -> jax.Array:
-    kind = drawn_in(dtype)
-    x = draws.cut_normal(key, shape, kind, standard, *cut)
-    return x if dtype == kind else finish(x, dtype, low, high)
+    kind, cut = drawn_in(dtype), unpacked(*numbers)
+    x = draws.cut_normal(key, shape, kind, standard, cut)
+    return x if dtype == kind else finish(x, dtype, cut.low, cut.high)
 
 
 # ---------------------------------------------------------------- beta

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -97,10 +99,9 @@ def truncated_normal(
 
 
 def cut_normal(
-    key: jax.Array, shape: tuple[int, ...], kind: np.dtype, standard: bool, cut: jax.Array
+    key: jax.Array, shape: tuple[int, ...], kind: np.dtype, standard: bool, cut: Any
 ) -> jax.Array:
-    """`truncated_normal` of numbers known before the draw, as `_truncated.known` has them."""
-    cut = _truncated.unpacked(cut)
+    """`truncated_normal` of numbers known before the draw."""
     return _truncated.within(words(key, shape, kind), cut, standard)[0]
 
 

@@ -39,6 +39,7 @@ from braininit._elementary import (
     log,
     polynomial,
 )
+from braininit._keys import eager
 
 # Mills ratio: m(x) = t P(s), t = 1/(1 + x/k), s = 1 - 2t; P, lowest power first.
 _MILLS_32 = (
@@ -235,6 +236,8 @@ def at_two_std(mean, std, low, high):
 class Cut(NamedTuple):
     """A mean, a std and two bounds, made ready: what all their draws share."""
 
+    low: Any
+    high: Any
     anchor: Any
     unit: Any  # of distances from the anchor
     alpha: Any
@@ -282,6 +285,8 @@ def prepared(by, mean, std, low, high):
     # A bound of exactly 0 is no result of a continuous draw: the smallest number is.
     spread = xp.where(std > 0.0, info.tiny, 0.0).astype(mean.dtype)
     return Cut(
+        low=low,
+        high=high,
         anchor=anchor,
         unit=unit,
         alpha=alpha,
@@ -298,12 +303,23 @@ def prepared(by, mean, std, low, high):
     )
 
 
-@functools.lru_cache(maxsize=1024)
 def known(kind, *parameters):
     """Of plain numbers: whether their draws are jax.random's, and the cut as one array.
 
     Bit for bit what tracing makes of them, but the compiler is spared most of its work.
     """
+    # An array that is on its device already takes half of an eager call's time away.
+    return (_resident if eager() else _known)(kind, *parameters)
+
+
+@functools.lru_cache(maxsize=1024)
+def _resident(kind, *parameters):
+    standard, numbers = _known(kind, *parameters)
+    return standard, jax.device_put(numbers)
+
+
+@functools.lru_cache(maxsize=1024)
+def _known(kind, *parameters):
     with np.errstate(all="ignore"):
         given = [kind.type(p) for p in parameters]
         cut = prepared(KNOWN, *given)
@@ -312,13 +328,10 @@ def known(kind, *parameters):
 
 def unpacked(numbers):
     """The cut of such an array."""
-    size = {"n": len(_INVERSE_N), "d": len(_INVERSE_D)}
     leaf = (lax.index_in_dim(numbers, i, keepdims=False) for i in range(numbers.size))
-    fields = (
-        tuple(itertools.islice(leaf, size[name])) if name in size else next(leaf)
-        for name in Cut._fields
-    )
-    return Cut(*fields)
+    single = {name: next(leaf) for name in Cut._fields[:-2]}
+    n, d = (tuple(itertools.islice(leaf, len(rows))) for rows in (_INVERSE_N, _INVERSE_D))
+    return Cut(**single, n=n, d=d)
 
 
 def within(word, cut, standard=False):
