@@ -102,33 +102,35 @@ def grid(c, k, n_alpha=61, n_e=161):
     return e * m * m, 1 - alpha * m, target, np.where(e < E_32, 1 + e / 20, FAR)
 
 
-TERMS = [(i, j) for i in range(6) for j in range(4)]
-Y = 6.0  # y is fitted in this unit, in which powers are of a size
+N_ROWS, D_ROWS, POWERS = 6, 7, 4  # powers of y, from 0, and of c
+Y = 6.0  # y is fitted in this unit, in which its powers are of a size
 
 
-def inverse_coefficients(y, c, target, count, rounds=300, ridge=1e-13):
+def inverse_coefficients(y, c, target, count, rounds=400, ridge=1e-14):
     """N[i][j] and D[i][j], coefficient of y^i c^j, and the largest relative error that counts."""
-    basis = np.stack([(y / Y) ** i * c**j for i, j in TERMS], 1)
+    basis = np.stack([(y / Y) ** i * c**j for i in range(D_ROWS) for j in range(POWERS)], 1)
+    upper = basis[:, : N_ROWS * POWERS]
     d, lawson, best = np.ones_like(y), np.ones_like(y), (np.inf,)
     for turn in range(rounds):
         weight = np.sqrt(lawson) * count / (d * target)
-        a = np.concatenate([basis, -target[:, None] * basis[:, 1:]], 1) * weight[:, None]
+        a = np.concatenate([upper, -target[:, None] * basis[:, 1:]], 1) * weight[:, None]
         b = target * weight
         size = np.linalg.norm(a, axis=0)
         a = np.concatenate([a / size, ridge * np.linalg.norm(b) * np.eye(len(size))])
         b = np.concatenate([b, np.zeros(len(size))])
         x = np.linalg.lstsq(a, b, rcond=None)[0] / size
-        n, d = x[: len(TERMS)], np.concatenate([[1.0], x[len(TERMS) :]])
-        n_of, d_of = basis @ n, basis @ d
+        n, d = np.split(x, [upper.shape[1]])
+        d = np.concatenate([[1.0], d])
+        n_of, d_of = upper @ n, basis @ d
         error = np.abs(n_of / d_of / target - 1) * count
-        if error.max() < best[0] and d_of.min() > 0.3:  # D may not come near zero
+        if error.max() < best[0] and d_of.min() > 0.05:  # D may not come near zero
             best = (error.max(), n, d)
         d = np.maximum(d_of, 1e-3)
         if turn > 3:
             lawson = lawson * (error / error.max() + 1e-3) ** 0.7
             lawson /= lawson.mean()
-    powers = Y ** -np.arange(6.0)[:, None]
-    n, d = ((part.reshape(6, 4) * powers).tolist() for part in best[1:])
+    n, d = (part.reshape(-1, POWERS) for part in best[1:])
+    n, d = ((rows / Y ** np.arange(len(rows))[:, None]).tolist() for rows in (n, d))
     return n, d, best[0]
 
 
