@@ -130,5 +130,20 @@ def test_bounds_that_are_known_and_bounds_that_are_traced(parameters, dtype):
     np.testing.assert_allclose(np.float32(each), np.float32(known), rtol=tolerance, atol=1e-6)
 
 
+@pytest.mark.parametrize("first", [jax.jit, jax.vmap, jax.checkpoint], ids=lambda f: f.__name__)
+def test_what_is_known_does_not_leak_from_a_trace(first):
+    """What a trace prepares first, an eager call can use afterwards, and the other way about."""
+    high = 1.25 + len(first.__name__)  # bounds no other draw has prepared
+
+    def draw(key):
+        return init.truncated_normal(key, (5,), 0.0, 1.0, -0.75, high)
+
+    keys = jax.random.split(jax.random.key(1), 1)
+    with jax.checking_leaks():
+        inside = first(draw)(keys if first is jax.vmap else keys[0])
+    same_bits(jnp.ravel(inside), draw(keys[0]))
+    same_bits(jnp.ravel(first(draw)(keys if first is jax.vmap else keys[0])), draw(keys[0]))
+
+
 if __name__ == "__main__":
     PINNED.write_text(json.dumps(draws(), indent=0) + "\n")
