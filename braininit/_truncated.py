@@ -203,8 +203,7 @@ def _distance(e, cut):
     if e.dtype == jnp.float32:
         return distance
     # Halley on log Q, whose first two derivatives are the hazard h and h (h - x).
-    at = _anchored(lax.optimization_barrier(cut.alpha))  # not to be folded either
-    loss = _loss(distance, at)
+    loss = _loss(distance, _anchored(cut.alpha))
     m = cut.m
     step = (distance * (cut.alpha + 0.5 * distance) - jnp.log1p(-loss) - e) * m * (1.0 - loss)
     step, m = kept(step), m * (1.0 - loss)
@@ -332,6 +331,7 @@ def _known(kind, *parameters):
 
 def unpacked(numbers):
     """The cut of such an array."""
+    numbers = _unfolded(numbers)
     leaf = (lax.index_in_dim(numbers, i, keepdims=False) for i in range(numbers.size))
     single = {name: next(leaf) for name in Cut._fields[:-2]}
     n, d = (tuple(itertools.islice(leaf, len(rows))) for rows in (_INVERSE_N, _INVERSE_D))
@@ -366,9 +366,13 @@ def within(word, cut, standard=False):
     return jnp.where(x > cut.top, cut.top, x), z
 
 
+def _unfolded(constants):
+    """Not for the compiler to calculate with: its own arithmetic rounds differently."""
+    return lax.optimization_barrier(constants)
+
+
 def _draw(word, *parameters):
-    # Constants must not be folded: the compiler's own arithmetic rounds differently.
-    parameters = lax.optimization_barrier(parameters)
+    parameters = _unfolded(parameters)
     if any(jnp.ndim(p) for p in parameters):
         return within(word, prepared(ARRAYS, *parameters))
     return within(word, prepared(TRACED, *parameters), at_two_std(*parameters))
