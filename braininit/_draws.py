@@ -94,7 +94,7 @@ def truncated_normal(
     low: jax.Array,
     high: jax.Array,
 ) -> jax.Array:
-    """Normal within bounds, right in every tail; at -2 and 2 std `jax.random`'s own."""
+    """Normal within bounds, right in every tail; `jax.random`'s own with scalars at 2 std."""
     return _truncated.truncated_normal(words(key, shape, kind), mean, std, low, high)
 
 

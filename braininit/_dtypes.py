@@ -141,7 +141,7 @@ def kept(x: jax.Array) -> jax.Array:
     XLA:CPU puts a costly value with several uses into memory, and computes a cheap one
     anew for each use; it merges constant factors, and rounds where that suits it. This
     keeps the value in registers, one fused loop from word to draw, and the last bit the
-    same from program to program.
+    same from program to program, unless a product contracts with a sum that follows.
     """
     info = jnp.finfo(x.dtype)
     return jax.lax.reduce_precision(x, info.nexp, info.nmant)

@@ -124,7 +124,7 @@ def exp2_digits(y: Any, bias: int, by: Arithmetic = ARRAYS) -> tuple[Any, Any]:
         shifted = lax.stop_gradient(shifted)  # as an integer it does not change with y
     k = _as(word, shifted) + (np.asarray(bias, word) - shift.view(word))
     r = y - by.kept(shifted - shift)  # exact
-    # The one product that may contract with the sum is the second.
+    # Not kept apart, one of the products contracts with the sum: either way the digits hold.
     rest = by.exact(by.kept(r * math.log(2))) + by.exact(
         r * r * polynomial(r, _EXP2[y.dtype], by.exact)
     )
