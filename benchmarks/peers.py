@@ -34,6 +34,7 @@ __all__ = [
     "THEIRS",
     "absent",
     "calls",
+    "eagerly",
     "versions",
 ]
 
@@ -42,6 +43,11 @@ KEY = jax.random.key(0)
 OURS, THEIRS = "braininit", "jax.random"
 PACKAGES = {"PyTorch": "torch", "numpyro": "numpyro", "BrainTools": "braintools"}
 Draw = Callable[..., Any]
+
+
+def eagerly(peer: str) -> str:
+    """The name of a peer that is called as it is, not within a `jax.jit` of the caller's."""
+    return f"{peer} eager"
 
 
 def absent() -> list[str]:
@@ -263,14 +269,14 @@ def jitted(peer: str, row: str, n: int, dtype: Any) -> tuple[Any, dict[str, Any]
     return jax.jit(lambda key, arrays: draw(key, n, dtype, **fixed, **arrays)), arrays
 
 
-def calls(row: str, n: int, dtype: Any, *, eager: bool = True) -> dict[str, Callable[[], Any]]:
+def calls(row: str, n: int, dtype: Any) -> dict[str, Callable[[], Any]]:
     """Every peer's call that draws `n` numbers of a row, by the peer's name."""
     name, given = ROWS[row]
     found: dict[str, Callable[[], Any]] = {}
     for peer in _KEYED:
         if (compiled := jitted(peer, row, n, dtype)) is not None:
             found[peer] = lambda c=compiled: c[0](KEY, c[1])
-    if eager and name != "bits":
+    if name != "bits":
         for peer in (OURS, THEIRS):
             values = {
                 k: jnp.asarray(v(n), dtype) if isinstance(v, Between) else v
@@ -278,7 +284,7 @@ def calls(row: str, n: int, dtype: Any, *, eager: bool = True) -> dict[str, Call
             }
             if (draw := _KEYED[peer].get(name)) is None:
                 continue
-            found[f"{peer} eager"] = lambda d=draw, g=values: d(KEY, n, dtype, **g)
+            found[eagerly(peer)] = lambda d=draw, g=values: d(KEY, n, dtype, **g)
     for peer, draws in _STATEFUL.items():
         no_dtype = np.dtype(dtype) != np.float32 and (
             peer not in _ANY_DTYPE or (peer, name) in _FLOAT32_ONLY

@@ -1,9 +1,10 @@
 """Is a parameter in its domain? Concrete values raise, traced ones are poisoned.
 
 Each check takes a bare value with its name and unit, and returns it. A concrete value
-outside the domain raises at once. A traced one can't be read: it becomes NaN, so that
-the draw is NaN rather than plausible, and `jax.experimental.checkify` reports it under
-`checkify.debug_checks`. Every test is written so that NaN fails it.
+outside the domain raises at once; a JAX array that is inside can't leave it, and is not
+read again. A traced one can't be read: it becomes NaN, so that the draw is NaN rather than
+plausible, and `jax.experimental.checkify` reports it under `checkify.debug_checks`. Every
+test is written so that NaN fails it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import math
 import operator
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -43,6 +45,9 @@ __all__ = [
 
 _here = threading.local()
 
+# By what was checked and of which values: the JAX arrays among them.
+_passed: dict[tuple[Any, ...], tuple[weakref.ref[jax.Array], ...]] = {}
+
 
 @contextmanager
 def trusted() -> Iterator[None]:
@@ -62,6 +67,32 @@ def trusted() -> Iterator[None]:
 def is_trusted() -> bool:
     """Whether this thread traces with parameters that were checked."""
     return getattr(_here, "trusted", False)
+
+
+def _has_passed(*check: Any, of: tuple[Any, ...]) -> bool:
+    """Whether the very same arrays passed before: to read them takes longer than to draw."""
+    refs = _passed.get((*check, *map(_identity, of)))
+    return refs is not None and all(r() is a for r, a in zip(refs, _arrays(of), strict=True))
+
+
+def _passes(*check: Any, of: tuple[Any, ...]) -> None:
+    """Remember it, of JAX arrays, beside which there may be floats."""
+    arrays = _arrays(of)
+    if arrays and all(isinstance(array, jax.Array) for array in arrays):
+        if len(_passed) >= 4096:  # of a program that makes arrays in a loop
+            _passed.clear()
+        _passed[*check, *map(_identity, of)] = tuple(map(weakref.ref, arrays))
+
+
+def _arrays(values: tuple[Any, ...]) -> list[Any]:
+    return [value for value in values if type(value) is not float]
+
+
+def _identity(value: Any) -> float | int:
+    return value if type(value) is float else id(value)
+
+
+# ---------------------------------------------------------------- one parameter
 
 
 def finite(name: str, value: Any, unit: u.Unit | None = None) -> Any:
@@ -157,9 +188,12 @@ def _require(
         # The braces of a dtype or a unit would be read as a format's.
         checkify.debug_check(jnp.all(good), f"`{name}` must be {domain}, got a traced {{}}", value)
         return jnp.where(good, value, jnp.full_like(value, jnp.nan))
+    if _has_passed(domain, of=(value,)):
+        return value
     concrete = np.asarray(value)
     good = np.asarray(holds(concrete))
     if good.all():
+        _passes(domain, of=(value,))
         return value
     where: Any = tuple(np.argwhere(~good)[0].tolist())
     bad = np.asarray(concrete[where]).item()
@@ -184,6 +218,8 @@ def increasing(
         text = f"`{low_name}` must be less than `{high_name}`, got traced {{}} and {{}}"
         checkify.debug_check(jnp.all(good), text, jnp.asarray(low), jnp.asarray(high))
         return _lined_up(lambda g, a: jnp.where(g, a, jnp.full_like(a, jnp.nan)), good, low), high
+    elif _has_passed("increasing", of=(low, high)):
+        return low, high
     else:
         try:
             a, b = np.broadcast_arrays(low, high)
@@ -193,6 +229,7 @@ def increasing(
             ) from None
         good = (a < b) & (a < math.inf) & (b > -math.inf)
         if good.all():
+            _passes("increasing", of=(low, high))
             return low, high
         first = tuple(np.argwhere(~good)[0])
         low, high = a[first].item(), b[first].item()
@@ -232,6 +269,9 @@ def fits(
             continue  # `poisoned` sees to it
         kind = resolve(dtype, complex_too=True)
         kind = drawn_in(kind) if name in _PURE else kind
+        check = "fits", kind, name in vanishing, name
+        if _has_passed(*check, of=(value,)):
+            continue
         info, size = finfo(kind), np.abs(np.asarray(value))
         bad = np.isfinite(size) & (size > info.most)
         if name in vanishing or name in _PURE:
@@ -244,6 +284,7 @@ def fits(
                 f"`{name}` = {show(first, unit)} is outside what {kind} holds "
                 f"({info.least:.3g} to {info.most:.3g}); take another dtype or another unit"
             )
+        _passes(*check, of=(value,))
 
 
 def poisoned(name: str, value: jax.Array, dtype: Any) -> jax.Array:
@@ -267,6 +308,11 @@ def room(dtype: Any, unit: u.Unit | None, low: Any, high: Any, *, open_high: boo
     elif isinstance(low, Tracer) or isinstance(high, Tracer):
         return
     dtype = resolve(dtype)
+    if drawn_in(dtype) == dtype and not open_high:
+        return  # the bounds themselves are values of it
+    check = "room", dtype, open_high
+    if _has_passed(*check, of=(low, high)):
+        return
     lowest, _ = inside(np, np.asarray(low), np.asarray(high), dtype, open_high=open_high)
     if np.isnan(lowest).any():
         a, b = np.broadcast_arrays(low, high)
@@ -275,3 +321,4 @@ def room(dtype: Any, unit: u.Unit | None, low: Any, high: Any, *, open_high: boo
             f"no value of {dtype} lies between `low` = {show(a[first].item(), unit)} and "
             f"`high` = {show(b[first].item(), unit)}; widen them or take a wider dtype"
         )
+    _passes(*check, of=(low, high))

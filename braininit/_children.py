@@ -26,7 +26,7 @@ from braininit._dtypes import default_float, rounded, wide
 from braininit._sampler import (
     as_shape,
     canonical,
-    concrete,
+    compiled,
     is_probe,
     placed,
     probe,
@@ -252,7 +252,7 @@ def _compiled(
             return here(key, context, *operands)
 
     sample.__name__ = sample.__qualname__ = kernel.__name__.strip("_")
-    return jax.jit(sample, out_shardings=concrete(sharding))
+    return compiled(sample, sharding, eager=True)
 
 
 def finished(bare: Any, unit: u.Unit | None, dtype: np.dtype) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ from jax.scipy.special import erfinv
 from braininit import _gamma, _truncated
 from braininit._bits import word_pairs, words
 from braininit._dtypes import kept
+from braininit._elementary import fraction, log, sine
 from braininit._keys import split
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "exponential",
     "gamma",
     "normal",
+    "scaled_normal",
     "truncated_normal",
     "two_sigma",
     "uniform",
@@ -50,15 +53,21 @@ def normal(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
     return kept(jnp.asarray(z))
 
 
-def normal_quantile(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
-    """Standard normal for what is made from one: cheaper than `normal`, other last digits.
+def scaled_normal(
+    key: jax.Array, shape: tuple[int, ...], kind: np.dtype, scale: jax.Array
+) -> jax.Array:
+    """Scale times a standard normal for what is made from one: cheaper than `normal`.
 
-    In float32 it is the quantile of the whole word, out to 6.3 where `normal` ends at 5.4.
-    In float64 it is `normal`.
+    In float32 by the method of Box and Muller, out to 6.7 where `normal` ends at 5.4: the
+    radius from one word and the angle, of a quarter turn to either side, from another, at
+    the same time. In float64 it is `normal`.
     """
     if kind.itemsize == 8:
-        return normal(key, shape, kind)
-    return kept(_gamma.normal_quantile(words(key, shape, kind)))
+        return scale * normal(key, shape, kind)
+    first, second = word_pairs(key, shape, kind)
+    radius = jnp.sqrt(log(fraction(first >> jnp.uint32(1), -31), sign=-1))
+    height = kept(sine(fraction(second, -31))) * kept(scale * math.sqrt(2))
+    return kept(height) * kept(radius)
 
 
 def exponential(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:

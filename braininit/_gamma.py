@@ -23,7 +23,7 @@ import numpy as np
 from jax import lax
 
 from braininit._dtypes import kept
-from braininit._elementary import LOG2_E, exp2_parts, log, polynomial, times_exp2
+from braininit._elementary import LOG2_E, exp2_parts, fraction, log, polynomial, times_exp2
 
 __all__ = ["beta_variate", "gamma_variate", "log_gamma_variate", "normal_quantile"]
 
@@ -176,8 +176,8 @@ def normal_quantile(word: jax.Array) -> jax.Array:
     bits = 8 * word.dtype.itemsize
     # y = 2u - 1 is counted from the middle and m = min(u, 1 - u) from the end: both are precise
     # where they are small. w is smooth in u, unlike z; z / y is smooth in w.
-    y = _scaled(word ^ jnp.asarray(1 << (bits - 1), word.dtype), 1 - bits)
-    m = _scaled(jnp.minimum(word, ~word), -bits)
+    y = fraction(word ^ jnp.asarray(1 << (bits - 1), word.dtype), 1 - bits)
+    m = fraction(jnp.minimum(word, ~word), -bits)
     w = kept(log(4 * m * (1 - m), sign=-1))
     tables = _TABLES[w.dtype]
     return y * (polynomial(w, tables.normal_p) / polynomial(w, tables.normal_q))
@@ -185,14 +185,7 @@ def normal_quantile(word: jax.Array) -> jax.Array:
 
 def _log_uniform(word: jax.Array) -> jax.Array:
     """Logarithm of a uniform number; the word's last bit goes, to convert it as signed."""
-    return log(_scaled(word >> jnp.asarray(1, word.dtype), 1 - 8 * word.dtype.itemsize))
-
-
-def _scaled(word: jax.Array, exponent: int) -> jax.Array:
-    """(word + 1/2) 2^exponent, the word read as signed: that converts in one instruction."""
-    bits = 8 * word.dtype.itemsize
-    whole = lax.bitcast_convert_type(word, np.dtype(f"int{bits}"))
-    return (whole.astype(np.dtype(f"float{bits}")) + 0.5) * 2.0**exponent
+    return log(fraction(word >> jnp.asarray(1, word.dtype), 1 - 8 * word.dtype.itemsize))
 
 
 # Derivatives in the concentrations: those of the draw at fixed words (reparameterization).

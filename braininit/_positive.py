@@ -66,9 +66,10 @@ def lognormal(
     Notes
     -----
     Numerics: drawn as mean * exp(sigma z - sigma^2 / 2), which keeps the exponent small
-    whatever the unit. In float32 z is the normal quantile of the whole random word, out
-    to 6.3 std. 16-bit and 8-bit floats are drawn in float32 and rounded once.
-    A draw beyond the largest number of the dtype (65504 in float16) is that number.
+    whatever the unit. In float32 z is made by the method of Box and Muller (1958) from two
+    random words, and reaches 6.7 std. 16-bit and 8-bit floats are drawn in float32 and
+    rounded once. A draw beyond the largest number of the dtype (65504 in float16) is that
+    number.
 
     Examples
     --------
@@ -107,9 +108,9 @@ class LogNormal(Initialization, function=lognormal):
 
 def _lognormal(key: Any, shape: Any, dtype: Any, mean: Any, std: Any) -> jax.Array:
     variance = log_variance(mean, std)
-    z = draws.normal_quantile(key, shape, drawn_in(dtype))
-    # In powers of 2. Only the product with z may contract with the difference.
-    x = times_exp2(mean, root(variance) * LOG2_E * z - kept(variance * (LOG2_E / 2)))
+    # In powers of 2. Only the product that makes z may contract with the difference.
+    z = draws.scaled_normal(key, shape, drawn_in(dtype), root(variance) * LOG2_E)
+    x = times_exp2(mean, z - kept(variance * (LOG2_E / 2)))
     return finish(x, dtype, above_zero=True)
 
 

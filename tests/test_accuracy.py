@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from braininit import _elementary, _gamma, _truncated
+from braininit import _draws, _elementary, _gamma, _truncated
 
 
 def words(bits, n=4000):
@@ -46,6 +46,12 @@ def test_logarithm():
     x = np.concatenate([2.0**x, np.linspace(0.6, 1.6, 100_001)]).astype(np.float32)
     ours = jax.jit(_elementary.log)(x)
     np.testing.assert_allclose(ours, np.log(x.astype(np.float64)), rtol=2.5e-7)
+
+
+def test_sine():
+    x = np.linspace(-1, 1, 200_002).astype(np.float32)
+    ours = jax.jit(_elementary.sine)(x)
+    np.testing.assert_allclose(ours, np.sin(np.pi / 2 * x.astype(np.float64)), rtol=2.5e-7)
 
 
 @pytest.mark.parametrize("bits", [32, 64])
@@ -106,12 +112,28 @@ def test_gamma_float64(a, x64):
 
 
 def test_normal_quantile():
-    """What gamma and lognormal draw from, both tails to the last bit."""
+    """What gamma draws from, both tails to the last bit."""
     word = words(32)
     z = np.asarray(_gamma.normal_quantile(jnp.asarray(word)), np.float64)
     tail = uniform(np.minimum(word, ~word)).astype(np.float64)
     exact = np.where(word < ~word, 1, -1) * special.ndtri(tail)
     np.testing.assert_allclose(z, exact, rtol=5e-7)
+
+
+def test_scaled_normal(monkeypatch):
+    """What lognormal draws from: a radius and an angle, both to the last bit of their words."""
+    word = words(32)
+    other = np.random.default_rng(9).permutation(word)
+    monkeypatch.setattr(_draws, "word_pairs", lambda *_: (jnp.asarray(word), jnp.asarray(other)))
+    z = _draws.scaled_normal(jax.random.key(0), word.shape, np.dtype(np.float32), jnp.float32(3))
+    u = ((word >> 1).astype(np.float64) + 0.5) / 2**31
+    turn = (other.view(np.int32).astype(np.float64) + 0.5) / 2**31
+    exact = 3 * np.sqrt(-2 * np.log(u)) * np.sin(np.pi / 2 * turn)
+    # Near 1 u is rounded, to half of 2^-24: there the radius is small.
+    moved = 3 * np.sqrt(-2 * np.log1p(-(2.0**-25)))
+    np.testing.assert_allclose(z, exact, rtol=5e-7, atol=moved)
+    small = u < 0.9
+    np.testing.assert_allclose(z[small], exact[small], rtol=6e-7)
 
 
 @pytest.mark.parametrize("a", [1e-3, 0.05, 0.7])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import pickle
+import weakref
 from fractions import Fraction
 
 import brainunit as u
@@ -402,3 +404,38 @@ def test_a_plain_subclass_gets_the_callers_rng_unchanged():
     assert Ramp(3) != Ramp(3)
     with pytest.raises(TypeError, match="abstract"):
         init.Initialization()(3)
+
+
+def test_an_array_is_read_once_for_each_check(monkeypatch):
+    """A JAX array can't change, so what it passed it passes again; nothing else does."""
+
+    def draw(*parameters, **options):
+        return init.truncated_normal(jax.random.key(0), 3, 0.0, *parameters, **options)
+
+    std, low, high = jnp.array([1.0, 2.0, 70000.0]), jnp.zeros(3), jnp.ones(3)
+    draw(std, low, high)
+    reads = []
+
+    def watched(original):
+        return lambda *values: (reads.extend(map(id, values)), original(*values))[1]
+
+    for name in ("asarray", "broadcast_arrays"):
+        monkeypatch.setattr(np, name, watched(getattr(np, name)))
+    draw(std, low, high)
+    assert not {id(std), id(low), id(high)} & set(reads)
+    monkeypatch.undo()
+    # Other checks of the same arrays, and other arrays in their place.
+    with pytest.raises(ValueError, match="`std` = 70000 "):
+        draw(std, low, high, dtype=jnp.float16)
+    with pytest.raises(ValueError, match="`low` must be less"):
+        draw(std, high, low)
+    with pytest.raises(ValueError, match="`low` must be less"):
+        draw(std, low, -1.0)
+    with pytest.raises(ValueError, match="`std` must be non-negative"):
+        draw(-std, low, high)
+    with pytest.raises(ValueError, match="`scale` must be positive"):
+        init.exponential(jax.random.key(0), 3, low)
+    gone = weakref.ref(std)
+    del std
+    gc.collect()
+    assert gone() is None
