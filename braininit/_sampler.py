@@ -146,21 +146,21 @@ def compiled(function: Callable[..., Any], sharding: NamedSharding | None, eager
     return jax.jit(function, out_shardings=concrete(sharding), compiler_options=options)
 
 
+# The whole width of AVX-512, of which XLA takes half. A draw waits for its own results most of
+# the time, so twice as many numbers at once take two thirds of it, and are the same bit for bit.
+_WIDE = {"xla_cpu_prefer_vector_width": 512}
+
+
 @functools.cache
 def _options() -> dict[str, int] | None:
-    """On a CPU, for its vectors to be as long as they can be.
-
-    XLA takes half of what AVX-512 has. A draw waits for its own results most of the time,
-    and does the same for twice as many numbers in two thirds of it, bit for bit.
-    """
+    """What a program of its own is compiled with."""
     if jax.default_backend() != "cpu":
         return None
-    options = {"xla_cpu_prefer_vector_width": 512}
     try:
-        jax.jit(lambda: (), compiler_options=options).lower().compile()
+        jax.jit(lambda: (), compiler_options=_WIDE).lower().compile()
     except jax.errors.JaxRuntimeError:  # not an option of this jaxlib
         return None
-    return options
+    return _WIDE
 
 
 @functools.lru_cache(maxsize=4096)

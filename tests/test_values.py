@@ -16,6 +16,7 @@ import pytest
 from cases import CASES, RANDOM
 
 import braininit as init
+from braininit import _sampler
 
 PINNED = Path(__file__).with_name("pinned_values.json")
 SHAPE = (2, 3)
@@ -143,6 +144,18 @@ def test_what_is_known_does_not_leak_from_a_trace(first):
         inside = first(draw)(zero)
     same_bits(jnp.ravel(inside), draw(zero))
     same_bits(jnp.ravel(first(draw)(zero)), draw(zero))
+
+
+def test_an_option_the_compiler_does_not_have(monkeypatch):
+    monkeypatch.setattr(_sampler, "_WIDE", {"xla_no_such_option": 1})
+    _sampler._options.cache_clear()
+    try:
+        assert _sampler._options() is None
+        shape = (3, 997)  # that nothing else has compiled
+        drawn = init.lognormal(jax.random.key(2), shape, 1.0, 1.0)
+        same_bits(drawn, jax.jit(lambda k: init.lognormal(k, shape, 1.0, 1.0))(jax.random.key(2)))
+    finally:
+        _sampler._options.cache_clear()
 
 
 if __name__ == "__main__":
