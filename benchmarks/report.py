@@ -180,7 +180,7 @@ def write(results: dict[str, Any]) -> list[Path]:
 
 COLOURS = {  # Okabe and Ito's, told apart by colour-blind readers
     ITSELF: "#0072B2",
-    OURS: "#6BAED6",
+    OURS: "#0072B2",  # hatched
     THEIRS: "#D55E00",
     "NumPy": "#E69F00",
     "PyTorch": "#009E73",
@@ -207,7 +207,8 @@ def picture(results: dict[str, Any], path: Path) -> None:
         for i, peer in enumerate(shown):
             value, y = took[peer], top + i
             label = LABELS[peer] if peer not in seen else None
-            ax.barh(y, value, 0.86, color=COLOURS[peer], label=label)
+            style = {"hatch": "////", "edgecolor": "white", "linewidth": 0} if peer == OURS else {}
+            ax.barh(y, value, 0.86, color=COLOURS[peer], label=label, **style)
             weight = "bold" if peer == ITSELF else "normal"
             ax.text(value * 1.04, y, _ns(value), va="center", fontsize=8, weight=weight)
             seen.add(peer)
