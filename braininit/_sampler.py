@@ -29,7 +29,6 @@ __all__ = [
     "as_shape",
     "canonical",
     "compiled",
-    "concrete",
     "draw",
     "fill",
     "goes_with",

@@ -2,14 +2,14 @@
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/fits/elementary.py
 
-All three functions are fitted less their first terms, which the code adds exactly:
+The first two functions are fitted less their first terms, which the code adds exactly:
 
 - log(1 + f) = f + f^2 P(f) for 1 + f in [sqrt(1/2), sqrt(2)], in float32 (float64 has XLA's);
 - 2^r = 1 + r log 2 + r^2 P(r) for |r| <= 1/2;
 - sin(pi x / 2) = x P(x^2) for |x| <= 1, in float32.
 
-What is small is the greatest relative error of log(1 + f), of 2^r - 1 and of the sine, which
-is why all three pass near 0. The last digits depend on the linear algebra library.
+What is small is the greatest relative error of log(1 + f), of 2^r - 1 and of the sine. The
+last digits depend on the linear algebra library.
 """
 
 from __future__ import annotations
