@@ -80,7 +80,7 @@ def _one(row: str, dtype: str, n: int, rates: dict[str, float], quick: bool) -> 
     if n < LARGE[0]:
         warm = in_turn(calls, rounds=7, seconds=0.01, compiled=True)
     else:
-        rounds, budget = (15, 0.2) if quick else (51 if n < LARGE[-1] else 7, 0.5)
+        rounds, budget = (15, 0.2) if quick else (31 if n < LARGE[-1] else 7, 0.5)
         warm = in_turn(calls, rounds=rounds, seconds=0, budget=budget, compiled=True)
     return {
         "warm": {name: 1e9 * seconds / n for name, seconds in warm.items()},

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import jax
 
+WARMING = 0.005  # seconds; one call at least
+
 
 class Claim(NamedTuple):
     """A figure and the limit it is held to; the table shows both, met or not."""
@@ -45,10 +47,10 @@ def in_turn(
     A round makes as many calls as fill `seconds` and waits for the last result. The
     median over rounds is what a user sees on a machine that is not quiet. With `seconds`
     0 every call is waited for, because JAX would run several at once otherwise, and comes
-    after one of its own that is not counted: the threads of the call before still spin, or
-    its own are asleep, and the memory it freed is there or not. A call that would take more
-    than `budget` seconds in all sits out some rounds, spread evenly, but is made three times
-    at least.
+    after `WARMING` seconds of its own that are not counted: the threads of the call before
+    still spin, or its own are asleep, and the memory it freed is there or not. A call that
+    would take more than `budget` seconds in all sits out some rounds, spread evenly, but is
+    made three times at least.
     """
     repeats, turns = {}, {}
     taken: dict[str, list[float]] = {name: [] for name in calls}
@@ -64,8 +66,9 @@ def in_turn(
         for name, call in calls.items():
             if turn * turns[name] // rounds == (turn + 1) * turns[name] // rounds:
                 continue
-            if not seconds:
-                jax.block_until_ready(call())
+            warming = 0.0
+            while not seconds and warming < WARMING:
+                warming += max(once(call), 1e-4)
             start = time.perf_counter()
             for _ in range(repeats[name]):
                 out = call()

@@ -111,9 +111,19 @@ def sine(x: jax.Array) -> jax.Array:
     return x * functools.reduce(lambda p, c: p * square + c, reversed(_SINE))
 
 
-def times_exp2(scale: jax.Array, y: jax.Array, factor: Any = 1) -> jax.Array:
-    """Scale 2^y factor, where 2^y or scale 2^y alone may be beyond what the dtype holds."""
-    rest, half, other_half = exp2_parts(y)
+def times_exp2(
+    scale: jax.Array, y: jax.Array, factor: Any = 1, moderate: bool = False
+) -> jax.Array:
+    """Scale 2^y factor, where 2^y or scale 2^y alone may be beyond what the dtype holds.
+
+    Neither is if they are `moderate`: then one power of 2 does, and the digits are the same.
+    """
+    if moderate:
+        bias = jnp.finfo(y.dtype).maxexp - 1
+        rest, k = exp2_digits(y, bias)
+        half, other_half = exponent(k, y.dtype), 1
+    else:
+        rest, half, other_half = exp2_parts(y)
     # About sqrt(scale x), so it is not beyond; and it does not wait for the rest.
     middle = kept(scale * half)
     # middle + middle * rest rounds once, and the powers of 2 are exact.
@@ -139,6 +149,7 @@ def exp2_digits(y: Any, bias: int, by: Arithmetic = ARRAYS) -> tuple[Any, Any]:
     word = np.dtype(f"int{info.bits}")
     # Added to 1.5 2^23 (2^52), y is rounded to an integer, which then stands in the last bits.
     shift = np.asarray(1.5 * 2.0**info.nmant, y.dtype)[()]
+    y = by.kept(y)  # else a constant in it would be added to the shift
     shifted = by.kept(y + shift)
     if by.xp is jnp:
         shifted = lax.stop_gradient(shifted)  # as an integer it does not change with y

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from braininit import _checks as checks
 from braininit import _draws as draws
@@ -81,7 +82,10 @@ def lognormal(
     unit, (mean, std) = units.off(mean=mean, std=std)
     mean, std = checks.positive("mean", mean, unit), checks.non_negative("std", std, unit)
     checks.fits(dtype, unit, vanishing=("mean", "std"), mean=mean, std=std)
-    x = draw(_lognormal, key, shape, mean, std, dtype=dtype, out_sharding=out_sharding)
+    static = (_is_moderate(mean, std) and std < 50 * mean,)  # a sigma of 2.8, 6.7 times
+    x = draw(
+        _lognormal, key, shape, mean, std, static=static, dtype=dtype, out_sharding=out_sharding
+    )
     return units.on(x, unit)
 
 
@@ -106,16 +110,31 @@ class LogNormal(Initialization, function=lognormal):
     std: QuantityLike
 
 
-def _lognormal(key: Any, shape: Any, dtype: Any, mean: Any, std: Any) -> jax.Array:
+def _lognormal(key: Any, shape: Any, dtype: Any, moderate: bool, mean: Any, std: Any) -> jax.Array:
     variance = log_variance(mean, std)
     # In powers of 2. Only the product that makes z may contract with the difference.
     z = draws.scaled_normal(key, shape, drawn_in(dtype), root(variance) * LOG2_E)
-    x = times_exp2(mean, z - kept(variance * (LOG2_E / 2)))
-    return finish(x, dtype, above_zero=True)
+    return _power(mean, z - kept(variance * (LOG2_E / 2)), dtype, moderate)
+
+
+def _is_moderate(scale: Any, spread: Any) -> bool:
+    """Whether both are known, and the scale so far from the ends of float32 as 2^60 is."""
+    return type(scale) is type(spread) is float and 1e-18 < scale < 1e18
+
+
+def _power(scale: jax.Array, y: jax.Array, dtype: np.dtype, moderate: bool) -> jax.Array:
+    """Scale 2^y as a draw. Of a `moderate` scale and |y| < 60 none is near the ends of float32.
+
+    To know it beforehand spares a tenth of the time, and the numbers are the same.
+    """
+    x = times_exp2(scale, y, moderate=moderate)
+    return x if moderate and x.dtype == dtype else finish(x, dtype, above_zero=True)
 
 
 def log_variance(mean: jax.Array, std: jax.Array) -> jax.Array:
     """The variance of a lognormal's logarithm."""
+    if mean.ndim == std.ndim == 0:  # not for the compiler, whose logarithm rounds otherwise
+        mean, std = jax.lax.optimization_barrier((mean, std))
     ratio = kept(std / mean)
     large = ratio > 1e4  # where 1 + ratio^2 rounds to ratio^2, which may overflow
     square = jnp.where(large, jnp.ones_like(ratio), ratio) ** 2
@@ -368,7 +387,11 @@ def weibull(
     unit, (scale,) = units.off(scale=scale)
     scale = checks.positive("scale", scale, unit)
     checks.fits(dtype, unit, scale=scale, concentration=concentration)
-    x = draw(_weibull, key, shape, concentration, scale, dtype=dtype, out_sharding=out_sharding)
+    static = (_is_moderate(scale, concentration) and concentration > 0.6,)  # 2^33 to that power
+    x = draw(
+        _weibull, key, shape, concentration, scale,
+        static=static, dtype=dtype, out_sharding=out_sharding,
+    )  # fmt: skip
     return units.on(x, unit)
 
 
@@ -393,8 +416,9 @@ class Weibull(Initialization, function=weibull, renamed={"shape": "concentration
     scale: QuantityLike = 1.0
 
 
-def _weibull(key: Any, shape: Any, dtype: Any, concentration: Any, scale: Any) -> jax.Array:
+def _weibull(
+    key: Any, shape: Any, dtype: Any, moderate: bool, concentration: Any, scale: Any
+) -> jax.Array:
     logarithm = log(draws.exponential(key, shape, drawn_in(dtype)))
     # A compiler divides by a constant through its inverse, by a traced number not so.
-    x = times_exp2(scale, logarithm * kept(LOG2_E / concentration))
-    return finish(x, dtype, above_zero=True)
+    return _power(scale, logarithm * kept(LOG2_E / concentration), dtype, moderate)

@@ -128,11 +128,7 @@ _ERF_INV = {
 
 def _part(count, unit):
     """(count + 1/2) unit: a part of the whole that is never 0."""
-    return count.astype(unit.dtype) * unit + _half(unit)
-
-
-def _half(unit):
-    return TRACED.exact(0.5 * unit)  # of two products the compiler would choose which to round
+    return (count.astype(unit.dtype) + 0.5) * unit
 
 
 class _Anchor(NamedTuple):
@@ -142,7 +138,7 @@ class _Anchor(NamedTuple):
     m: Any  # Mills ratio
     p: Any  # P(s) of the Mills ratio
     slope: list[Any]  # Horner's other partial sums, lowest power first
-    inverse: Any  # 1/(k P(s))
+    inverse: Any  # 1/(2 k P(s))
 
 
 def _anchored(alpha, by=ARRAYS):
@@ -155,7 +151,7 @@ def _anchored(alpha, by=ARRAYS):
         sums.append(by.exact(sums[-1] * s) + c)
     *slope, p = sums
     p = by.kept(p)
-    inverse = by.kept((1.0 / k) / p)
+    inverse = by.kept((0.5 / k) / p)
     return _Anchor(alpha, by.kept(t * p), p, slope[::-1], inverse)
 
 
@@ -166,9 +162,9 @@ def _loss(d, at, by=ARRAYS):
     difference of two nearly equal Mills ratios is ever taken.
     """
     k, _ = _MILLS[d.dtype.itemsize]
-    t = by.kept(k / (k + at.alpha + d))
-    slope = polynomial(1.0 - 2.0 * t, at.slope, by.exact)
-    return by.kept(d * t * ((at.p - by.exact(2.0 * t * slope)) * at.inverse))
+    t2 = by.kept(2.0 * k / (k + at.alpha + d))
+    slope = polynomial(1.0 - t2, at.slope, by.exact)
+    return by.kept(d * t2 * ((at.p - by.exact(t2 * slope)) * at.inverse))
 
 
 def _fall(drop, by=ARRAYS):
@@ -187,9 +183,12 @@ def _side(d, at, by=ARRAYS):
 
 
 def _minus_log(q, v):
-    """-log q, with full relative precision where q = 1 - v (v < 1/2, else ignored)."""
+    """-log q, with full relative precision where q = 1 - v is given by a small v."""
     if q.dtype == jnp.float32:
-        return kept(log(q, lambda f: jnp.where(v < 0.29, -v, f), sign=-1))
+        near = v < 0.29  # there log(1 + f) has its f, -v, as it is
+        q = kept(jnp.where(near, 1.0, q))
+        return kept(log(q, lambda f: jnp.where(near, -v, f), sign=-1))
+    q = kept(jnp.where(v < 0.5, 1.0 - v, q))
     tiny = jnp.finfo(q.dtype).tiny
     lost = jnp.maximum(1.0 - q, tiny)
     e = -jnp.log(q) * jnp.where(v < 0.5, v / lost, 1.0)
@@ -266,10 +265,12 @@ def _steps(by, mean, std, low, high):
     unit = xp.minimum(std, (high - low) * 1e25)
     rate = by.kept(4.0 / xp.maximum(unit, 2.0 * jnp.finfo(unit.dtype).tiny))
 
-    def away(x):
-        return by.kept(xp.minimum(abs(0.25 * anchor - 0.25 * x) * rate, _FAR))
+    def in_units(x):
+        return by.kept(xp.minimum(x * rate, _FAR))
 
-    return anchor, unit, away(mean), away(low), away(high)
+    start = 0.25 * anchor
+    distances = abs(start - 0.25 * mean), start - 0.25 * low, 0.25 * high - start
+    return anchor, unit, *map(in_units, distances)
 
 
 def prepared(by, mean, std, low, high):
@@ -353,9 +354,7 @@ def within(word, cut, standard=False):
     beyond = jnp.where(below, cut.beyond_low, cut.beyond_high)
     unit_mass = kept(cut.mass * (1.0 / total))
     v = kept(_part(inner, unit_mass))
-    far = outer.astype(dtype) * unit_mass + (beyond + _half(unit_mass))
-    q = kept(jnp.where(v < 0.5, 1.0 - v, far))
-    d = _distance(_minus_log(q, v), cut)
+    d = _distance(_minus_log(_part(outer, unit_mass) + beyond, v), cut)
 
     z = jnp.where(below, -d, d)
     if standard is not False:
@@ -372,7 +371,8 @@ def _unfolded(constants):
 
 
 def _draw(word, *parameters):
-    parameters = _unfolded(parameters)
+    # Of scalars alone: what an array is made from shall be fused with the draw.
+    parameters = tuple(p if jnp.ndim(p) else _unfolded(p) for p in parameters)
     if any(jnp.ndim(p) for p in parameters):
         return within(word, prepared(ARRAYS, *parameters))
     return within(word, prepared(TRACED, *parameters), at_two_std(*parameters))

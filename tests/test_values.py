@@ -131,6 +131,28 @@ def test_bounds_that_are_known_and_bounds_that_are_traced(parameters, dtype):
     np.testing.assert_allclose(np.float32(each), np.float32(known), rtol=tolerance, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        *[("lognormal", p) for p in ((0.3, 0.2), (3.0, 0.0), (1.1e-4, 5e-3), (700.0, 7.0))],
+        *[("weibull", p) for p in ((0.61, 0.3), (1.7, 2e-5), (1e5, 8e3))],
+        *[("gamma", (0.3, 0.7)), ("exponential", (0.7,)), ("beta", (0.3, 1.7))],
+    ],
+    ids=str,
+)
+def test_parameters_that_are_known_and_ones_that_are_traced(name, parameters, dtype):
+    """What is left out because known parameters don't need it changes no number."""
+
+    def draw(*parameters):
+        return getattr(init, name)(jax.random.key(4), (3_001,), *parameters, dtype=dtype)
+
+    with jax.enable_x64(dtype == "float64"):
+        known = draw(*parameters)
+        same_bits(jax.jit(draw)(*parameters), known)
+        same_bits(jax.jit(lambda: draw(*parameters))(), known)
+
+
 @pytest.mark.parametrize("first", [jax.jit, jax.vmap, jax.checkpoint], ids=lambda f: f.__name__)
 def test_what_is_known_does_not_leak_from_a_trace(first):
     """What a trace prepares first, an eager call can use afterwards, and the other way about."""
