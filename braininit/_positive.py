@@ -133,13 +133,13 @@ def _power(scale: jax.Array, y: jax.Array, dtype: np.dtype, moderate: bool) -> j
 
 def log_variance(mean: jax.Array, std: jax.Array) -> jax.Array:
     """The variance of a lognormal's logarithm."""
-    if mean.ndim == std.ndim == 0:  # not for the compiler, whose logarithm rounds otherwise
-        mean, std = jax.lax.optimization_barrier((mean, std))
     ratio = kept(std / mean)
     large = ratio > 1e4  # where 1 + ratio^2 rounds to ratio^2, which may overflow
-    square = jnp.where(large, jnp.ones_like(ratio), ratio) ** 2
     one = jnp.ones_like(ratio)
-    log = jnp.where(large, jnp.log(jnp.where(large, std, one)) - jnp.log(mean), 0 * one)
+    square, std = jnp.where(large, one, ratio) ** 2, jnp.where(large, std, one)
+    if ratio.ndim == 0:  # not for the compiler, whose own logarithms round otherwise
+        square, mean, std = jax.lax.optimization_barrier((square, mean, std))
+    log = jnp.where(large, jnp.log(std) - jnp.log(mean), 0 * one)
     return kept(jnp.where(large, 2 * log, jnp.log1p(square)))
 
 
