@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -82,7 +83,7 @@ def lognormal(
     unit, (mean, std) = units.off(mean=mean, std=std)
     mean, std = checks.positive("mean", mean, unit), checks.non_negative("std", std, unit)
     checks.fits(dtype, unit, vanishing=("mean", "std"), mean=mean, std=std)
-    static = (_is_moderate(mean, std) and std < 50 * mean,)  # a sigma of 2.8, 6.7 times
+    static = (_is_moderate(mean, std, lambda mean, std: std < 50 * mean),)  # 6.7 times sigma 2.8
     x = draw(
         _lognormal, key, shape, mean, std, static=static, dtype=dtype, out_sharding=out_sharding
     )
@@ -117,9 +118,9 @@ def _lognormal(key: Any, shape: Any, dtype: Any, moderate: bool, mean: Any, std:
     return _power(mean, z - kept(variance * (LOG2_E / 2)), dtype, moderate)
 
 
-def _is_moderate(scale: Any, spread: Any) -> bool:
-    """Whether both are known, and the scale so far from the ends of float32 as 2^60 is."""
-    return type(scale) is type(spread) is float and 1e-18 < scale < 1e18
+def _is_moderate(scale: Any, other: Any, narrow: Callable[[float, float], bool]) -> bool:
+    """Whether both are known, the scale within 2^60 of 1, and the draws `narrow` around it."""
+    return type(scale) is type(other) is float and 1e-18 < scale < 1e18 and narrow(scale, other)
 
 
 def _power(scale: jax.Array, y: jax.Array, dtype: np.dtype, moderate: bool) -> jax.Array:
@@ -387,7 +388,7 @@ def weibull(
     unit, (scale,) = units.off(scale=scale)
     scale = checks.positive("scale", scale, unit)
     checks.fits(dtype, unit, scale=scale, concentration=concentration)
-    static = (_is_moderate(scale, concentration) and concentration > 0.6,)  # 2^33 to that power
+    static = (_is_moderate(scale, concentration, lambda _, k: k > 0.6),)  # (2^33)^(1/k)
     x = draw(
         _weibull, key, shape, concentration, scale,
         static=static, dtype=dtype, out_sharding=out_sharding,
