@@ -496,6 +496,10 @@ def test_traced_bad_parameters_give_nan_and_checkify_reports(case, as_array):
         assert np.isfinite(bare(jax.jit(draw)(good, fresh()))).all()
 
 
+# What debug_check reports to; older versions of JAX count it among the user's checks.
+REPORTED = getattr(checkify, "debug_checks", checkify.user_checks)
+
+
 @every_random
 def test_checkify_names_the_traced_parameter(case):
     for name, domain in case.domains.items():
@@ -503,11 +507,55 @@ def test_checkify_names_the_traced_parameter(case):
         def draw(value, k, name=name):
             return case.make(**{name: value})(k, (6,))
 
-        errors = (
-            checkify.debug_checks if hasattr(checkify, "debug_checks") else checkify.user_checks
-        )
-        checked = jax.jit(checkify.checkify(draw, errors=errors))
-        said, _ = checked(jnp.asarray(case.given[name], float), fresh())
+        checked = jax.jit(checkify.checkify(draw, errors=REPORTED))
+        good = jnp.asarray(case.given[name], float)
+        said, _ = checked(good, fresh())
         assert said.get() is None
         said, _ = checked(jnp.asarray(BAD[domain][0]), fresh())
         assert case.called({name: 0}).popitem()[0] in said.get()
+        # An effect would take its fast dispatch away from the user's whole program.
+        assert not jax.jit(draw).trace(good, fresh()).jaxpr.effects
+
+
+def _by_std(std):
+    return init.normal(fresh(), (6,), 0.0, std).sum()
+
+
+def _by_bound(high):
+    return init.uniform(fresh(), (6,), 0.0, high).sum()
+
+
+TRANSFORMED = {
+    "jit": lambda f: jax.jit(lambda x: f(x[1])),
+    "vmap": jax.vmap,
+    "map": lambda f: lambda x: jax.lax.map(f, x),
+    "scan": lambda f: lambda x: jax.lax.scan(lambda total, v: (total + f(v), None), 0.0, x)[0],
+    "cond": lambda f: lambda x: jax.lax.cond(x[0] > 0.0, f, abs, x[1]),
+    "checkpoint": lambda f: jax.jit(lambda x: jax.checkpoint(jax.jit(f))(x[1])),
+    "grad": lambda f: lambda x: jax.value_and_grad(f)(x[1]),
+    "grad of checkpoint": lambda f: jax.grad(lambda x: jax.checkpoint(f)(x[1])),
+    "vmap of grad": lambda f: jax.jit(jax.vmap(jax.value_and_grad(f))),
+}
+
+
+@pytest.mark.parametrize("draw", [_by_std, _by_bound])
+@pytest.mark.parametrize("transformed", TRANSFORMED.values(), ids=TRANSFORMED)
+def test_checkify_finds_a_check_within_every_transformation(draw, transformed):
+    checked = jax.jit(checkify.checkify(transformed(draw), errors=REPORTED))
+    said, _ = checked(jnp.array([1.0, 2.0]))
+    assert said.get() is None
+    said, _ = checked(jnp.array([1.0, -2.0]))
+    assert "got" in said.get()
+
+
+@pytest.mark.parametrize("draw", [_by_std, _by_bound])
+def test_the_gradient_in_a_bad_parameter_is_nan(draw):
+    good, bad = jax.vmap(jax.grad(draw))(jnp.array([1.0, -1.0]))
+    assert np.isfinite(good)
+    assert np.isnan(bad)
+
+
+def test_checks_work_where_jax_verifies_its_programs():
+    with jax.enable_checks(True):
+        assert np.isfinite(jax.jit(_by_std)(1.0))
+        assert np.isnan(jax.jit(_by_std)(-1.0))
