@@ -113,6 +113,8 @@ def _root_of_the_product(a: Any, b: Any) -> Any:
 
 
 def _axes(name: str, axes: Any) -> tuple[int, ...]:
+    if type(axes) is int:
+        return (axes,)
     if isinstance(axes, (u.Unit, u.Quantity)):
         raise TypeError(f"`{name}` must be an axis or several, got {axes}; write unit=u.{axes}")
     several = axes if isinstance(axes, (tuple, list)) else (axes,)
