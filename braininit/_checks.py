@@ -3,7 +3,7 @@
 Each check takes a bare value with its name and unit, and returns it. A concrete value
 outside the domain raises at once; a JAX array that is inside can't leave it, and is not
 read again. A traced one can't be read: it becomes NaN, so that the draw is NaN rather than
-plausible, and `jax.experimental.checkify` reports it under `checkify.debug_checks`. Every
+plausible, and `jax.experimental.checkify` reports it among the user's checks. Every
 test is written so that NaN fails it.
 """
 

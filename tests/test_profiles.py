@@ -299,8 +299,7 @@ def test_checkify_names_the_traced_length():
     def scaled(sigma):
         return init.GaussianProfile(sigma * UM)(30.0 * UM)
 
-    errors = checkify.debug_checks if hasattr(checkify, "debug_checks") else checkify.user_checks
-    checked = jax.jit(checkify.checkify(scaled, errors=errors))
+    checked = jax.jit(checkify.checkify(scaled))
     assert checked(50.0)[0].get() is None
     assert "`sigma` must be positive" in checked(-1.0)[0].get()
 
