@@ -25,6 +25,7 @@ __all__ = [
     "cut_normal",
     "exponential",
     "gamma",
+    "initial_normal",
     "normal",
     "scaled_normal",
     "truncated_normal",
@@ -47,10 +48,26 @@ def _unit_interval(word: jax.Array, kind: np.dtype) -> jax.Array:
 
 def normal(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
     """Standard normal by the inverse error function, bit for bit `jax.random.normal`."""
+    return kept(_inverse_error(key, shape, kind) * np.asarray(np.sqrt(2), kind))
+
+
+def initial_normal(
+    key: jax.Array, shape: tuple[int, ...], kind: np.dtype, std: jax.Array
+) -> jax.Array:
+    """Std times a standard normal, bit for bit what `jax.nn.initializers` makes of them.
+
+    JAX 0.12 began to multiply the constants first.
+    """
+    if jax.__version_info__ < (0, 12):
+        return normal(key, shape, kind) * std
+    return kept(std * np.asarray(np.sqrt(2), kind)) * _inverse_error(key, shape, kind)
+
+
+def _inverse_error(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
+    """The inverse error function of what is uniform on (-1, 1)."""
     low = np.nextafter(np.asarray(-1, kind), np.asarray(0, kind))
     u = uniform(key, shape, kind) * (np.asarray(1, kind) - low) + low
-    z = np.asarray(np.sqrt(2), kind) * erfinv(jnp.maximum(low, u))
-    return kept(jnp.asarray(z))
+    return jnp.asarray(erfinv(jnp.maximum(low, u)))
 
 
 def scaled_normal(

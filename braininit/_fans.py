@@ -227,7 +227,7 @@ def _normal(key: Any, shape: Any, dtype: Any, variance: Any, fan_in: Any) -> jax
     kind, std = drawn_in(dtype), _root(variance / fan_in, dtype)
     if jnp.issubdtype(dtype, np.complexfloating):
         return _spread(draws.complex_normal(key, shape, kind), std)
-    return finish(draws.normal(key, shape, kind) * std, dtype)
+    return finish(draws.initial_normal(key, shape, kind, std), dtype)
 
 
 def _truncated_normal(key: Any, shape: Any, dtype: Any, variance: Any, fan_in: Any) -> jax.Array:

@@ -110,10 +110,10 @@ def rows(
     if context.keys() - CONTEXT:
         raise unknown(context)
     _refuse_whole(initializer)
-    key = _keys.typed(_keys.as_key(key), _keys.legacy_impl(key))
-    jax.eval_shape(lambda k, c: initializer(size, rng=k, dtype=dtype, **c), key, context)
+    typed = _keys.typed(_keys.as_key(key), _keys.legacy_impl(key))
+    jax.eval_shape(lambda k, c: initializer(size, rng=k, dtype=dtype, **c), typed, context)
     # Blocks share a key and none of its numbers: no key is reused.
-    window = _keys.Window(jax.random.clone(key), np.uint32(start), stop - start, size[0])
+    window = _keys.Window(jax.random.clone(typed), np.uint32(start), stop - start, size[0])
     here = {n: _part(n, value, size, start, stop) for n, value in context.items()}
     return initializer._draw(window, (stop - start, *size[1:]), dtype, None, here)
 
