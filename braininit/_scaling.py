@@ -99,10 +99,10 @@ def variance_scaling(
     -----
     Numerics: bit for bit `jax.nn.initializers.variance_scaling` run eagerly, in float32,
     float64, complex64 and complex128; a real 'normal' changed its last bit with JAX 0.12,
-    and so it does here. A traced `scale` or fan is divided in the drawing
-    dtype, a concrete one in float64, which may move the last bit. 16-bit and 8-bit floats
-    are drawn in float32 and rounded once, inward. A complex 'truncated_normal' has JAX's
-    std, 0.9 % above the formula's.
+    and so it does here. A traced `scale` or fan is divided in the drawing dtype, a concrete
+    one in float64, which may move the last bit. 16-bit and 8-bit floats are drawn in float32
+    and rounded once, inward. A complex 'truncated_normal' has JAX's std, 0.9 % above the
+    formula's.
 
     Examples
     --------
