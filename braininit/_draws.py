@@ -66,8 +66,9 @@ def initial_normal(
 def _inverse_error(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
     """The inverse error function of what is uniform on (-1, 1)."""
     low = np.nextafter(np.asarray(-1, kind), np.asarray(0, kind))
+    # Never below `low`, where jax.random cuts it off: what is added is not negative.
     u = uniform(key, shape, kind) * (np.asarray(1, kind) - low) + low
-    return jnp.asarray(erfinv(jnp.maximum(low, u)))
+    return jnp.asarray(erfinv(u))
 
 
 def scaled_normal(

@@ -21,6 +21,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from braininit import _keys
+from braininit._bits import by_core
 from braininit._checks import poisoned
 from braininit._dtypes import drawn_in, resolve
 
@@ -141,8 +142,11 @@ def _sampler(
 
     def sample(key: Any, *parameters: Any) -> jax.Array:
         given = [ready(name, p) for name, p in zip(names, parameters, strict=True)]
-        return placed(lambda k, *p: kernel(k, shape, dtype, *static, *p), sharding)(
-            None if key is None else _keys.typed(key, impl), *given
+        key = None if key is None else _keys.typed(key, impl)
+        inner = shape if key is None or sharding else by_core(key, shape)
+        given = [_reshaped(p, shape, inner) for p in given]
+        return placed(lambda k, *p: kernel(k, inner, dtype, *static, *p).reshape(shape), sharding)(
+            key, *given
         )
 
     sample.__name__ = sample.__qualname__ = kernel.__name__.strip("_")
@@ -188,6 +192,13 @@ def aligned(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> j
         return value
     goes_with(name, value.shape, shape)
     return value.reshape((1,) * (len(shape) - value.ndim) + value.shape)
+
+
+def _reshaped(value: Any, shape: tuple[int, ...], inner: tuple[int, ...]) -> Any:
+    """An aligned parameter, for a result of another shape."""
+    if shape == inner or isinstance(value, tuple) or value.ndim == 0:
+        return value
+    return value.reshape(inner if value.shape == shape else (1,) * len(inner))
 
 
 def goes_with(name: str, its: tuple[int, ...], shape: tuple[int, ...]) -> None:

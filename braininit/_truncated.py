@@ -220,7 +220,6 @@ def two_sigma(word, dtype):
     bits = lax.bitwise_or(bits, np.ones((), dtype).view(word.dtype))
     u = (lax.bitcast_convert_type(bits, dtype) - np.ones((), dtype)) * (high - low) + low
     # lax.erf_inv's own polynomial for |u| < 0.95449974, where it needs only one of its branches.
-    u = jnp.maximum(u, low)
     w = -lax.log1p(-(u * u))
     shift, coefficients = _ERF_INV[info.dtype.itemsize]
     w = w - shift

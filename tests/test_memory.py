@@ -13,9 +13,11 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import braininit as init
+from braininit import _bits, _sampler
 
 SHAPE = (256, 64, 8)
 ELEMENTS = 256 * 64 * 8
+FLAT = 2**14 * 15
 FEW = 4096  # bytes: what a program keeps for itself, whatever the size of the draw
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
 SPECS = [P(*axes) for axes in itertools.permutations(("x", "y", None), 3)]
@@ -52,6 +54,31 @@ def test_no_temporaries_in_float64(case, x64):
 def test_no_temporaries_with_a_parameter_per_element(case, dtype):
     arrays = {n: jnp.full(SHAPE, v, dtype) for n, v in case.given.items()}
     assert compiled(case, dtype, **arrays).memory_analysis().temp_size_in_bytes <= FEW
+
+
+@pytest.fixture
+def rows_by_core(monkeypatch):
+    """A flat draw in rows, as where there is one device and the CPU has four cores."""
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    monkeypatch.setattr(_bits, "_cores", lambda: 4)
+    _sampler._sampler.cache_clear()
+    yield
+    _sampler._sampler.cache_clear()
+
+
+@pytest.mark.parametrize("case", [case for case in DRAWN if case.rank < 2], ids=str)
+@pytest.mark.parametrize(
+    ("dtype", "of_arrays"), [("float32", False), ("float32", True), ("float64", False)]
+)
+def test_rows_by_core_change_nothing(case, dtype, of_arrays, rows_by_core):
+    with jax.enable_x64(dtype == "float64"):
+        key = jax.random.key(3)
+        assert _bits.by_core(key, (FLAT,)) == (4, FLAT // 4)
+        arrays = case.given if of_arrays and not case.composed else {}
+        obj = case.make(**{n: jnp.full(FLAT, v, dtype) for n, v in arrays.items()})
+        program = jax.jit(lambda o, k: o(k, (FLAT,), dtype)).lower(obj, key).compile()
+        assert program.memory_analysis().temp_size_in_bytes <= FEW
+        np.testing.assert_array_equal(program(obj, key), obj(key, (1, FLAT), dtype)[0])
 
 
 @every
