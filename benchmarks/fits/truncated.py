@@ -11,10 +11,10 @@ Needs numpy and mpmath; takes seconds on one core.
    no cancellation in Horner's rule).
 2. The inverse of the conditional survival: the distance d beyond alpha at which
    -log(Q(alpha + d)/Q(alpha)) = E. With m = m(alpha), y = E m^2 and c = 1 - alpha m,
-   d = E m N(y, c)/D(y, c). N and D are fitted by linearised least squares
-   (Sanathanan-Koerner), with Lawson's reweighting towards the smallest maximum of the
-   relative error. That counts more the further out, where it is multiplied in the survival,
-   but little where only float64 goes, which has a step to follow.
+   d = E m N(y, c)/D(y, c), N(0, c) = D(0, c). N and D are fitted by linearised least
+   squares (Sanathanan-Koerner), with Lawson's reweighting towards the smallest maximum of
+   the relative error. That counts more the further out, where it is multiplied in the
+   survival, but little where only float64 goes, which has a step to follow.
 """
 
 import sys
@@ -102,36 +102,45 @@ def grid(c, k, n_alpha=61, n_e=161):
     return e * m * m, 1 - alpha * m, target, np.where(e < E_32, 1 + e / 20, FAR)
 
 
-N_ROWS, D_ROWS, POWERS = 6, 7, 4  # powers of y, from 0, and of c
+POWERS_N, POWERS_D = (4, 4, 4, 4, 3, 2), (4, 4, 4, 4, 3, 3, 2)  # of c, to each power of y
 Y = 6.0  # y is fitted in this unit, in which its powers are of a size
 
 
 def inverse_coefficients(y, c, target, count, rounds=400, ridge=1e-14):
     """N[i][j] and D[i][j], coefficient of y^i c^j, and the largest relative error that counts."""
-    basis = np.stack([(y / Y) ** i * c**j for i in range(D_ROWS) for j in range(POWERS)], 1)
-    upper = basis[:, : N_ROWS * POWERS]
-    d, lawson, best = np.ones_like(y), np.ones_like(y), (np.inf,)
+
+    def basis(powers, first):
+        terms = [(i, j) for i, n in enumerate(powers) for j in range(n) if i >= first]
+        return np.stack([(y / Y) ** i * c**j for i, j in terms], 1)
+
+    # N = F + upper n and D = F + lower d share F = 1 + shared f, the terms without y.
+    upper, lower = basis(POWERS_N, 1), basis(POWERS_D, 1)
+    shared = basis(POWERS_D[:1], 0)[:, 1:]
+    ends = np.cumsum([shared.shape[1], upper.shape[1]])
+    d_of, lawson, best = np.ones_like(y), np.ones_like(y), (np.inf,)
     for turn in range(rounds):
-        weight = np.sqrt(lawson) * count / (d * target)
-        a = np.concatenate([upper, -target[:, None] * basis[:, 1:]], 1) * weight[:, None]
-        b = target * weight
+        weight = np.sqrt(lawson) * count / (np.maximum(d_of, 1e-3) * target)
+        t = target[:, None]
+        a = np.concatenate([(1 - t) * shared, upper, -t * lower], 1) * weight[:, None]
+        b = (target - 1) * weight
         size = np.linalg.norm(a, axis=0)
         a = np.concatenate([a / size, ridge * np.linalg.norm(b) * np.eye(len(size))])
         b = np.concatenate([b, np.zeros(len(size))])
-        x = np.linalg.lstsq(a, b, rcond=None)[0] / size
-        n, d = np.split(x, [upper.shape[1]])
-        d = np.concatenate([[1.0], d])
-        n_of, d_of = upper @ n, basis @ d
+        f, n, d = np.split(np.linalg.lstsq(a, b, rcond=None)[0] / size, ends)
+        n_of, d_of = 1 + shared @ f + upper @ n, 1 + shared @ f + lower @ d
         error = np.abs(n_of / d_of / target - 1) * count
         if error.max() < best[0] and d_of.min() > 0.05:  # D may not come near zero
-            best = (error.max(), n, d)
-        d = np.maximum(d_of, 1e-3)
+            best = (error.max(), np.concatenate([[1.0], f, n]), np.concatenate([[1.0], f, d]))
         if turn > 3:
             lawson = lawson * (error / error.max() + 1e-3) ** 0.7
             lawson /= lawson.mean()
-    n, d = (part.reshape(-1, POWERS) for part in best[1:])
-    n, d = ((rows / Y ** np.arange(len(rows))[:, None]).tolist() for rows in (n, d))
-    return n, d, best[0]
+    return _rows(best[1], POWERS_N), _rows(best[2], POWERS_D), best[0]
+
+
+def _rows(coefficients, powers):
+    """A row to each power of y, which is in its own unit again."""
+    parts = np.split(coefficients, np.cumsum(powers)[:-1])
+    return [(part / Y**i).tolist() for i, part in enumerate(parts)]
 
 
 def table(name, rows, form):
