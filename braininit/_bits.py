@@ -108,6 +108,7 @@ def by_core(key: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
         or shape[0] % cores
         or shape[0] < 2**13 * cores  # XLA gives a core that much at least
         or jax.device_count() > 1
+        or jax.sharding.get_abstract_mesh().size > 1  # planned for others
         or isinstance(key, Window)
         or not _is_fused(key)
     ):

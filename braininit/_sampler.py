@@ -143,7 +143,10 @@ def _sampler(
     def sample(key: Any, *parameters: Any) -> jax.Array:
         given = [ready(name, p) for name, p in zip(names, parameters, strict=True)]
         key = None if key is None else _keys.typed(key, impl)
-        inner = shape if key is None or sharding else by_core(key, shape)
+        split = sharding or any(
+            jax.typeof(p).sharding.mesh.size > 1 for p in jax.tree.leaves(given)
+        )
+        inner = shape if key is None or split else by_core(key, shape)
         given = [_reshaped(p, shape, inner) for p in given]
         return placed(lambda k, *p: kernel(k, inner, dtype, *static, *p).reshape(shape), sharding)(
             key, *given

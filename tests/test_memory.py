@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import DRAWN, RANDOM
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import braininit as init
@@ -79,6 +79,17 @@ def test_rows_by_core_change_nothing(case, dtype, of_arrays, rows_by_core):
         program = jax.jit(lambda o, k: o(k, (FLAT,), dtype)).lower(obj, key).compile()
         assert program.memory_analysis().temp_size_in_bytes <= FEW
         np.testing.assert_array_equal(program(obj, key), obj(key, (1, FLAT), dtype)[0])
+
+
+@pytest.mark.parametrize("kind", list(AxisType), ids=str)
+def test_no_rows_where_a_mesh_splits_them(kind, rows_by_core):
+    plan = AbstractMesh((4,), ("x",), axis_types=(kind,))
+    key = jax.random.key(3)
+    mean = jax.ShapeDtypeStruct((FLAT,), "float32", sharding=NamedSharding(plan, P("x")))
+    with jax.sharding.use_abstract_mesh(plan):
+        assert _bits.by_core(key, (FLAT,)) == (FLAT,)
+    draw = jax.jit(lambda m, k: init.normal(k, (FLAT,), m))
+    assert jax.eval_shape(draw, mean, key).shape == (FLAT,)
 
 
 @every
