@@ -141,10 +141,10 @@ def _classes() -> dict[str, type]:
 
 def _named(name: str) -> type:
     classes = _classes()
-    known = {_folded(n): cls for n, cls in classes.items()}
-    known |= {
+    known = {
         _folded(f.__name__): c for c in classes.values() if (f := getattr(c, "_function", None))
     }
+    known |= {_folded(n): cls for n, cls in classes.items()}  # a class goes by its own name first
     folded = re.sub(r"^(he|glorot)", lambda m: _ALIASES[m[0]], _folded(name))
     if folded in known:
         return known[folded]
