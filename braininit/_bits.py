@@ -97,7 +97,7 @@ def by_core(key: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape to draw a flat array in: a row for each core, if it can be had.
 
     XLA gives every core a part of a flat array. An element's index is a sum then, the same
-    as its address: without AVX-512 it is made number by number, which costs 10 to 20 % of a
+    as its address: without AVX-512 it is made number by number, which costs up to 20 % of a
     draw. Along a row it is not. The numbers are the same. With several devices an array may
     come to be split otherwise than its rows are, and numbers would have to be moved.
     """
