@@ -39,54 +39,45 @@ from braininit._elementary import (
     TRACED,
     exp2_digits,
     exponent,
+    fraction,
     log,
     polynomial,
 )
 from braininit._keys import eager
 
-# Mills ratio: m(x) = t P(s), t = 1/(1 + x/k), s = 1 - 2t; P, lowest power first.
-_MILLS_32 = (
-    4.733047638e-01,
-    -3.809425785e-01,
-    2.426024903e-01,
-    -1.168882819e-01,
-    3.784713907e-02,
-    -4.707592897e-03,
-    -2.178365183e-03,
-    9.799581140e-04,
-    8.104285237e-05,
-    -9.858604698e-05,
+# Hazard 1/m(x) = x + N(x)/D(x): powers of x, lowest first, but for the highest, which are 1.
+_HAZARD_N_32 = (2.198341014e02, 1.562379453e02, 5.534450034e01, 1.080067858e01)
+
+_HAZARD_D_32 = (2.755211868e02, 3.212957575e02, 1.780494275e02, 5.733871428e01, 1.080070599e01)
+
+_HAZARD_N_64 = (
+    6.2427386585184364e06,
+    8.7100139296255894e06,
+    6.1566883860544758e06,
+    2.8374942975452710e06,
+    9.3317717590329330e05,
+    2.2735843509298255e05,
+    4.1441273599710359e04,
+    5.5803808321552315e03,
+    5.3285916691094371e02,
+    3.2794268545251001e01,
 )
 
-_MILLS_64 = (
-    3.8561620943063152e-01,
-    -3.3357331903779203e-01,
-    2.4830941231477330e-01,
-    -1.5718221510930905e-01,
-    8.2728943146536754e-02,
-    -3.4650946817430084e-02,
-    1.0425100482455761e-02,
-    -1.5006565641357517e-03,
-    -3.9999239499687316e-04,
-    2.7317183218848723e-04,
-    -2.9766610464679603e-05,
-    -2.4947131637442161e-05,
-    8.3629171732649252e-06,
-    1.9949560171085464e-06,
-    -1.3890066276983257e-06,
-    -1.6721351960362814e-07,
-    2.1873267047187882e-07,
-    1.9336856714432649e-08,
-    -3.5282479379543805e-08,
-    -3.4796248555358392e-09,
-    5.6344023950886063e-09,
-    6.3737336877330259e-10,
-    -7.6883681299298405e-10,
-    -6.6737009758463364e-11,
-    6.2512108943208256e-11,
+_HAZARD_D_64 = (
+    7.8241126162871579e06,
+    1.4479715889637509e07,
+    1.3241826984313630e07,
+    7.7963507932050182e06,
+    3.2601067066877019e06,
+    1.0129045530364726e06,
+    2.3832243147805988e05,
+    4.2500991929011674e04,
+    5.6459693692782694e03,
+    5.3485916691085185e02,
+    3.2794268545251043e01,
 )
 
-# d = E m N(y, c)/D(y, c), y = E m^2, c = 1 - alpha m: rows of powers of c, a row to each of y.
+# d = E m N(y, c)/D(y, c), y = E m^2, c = 1 - alpha m = g m: rows of powers of c, a row to each of y.
 # The first rows are the same, so that near the anchor d is E m.
 _INVERSE_N = (
     (1.0000000e00, 9.0961840e00, 1.6409472e01, 5.0983520e00),
@@ -107,10 +98,11 @@ _INVERSE_D = (
     (4.6447268e-06, 5.8344625e-07),
 )
 
-_MILLS = {4: (4.0, _MILLS_32), 8: (5.0, _MILLS_64)}  # bytes of the dtype: k, P
+# Bytes of the dtype: N, D, and a large x whose N/D, 1/x nearly, is nothing beside it.
+_HAZARD = {4: (_HAZARD_N_32, _HAZARD_D_32, 2.0**12), 8: (_HAZARD_N_64, _HAZARD_D_64, 2.0**30)}
 
-# Further than any draw goes, yet its square is finite in float32.
-_FAR = 1e18
+_FAR = 1e18  # std from the mean to the anchor: its square is finite in float32
+_REACH = 16.0  # std from the anchor: further than any draw goes
 
 # Giles' central polynomials (highest power first), as XLA's erf_inv has them.
 _ERF_INV = {
@@ -129,43 +121,63 @@ _ERF_INV = {
 
 def _part(count, unit):
     """(count + 1/2) unit: a part of the whole that is never 0."""
-    return (count.astype(unit.dtype) + 0.5) * unit
+    # Read as signed it converts in one instruction, and a half is what the whole would round off.
+    bits = jnp.finfo(unit.dtype).bits
+    signed = lax.bitcast_convert_type(count, np.dtype(f"int{bits}"))
+    return (signed.astype(unit.dtype) + jnp.where(signed < 0, 2.0**bits, 0.5)) * unit
 
 
 class _Anchor(NamedTuple):
     """What the divided differences of the Mills ratio from an anchor share."""
 
     alpha: Any
-    m: Any  # Mills ratio
-    p: Any  # P(s) of the Mills ratio
-    slope: list[Any]  # Horner's other partial sums, lowest power first
-    inverse: Any  # 1/(2 k P(s))
+    x: Any  # alpha, or a number beyond which g does not matter
+    g: Any  # hazard less alpha, N(x)/D(x)
+    hazard: Any
+    m: Any  # Mills ratio, 1/hazard
+    d: Any  # D(x)
+    n_slope: list[Any]  # Horner's partial sums before N(x), highest power first
+    d_slope: list[Any]  # and before D(x)
+
+
+def _sums(x, coefficients, by):
+    """Horner's partial sums for x^k and these lower powers, the last of them the polynomial."""
+    sums = [x + coefficients[-1]]
+    for c in coefficients[-2::-1]:
+        sums.append(by.exact(sums[-1] * x) + c)
+    return sums
 
 
 def _anchored(alpha, by=ARRAYS):
     """Everything that depends on alpha alone."""
-    k, coefficients = _MILLS[alpha.dtype.itemsize]
-    t = by.kept(k / (k + alpha))
-    s = 1.0 - 2.0 * t
-    sums = [coefficients[-1] + 0.0 * s]
-    for c in coefficients[-2::-1]:
-        sums.append(by.exact(sums[-1] * s) + c)
-    *slope, p = sums
-    p = by.kept(p)
-    inverse = by.kept((0.5 / k) / p)
-    return _Anchor(alpha, by.kept(t * p), p, slope[::-1], inverse)
+    n, d, large = _HAZARD[alpha.dtype.itemsize]
+    x = by.xp.minimum(alpha, large)
+    *n_slope, n = _sums(x, n, by)
+    *d_slope, d = _sums(x, d, by)
+    n, d = by.kept(n), by.kept(d)
+    g = by.kept(n / d)
+    m = by.kept(d / (by.exact(alpha * d) + n))
+    return _Anchor(alpha, x, g, by.kept(alpha + g), m, d, n_slope, d_slope)
 
 
-def _loss(d, at, by=ARRAYS):
-    """1 - m(alpha + d)/m(alpha).
+def _slope(x, sums, by):
+    """The divided difference whose coefficients are these partial sums."""
+    return functools.reduce(lambda p, c: by.exact(p * x) + c, sums, 1.0)
 
-    Horner's partial sums for P(s) are the coefficients of P's divided difference: no
+
+def _mills_parts(d, at, by=ARRAYS):
+    """1 - r and r = m(alpha + d)/m(alpha).
+
+    Horner's partial sums for a polynomial are the coefficients of its divided difference: no
     difference of two nearly equal Mills ratios is ever taken.
     """
-    k, _ = _MILLS[d.dtype.itemsize]
-    t2 = by.kept(2.0 * k / (k + at.alpha + d))
-    slope = polynomial(1.0 - t2, at.slope, by.exact)
-    return by.kept(d * t2 * ((at.p - by.exact(t2 * slope)) * at.inverse))
+    x = at.x + d
+    d_slope = by.kept(_slope(x, at.d_slope, by))
+    d_of_x = by.kept(at.d + by.exact(d * d_slope))
+    fall = by.exact(at.g * d_slope) - _slope(x, at.n_slope, by)  # of g, times D(x) / d
+    loss, rest = by.kept(d * (d_of_x - fall)), by.kept(at.hazard * d_of_x)
+    rate = by.kept(1.0 / (loss + rest))
+    return by.kept(loss * rate), by.kept(rest * rate)
 
 
 def _fall(drop, by=ARRAYS):
@@ -178,9 +190,9 @@ def _fall(drop, by=ARRAYS):
 
 def _side(d, at, by=ARRAYS):
     """Mass of [alpha, alpha + d] and of what lies beyond, both divided by Q(alpha)."""
-    loss = _loss(d, at, by)
+    loss, rest = _mills_parts(d, at, by)
     beyond, fallen = _fall(by.kept(d * (at.alpha + 0.5 * d)), by)
-    return by.exact(loss * beyond) + fallen, beyond * (1.0 - by.xp.minimum(loss, 1.0))
+    return by.exact(loss * beyond) + fallen, beyond * rest
 
 
 def _minus_log(q, v):
@@ -203,10 +215,9 @@ def _distance(e, cut):
     if e.dtype == jnp.float32:
         return distance
     # Halley on log Q, whose first two derivatives are the hazard h and h (h - x).
-    loss = _loss(distance, _anchored(cut.alpha))
-    m = cut.m
-    step = (distance * (cut.alpha + 0.5 * distance) - jnp.log1p(-loss) - e) * m * (1.0 - loss)
-    step, m = kept(step), m * (1.0 - loss)
+    loss, rest = _mills_parts(distance, _anchored(cut.alpha))
+    m = cut.m * rest
+    step = kept((distance * (cut.alpha + 0.5 * distance) - jnp.log1p(-loss) - e) * m)
     return distance - step * m / (m - 0.5 * step * (1.0 - m * (cut.alpha + distance)))
 
 
@@ -258,19 +269,22 @@ class Cut(NamedTuple):
 def _steps(by, mean, std, low, high):
     """The anchor, the unit, and in that unit how far the mean and the bounds are from it."""
     xp = by.xp
-    anchor = xp.minimum(xp.maximum(mean, low), high)
+    # Chosen by comparison: a minimum that has NaN to think of takes five instructions.
+    anchor = xp.where(mean < low, low, mean)
+    anchor = xp.where(anchor > high, high, anchor)
     # Where std is beyond all measure the density is flat: a smaller unit does as well, for
     # the anchor's distance too, and nothing underflows. Quarters keep bounds of +-3e38, and
     # the inverse of such a unit, within the finite normal numbers.
     unit = xp.minimum(std, (high - low) * 1e25)
     rate = by.kept(4.0 / xp.maximum(unit, 2.0 * jnp.finfo(unit.dtype).tiny))
 
-    def in_units(x):
-        return by.kept(xp.minimum(x * rate, _FAR))
+    def in_units(x, most):
+        return by.kept(xp.minimum(x * rate, most))
 
     start = 0.25 * anchor
-    distances = abs(start - 0.25 * mean), start - 0.25 * low, 0.25 * high - start
-    return anchor, unit, *map(in_units, distances)
+    alpha = in_units(abs(start - 0.25 * mean), _FAR)
+    d_low, d_high = (in_units(d, _REACH) for d in (start - 0.25 * low, 0.25 * high - start))
+    return anchor, unit, alpha, d_low, d_high
 
 
 def prepared(by, mean, std, low, high):
@@ -281,7 +295,7 @@ def prepared(by, mean, std, low, high):
     mass_low, beyond_low = _side(d_low, at, by)
     mass_high, beyond_high = _side(d_high, at, by)
     mass = by.kept(mass_low + mass_high)
-    c = by.kept(1.0 - by.exact(alpha * at.m))
+    c = by.kept(at.g * at.m)
 
     def row(powers):  # by Horner's rule: nothing waits for it, and fewer constants are loaded
         return by.kept(functools.reduce(lambda p, q: q + by.exact(p * c), powers[::-1]))
@@ -416,7 +430,8 @@ def _derivative(primals, tangents):
     inner = _part(jnp.where(below, ~word, word), whole)
 
     at = _anchored(alpha)
-    loss, loss_far = _loss(d, at), _loss(far, at)
+    loss, rest = _mills_parts(d, at)
+    loss_far, rest_far = _mills_parts(far, at)
     mass_far, _ = _side(far, at)
     mass_opposite, _ = _side(opposite, at)
     a = d * (alpha + 0.5 * d)
@@ -429,7 +444,7 @@ def _derivative(primals, tangents):
     by_opposite = outer * jnp.exp(a - d_opposite)  # dx/d(other bound)
     by_mean = (  # 1 - by_far - by_opposite
         -mass_opposite * jnp.expm1(to_far)
-        - jnp.expm1(-d_opposite) * ((1.0 - loss) - ratio * (1.0 - loss_far))
+        - jnp.expm1(-d_opposite) * (rest - ratio * rest_far)
         - loss * jnp.expm1(-d_far)
         - loss_far * (jnp.exp(-d_far) * jnp.expm1(a))
     ) / (mass_far + mass_opposite)
@@ -450,6 +465,6 @@ def exponential(word):
     uint32 gives float32 in [1.2e-10, 22.9], uint64 float64 in [2.7e-20, 45.1].
     """
     dtype = jnp.float32 if word.dtype == jnp.uint32 else jnp.float64
-    small = _part(jnp.minimum(word, ~word), np.asarray(2.0 ** -jnp.finfo(dtype).bits, dtype))
+    small = fraction(jnp.minimum(word, ~word), -jnp.finfo(dtype).bits)
     lower = word <= ~word  # near 0
     return _minus_log(jnp.where(lower, 1.0 - small, small), jnp.where(lower, small, 1.0))

@@ -5,10 +5,11 @@
 The last digits of the fitted ones depend on the linear algebra library.
 Needs numpy and mpmath; takes seconds on one core.
 
-1. Mills ratio m(x) = Q(x)/phi(x) = t P(s), t = 1/(1 + x/k), s = 1 - 2t = (x - k)/(x + k):
-   P is smooth on [-1, 1], its Chebyshev series is summed to the degree the
-   precision needs and rewritten in powers of s (the coefficients stay below 0.5:
-   no cancellation in Horner's rule).
+1. The hazard h(x) = phi(x)/Q(x) of the normal, less its argument: g(x) = h(x) - x = N(x)/D(x),
+   both with a highest power of 1, D one degree more, as g is 1/x far out. N/D is g itself at
+   the x = k (1 + s)/(1 - s) whose s are a Chebyshev polynomial's zeros. k is what keeps both
+   g and its derivative close (a difference of two values near to each other is a draw's mass).
+   The coefficients are positive: no cancellation in Horner's rule.
 2. The inverse of the conditional survival: the distance d beyond alpha at which
    -log(Q(alpha + d)/Q(alpha)) = E. With m = m(alpha), y = E m^2 and c = 1 - alpha m,
    d = E m N(y, c)/D(y, c), N(0, c) = D(0, c). N and D are fitted by linearised least
@@ -23,8 +24,8 @@ import mpmath as mp
 import numpy as np
 
 mp.mp.dps = 40
-K32, N32 = 4, 9
-K64, N64 = 5, 24
+K32, DEGREE_32 = 1.3, 4
+K64, DEGREE_64 = 2.5, 10
 E_32, E_64 = 23.0, 46.0  # -log(2^-33) and -log(2^-65): as far as a word reaches
 FAR = 0.02  # what an error counts beyond E_32
 
@@ -36,69 +37,69 @@ def mills_exact(x):
     return sum((-1) ** n * mp.fac2(2 * n - 1) / x ** (2 * n + 1) for n in range(6))
 
 
-def mills_coefficients(k, degree, nodes=60):
-    """Powers-of-s coefficients of P, lowest first."""
-    angles = [mp.pi * (i + mp.mpf(1) / 2) / nodes for i in range(nodes)]
-    values = []
-    for angle in angles:
-        s = mp.cos(angle)
+def hazard_coefficients(k, degree):
+    """Powers of x of N and D but the highest, which are 1; the lowest first."""
+    count = 2 * degree + 1
+    zeros = [mp.cos(mp.pi * (i + mp.mpf(1) / 2) / count) for i in range(count)]
+    equations, values = mp.matrix(count), mp.matrix(count, 1)
+    for i, s in enumerate(zeros):
         x = k * (1 + s) / (1 - s)
-        values.append(mills_exact(x) * (1 + x / k))
-    series = [
-        2 * sum(v * mp.cos(j * a) for v, a in zip(values, angles, strict=True)) / nodes
-        for j in range(degree + 1)
-    ]
-    series[0] /= 2
-    powers = [mp.mpf(0)] * (degree + 1)
-    previous, current = [mp.mpf(1)], [mp.mpf(0), mp.mpf(1)]  # T0, T1
-    for c in series:
-        for i, v in enumerate(previous):
-            powers[i] += c * v
-        following = [mp.mpf(0)] + [2 * v for v in current]
-        for i, v in enumerate(previous):
-            following[i] -= v
-        previous, current = current, following
-    return [float(v) for v in powers]
+        g = 1 / mills_exact(x) - x
+        row = [x**j for j in range(degree)] + [-g * x**j for j in range(degree + 1)]
+        for j, v in enumerate(row):
+            equations[i, j] = v / x**degree
+        values[i] = g * x - 1
+    both = [float(v) for v in mp.lu_solve(equations, values)]
+    return both[:degree], both[degree:]
 
 
-def mills(x, c, k):
-    t = 1 / (1 + x / k)
-    return t * np.polyval(c[::-1], 1 - 2 * t)
+def parts(x, n, d):
+    """Horner's partial sums, the last one of which is the polynomial itself."""
+    sums = []
+    for coefficients in (n, d):
+        sums.append([np.ones_like(x)])
+        for c in coefficients[::-1]:
+            sums[-1].append(sums[-1][-1] * x + c)
+    return sums
 
 
-def log_survival(alpha, d, c, k):
-    """-log(Q(alpha + d)/Q(alpha)) to full relative precision, by a divided difference."""
-    ta, tb = 1 / (1 + alpha / k), 1 / (1 + (alpha + d) / k)
-    sa, sb = 1 - 2 * ta, 1 - 2 * tb
-    pa, slope = c[-1] + 0 * sa, 0 * sb
-    for coefficient in c[-2::-1]:
-        slope = slope * sb + pa
-        pa = pa * sa + coefficient
-    return d * (alpha + d / 2) - np.log1p(-d / k * tb * (pa - 2 * tb * slope) / pa)
+def mills(x, n, d):
+    (*_, n_of), (*_, d_of) = parts(x, n, d)
+    return d_of / (x * d_of + n_of)
 
 
-def invert(e, alpha, c, k):
+def log_survival(alpha, distance, n, d):
+    """-log(Q(alpha + distance)/Q(alpha)) to full relative precision, by a divided difference."""
+    (*n_parts, n_of), (*d_parts, d_of) = parts(alpha, n, d)
+    g, x = n_of / d_of, alpha + distance
+    n_slope, d_slope = (sum(p * x**i for i, p in enumerate(v[::-1])) for v in (n_parts, d_parts))
+    d_of = d_of + distance * d_slope
+    fall = distance * (d_of - (g * d_slope - n_slope))
+    return distance * (alpha + distance / 2) - np.log1p(-fall / ((alpha + g) * d_of + fall))
+
+
+def invert(e, alpha, n, d):
     """The exact d, by Halley's iteration."""
-    h = 1 / mills(alpha, c, k)
-    d = 2 * e / (h * (1 + np.sqrt(1 + 2 * e / h**2)))
+    h = 1 / mills(alpha, n, d)
+    x = 2 * e / (h * (1 + np.sqrt(1 + 2 * e / h**2)))
     for _ in range(12):
-        m = mills(alpha + d, c, k)
-        step = (log_survival(alpha, d, c, k) - e) * m
-        d = d - step / (1 - step * (1 / m - alpha - d) / 2)
-    return d
+        m = mills(alpha + x, n, d)
+        step = (log_survival(alpha, x, n, d) - e) * m
+        x = x - step / (1 - step * (1 / m - alpha - x) / 2)
+    return x
 
 
-def grid(c, k, n_alpha=61, n_e=161):
+def grid(n, d, n_alpha=61, n_e=161):
     """y, c, what N/D is to be, and what its error counts; nodes crowd where E is small."""
     coarse = np.concatenate([[0.0], np.geomspace(1e-3, 300, 4000)])
-    hazard = 1 / mills(coarse, c, k) - coarse
+    hazard = 1 / mills(coarse, n, d) - coarse
     at = hazard[0] * (1 + np.cos(np.pi * np.arange(n_alpha) / (n_alpha - 1))) / 2
     alpha = np.interp(np.maximum(at, hazard[-1] * 1.01), hazard[::-1], coarse[::-1])
     alpha[0] = 0.0
     e = E_64 * ((1 - np.cos(np.pi * (np.arange(n_e) + 0.5) / n_e)) / 2) ** 2
     e, alpha = (v.ravel() for v in np.meshgrid(e, alpha))
-    m = mills(alpha, c, k)
-    target = invert(e, alpha, c, k) / (e * m)
+    m = mills(alpha, n, d)
+    target = invert(e, alpha, n, d) / (e * m)
     return e * m * m, 1 - alpha * m, target, np.where(e < E_32, 1 + e / 20, FAR)
 
 
@@ -155,11 +156,12 @@ def table(name, rows, form):
 
 
 def main():
-    c64 = mills_coefficients(K64, N64)
-    n, d, worst = inverse_coefficients(*grid(np.array(c64), K64))
+    hazard_64 = hazard_coefficients(K64, DEGREE_64)
+    n, d, worst = inverse_coefficients(*grid(*hazard_64))
+    hazard_32 = hazard_coefficients(K32, DEGREE_32)
     text = [
-        table("_MILLS_32", mills_coefficients(K32, N32), "%.9e"),
-        table("_MILLS_64", c64, "%.16e"),
+        *(table(f"_HAZARD_{v}_32", c, "%.9e") for v, c in zip("ND", hazard_32, strict=True)),
+        *(table(f"_HAZARD_{v}_64", c, "%.16e") for v, c in zip("ND", hazard_64, strict=True)),
         table("_INVERSE_N", n, "%.7e"),
         table("_INVERSE_D", d, "%.7e"),
     ]
