@@ -180,10 +180,11 @@ def _mills_parts(d, at, by=ARRAYS):
     return by.kept(loss * rate), by.kept(rest * rate)
 
 
-def _fall(drop, by=ARRAYS):
-    """exp(-drop), and what it lacks to 1, each with full relative precision."""
-    drop = by.xp.minimum(drop * LOG2_E, 120.0)  # as good as infinity
-    rest, k = exp2_digits(-drop, jnp.finfo(drop.dtype).maxexp - 1, by)
+def _fall(d, alpha, by=ARRAYS):
+    """exp(-d (alpha + d/2)), and what it lacks to 1, each with full relative precision."""
+    drop = d * (by.exact(alpha * -LOG2_E) + by.exact(d * (-0.5 * LOG2_E)))
+    drop = by.xp.maximum(by.kept(drop), -120.0)  # as good as infinity
+    rest, k = exp2_digits(drop, jnp.finfo(drop.dtype).maxexp - 1, by)
     power = exponent(k, drop.dtype)
     return by.kept(power + power * rest), by.kept((1.0 - power) - power * rest)
 
@@ -191,7 +192,7 @@ def _fall(drop, by=ARRAYS):
 def _side(d, at, by=ARRAYS):
     """Mass of [alpha, alpha + d] and of what lies beyond, both divided by Q(alpha)."""
     loss, rest = _mills_parts(d, at, by)
-    beyond, fallen = _fall(by.kept(d * (at.alpha + 0.5 * d)), by)
+    beyond, fallen = _fall(d, at.alpha, by)
     return by.exact(loss * beyond) + fallen, beyond * rest
 
 
@@ -257,7 +258,7 @@ class Cut(NamedTuple):
     m: Any  # Mills ratio at alpha
     m2: Any  # its square
     share: Any  # of the words, those that belong below the anchor
-    mass: Any  # of the interval, divided by Q(alpha)
+    word_mass: Any  # a word's part of the interval's mass, divided by Q(alpha)
     beyond_low: Any  # mass beyond the bound, divided by Q(alpha)
     beyond_high: Any
     bottom: Any  # the least and the greatest draw
@@ -294,7 +295,7 @@ def prepared(by, mean, std, low, high):
     at = _anchored(alpha, by)
     mass_low, beyond_low = _side(d_low, at, by)
     mass_high, beyond_high = _side(d_high, at, by)
-    mass = by.kept(mass_low + mass_high)
+    word_mass = by.kept((mass_low + mass_high) * 2.0**-info.bits)
     c = by.kept(at.g * at.m)
 
     def row(powers):  # by Horner's rule: nothing waits for it, and fewer constants are loaded
@@ -311,8 +312,8 @@ def prepared(by, mean, std, low, high):
         alpha=alpha,
         m=at.m,
         m2=by.kept(at.m * at.m),
-        share=by.kept(mass_low / mass) * 2.0**info.bits,
-        mass=mass,
+        share=by.kept(mass_low / word_mass),
+        word_mass=word_mass,
         beyond_low=beyond_low,
         beyond_high=beyond_high,
         bottom=xp.where(low == 0.0, spread, xp.maximum(low, -info.max)),
@@ -367,9 +368,8 @@ def within(word, cut, standard=False):
     inner = jnp.where(below, split - 1 - word, word - split)  # draws nearer the anchor
     outer = jnp.where(below, word, ~word)  # draws further out
     beyond = jnp.where(below, cut.beyond_low, cut.beyond_high)
-    unit_mass = kept(cut.mass * (1.0 / total))
-    v = kept(_part(inner, unit_mass))
-    d = _distance(_minus_log(_part(outer, unit_mass) + beyond, v), cut)
+    v = kept(_part(inner, cut.word_mass))
+    d = _distance(_minus_log(_part(outer, cut.word_mass) + beyond, v), cut)
 
     z = jnp.where(below, -d, d)
     if standard is not False:
