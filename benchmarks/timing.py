@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-WARMING = 0.005  # seconds; one call at least
+WARMING = 0.02  # seconds; one call at least. OpenMP threads spin for half of it after a call
 
 
 class Claim(NamedTuple):

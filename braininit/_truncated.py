@@ -77,7 +77,7 @@ _HAZARD_D_64 = (
     3.2794268545251043e01,
 )
 
-# d = E m N(y, c)/D(y, c), y = E m^2, c = 1 - alpha m = g m: rows of powers of c, a row to each of y.
+# d = E m N(y, c)/D(y, c), y = E m^2, c = 1 - alpha m: rows of powers of c, a row to each of y.
 # The first rows are the same, so that near the anchor d is E m.
 _INVERSE_N = (
     (1.0000000e00, 9.0961840e00, 1.6409472e01, 5.0983520e00),
@@ -296,7 +296,7 @@ def prepared(by, mean, std, low, high):
     mass_low, beyond_low = _side(d_low, at, by)
     mass_high, beyond_high = _side(d_high, at, by)
     word_mass = by.kept((mass_low + mass_high) * 2.0**-info.bits)
-    c = by.kept(at.g * at.m)
+    c = by.kept(at.g * at.m)  # 1 - alpha m
 
     def row(powers):  # by Horner's rule: nothing waits for it, and fewer constants are loaded
         return by.kept(functools.reduce(lambda p, q: q + by.exact(p * c), powers[::-1]))

@@ -193,15 +193,32 @@ def test_beta_is_symmetrical_and_never_nan():
 # ---------------------------------------------------------------- truncated normal, exponential
 
 
-@pytest.mark.parametrize("x", [0.0, 0.37, 1.9, 6.1, 23.0, 310.0, 4e4])
-@pytest.mark.parametrize(("size", "bound"), [(4, 6e-7), (8, 3e-15)])
+def mills(x):
+    return mp.sqrt(mp.pi / 2) * mp.exp(x**2 / 2) * mp.erfc(x / mp.sqrt(2))
+
+
+@pytest.mark.parametrize("x", [0.0, 0.37, 1.9, 6.1, 23.0, 310.0, 4e4, 7e11])
+@pytest.mark.parametrize(("size", "bound"), [(4, 4e-7), (8, 1e-15)])
 def test_mills_ratio(x, size, bound, x64):
     kind = np.dtype(f"float{8 * size}").type
     ours = _truncated._anchored(jnp.asarray(kind(x))).m
-    x = float(kind(x))
     with mp.workdps(40):
-        exact = mp.sqrt(mp.pi / 2) * mp.exp(mp.mpf(x) ** 2 / 2) * mp.erfc(mp.mpf(x) / mp.sqrt(2))
-        assert abs(float(ours) / float(exact) - 1) <= bound
+        assert abs(mp.mpf(float(ours)) / mills(mp.mpf(float(kind(x)))) - 1) <= bound
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.03, 0.8, 2.6, 17.0, 5e3])
+@pytest.mark.parametrize("d", [1e-6, 3e-3, 0.07, 0.9, 4.4])
+@pytest.mark.parametrize(("size", "bound"), [(4, 1e-6), (8, 2e-15)])
+def test_change_of_the_mills_ratio(alpha, d, size, bound, x64):
+    """Relative precision for the smallest change, in what is gone and in what is left."""
+    kind = np.dtype(f"float{8 * size}").type
+    alpha, d = kind(alpha), kind(d)
+    ours = _truncated._mills_parts(jnp.asarray(d), _truncated._anchored(jnp.asarray(alpha)))
+    with mp.workdps(40):
+        start, d = mp.mpf(float(alpha)), mp.mpf(float(d))
+        left = mills(start + d) / mills(start)
+        for part, exact in zip(ours, (1 - left, left), strict=True):
+            assert abs(mp.mpf(float(part)) / exact - 1) <= bound
 
 
 @pytest.mark.parametrize("low", [0.0, 0.3, 2.0, 5.5, 11.0, 30.0])
