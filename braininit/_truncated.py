@@ -175,8 +175,8 @@ def _mills_parts(d, at, by=ARRAYS):
     d_slope = by.kept(_slope(x, at.d_slope, by))
     d_of_x = by.kept(at.d + by.exact(d * d_slope))
     fall = by.exact(at.g * d_slope) - _slope(x, at.n_slope, by)  # of g, times D(x) / d
-    loss, rest = by.kept(d * (d_of_x - fall)), by.kept(at.hazard * d_of_x)
-    rate = by.kept(1.0 / (loss + rest))
+    loss, rest = by.exact(d * (d_of_x - fall)), by.exact(at.hazard * d_of_x)
+    rate = by.kept(1.0 / by.kept(loss + rest))
     return by.kept(loss * rate), by.kept(rest * rate)
 
 

@@ -16,7 +16,8 @@ import pytest
 from cases import CASES, RANDOM
 
 import braininit as init
-from braininit import _sampler
+from braininit import _sampler, _truncated
+from braininit._elementary import KNOWN, TRACED
 
 PINNED = Path(__file__).with_name("pinned_values.json")
 SHAPE = (2, 3)
@@ -129,6 +130,20 @@ def test_bounds_that_are_known_and_bounds_that_are_traced(parameters, dtype):
     each = draw(*(jnp.full(500, p) for p in parameters))
     tolerance = (2e-6, 2e-2)[dtype == "bfloat16"]
     np.testing.assert_allclose(np.float32(each), np.float32(known), rtol=tolerance, atol=1e-6)
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_a_cut_worked_out_by_numpy_is_the_one_of_xla(bits):
+    rng = np.random.default_rng(5)
+    with jax.enable_x64(bits == 64):
+        kind = np.dtype(f"float{bits}").type
+        traced = jax.jit(lambda *p: _truncated.prepared(TRACED, *p))
+        for _ in range(200):
+            mean, std, width = rng.normal(), 10 ** rng.uniform(-3, 2), 10 ** rng.uniform(-3, 1)
+            low = mean + std * rng.normal() * 10 ** rng.uniform(-2, 1)
+            given = [kind(p) for p in (mean, std, low, low + std * width)]
+            known = _truncated.prepared(KNOWN, *given)
+            jax.tree.map(np.testing.assert_array_equal, traced(*given), known)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
