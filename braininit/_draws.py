@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.scipy.special import erfinv
 
 from braininit import _gamma, _truncated
 from braininit._bits import word_pairs, words
 from braininit._dtypes import kept
 from braininit._elementary import fraction, log, sine
+from braininit._erf_inv import erf_inv
 from braininit._keys import split
 
 __all__ = [
@@ -68,7 +68,7 @@ def _inverse_error(key: jax.Array, shape: tuple[int, ...], kind: np.dtype) -> ja
     low = np.nextafter(np.asarray(-1, kind), np.asarray(0, kind))
     # Never below `low`, where jax.random cuts it off: what is added is not negative.
     u = uniform(key, shape, kind) * (np.asarray(1, kind) - low) + low
-    return jnp.asarray(erfinv(u))
+    return erf_inv(u)
 
 
 def scaled_normal(

@@ -43,6 +43,7 @@ from braininit._elementary import (
     log,
     polynomial,
 )
+from braininit._erf_inv import central_erf_inv
 from braininit._keys import eager
 
 # Hazard 1/m(x) = x + N(x)/D(x): powers of x, lowest first, but for the highest, which are 1.
@@ -103,20 +104,6 @@ _HAZARD = {4: (_HAZARD_N_32, _HAZARD_D_32, 2.0**12), 8: (_HAZARD_N_64, _HAZARD_D
 
 _FAR = 1e18  # std from the mean to the anchor: its square is finite in float32
 _REACH = 16.0  # std from the anchor: further than any draw goes
-
-# Giles' central polynomials (highest power first), as XLA's erf_inv has them.
-_ERF_INV = {
-    4: (2.5, (2.81022636e-08, 3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
-              -0.00125372503, -0.00417768164, 0.246640727, 1.50140941)),
-    8: (3.125, (-3.6444120640178196996e-21, -1.685059138182016589e-19, 1.2858480715256400167e-18,
-              1.115787767802518096e-17, -1.333171662854620906e-16, 2.0972767875968561637e-17,
-              6.6376381343583238325e-15, -4.0545662729752068639e-14, -8.1519341976054721522e-14,
-              2.6335093153082322977e-12, -1.2975133253453532498e-11, -5.4154120542946279317e-11,
-              1.051212273321532285e-09, -4.1126339803469836976e-09, -2.9070369957882005086e-08,
-              4.2347877827932403518e-07, -1.3654692000834678645e-06, -1.3882523362786468719e-05,
-              0.0001867342080340571352, -0.00074070253416626697512, -0.0060336708714301490533,
-              0.24015818242558961693, 1.6536545626831027356)),
-}  # fmt: skip
 
 
 def _part(count, unit):
@@ -232,11 +219,7 @@ def two_sigma(word, dtype):
     bits = lax.shift_right_logical(word, np.asarray(info.bits - info.nmant, word.dtype))
     bits = lax.bitwise_or(bits, np.ones((), dtype).view(word.dtype))
     u = (lax.bitcast_convert_type(bits, dtype) - np.ones((), dtype)) * (high - low) + low
-    # lax.erf_inv's own polynomial for |u| < 0.95449974, where it needs only one of its branches.
-    w = -lax.log1p(-(u * u))
-    shift, coefficients = _ERF_INV[info.dtype.itemsize]
-    w = w - shift
-    z = sqrt2 * (functools.reduce(lambda p, c: c + p * w, coefficients[1:], coefficients[0]) * u)
+    z = sqrt2 * central_erf_inv(u)
     two = np.asarray(2, dtype)
     limit = np.nextafter(two, np.zeros((), dtype))
     return lax.clamp(-limit, z, limit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import braininit as init
-from braininit import _bits
+from braininit import _bits, _erf_inv, _sampler
 
 SHAPES = [(), (1,), (0,), (7,), (3, 0, 2), (1, 5, 1), (2, 3, 4), (130, 3, 2), (4, 3, 2, 5, 2)]
 
@@ -93,6 +94,46 @@ def test_the_counters_of_a_shape_are_its_flat_indices():
     high, low = _bits.counters((3, 4, 5))
     np.testing.assert_array_equal(low, np.arange(60).reshape(3, 4, 5))
     assert not np.any(high)
+
+
+@pytest.mark.skipif(
+    platform.machine() not in _erf_inv._MACHINES, reason="there it is lax.erf_inv itself"
+)
+def test_the_inverse_error_function_is_xla_s():
+    """Of every number a uniform draw can be, bit for bit, with any jaxlib."""
+    unit = jnp.arange(2**23, dtype=jnp.float32) * 2.0**-23
+    u = jnp.maximum(2 * unit - 1, np.nextafter(np.float32(-1), np.float32(0)))
+    theirs = jax.jit(jax.lax.erf_inv)(u)
+    np.testing.assert_array_equal(jax.jit(_erf_inv.written_out)(u), theirs)
+    inner = abs(u) < 0.9965
+    np.testing.assert_array_equal(jax.jit(_erf_inv.central_erf_inv)(u)[inner], theirs[inner])
+
+
+@pytest.mark.parametrize("shape", [(2**17,), (2**17 + 1,), (3, 7, 2**13)], ids=str)
+@pytest.mark.parametrize("size", ["large", "small"])
+def test_normals_large_and_small_are_jax_random_s(shape, size, monkeypatch):
+    """Whichever way the inverse error function is worked out, in whatever program."""
+    monkeypatch.setattr(_erf_inv, "_LARGE", 0 if size == "large" else 2**62)
+    _sampler._sampler.cache_clear()
+
+    def key():
+        return jax.random.key(11)
+
+    def keys():
+        return jax.random.split(jax.random.key(12))
+
+    for ours, theirs in (
+        (lambda k: init.normal(k, shape), lambda k: jax.random.normal(k, shape)),
+        (
+            lambda k: init.truncated_normal(k, shape, low=-2.0, high=2.0),
+            lambda k: jax.random.truncated_normal(k, -2.0, 2.0, shape),
+        ),
+    ):
+        expected = jax.jit(theirs)(key())
+        np.testing.assert_array_equal(ours(key()), expected)
+        np.testing.assert_array_equal(jax.jit(ours)(key()), expected)
+        np.testing.assert_array_equal(jax.vmap(ours)(keys()), jax.vmap(theirs)(keys()))
+    _sampler._sampler.cache_clear()
 
 
 def test_drawing_uses_the_key_up():
