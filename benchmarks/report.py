@@ -217,8 +217,8 @@ def picture(results: dict[str, Any], path: Path) -> None:
     ax.set_xscale("log")
     ax.set_yticks([y for y, _ in ticks], [name for _, name in ticks], fontsize=11)
     ax.tick_params(axis="y", length=0)
-    slowest = max(max(took.values()) for took in rows.values())
-    ax.set(xlim=(0.7, 2 * slowest), ylim=(-0.9, top - 1.2))
+    values = [value for took in rows.values() for value in took.values()]
+    ax.set(xlim=(min(values) / 2, 2 * max(values)), ylim=(-0.9, top - 1.2))
     ax.set_xlabel("nanoseconds a number (logarithmic); shorter is faster")
     ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.grid(axis="x", color="#dddddd", linewidth=0.8)

@@ -13,7 +13,7 @@ from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import braininit as init
-from braininit import _bits, _sampler
+from braininit import _bits, _erf_inv, _sampler
 
 SHAPE = (256, 64, 8)
 ELEMENTS = 256 * 64 * 8
@@ -97,6 +97,21 @@ def test_no_temporaries_and_no_communication_on_eight_devices(case, spec):
     assert memory.output_size_in_bytes == 4 * ELEMENTS // max(int(split), 1)
     assert memory.temp_size_in_bytes <= FEW
     assert not [name for name in COLLECTIVES if name in program.as_text()]
+
+
+@pytest.mark.parametrize("spec", [P(), P("x", "y"), P(None, ("x", "y"))], ids=str)
+@pytest.mark.parametrize(
+    "obj", [init.Normal(0.5, 0.1), init.TruncatedNormal(0.0, 1.0, -2.0, 2.0)], ids=repr
+)
+def test_large_normals_cost_and_communicate_no_more(obj, spec):
+    """They are made by another inverse error function."""
+    shape = (1024, 2 * _erf_inv._LARGE // 1024)
+    sharding = NamedSharding(mesh(4, 2), spec)
+    draw = jax.jit(lambda k: obj(k, shape), out_shardings=sharding)
+    program = draw.lower(jax.random.key(4)).compile()
+    assert program.memory_analysis().temp_size_in_bytes <= FEW
+    assert not [name for name in COLLECTIVES if name in program.as_text()]
+    np.testing.assert_array_equal(program(jax.random.key(4)), obj(jax.random.key(4), shape))
 
 
 @every
