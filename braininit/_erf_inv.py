@@ -12,9 +12,9 @@ which rounding does not see, and what is left out. A product that XLA rounds bef
 another goes through `abs`, else it might be the one to contract with the sum. A test compares
 all 2^23 arguments that a uniform draw can be.
 
-XLA may come to do otherwise, and jaxlib 0.12 is hardly done with compiling this. So the copy
-serves on the CPUs and with the versions it has been tried on, `_TRIED`; elsewhere it is
-`lax.erf_inv` itself.
+XLA may come to do otherwise, and jaxlib 0.12 had not compiled a normal with it in ten minutes.
+So the copy serves on the CPUs and with the versions it has been tried on, `_TRIED`; elsewhere
+it is `lax.erf_inv` itself.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def central_erf_inv(u: jax.Array) -> jax.Array:
 
 
 def written_out(u: jax.Array) -> jax.Array:
-    """`lax.erf_inv` of a float32 in (-1, 1), on any machine and with any XLA."""
+    """`lax.erf_inv` of a float32 in (-1, 1), operation by operation."""
     w = _minus_log1p(u * u)
     # Both polynomials: to choose each coefficient takes as long and makes a longer chain.
     return lax.select(w < 5, _central(w), _horner(lax.sqrt(w) - 3, _TAIL)) * u
