@@ -30,6 +30,7 @@ __all__ = [
     "exponent",
     "fraction",
     "log",
+    "log_parts",
     "polynomial",
     "sine",
     "times_exp2",
@@ -91,17 +92,22 @@ def log(
 ) -> jax.Array:
     """Logarithm of a positive normal number, times `sign`.
 
-    In float32 `replace` may put something better in place of f, where x = (1 + f) 2^n with f
-    in [sqrt(1/2) - 1, sqrt(2) - 1]: what 1 + f was before it was rounded.
+    In float32 `replace` may put something better in place of f, where x = (1 + f) 2^n: what
+    1 + f was before it was rounded.
     """
     if x.dtype != np.dtype(np.float32):
         return sign * jnp.log(x)
+    f, n = log_parts(x)
+    f = replace(f) if replace else f
+    linear = sign * f + n * (sign * math.log(2))
+    return linear + f * f * polynomial(f, [sign * c for c in _LOG])
+
+
+def log_parts(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Of a positive normal float32 (1 + f) 2^n: f in [sqrt(1/2) - 1, sqrt(2) - 1], and n."""
     bits = lax.bitcast_convert_type(x, np.int32)
     n = lax.shift_right_arithmetic(bits - 0x3F3504F3, np.int32(23))  # from sqrt(1/2) on
-    f = lax.bitcast_convert_type(bits - (n << 23), np.float32) - 1
-    f = replace(f) if replace else f
-    linear = sign * f + n.astype(np.float32) * (sign * math.log(2))
-    return linear + f * f * polynomial(f, [sign * c for c in _LOG])
+    return lax.bitcast_convert_type(bits - (n << 23), np.float32) - 1, n.astype(np.float32)
 
 
 def sine(x: jax.Array) -> jax.Array:

@@ -31,6 +31,7 @@ from jax import lax
 from jaxlib.version import __version__ as jaxlib_version
 
 from braininit._bits import FUSED_PLATFORMS
+from braininit._elementary import log_parts
 
 __all__ = ["central_erf_inv", "erf_inv"]
 
@@ -83,10 +84,7 @@ def _minus_log1p(x: jax.Array) -> jax.Array:
 
 def _minus_log(x: jax.Array) -> jax.Array:
     """-log(x) of a normal float32 in (0, 1], as XLA has it."""
-    bits = lax.bitcast_convert_type(x, np.int32)
-    n = lax.shift_right_arithmetic(bits - 0x3F3504F3, np.int32(23))  # from sqrt(1/2) on
-    f = lax.bitcast_convert_type(bits - (n << 23), np.float32) - 1
-    n = n.astype(np.float32)
+    f, n = log_parts(x)
     square = f * f
     cube = square * f
     thirds = [_horner(f, _LOG[i : i + 3]) for i in (0, 3, 6)]
