@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import compile as compiling
-from benchmarks import composed, eager, memory, report, throughput
+from benchmarks import composed, eager, memory, report, shapes, throughput
 from benchmarks.timing import Claim
 
 GROUPS = {
     "eager": eager,
     "composed": composed,
     "throughput": throughput,
+    "shapes": shapes,
     "memory": memory,
     "compile": compiling,
 }

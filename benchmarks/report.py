@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import compile as compiling
-from benchmarks import composed, eager, memory, peers, throughput
+from benchmarks import composed, eager, memory, peers, shapes, throughput
 from benchmarks.peers import OURS, THEIRS, eagerly
 from benchmarks.throughput import LARGE, REFERENCE, SIZES, best_other, warm
 from benchmarks.timing import Claim
@@ -128,7 +128,8 @@ def document(results: dict[str, Any]) -> str:
     groups = results["groups"]
     if "throughput" in groups:
         lines += ["", "### Speed", "", NOTE, "", *speed(groups["throughput"])]
-    others = {"eager": eager, "composed": composed, "memory": memory, "compile": compiling}
+    others = {"eager": eager, "composed": composed, "shapes": shapes}
+    others |= {"memory": memory, "compile": compiling}
     for name, module in others.items():
         if name in groups:
             lines += ["", *module.show(groups[name])]

@@ -29,7 +29,7 @@ from jax import lax
 from braininit._dtypes import setting
 from braininit._keys import Window, split
 
-__all__ = ["by_core", "word_pairs", "words"]
+__all__ = ["by_core", "is_better_flat", "word_pairs", "words"]
 
 FUSED_PLATFORMS = frozenset() if os.environ.get("BRAININIT_FUSED") == "0" else frozenset({"cpu"})
 
@@ -107,13 +107,33 @@ def by_core(key: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
         or cores == 1
         or shape[0] % cores
         or shape[0] < 2**13 * cores  # XLA gives a core that much at least
-        or jax.device_count() > 1
-        or jax.sharding.get_abstract_mesh().size > 1  # planned for others
-        or isinstance(key, Window)
-        or not _is_fused(key)
+        or not _has_one_place(key)
     ):
         return shape
     return cores, shape[0] // cores
+
+
+def is_better_flat(key: Any, shape: tuple[int, ...], alone: bool) -> bool:
+    """Whether to draw a flat array of as many numbers, in a loop apart from what follows.
+
+    XLA computes eight numbers at once along the last axis, and those left over one by one,
+    each as long as the eight: the normals of a shape (n, 2) take six times as long as flat
+    ones, of (n, 10) twice. A draw that is `alone` loses nothing by a loop of its own; within
+    another program it goes through memory then, which costs less than short rows do.
+    """
+    if len(shape) < 2 or math.prod(shape) < 2**12 or not _has_one_place(key):
+        return False
+    return alone or (shape[-1] < 128 and shape[-1] % 8 != 0)
+
+
+def _has_one_place(key: Any) -> bool:
+    """Whether words are hashed here and now, and by one device."""
+    return (
+        jax.device_count() == 1
+        and jax.sharding.get_abstract_mesh().size <= 1  # or planned for others
+        and not isinstance(key, Window)
+        and _is_fused(key)
+    )
 
 
 @functools.cache

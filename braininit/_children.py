@@ -31,6 +31,7 @@ from braininit._sampler import (
     placed,
     probe,
     result_dtype,
+    together,
 )
 from braininit._types import NumberLike
 from braininit._values import static
@@ -190,10 +191,11 @@ def draws(
     thirsty = [child._needs_key(rng) for child in children]
     several = key is not None and sum(thirsty) > 1
     keys = iter(split(key, sum(thirsty)) if several else ())
-    return [
-        child._draw(next(keys) if several and needs else key, shape, dtype, None, context)
-        for child, needs in zip(children, thirsty, strict=True)
-    ]
+    with together():
+        return [
+            child._draw(next(keys) if several and needs else key, shape, dtype, None, context)
+            for child, needs in zip(children, thirsty, strict=True)
+        ]
 
 
 def split(key: Any, n: int) -> Any:

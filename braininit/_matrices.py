@@ -105,6 +105,7 @@ def orthogonal(
         dtype=dtype,
         out_sharding=out_sharding,
         complex_too=True,
+        elementwise=False,
     )
     return units.on(x, unit)
 
@@ -246,6 +247,7 @@ def delta_orthogonal(
         dtype=dtype,
         out_sharding=out_sharding,
         complex_too=True,
+        elementwise=False,
     )
     return units.on(x, unit)
 

@@ -11,17 +11,20 @@ import functools
 import inspect
 import math
 import operator
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental.xla_metadata import set_xla_metadata
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from braininit import _keys
-from braininit._bits import by_core
+from braininit._bits import by_core, is_better_flat
 from braininit._checks import poisoned
 from braininit._dtypes import drawn_in, resolve
 
@@ -37,6 +40,7 @@ __all__ = [
     "placed",
     "probe",
     "result_dtype",
+    "together",
 ]
 
 Kernel = Callable[..., jax.Array]
@@ -69,13 +73,15 @@ def draw(
     out_sharding: Any = None,
     complex_too: bool = False,
     random: bool = True,
+    elementwise: bool = True,
 ) -> Any:
     """Draw an array by a kernel.
 
     `parameters` are bare values (floats, arrays, tracers) that broadcast to `shape`, or tuples of
     arrays of what was worked out from known ones: the kernel gets them as they are.
     Before them the kernel gets `static`, hashable options that are part of its program.
-    One that is not `random` gets None for its key.
+    One that is not `random` gets None for its key. One that is `elementwise` may be asked for
+    the same numbers in another shape.
     """
     if is_probe(key):
         return None
@@ -83,7 +89,8 @@ def draw(
     key = _keys.as_key(key) if random else None
     impl = _keys.legacy_impl(key) if random else None
     sharding, eager = canonical(out_sharding), _keys.eager()
-    sample = _sampler(kernel, static, size, kind, sharding, impl, eager)
+    free = elementwise and not getattr(_here, "together", False)
+    sample = _sampler(kernel, static, size, kind, sharding, impl, eager, free)
     given = (_resident(p + 0.0, kind) if eager and type(p) is float else p for p in parameters)
     return sample(key, *given)
 
@@ -130,7 +137,9 @@ def _sampler(
     sharding: Any,
     impl: str | None,
     eager: bool,
+    free: bool,
 ) -> Any:
+    """The compiled draw; `free` to make its numbers in another shape, in a loop apart."""
     names = list(inspect.signature(kernel).parameters)[3 + len(static) :]
 
     kind = drawn_in(dtype)
@@ -141,16 +150,25 @@ def _sampler(
         return aligned(name, poisoned(name, jnp.asarray(value), dtype), shape, kind)
 
     def sample(key: Any, *parameters: Any) -> jax.Array:
-        given = [ready(name, p) for name, p in zip(names, parameters, strict=True)]
         key = None if key is None else _keys.typed(key, impl)
         split = sharding or any(
-            jax.typeof(p).sharding.mesh.size > 1 for p in jax.tree.leaves(given)
+            jax.typeof(p).sharding.mesh.size > 1 for p in jax.tree.leaves(parameters)
         )
-        inner = shape if key is None or split else by_core(key, shape)
-        given = [_reshaped(p, shape, inner) for p in given]
-        return placed(lambda k, *p: kernel(k, inner, dtype, *static, *p).reshape(shape), sharding)(
-            key, *given
-        )
+        inner, flat = shape, False
+        if key is not None and not split:
+            even = all(_is_even(p, shape, arrays_too=eager) for p in parameters)
+            flat = free and even and is_better_flat(key, shape, eager)
+            inner = by_core(key, (math.prod(shape),) if flat else shape)
+
+        def prepared(parameters: Any) -> list[Any]:
+            return [ready(name, p) for name, p in zip(names, parameters, strict=True)]
+
+        def drawn(key: Any, *given: Any) -> jax.Array:
+            return kernel(key, inner, dtype, *static, *(_reshaped(p, shape, inner) for p in given))
+
+        if flat:
+            return apart(lambda k, *p: drawn(k, *prepared(p)))(key, *parameters).reshape(shape)
+        return placed(drawn, sharding)(key, *prepared(parameters)).reshape(shape)
 
     sample.__name__ = sample.__qualname__ = kernel.__name__.strip("_")
     return compiled(sample, sharding, eager)
@@ -160,6 +178,24 @@ def compiled(function: Callable[..., Any], sharding: NamedSharding | None, eager
     """A function of arrays as one program: `eager` where it is not a part of another."""
     options = _options() if eager else None  # another program has its own, for all its parts
     return jax.jit(function, out_shardings=concrete(sharding), compiler_options=options)
+
+
+_here = threading.local()
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """Within, draws are parts of another one: a single loop with it, and nothing in memory."""
+    before, _here.together = getattr(_here, "together", False), True
+    try:
+        yield
+    finally:
+        _here.together = before
+
+
+def apart(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of arrays as a loop of its own: what becomes of its result is another one."""
+    return lambda *arguments: set_xla_metadata(jax.jit(function)(*arguments), inlineable="false")
 
 
 # The whole width of AVX-512, of which XLA takes half. A draw waits for its own results most of
@@ -195,6 +231,14 @@ def aligned(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> j
         return value
     goes_with(name, value.shape, shape)
     return value.reshape((1,) * (len(shape) - value.ndim) + value.shape)
+
+
+def _is_even(value: Any, shape: tuple[int, ...], *, arrays_too: bool) -> bool:
+    """Whether a parameter is one for all numbers, or, where arrays may be, one for each.
+
+    In another program they may not: what was done to an array before is in the loop it goes to.
+    """
+    return isinstance(value, tuple) or value.size == 1 or (arrays_too and value.shape == shape)
 
 
 def _reshaped(value: Any, shape: tuple[int, ...], inner: tuple[int, ...]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import jax
@@ -75,6 +76,53 @@ def test_rows_by_core_change_nothing(case, rows_by_core):
     program = jax.jit(lambda o, k: o(k, (FLAT,))).lower(obj, key).compile()
     assert program.memory_analysis().temp_size_in_bytes <= FEW
     np.testing.assert_array_equal(program(obj, key), obj(key, (1, FLAT))[0])
+
+
+@pytest.mark.parametrize("case", [case for case in DRAWN if case.rank < 2], ids=str)
+@pytest.mark.parametrize("shape", [(FLAT // 3, 3), (2**9, 12, 40)], ids=str)
+def test_shapes_drawn_flat_change_nothing(case, shape, rows_by_core):
+    """Short rows within a program, all rows in an eager call: the numbers of a flat draw."""
+    key = functools.partial(jax.random.key, 5)
+    size = int(np.prod(shape))
+    arrays = {} if case.composed else {n: jnp.full(shape, v) for n, v in case.given.items()}
+    flat = case.make(**{n: a.ravel() for n, a in arrays.items()})
+    obj = case.make(**arrays)
+    program = jax.jit(lambda o, k: o(k, shape)).lower(obj, key()).compile()
+    assert program.memory_analysis().temp_size_in_bytes <= FEW
+    for drawn in (program(obj, key()), obj(key(), shape)):
+        np.testing.assert_array_equal(drawn, flat(key(), (size,)).reshape(shape))
+
+
+def test_short_rows_are_drawn_in_a_loop_apart(rows_by_core):
+    key = jax.random.key(5)
+    apart = 'inlineable="false"'
+
+    def text(obj, shape):
+        return jax.jit(lambda k: obj(k, shape)).lower(key).compile().as_text()
+
+    short, long = (FLAT // 10, 10), (FLAT // 16, 16)
+    assert apart in text(init.Normal(0.0, 1.0), short)
+    assert f"f32[4,{FLAT // 4}]" in text(init.Normal(0.0, 1.0), short)
+    assert apart not in text(init.Normal(0.0, 1.0), long)
+    assert apart not in text(init.Normal(jnp.arange(10.0), 1.0), short)  # by column
+    assert apart not in text(init.Normal(0.0, 1.0) * init.Uniform(0.5, 1.0), short)
+    assert apart not in text(init.Orthogonal(), short)
+    assert _bits.is_better_flat(key, long, alone=True)
+    assert not _bits.is_better_flat(key, (8, 3), alone=True)
+    assert not _bits.is_better_flat(jax.random.key(5, impl="rbg"), short, alone=True)
+
+
+def test_short_rows_under_transformations(rows_by_core):
+    shape = (2**11, 3)
+    flat = [init.normal(jax.random.key(i), (2**11 * 3,), 0.0, 2.0).reshape(shape) for i in (6, 7)]
+    keys = lambda: jax.vmap(jax.random.key)(jnp.array([6, 7]))  # noqa: E731
+    draw = functools.partial(init.normal, shape=shape, mean=0.0)
+    np.testing.assert_array_equal(jax.vmap(lambda k: draw(k, std=2.0))(keys()), flat)
+    looped = jax.jit(lambda ks: jax.lax.map(lambda k: draw(k, std=2.0), ks))(keys())
+    np.testing.assert_array_equal(looped, flat)
+    for slope in (jax.jacfwd, jax.jacrev):
+        d = jax.jit(slope(lambda std: draw(jax.random.key(6), std=std)))(2.0)
+        np.testing.assert_allclose(d, flat[0] / 2, rtol=1e-6)
 
 
 @pytest.mark.parametrize("kind", list(AxisType), ids=str)
