@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ __all__ = [
     "polynomial",
     "sine",
     "times_exp2",
+    "where",
 ]
 
 LOG2_E = 1 / math.log(2)
@@ -72,11 +74,33 @@ def polynomial(x: Any, coefficients: Sequence[Any], exact: Callable[[Any], Any] 
     Horner's rule is one chain; here there are several at a time, a third as long.
     """
     terms = list(coefficients)
-    while len(terms) > 1:
-        pairs = [low + exact(high * x) for low, high in zip(terms[::2], terms[1::2], strict=False)]
-        terms = pairs + terms[2 * len(pairs) :]
-        x = x * x
-    return terms[0]
+    plain = isinstance(x, jax.Array) and not any(map(np.ndim, terms))
+    # The operations of `lax` take a third of the time to trace, but know no broadcasting.
+    add, multiply = (lax.add, lax.mul) if plain else (operator.add, operator.mul)
+    while True:
+        pairs = list(zip(terms[::2], terms[1::2], strict=False))
+        sums = [add(low, exact(multiply(high, x))) for low, high in pairs]
+        terms = sums + terms[2 * len(pairs) :]
+        if len(terms) == 1:
+            return terms[0]
+        x = multiply(x, x)
+
+
+def where(condition: jax.Array, x: Any, y: Any) -> jax.Array:
+    """`jnp.where` of floats and arrays of one dtype, in operations of `lax`.
+
+    `jnp.where` itself is a program within the program, which a first call has to trace.
+    """
+    kind = next(v.dtype for v in (x, y) if type(v) is not float)
+    shape = np.broadcast_shapes(*map(np.shape, (condition, x, y)))
+
+    def whole(v: Any) -> jax.Array:
+        if type(v) is float:
+            return lax.full(shape, v, kind)
+        axes = tuple(range(len(shape) - v.ndim, len(shape)))
+        return v if v.shape == shape else lax.broadcast_in_dim(v, shape, axes)
+
+    return lax.select_n(whole(condition), whole(y), whole(x))
 
 
 def fraction(word: jax.Array, exponent: int) -> jax.Array:
@@ -106,15 +130,18 @@ def log(
 def log_parts(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Of a positive normal float32 (1 + f) 2^n: f in [sqrt(1/2) - 1, sqrt(2) - 1], and n."""
     bits = lax.bitcast_convert_type(x, np.int32)
-    n = lax.shift_right_arithmetic(bits - 0x3F3504F3, np.int32(23))  # from sqrt(1/2) on
-    return lax.bitcast_convert_type(bits - (n << 23), np.float32) - 1, n.astype(np.float32)
+    width = np.int32(23)
+    n = lax.shift_right_arithmetic(lax.sub(bits, np.int32(0x3F3504F3)), width)  # from sqrt(1/2) on
+    rest = lax.bitcast_convert_type(lax.sub(bits, lax.shift_left(n, width)), np.float32)
+    return lax.sub(rest, np.float32(1)), lax.convert_element_type(n, np.float32)
 
 
 def sine(x: jax.Array) -> jax.Array:
     """Sine of x quarter turns, |x| <= 1, in float32."""
     # Horner's rule: nothing waits for this one.
     square = kept(x * x)
-    return x * functools.reduce(lambda p, c: p * square + c, reversed(_SINE))
+    terms = reversed(_SINE)
+    return x * functools.reduce(lambda p, c: lax.add(lax.mul(p, square), c), terms)
 
 
 def times_exp2(

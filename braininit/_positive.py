@@ -14,7 +14,7 @@ from braininit import _draws as draws
 from braininit import _units as units
 from braininit._core import Initialization
 from braininit._dtypes import drawn_in, finish, kept
-from braininit._elementary import LOG2_E, log, times_exp2
+from braininit._elementary import LOG2_E, log, times_exp2, where
 from braininit._sampler import draw
 from braininit._types import DType, Key, QuantityLike, RealLike, Shape, Sharding
 
@@ -137,18 +137,17 @@ def log_variance(mean: jax.Array, std: jax.Array) -> jax.Array:
     """The variance of a lognormal's logarithm."""
     ratio = kept(std / mean)
     large = ratio > 1e4  # where 1 + ratio^2 rounds to ratio^2, which may overflow
-    one = jnp.ones_like(ratio)
-    square, std = jnp.where(large, one, ratio) ** 2, jnp.where(large, std, one)
+    square, std = where(large, 1.0, ratio) ** 2, where(large, std, 1.0)
     if ratio.ndim == 0:  # not for the compiler, whose own logarithms round otherwise
         square, mean, std = jax.lax.optimization_barrier((square, mean, std))
-    log = jnp.where(large, jnp.log(std) - jnp.log(mean), 0 * one)
-    return kept(jnp.where(large, 2 * log, jnp.log1p(square)))
+    log = where(large, jnp.log(std) - jnp.log(mean), 0.0)
+    return kept(where(large, 2 * log, jnp.log1p(square)))
 
 
 def root(x: jax.Array) -> jax.Array:
     """The square root, with gradient 0 rather than infinite at 0."""
     zero = x == 0
-    return jnp.where(zero, jnp.zeros_like(x), jnp.sqrt(jnp.where(zero, jnp.ones_like(x), x)))
+    return where(zero, 0.0, jnp.sqrt(where(zero, 1.0, x)))
 
 
 # ---------------------------------------------------------------- gamma

@@ -42,6 +42,7 @@ from braininit._elementary import (
     fraction,
     log,
     polynomial,
+    where,
 )
 from braininit._erf_inv import central_erf_inv
 from braininit._keys import eager
@@ -111,7 +112,8 @@ def _part(count, unit):
     # Read as signed it converts in one instruction, and a half is what the whole would round off.
     bits = jnp.finfo(unit.dtype).bits
     signed = lax.bitcast_convert_type(count, np.dtype(f"int{bits}"))
-    return (signed.astype(unit.dtype) + jnp.where(signed < 0, 2.0**bits, 0.5)) * unit
+    more = where(signed < 0, unit.dtype.type(2.0**bits), 0.5)
+    return (signed.astype(unit.dtype) + more) * unit
 
 
 class _Anchor(NamedTuple):
@@ -187,13 +189,13 @@ def _minus_log(q, v):
     """-log q, with full relative precision where q = 1 - v is given by a small v."""
     if q.dtype == jnp.float32:
         near = v < 0.29  # there log(1 + f) has its f, -v, as it is
-        q = kept(jnp.where(near, 1.0, q))
-        return kept(log(q, lambda f: jnp.where(near, -v, f), sign=-1))
-    q = kept(jnp.where(v < 0.5, 1.0 - v, q))
+        q = kept(where(near, 1.0, q))
+        return kept(log(q, lambda f: where(near, -v, f), sign=-1))
+    q = kept(where(v < 0.5, 1.0 - v, q))
     tiny = jnp.finfo(q.dtype).tiny
     lost = jnp.maximum(1.0 - q, tiny)
-    e = -jnp.log(q) * jnp.where(v < 0.5, v / lost, 1.0)
-    return kept(jnp.where(q == 1.0, v, e))
+    e = -jnp.log(q) * where(v < 0.5, v / lost, 1.0)
+    return kept(where(q == 1.0, v, e))
 
 
 def _distance(e, cut):
@@ -332,7 +334,7 @@ def _known(kind, *parameters):
 def unpacked(numbers):
     """The cut of such an array."""
     numbers = _unfolded(numbers)
-    leaf = (lax.index_in_dim(numbers, i, keepdims=False) for i in range(numbers.size))
+    leaf = iter(jnp.unstack(numbers))
     single = {name: next(leaf) for name in Cut._fields[:-2]}
     n, d = (tuple(itertools.islice(leaf, len(rows))) for rows in (_INVERSE_N, _INVERSE_D))
     return Cut(**single, n=n, d=d)
@@ -346,21 +348,21 @@ def within(word, cut, standard=False):
     dtype, total = cut.anchor.dtype, 2.0 ** jnp.finfo(cut.anchor.dtype).bits
     # The words below `split` belong to the side below the anchor.
     all_low = cut.share >= total  # does not fit the word's type
-    split = jnp.where(all_low, 0.0, cut.share).astype(word.dtype)
+    split = where(all_low, 0.0, cut.share).astype(word.dtype)
     below = (word < split) | all_low
-    inner = jnp.where(below, split - 1 - word, word - split)  # draws nearer the anchor
-    outer = jnp.where(below, word, ~word)  # draws further out
-    beyond = jnp.where(below, cut.beyond_low, cut.beyond_high)
+    inner = where(below, split - 1 - word, word - split)  # draws nearer the anchor
+    outer = where(below, word, ~word)  # draws further out
+    beyond = where(below, cut.beyond_low, cut.beyond_high)
     v = kept(_part(inner, cut.word_mass))
     d = _distance(_minus_log(_part(outer, cut.word_mass) + beyond, v), cut)
 
-    z = jnp.where(below, -d, d)
+    z = where(below, -d, d)
     if standard is not False:
         z = jnp.where(standard, two_sigma(word, dtype), z)
     z = kept(z)  # also so that nothing merges into its sqrt(2)
     x = cut.anchor + cut.unit * z
-    x = jnp.where(x < cut.bottom, cut.bottom, x)
-    return jnp.where(x > cut.top, cut.top, x), z
+    x = where(x < cut.bottom, cut.bottom, x)
+    return where(x > cut.top, cut.top, x), z
 
 
 def _unfolded(constants):
@@ -448,6 +450,6 @@ def exponential(word):
     uint32 gives float32 in [1.2e-10, 22.9], uint64 float64 in [2.7e-20, 45.1].
     """
     dtype = jnp.float32 if word.dtype == jnp.uint32 else jnp.float64
-    small = fraction(jnp.minimum(word, ~word), -jnp.finfo(dtype).bits)
+    small = fraction(lax.min(word, ~word), -jnp.finfo(dtype).bits)
     lower = word <= ~word  # near 0
-    return _minus_log(jnp.where(lower, 1.0 - small, small), jnp.where(lower, small, 1.0))
+    return _minus_log(where(lower, 1.0 - small, small), where(lower, small, 1.0))
