@@ -123,7 +123,8 @@ def is_better_flat(key: Any, shape: tuple[int, ...], alone: bool) -> bool:
     """
     if len(shape) < 2 or math.prod(shape) < 2**12 or not _has_one_place(key):
         return False
-    return alone or (shape[-1] < 128 and shape[-1] % 8 != 0)
+    *others, last = [n for n in shape if n != 1] or [1]  # XLA leaves the axes of 1 out
+    return alone or (bool(others) and last < 128 and last % 8 != 0)
 
 
 def _has_one_place(key: Any) -> bool:

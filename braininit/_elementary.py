@@ -77,6 +77,8 @@ def polynomial(x: Any, coefficients: Sequence[Any], exact: Callable[[Any], Any] 
     plain = isinstance(x, jax.Array) and not any(map(np.ndim, terms))
     # The operations of `lax` take a third of the time to trace, but know no broadcasting.
     add, multiply = (lax.add, lax.mul) if plain else (operator.add, operator.mul)
+    if plain:
+        terms = [x.dtype.type(c) if type(c) is float else c for c in terms]
     while True:
         pairs = list(zip(terms[::2], terms[1::2], strict=False))
         sums = [add(low, exact(multiply(high, x))) for low, high in pairs]
@@ -140,8 +142,7 @@ def sine(x: jax.Array) -> jax.Array:
     """Sine of x quarter turns, |x| <= 1, in float32."""
     # Horner's rule: nothing waits for this one.
     square = kept(x * x)
-    terms = reversed(_SINE)
-    return x * functools.reduce(lambda p, c: lax.add(lax.mul(p, square), c), terms)
+    return x * functools.reduce(lambda p, c: p * square + c, reversed(_SINE))
 
 
 def times_exp2(

@@ -109,6 +109,8 @@ def test_short_rows_are_drawn_in_a_loop_apart(rows_by_core):
     assert apart not in text(init.Orthogonal(), short)
     assert _bits.is_better_flat(key, long, alone=True)
     assert not _bits.is_better_flat(key, (8, 3), alone=True)
+    assert apart not in text(init.Normal(0.0, 1.0), (FLAT, 1))
+    assert apart in text(init.Normal(0.0, 1.0), (*short, 1))
     assert not _bits.is_better_flat(jax.random.key(5, impl="rbg"), short, alone=True)
 
 
