@@ -74,10 +74,10 @@ def polynomial(x: Any, coefficients: Sequence[Any], exact: Callable[[Any], Any] 
     Horner's rule is one chain; here there are several at a time, a third as long.
     """
     terms = list(coefficients)
-    plain = isinstance(x, jax.Array) and not any(map(np.ndim, terms))
-    # The operations of `lax` take a third of the time to trace, but know no broadcasting.
-    add, multiply = (lax.add, lax.mul) if plain else (operator.add, operator.mul)
-    if plain:
+    add, multiply = operator.add, operator.mul
+    if isinstance(x, jax.Array) and not any(map(np.ndim, terms)):
+        # A third of the time to trace, but neither broadcasting nor promotion.
+        add, multiply = lax.add, lax.mul
         terms = [x.dtype.type(c) if type(c) is float else c for c in terms]
     while True:
         pairs = list(zip(terms[::2], terms[1::2], strict=False))
