@@ -188,9 +188,8 @@ def _side(d, at, by=ARRAYS):
 def _minus_log(q, v):
     """-log q, with full relative precision where q = 1 - v is given by a small v."""
     if q.dtype == jnp.float32:
-        near = v < 0.29  # there log(1 + f) has its f, -v, as it is
-        q = kept(where(near, 1.0, q))
-        return kept(log(q, lambda f: where(near, -v, f), sign=-1))
+        # q is above sqrt(1/2) where v < 0.29: log(1 + f) has its f, -v, as it is.
+        return kept(log(kept(q), lambda f: where(v < 0.29, -v, f), sign=-1))
     q = kept(where(v < 0.5, 1.0 - v, q))
     tiny = jnp.finfo(q.dtype).tiny
     lost = jnp.maximum(1.0 - q, tiny)
