@@ -59,9 +59,7 @@ def in_turn(
             once(call)
         took = once(call)
         repeats[name] = max(1, int(seconds / max(took, 1e-6)))
-        turns[name] = min(rounds, max(2, int(budget / max(took * repeats[name], 1e-6))))
-        if repeats[name] == 1:
-            taken[name].append(took)
+        turns[name] = min(rounds, max(3, int(budget / max(took * repeats[name], 1e-6))))
     for turn in range(rounds):
         for name, call in calls.items():
             if turn * turns[name] // rounds == (turn + 1) * turns[name] // rounds:
