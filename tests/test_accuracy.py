@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from braininit import _draws, _elementary, _gamma, _truncated
+from braininit import _draws, _dtypes, _elementary, _gamma, _truncated
 
 
 def words(bits, n=4000):
@@ -46,6 +46,19 @@ def test_logarithm():
     x = np.concatenate([2.0**x, np.linspace(0.6, 1.6, 100_001)]).astype(np.float32)
     ours = jax.jit(_elementary.log)(x)
     np.testing.assert_allclose(ours, np.log(x.astype(np.float64)), rtol=2.5e-7)
+
+
+def test_rounding_to_bfloat16():
+    upper = np.arange(2**16, dtype=np.uint32)[:, None] << 16
+    words = upper + np.array([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF], np.uint32)
+    x = jnp.asarray(words.ravel().view(np.float32))
+    ours, theirs = jax.jit(_dtypes._upper_half)(x), jax.jit(lambda x: x.astype(jnp.bfloat16))(x)
+    np.testing.assert_array_equal(np.isnan(ours), np.isnan(theirs))
+    number = ~np.isnan(theirs)
+    ours, theirs = (np.asarray(y).view(np.uint16)[number] for y in (ours, theirs))
+    np.testing.assert_array_equal(ours, theirs)
+    slope = jax.jacfwd(lambda x: _dtypes.finish(x, np.dtype(jnp.bfloat16)))(jnp.float32(1.7))
+    assert (slope, slope.dtype) == (1, jnp.bfloat16)
 
 
 def test_sine():

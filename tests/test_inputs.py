@@ -16,6 +16,8 @@ import pytest
 from cases import CASES, RANDOM
 
 import braininit as init
+from braininit._checks import _far_apart
+from braininit._dtypes import inside
 
 NAN, INF = float("nan"), float("inf")
 BAD = {
@@ -212,6 +214,21 @@ def test_lists():
     np.testing.assert_allclose(x.to(u.mV).mantissa, [0.1, 1])
     x = jax.jit(lambda a: init.normal(jax.random.key(0), 2, [0.0, a], 0.0))(3.0)
     assert x.tolist() == [0, 3]
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float16, jnp.bfloat16, jnp.float8_e4m3fn])
+def test_a_quick_look_takes_no_bounds_without_a_value_between(dtype):
+    rng, info = np.random.default_rng(0), jnp.finfo(dtype)
+    eps, least, most = float(info.eps), float(info.smallest_subnormal), float(info.max)
+    size = np.exp(rng.uniform(np.log(least / 4), np.log(min(3 * most, 1e38)), 4000))
+    low = np.float32(size * rng.choice([-1, 1], 4000))
+    high = low + np.float32(size * eps * rng.choice([0.5, 1, 1.9, 2.1, 4], 4000))
+    for open_high in (False, True):
+        with np.errstate(invalid="ignore"):
+            lowest, _ = inside(np, low, high, np.dtype(dtype), open_high=open_high)
+        taken = np.vectorize(lambda a, b: _far_apart(a, b, np.dtype(dtype)))(low, high)
+        assert not np.isnan(lowest[taken]).any()
+        assert 500 < taken.sum() < 3500
 
 
 def test_subnormal_numbers_are_as_xla_has_them():
