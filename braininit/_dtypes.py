@@ -120,13 +120,16 @@ def finish(
     bounds between which the dtype has no value make it NaN.
     """
     info, kind = finfo(dtype), x.dtype
-    if low is None or high is None:
-        bottom = jnp.asarray(info.least if above_zero else -info.most, kind)
-        top = jnp.asarray(info.most, kind)
-    else:
-        bottom, top = inside(jnp, low, high, dtype, open_high=open_high)
     # Rounding is monotone and the ends are representable: what is clipped before stays inside.
-    return _converted(jnp.clip(x, bottom, top), dtype)
+    if low is None or high is None:
+        bottom = np.asarray(info.least if above_zero else -info.most, kind)
+        top = np.asarray(info.most, kind)
+        # By comparison: after a maximum, jaxlib 0.12 compiles some draws for seconds.
+        x = jnp.where(x < bottom, bottom, x)
+        x = jnp.where(x > top, top, x)
+    else:
+        x = jnp.clip(x, *inside(jnp, low, high, dtype, open_high=open_high))
+    return _converted(x, dtype)
 
 
 def rounded(x: jax.Array, dtype: np.dtype) -> jax.Array:

@@ -172,7 +172,8 @@ def exp2_parts(y: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     info = jnp.finfo(y.dtype)
     reach = 2.0 * info.maxexp - 4.0  # half of it is the least exponent
     # Twice the exponent's bias is added, so that both halves come out biased.
-    rest, k = exp2_digits(jnp.clip(y, -reach, reach), 2 * (info.maxexp - 1))
+    y = where(y < -reach, -reach, y)
+    rest, k = exp2_digits(where(y > reach, reach, y), 2 * (info.maxexp - 1))
     half = k >> 1
     return rest, exponent(half, y.dtype), exponent(k - half, y.dtype)
 
