@@ -119,14 +119,10 @@ def finish(
     the finite numbers; `above_zero` keeps it from underflowing to 0. NaN stays NaN, and
     bounds between which the dtype has no value make it NaN.
     """
-    info, kind = finfo(dtype), x.dtype
+    info = finfo(dtype)
     # Rounding is monotone and the ends are representable: what is clipped before stays inside.
     if low is None or high is None:
-        bottom = np.asarray(info.least if above_zero else -info.most, kind)
-        top = np.asarray(info.most, kind)
-        # By comparison: after a maximum, jaxlib 0.12 compiles some draws for seconds.
-        x = jnp.where(x < bottom, bottom, x)
-        x = jnp.where(x > top, top, x)
+        x = _between(x, info.least if above_zero else -info.most, info.most)
     else:
         x = jnp.clip(x, *inside(jnp, low, high, dtype, open_high=open_high))
     return _converted(x, dtype)
@@ -136,7 +132,15 @@ def rounded(x: jax.Array, dtype: np.dtype) -> jax.Array:
     """Round what was put together in the `wide` dtype once; only what is infinite ends so."""
     if x.dtype == dtype:
         return x
-    return jnp.where(jnp.isinf(x), x.astype(dtype), finish(x, dtype))
+    most = finfo(dtype).most
+    return _converted(jnp.where(jnp.isinf(x), x, _between(x, -most, most)), dtype)
+
+
+def _between(x: jax.Array, low: float, high: float) -> jax.Array:
+    # By comparison: after a maximum, jaxlib 0.12 compiles some draws for seconds.
+    bottom, top = np.asarray(low, x.dtype), np.asarray(high, x.dtype)
+    x = jnp.where(x < bottom, bottom, x)
+    return jnp.where(x > top, top, x)
 
 
 def _converted(x: jax.Array, dtype: np.dtype) -> jax.Array:
