@@ -13,7 +13,7 @@ from jax import lax
 from braininit import _gamma, _truncated
 from braininit._bits import word_pairs, words
 from braininit._dtypes import kept
-from braininit._elementary import fraction, log, sine
+from braininit._elementary import apart, fraction, log, sine
 from braininit._erf_inv import erf_inv
 from braininit._keys import split
 
@@ -83,8 +83,8 @@ def scaled_normal(
     if kind.itemsize == 8:
         return scale * normal(key, shape, kind)
     first, second = word_pairs(key, shape, kind)
-    radius = jnp.sqrt(log(fraction(first >> jnp.uint32(1), -31), sign=-1))
-    height = kept(sine(fraction(second, -31))) * kept(scale * math.sqrt(2))
+    radius = jnp.sqrt(log(apart(fraction(first >> jnp.uint32(1), -31)), sign=-1))
+    height = kept(sine(apart(fraction(second, -31)))) * kept(scale * math.sqrt(2))
     return kept(height) * kept(radius)
 
 

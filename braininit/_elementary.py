@@ -26,6 +26,7 @@ __all__ = [
     "LOG2_E",
     "TRACED",
     "Arithmetic",
+    "apart",
     "exp2_digits",
     "exp2_parts",
     "exponent",
@@ -45,9 +46,13 @@ def _itself(x: Any) -> Any:
     return x
 
 
-def _apart(product: jax.Array) -> jax.Array:
-    """The product, with a maximum between it and a sum, else they contract to one rounding."""
-    return lax.max(product, np.asarray(-jnp.finfo(product.dtype).max, product.dtype))
+def apart(x: jax.Array) -> jax.Array:
+    """A finite x, with a maximum between it and what is made of it.
+
+    A product and the sum that follows don't contract to one rounding. And LLVM 22 (jaxlib
+    0.12), which goes every way from a word through a long draw, for minutes, stops there.
+    """
+    return lax.max(x, np.asarray(-jnp.finfo(x.dtype).max, x.dtype))
 
 
 class Arithmetic(NamedTuple):
@@ -64,7 +69,7 @@ class Arithmetic(NamedTuple):
 
 
 KNOWN = Arithmetic(np, _itself, _itself)
-TRACED = Arithmetic(jnp, kept, _apart)
+TRACED = Arithmetic(jnp, kept, apart)
 ARRAYS = Arithmetic(jnp, kept, _itself)
 
 

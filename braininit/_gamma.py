@@ -23,7 +23,7 @@ import numpy as np
 from jax import lax
 
 from braininit._dtypes import kept
-from braininit._elementary import LOG2_E, exp2_parts, fraction, log, polynomial, times_exp2
+from braininit._elementary import LOG2_E, apart, exp2_parts, fraction, log, polynomial, times_exp2
 
 __all__ = ["beta_variate", "gamma_variate", "log_gamma_variate", "normal_quantile"]
 
@@ -148,7 +148,7 @@ def _coordinates(word: jax.Array, a: jax.Array) -> tuple[jax.Array, ...]:
         a = lax.optimization_barrier(a)
     origin = kept(jnp.where(a < 1, a + 1, a))
     q = 1 / origin
-    return a, origin, kept(normal_quantile(word) * jnp.sqrt(q)), q
+    return a, origin, apart(normal_quantile(word) * jnp.sqrt(q)), q
 
 
 def _coefficients(q: jax.Array, euler: bool = False) -> tuple[list[jax.Array], list[jax.Array]]:
@@ -185,7 +185,8 @@ def normal_quantile(word: jax.Array) -> jax.Array:
 
 def _log_uniform(word: jax.Array) -> jax.Array:
     """Logarithm of a uniform number; the word's last bit goes, to convert it as signed."""
-    return log(fraction(word >> jnp.asarray(1, word.dtype), 1 - 8 * word.dtype.itemsize))
+    u = fraction(word >> jnp.asarray(1, word.dtype), 1 - 8 * word.dtype.itemsize)
+    return log(apart(u))
 
 
 # Derivatives in the concentrations: those of the draw at fixed words (reparameterization).
