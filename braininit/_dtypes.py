@@ -124,7 +124,11 @@ def finish(
     if low is None or high is None:
         x = _between(x, info.least if above_zero else -info.most, info.most)
     else:
-        x = jnp.clip(x, *inside(jnp, low, high, dtype, open_high=open_high))
+        bottom, top = inside(jnp, low, high, dtype, open_high=open_high)
+        if bottom.ndim or top.ndim:  # used once each: XLA would put them into memory
+            x = jnp.clip(x, bottom, top)
+        else:
+            x = jnp.where(bottom <= top, _between(x, bottom, top), np.asarray(np.nan, x.dtype))
     return _converted(x, dtype)
 
 
@@ -136,9 +140,9 @@ def rounded(x: jax.Array, dtype: np.dtype) -> jax.Array:
     return _converted(jnp.where(jnp.isinf(x), x, _between(x, -most, most)), dtype)
 
 
-def _between(x: jax.Array, low: float, high: float) -> jax.Array:
-    # By comparison: after a maximum, jaxlib 0.12 compiles some draws for seconds.
-    bottom, top = np.asarray(low, x.dtype), np.asarray(high, x.dtype)
+def _between(x: jax.Array, low: Any, high: Any) -> jax.Array:
+    # By comparison: jaxlib 0.12 takes longer to compile a draw that ends with a maximum.
+    bottom, top = jnp.asarray(low, x.dtype), jnp.asarray(high, x.dtype)
     x = jnp.where(x < bottom, bottom, x)
     return jnp.where(x > top, top, x)
 
