@@ -19,17 +19,19 @@ from __future__ import annotations
 import functools
 import math
 import os
+import platform
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxlib.version import __version__ as jaxlib_version
 
 from braininit._dtypes import setting
-from braininit._keys import Window, split
+from braininit._keys import Column, Window, split
 
-__all__ = ["by_core", "is_better_flat", "word_pairs", "words"]
+__all__ = ["by_core", "is_better_flat", "is_better_in_pairs", "is_tried", "word_pairs", "words"]
 
 FUSED_PLATFORMS = frozenset() if os.environ.get("BRAININIT_FUSED") == "0" else frozenset({"cpu"})
 
@@ -85,7 +87,7 @@ def _sliced(window: Window, shape: tuple[int, ...], draw: Any) -> Any:
 
 
 def _has_blocks(key: Any) -> bool:
-    key = key.key if isinstance(key, Window) else key
+    key = key.key if isinstance(key, (Window, Column)) else key
     return setting("jax_threefry_partitionable") and str(jax.random.key_impl(key)) == "threefry2x32"
 
 
@@ -127,6 +129,31 @@ def is_better_flat(key: Any, shape: tuple[int, ...], alone: bool) -> bool:
     return alone or (bool(others) and last < 128 and last % 8 != 0)
 
 
+def is_better_in_pairs(key: Any, shape: tuple[int, ...], kind: np.dtype, alone: bool) -> bool:
+    """Whether to draw as many numbers two at a time, in a loop apart from what follows.
+
+    A number is one long chain of operations, and a CPU looks ahead about that far: most of
+    the time it waits for results. Two chains side by side take two thirds of the time of one
+    after the other, and make the same numbers. But they take half as long again to compile: they
+    are for sizes from which a first call by `jax.random` takes still longer. Within another
+    program they go through memory, which for very large arrays costs more than they save.
+    """
+    size = math.prod(shape)
+    return (
+        kind == np.float32
+        and size % 2 == 0
+        and size >= _LARGE
+        and (alone or size < _VERY_LARGE)
+        and is_tried(jax.default_backend(), *_PAIRED_IN)
+        and not setting("jax_debug_key_reuse")  # where each of a pair would count as a use
+        and _has_one_place(key)
+    )
+
+
+_LARGE, _VERY_LARGE = 2**21, 2**24  # numbers
+_PAIRED_IN = ((0, 10), (0, 11), (0, 12))  # jaxlib
+
+
 def _has_one_place(key: Any) -> bool:
     """Whether words are hashed here and now, and by one device."""
     return (
@@ -138,6 +165,14 @@ def _has_one_place(key: Any) -> bool:
 
 
 @functools.cache
+def is_tried(backend: str, *versions: tuple[int, int]) -> bool:
+    """Whether this is where something was seen to hold: a CPU of x86, with one of these jaxlibs."""
+    version = tuple(int(n) for n in jaxlib_version.split(".")[:2])
+    x86 = platform.machine() in ("x86_64", "AMD64")
+    return backend in FUSED_PLATFORMS and x86 and version in versions
+
+
+@functools.cache
 def _cores() -> int:
     """How many cores XLA computes on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -145,7 +180,9 @@ def _cores() -> int:
 
 def blocks(key: Any, shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
     """Both words of the Threefry block of every element."""
-    high, low = counters(shape)
+    high, low = counters(shape, key.index if isinstance(key, Column) else None)
+    if isinstance(key, Column):
+        key = key.key
     if isinstance(key, Window):
         if shape[:1] == (key.rows,):
             more_high, more_low = _multiply(key.start, math.prod(shape[1:]))
@@ -178,10 +215,10 @@ def threefry(
     return x, y
 
 
-def counters(shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
-    """Upper and lower half of every element's 64-bit flat index."""
+def counters(shape: tuple[int, ...], column: Any = None) -> tuple[jax.Array, jax.Array]:
+    """Upper and lower half of every element's 64-bit flat index, or of another in its row."""
     iotas = [lax.broadcasted_iota(jnp.uint32, shape, axis) for axis in range(len(shape))]
-    return flat_index(iotas, shape)
+    return flat_index(iotas if column is None else [*iotas[:-1], column], shape)
 
 
 def flat_index(index: list[jax.Array], shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:

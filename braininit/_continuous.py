@@ -78,7 +78,7 @@ def uniform(
     low, high = checks.increasing("low", low, "high", high, unit)
     checks.fits(dtype, unit, low=low, high=high)
     checks.room(dtype, unit, low, high, open_high=True)
-    x = draw(_uniform, key, shape, low, high, dtype=dtype, out_sharding=out_sharding)
+    x = draw(_uniform, key, shape, low, high, dtype=dtype, out_sharding=out_sharding, brief=True)
     return units.on(x, unit)
 
 

@@ -13,31 +13,28 @@ another goes through `abs`, else it might be the one to contract with the sum. A
 all 2^23 arguments that a uniform draw can be.
 
 XLA may come to do otherwise, so the copy serves on the CPUs and with the versions it has been
-tried on, `_TRIED`; elsewhere it is `lax.erf_inv` itself. With jaxlib 0.12 that one is the better:
-the copy had not compiled in ten minutes; with `apart` before and after its logarithm it does, to
-the same bits and a tenth faster, but some programs with it still take seconds.
+tried on, `_TRIED`; elsewhere it is `lax.erf_inv` itself. With jaxlib 0.11 and 0.12 that one is the
+better: the copy saves a tenth at most, and some programs with it compile for minutes; with
+`apart` before and after its logarithm, still for seconds.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-import platform
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax import lax
-from jaxlib.version import __version__ as jaxlib_version
 
-from braininit._bits import FUSED_PLATFORMS
+from braininit._bits import is_tried
 from braininit._elementary import log_parts
 
 __all__ = ["central_erf_inv", "erf_inv"]
 
-_TRIED = {(0, 10)}  # versions of jaxlib
-_MACHINES = ("x86_64", "AMD64")
+_TRIED = ((0, 10),)  # versions of jaxlib
 _LARGE = 2**19  # elements
 
 
@@ -61,13 +58,7 @@ def written_out(u: jax.Array) -> jax.Array:
 
 
 def _has_copy(u: jax.Array) -> bool:
-    return u.size >= _LARGE and u.dtype == np.float32 and _is_tried(jax.default_backend())
-
-
-@functools.cache
-def _is_tried(backend: str) -> bool:
-    version = tuple(int(n) for n in jaxlib_version.split(".")[:2])
-    return backend in FUSED_PLATFORMS and platform.machine() in _MACHINES and version in _TRIED
+    return u.size >= _LARGE and u.dtype == np.float32 and is_tried(jax.default_backend(), *_TRIED)
 
 
 def _central(w: jax.Array) -> jax.Array:

@@ -189,7 +189,15 @@ def scaled(
         checks.fits(dtype, squared, variance=scale)
         checks.fits(dtype, unit, std=np.sqrt(scale))
     x = draw(
-        kernel, key, size, scale, fan, dtype=dtype, out_sharding=out_sharding, complex_too=True
+        kernel,
+        key,
+        size,
+        scale,
+        fan,
+        dtype=dtype,
+        out_sharding=out_sharding,
+        complex_too=True,
+        brief=kernel is _uniform,
     )
     return units.on(x, unit)
 

@@ -21,6 +21,7 @@ import numpy as np
 from braininit._dtypes import setting
 
 __all__ = [
+    "Column",
     "Window",
     "as_key",
     "eager",
@@ -50,6 +51,14 @@ class Window:
     start: Any
     rows: int
     total: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A key that draws in every column of a row what belongs in the column `index`."""
+
+    key: Any
+    index: Any
 
 
 def is_key(x: Any) -> bool:
@@ -114,7 +123,7 @@ def typed(key: Any, impl: str | None = None) -> Any:
 
 def split(key: Any, n: int = 2) -> Any:
     """Independent keys from a typed one."""
-    if type(key) is Window:
+    if isinstance(key, (Window, Column)):
         return [dataclasses.replace(key, key=k) for k in jax.random.split(key.key, n)]
     return jax.random.split(key, n)
 

@@ -24,9 +24,10 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from braininit import _keys
-from braininit._bits import by_core, is_better_flat
+from braininit._bits import by_core, is_better_flat, is_better_in_pairs
 from braininit._checks import poisoned
 from braininit._dtypes import drawn_in, resolve
+from braininit._keys import Column
 
 __all__ = [
     "aligned",
@@ -74,6 +75,7 @@ def draw(
     complex_too: bool = False,
     random: bool = True,
     elementwise: bool = True,
+    brief: bool = False,
 ) -> Any:
     """Draw an array by a kernel.
 
@@ -81,7 +83,7 @@ def draw(
     arrays of what was worked out from known ones: the kernel gets them as they are.
     Before them the kernel gets `static`, hashable options that are part of its program.
     One that is not `random` gets None for its key. One that is `elementwise` may be asked for
-    the same numbers in another shape.
+    the same numbers in another shape. One that is `brief` does little with its words.
     """
     if is_probe(key):
         return None
@@ -90,7 +92,7 @@ def draw(
     impl = _keys.legacy_impl(key) if random else None
     sharding, eager = canonical(out_sharding), _keys.eager()
     free = elementwise and not getattr(_here, "together", False)
-    sample = _sampler(kernel, static, size, kind, sharding, impl, eager, free)
+    sample = _sampler(kernel, static, size, kind, sharding, impl, eager, free, brief)
     given = (_resident(p + 0.0, kind) if eager and type(p) is float else p for p in parameters)
     return sample(key, *given)
 
@@ -138,6 +140,7 @@ def _sampler(
     impl: str | None,
     eager: bool,
     free: bool,
+    brief: bool,
 ) -> Any:
     """The compiled draw; `free` to make its numbers in another shape, in a loop apart."""
     names = list(inspect.signature(kernel).parameters)[3 + len(static) :]
@@ -154,21 +157,37 @@ def _sampler(
         split = sharding or any(
             jax.typeof(p).sharding.mesh.size > 1 for p in jax.tree.leaves(parameters)
         )
-        inner, flat = shape, False
+        inner, flat, paired = shape, False, False
         if key is not None and not split:
             even = all(_is_even(p, shape, arrays_too=eager) for p in parameters)
             flat = free and even and is_better_flat(key, shape, eager)
             inner = by_core(key, (math.prod(shape),) if flat else shape)
+            if free and not brief and all(_is_even(p, shape, arrays_too=False) for p in parameters):
+                paired = is_better_in_pairs(key, shape, dtype, eager)
 
         def prepared(parameters: Any) -> list[Any]:
             return [ready(name, p) for name, p in zip(names, parameters, strict=True)]
 
-        def drawn(key: Any, *given: Any) -> jax.Array:
+        def drawn(key: Any, inner: tuple[int, ...], given: Any) -> jax.Array:
             return kernel(key, inner, dtype, *static, *(_reshaped(p, shape, inner) for p in given))
 
+        def in_one(key: Any, *parameters: Any) -> jax.Array:
+            return drawn(key, inner, prepared(parameters))
+
+        def in_pairs(key: Any, *parameters: Any) -> jax.Array:
+            pairs, given = (math.prod(shape) // 2, 2), prepared(parameters)
+            return _side_by_side(lambda column: drawn(Column(key, column), pairs, given), pairs)
+
+        def shaped(draw: Any) -> Callable[..., jax.Array]:
+            return lambda *arguments: draw(*arguments).reshape(shape)
+
+        if paired:
+            faster = shaped(apart(in_pairs))
+            return (faster if eager else _derived(faster, shaped(in_one)))(key, *parameters)
         if flat:
-            return apart(lambda k, *p: drawn(k, *prepared(p)))(key, *parameters).reshape(shape)
-        return placed(drawn, sharding)(key, *prepared(parameters)).reshape(shape)
+            return shaped(apart(in_one))(key, *parameters)
+        whole = placed(lambda key, *given: drawn(key, inner, given), sharding)
+        return shaped(whole)(key, *prepared(parameters))
 
     sample.__name__ = sample.__qualname__ = kernel.__name__.strip("_")
     return compiled(sample, sharding, eager)
@@ -196,6 +215,29 @@ def together() -> Iterator[None]:
 def apart(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of arrays as a loop of its own: what becomes of its result is another one."""
     return lambda *arguments: set_xla_metadata(jax.jit(function)(*arguments), inlineable="false")
+
+
+def _side_by_side(draw: Callable[[jax.Array], jax.Array], shape: tuple[int, int]) -> jax.Array:
+    """A draw of `shape` by columns, from one that makes a column's number in all of them.
+
+    LLVM sees that it is the same along a row, and makes it once; XLA must not, or it would
+    keep each column in memory. So there is an index that only LLVM simplifies: (j | n) & n
+    for n. And the loop has to be one of its own, `apart`, or each number would be made anew.
+    """
+    j = jax.lax.broadcasted_iota(np.uint32, shape, 1)
+    numbers = [jax.lax.full(shape, i + 1, np.uint32) for i in range(shape[1])]
+    column = jax.jit(draw)  # traced once
+    drawn, *others = [column(((j | n) & n) - np.uint32(1)) for n in numbers]
+    for n, other in zip(numbers[1:], others, strict=True):
+        drawn = jax.lax.select(j + np.uint32(1) == n, other, drawn)
+    return drawn
+
+
+def _derived(faster: Callable[..., jax.Array], plain: Callable[..., jax.Array]) -> Any:
+    """A function with the derivatives of another that makes the same, in less memory for them."""
+    function = jax.custom_jvp(faster)
+    function.defjvp(lambda primals, tangents: jax.jvp(plain, primals, tangents))
+    return function
 
 
 # The whole width of AVX-512, of which XLA takes half. A draw waits for its own results most of

@@ -115,7 +115,87 @@ def test_short_rows_are_drawn_in_a_loop_apart(rows_by_core):
     assert not _bits.is_better_flat(jax.random.key(5, impl="rbg"), short, alone=True)
 
 
-def test_short_rows_under_transformations(rows_by_core):
+@pytest.fixture
+def no_count(rows_by_core):
+    """No count of a key's uses, of which each column would be one."""
+    with jax.debug_key_reuse(False):
+        yield
+
+
+@pytest.fixture
+def in_pairs(no_count, monkeypatch):
+    """Sets whether draws of any size are made in pairs."""
+
+    def set_pairs(paired):
+        monkeypatch.setattr(_bits, "_LARGE", 1 if paired else 2**60)
+        monkeypatch.setattr(_erf_inv, "_LARGE", 0)
+        _sampler._sampler.cache_clear()
+        jax.clear_caches()
+
+    return set_pairs
+
+
+if_tried = pytest.mark.skipif(
+    not _bits.is_tried("cpu", *_bits._PAIRED_IN), reason="here there are no pairs"
+)
+
+
+@if_tried
+@pytest.mark.parametrize("case", [case for case in DRAWN if case.rank < 2], ids=str)
+def test_pairs_change_nothing(case, in_pairs):
+    key = functools.partial(jax.random.key, 5)
+    members = [case.make(**given) for given in ({}, *case.corners)]
+    in_pairs(False)
+    expected = [obj(key(), (FLAT,)) for obj in members]
+    in_pairs(True)
+    for obj, numbers in zip(members, expected, strict=True):
+        np.testing.assert_array_equal(obj(key(), (FLAT,)), numbers)
+    program = jax.jit(lambda o, k: o(k, (FLAT // 4, 4))).lower(members[0], key()).compile()
+    assert program.memory_analysis().temp_size_in_bytes <= FEW
+    np.testing.assert_array_equal(program(members[0], key()).ravel(), expected[0])
+
+
+@if_tried
+@pytest.mark.heavy
+@pytest.mark.parametrize("case", [case for case in DRAWN if case.rank < 2], ids=str)
+@pytest.mark.parametrize("size", [2**21, 2**24 + 2**23])
+def test_pairs_of_large_arrays_change_nothing(case, size, no_count, monkeypatch):
+    obj = case.make()
+    drawn = [obj(jax.random.key(5), (size,))]
+    drawn.append(jax.jit(lambda o, k: o(k, (size,)))(obj, jax.random.key(5)))
+    monkeypatch.setattr(_bits, "_LARGE", 2**60)
+    _sampler._sampler.cache_clear()
+    for numbers in drawn:
+        np.testing.assert_array_equal(numbers, obj(jax.random.key(5), (size,)))
+
+
+@if_tried
+def test_large_draws_are_made_in_pairs(no_count):
+    key, apart = jax.random.key(5), 'inlineable = "false"'
+    small, large, larger = (2**21 - 2,), (2**20, 2), (2**24,)
+
+    def paired(shape, kind="float32", key=key, alone=True):
+        return _bits.is_better_in_pairs(key, shape, np.dtype(kind), alone)
+
+    def text(obj, shape):
+        return jax.jit(lambda k: obj(k, shape)).lower(key).as_text()
+
+    assert [paired(shape) for shape in (small, large, larger)] == [False, True, True]
+    assert [paired(shape, alone=False) for shape in (large, larger)] == [True, False]
+    assert not paired((2**21 + 1,))
+    assert not paired(large, kind="float64")
+    assert not paired(large, key=jax.random.key(5, impl="rbg"))
+    with jax.debug_key_reuse(True):
+        assert not paired(large)
+    normal, array = init.Normal(0.0, 1.0), init.Normal(jnp.zeros(2**21), 1.0)
+    assert apart in text(normal, (2**21,))
+    for obj in (init.Uniform(0.0, 1.0), array, normal * init.Uniform(0.5, 1.0)):
+        assert apart not in text(obj, (2**21,))
+
+
+@pytest.mark.parametrize("paired", [False, pytest.param(True, marks=if_tried)])
+def test_a_loop_apart_under_transformations(paired, in_pairs):
+    in_pairs(paired)
     shape = (2**11, 3)
     flat = [init.normal(jax.random.key(i), (2**11 * 3,), 0.0, 2.0).reshape(shape) for i in (6, 7)]
     keys = lambda: jax.vmap(jax.random.key)(jnp.array([6, 7]))  # noqa: E731
@@ -126,6 +206,18 @@ def test_short_rows_under_transformations(rows_by_core):
     for slope in (jax.jacfwd, jax.jacrev):
         d = jax.jit(slope(lambda std: draw(jax.random.key(6), std=std)))(2.0)
         np.testing.assert_allclose(d, flat[0] / 2, rtol=1e-6)
+    bent = jax.jit(jax.hessian(lambda std: (draw(jax.random.key(6), std=std) ** 3).sum()))(2.0)
+    np.testing.assert_allclose(bent, 6 * 2.0 * ((flat[0] / 2) ** 3).sum(), rtol=1e-3)
+
+
+@if_tried
+def test_pairs_take_no_more_memory_for_a_derivative(in_pairs):
+    def needs(paired):
+        in_pairs(paired)
+        slope = jax.grad(lambda std: (init.normal(jax.random.key(6), (FLAT,), 0.0, std) ** 2).sum())
+        return jax.jit(slope).lower(2.0).compile().memory_analysis().temp_size_in_bytes
+
+    assert needs(True) <= needs(False)
 
 
 @pytest.mark.parametrize("kind", list(AxisType), ids=str)
