@@ -31,7 +31,7 @@ from jaxlib.version import __version__ as jaxlib_version
 from braininit._dtypes import setting
 from braininit._keys import Column, Window, split
 
-__all__ = ["by_core", "is_better_flat", "is_better_in_pairs", "is_tried", "word_pairs", "words"]
+__all__ = ["is_fused", "is_tried", "word_pairs", "words"]
 
 FUSED_PLATFORMS = frozenset() if os.environ.get("BRAININIT_FUSED") == "0" else frozenset({"cpu"})
 
@@ -44,7 +44,7 @@ def words(key: Any, shape: tuple[int, ...], kind: np.dtype) -> jax.Array:
     if _has_to_slice(key):
         return _sliced(key, shape, lambda k, s: words(k, s, kind))
     width = 8 * kind.itemsize
-    if not _is_fused(key) or max(shape, default=0) > 2**32:  # an index that needs two words
+    if not is_fused(key) or max(shape, default=0) > 2**32:  # an index that needs two words
         return jax.random.bits(key, shape, jnp.uint64 if width == 64 else jnp.uint32)
     first, second = blocks(key, shape)
     if width == 32:
@@ -61,7 +61,7 @@ def word_pairs(key: Any, shape: tuple[int, ...], kind: np.dtype) -> tuple[jax.Ar
     if _has_to_slice(key):
         return _sliced(key, shape, lambda k, s: word_pairs(k, s, kind))
     if kind.itemsize == 4 and _has_blocks(key):
-        if _is_fused(key) and max(shape, default=0) <= 2**32:
+        if is_fused(key) and max(shape, default=0) <= 2**32:
             return blocks(key, shape)
         with jax.enable_x64(True):  # both words, as the halves of one of 64 bits
             both = jax.random.bits(key, shape, jnp.uint64)
@@ -72,7 +72,7 @@ def word_pairs(key: Any, shape: tuple[int, ...], kind: np.dtype) -> tuple[jax.Ar
 
 
 def _has_to_slice(key: Any) -> bool:
-    return isinstance(key, Window) and not _is_fused(key)
+    return isinstance(key, Window) and not is_fused(key)
 
 
 def _sliced(window: Window, shape: tuple[int, ...], draw: Any) -> Any:
@@ -91,77 +91,9 @@ def _has_blocks(key: Any) -> bool:
     return setting("jax_threefry_partitionable") and str(jax.random.key_impl(key)) == "threefry2x32"
 
 
-def _is_fused(key: Any) -> bool:
+def is_fused(key: Any) -> bool:
+    """Whether this key's words are hashed here."""
     return jax.default_backend() in FUSED_PLATFORMS and _has_blocks(key)
-
-
-def by_core(key: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape to draw a flat array in: a row for each core, if it can be had.
-
-    XLA gives every core a part of a flat array. An element's index is a sum then, the same
-    as its address: without AVX-512 it is made number by number, which costs up to 20 % of a
-    draw. Along a row it is not. The numbers are the same. With several devices an array may
-    come to be split otherwise than its rows are, and numbers would have to be moved.
-    """
-    cores = _cores()
-    if (
-        len(shape) != 1
-        or cores == 1
-        or shape[0] % cores
-        or shape[0] < 2**13 * cores  # XLA gives a core that much at least
-        or not _has_one_place(key)
-    ):
-        return shape
-    return cores, shape[0] // cores
-
-
-def is_better_flat(key: Any, shape: tuple[int, ...], alone: bool) -> bool:
-    """Whether to draw a flat array of as many numbers, in a loop apart from what follows.
-
-    XLA computes eight numbers at once along the last axis, and those left over one by one,
-    each as long as the eight: the normals of a shape (n, 2) take six times as long as flat
-    ones, of (n, 10) twice. A draw that is `alone` loses nothing by a loop of its own; within
-    another program it goes through memory then, which costs less than short rows do.
-    """
-    if len(shape) < 2 or math.prod(shape) < 2**12 or not _has_one_place(key):
-        return False
-    *others, last = [n for n in shape if n != 1] or [1]  # XLA leaves the axes of 1 out
-    return alone or (bool(others) and last < 128 and last % 8 != 0)
-
-
-def is_better_in_pairs(key: Any, shape: tuple[int, ...], kind: np.dtype, alone: bool) -> bool:
-    """Whether to draw as many numbers two at a time, in a loop apart from what follows.
-
-    A number is one long chain of operations, and a CPU looks ahead about that far: most of
-    the time it waits for results. Two chains side by side take two thirds of the time of one
-    after the other, and make the same numbers. But they take half as long again to compile: they
-    are for sizes from which a first call by `jax.random` takes still longer. Within another
-    program they go through memory, which for very large arrays costs more than they save.
-    """
-    size = math.prod(shape)
-    return (
-        kind == np.float32
-        and size % 2 == 0
-        and size >= _LARGE
-        and (alone or size < _VERY_LARGE)
-        and is_tried(jax.default_backend(), *_PAIRED_IN)
-        and not setting("jax_debug_key_reuse")  # where each of a pair would count as a use
-        and _has_one_place(key)
-    )
-
-
-_LARGE, _VERY_LARGE = 2**21, 2**24  # numbers
-_PAIRED_IN = ((0, 10), (0, 11), (0, 12))  # jaxlib
-
-
-def _has_one_place(key: Any) -> bool:
-    """Whether words are hashed here and now, and by one device."""
-    return (
-        jax.device_count() == 1
-        and jax.sharding.get_abstract_mesh().size <= 1  # or planned for others
-        and not isinstance(key, Window)
-        and _is_fused(key)
-    )
 
 
 @functools.cache
@@ -170,12 +102,6 @@ def is_tried(backend: str, *versions: tuple[int, int]) -> bool:
     version = tuple(int(n) for n in jaxlib_version.split(".")[:2])
     x86 = platform.machine() in ("x86_64", "AMD64")
     return backend in FUSED_PLATFORMS and x86 and version in versions
-
-
-@functools.cache
-def _cores() -> int:
-    """How many cores XLA computes on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def blocks(key: Any, shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:

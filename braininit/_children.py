@@ -23,6 +23,7 @@ from braininit import _units as units
 from braininit._checks import trusted
 from braininit._core import CONTEXT, Initialization, late, unknown
 from braininit._dtypes import default_float, rounded, wide
+from braininit._loops import together
 from braininit._sampler import (
     as_shape,
     canonical,
@@ -31,7 +32,6 @@ from braininit._sampler import (
     placed,
     probe,
     result_dtype,
-    together,
 )
 from braininit._types import NumberLike
 from braininit._values import static

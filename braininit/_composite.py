@@ -28,6 +28,7 @@ from braininit._children import (
 )
 from braininit._core import Initialization
 from braininit._dtypes import wide
+from braininit._loops import by_core
 from braininit._sampler import as_shape, is_probe
 from braininit._types import DType, Key, RealLike, Shape, Sharding
 from braininit._values import static
@@ -172,7 +173,7 @@ def _mixture(axes: tuple[int, ...] | None) -> Callable[..., Any]:
         unit, bares = units.off_draws(**{f"distributions[{i}]": x for i, x in enumerate(drawn)})
         along = _along(axes, shape)
         # In rows as the draws are: in two layouts at once, they would take a fifth longer.
-        word = _bits.words(pick, _bits.by_core(pick, along), np.dtype(np.float32)).reshape(along)
+        word = _bits.words(pick, by_core(pick, along), np.dtype(np.float32)).reshape(along)
         reach = jnp.cumsum(jnp.asarray(shares, jnp.float32))
         x = jnp.asarray(bares[-1])
         for i in reversed(range(len(bares) - 1)):

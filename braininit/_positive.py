@@ -300,7 +300,7 @@ def exponential(
     unit, (scale,) = units.off(scale=scale)
     scale = checks.positive("scale", scale, unit)
     checks.fits(dtype, unit, scale=scale)
-    x = draw(_exponential, key, shape, scale, dtype=dtype, out_sharding=out_sharding, brief=True)
+    x = draw(_exponential, key, shape, scale, dtype=dtype, out_sharding=out_sharding)
     return units.on(x, unit)
 
 

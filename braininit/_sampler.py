@@ -11,23 +11,28 @@ import functools
 import inspect
 import math
 import operator
-import threading
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.xla_metadata import set_xla_metadata
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from braininit import _keys
-from braininit._bits import by_core, is_better_flat, is_better_in_pairs
 from braininit._checks import poisoned
 from braininit._dtypes import drawn_in, resolve
 from braininit._keys import Column
+from braininit._loops import (
+    apart,
+    by_core,
+    derived,
+    is_better_flat,
+    is_better_in_pairs,
+    is_together,
+    side_by_side,
+)
 
 __all__ = [
     "aligned",
@@ -41,7 +46,6 @@ __all__ = [
     "placed",
     "probe",
     "result_dtype",
-    "together",
 ]
 
 Kernel = Callable[..., jax.Array]
@@ -91,7 +95,7 @@ def draw(
     key = _keys.as_key(key) if random else None
     impl = _keys.legacy_impl(key) if random else None
     sharding, eager = canonical(out_sharding), _keys.eager()
-    free = elementwise and not getattr(_here, "together", False)
+    free = elementwise and not is_together()
     sample = _sampler(kernel, static, size, kind, sharding, impl, eager, free, brief)
     given = (_resident(p + 0.0, kind) if eager and type(p) is float else p for p in parameters)
     return sample(key, *given)
@@ -176,14 +180,14 @@ def _sampler(
 
         def in_pairs(key: Any, *parameters: Any) -> jax.Array:
             pairs, given = (math.prod(shape) // 2, 2), prepared(parameters)
-            return _side_by_side(lambda column: drawn(Column(key, column), pairs, given), pairs)
+            return side_by_side(lambda column: drawn(Column(key, column), pairs, given), pairs)
 
         def shaped(draw: Any) -> Callable[..., jax.Array]:
             return lambda *arguments: draw(*arguments).reshape(shape)
 
         if paired:
             faster = shaped(apart(in_pairs))
-            return (faster if eager else _derived(faster, shaped(in_one)))(key, *parameters)
+            return (faster if eager else derived(faster, shaped(in_one)))(key, *parameters)
         if flat:
             return shaped(apart(in_one))(key, *parameters)
         whole = placed(lambda key, *given: drawn(key, inner, given), sharding)
@@ -197,47 +201,6 @@ def compiled(function: Callable[..., Any], sharding: NamedSharding | None, eager
     """A function of arrays as one program: `eager` where it is not a part of another."""
     options = _options() if eager else None  # another program has its own, for all its parts
     return jax.jit(function, out_shardings=concrete(sharding), compiler_options=options)
-
-
-_here = threading.local()
-
-
-@contextmanager
-def together() -> Iterator[None]:
-    """Within, draws are parts of another one: a single loop with it, and nothing in memory."""
-    before, _here.together = getattr(_here, "together", False), True
-    try:
-        yield
-    finally:
-        _here.together = before
-
-
-def apart(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of arrays as a loop of its own: what becomes of its result is another one."""
-    return lambda *arguments: set_xla_metadata(jax.jit(function)(*arguments), inlineable="false")
-
-
-def _side_by_side(draw: Callable[[jax.Array], jax.Array], shape: tuple[int, int]) -> jax.Array:
-    """A draw of `shape` by columns, from one that makes a column's number in all of them.
-
-    LLVM sees that it is the same along a row, and makes it once; XLA must not, or it would
-    keep each column in memory. So there is an index that only LLVM simplifies: (j | n) & n
-    for n. And the loop has to be one of its own, `apart`, or each number would be made anew.
-    """
-    j = jax.lax.broadcasted_iota(np.uint32, shape, 1)
-    numbers = [jax.lax.full(shape, i + 1, np.uint32) for i in range(shape[1])]
-    column = jax.jit(draw)  # traced once
-    drawn, *others = [column(((j | n) & n) - np.uint32(1)) for n in numbers]
-    for n, other in zip(numbers[1:], others, strict=True):
-        drawn = jax.lax.select(j + np.uint32(1) == n, other, drawn)
-    return drawn
-
-
-def _derived(faster: Callable[..., jax.Array], plain: Callable[..., jax.Array]) -> Any:
-    """A function with the derivatives of another that makes the same, in less memory for them."""
-    function = jax.custom_jvp(faster)
-    function.defjvp(lambda primals, tangents: jax.jvp(plain, primals, tangents))
-    return function
 
 
 # The whole width of AVX-512, of which XLA takes half. A draw waits for its own results most of

@@ -14,7 +14,7 @@ from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import braininit as init
-from braininit import _bits, _erf_inv, _sampler
+from braininit import _bits, _erf_inv, _loops, _sampler
 
 SHAPE = (256, 64, 8)
 ELEMENTS = 256 * 64 * 8
@@ -61,7 +61,7 @@ def test_no_temporaries_with_a_parameter_per_element(case, dtype):
 def rows_by_core(monkeypatch):
     """A flat draw in rows, as where there is one device and the CPU has four cores."""
     monkeypatch.setattr(jax, "device_count", lambda: 1)
-    monkeypatch.setattr(_bits, "_cores", lambda: 4)
+    monkeypatch.setattr(_loops, "_cores", lambda: 4)
     _sampler._sampler.cache_clear()
     yield
     _sampler._sampler.cache_clear()
@@ -70,7 +70,7 @@ def rows_by_core(monkeypatch):
 @pytest.mark.parametrize("case", [case for case in DRAWN if case.rank < 2], ids=str)
 def test_rows_by_core_change_nothing(case, rows_by_core):
     key = jax.random.key(3)
-    assert _bits.by_core(key, (FLAT,)) == (4, FLAT // 4)
+    assert _loops.by_core(key, (FLAT,)) == (4, FLAT // 4)
     arrays = {} if case.composed else {n: jnp.full(FLAT, v) for n, v in case.given.items()}
     obj = case.make(**arrays)
     program = jax.jit(lambda o, k: o(k, (FLAT,))).lower(obj, key).compile()
@@ -108,11 +108,11 @@ def test_short_rows_are_drawn_in_a_loop_apart(rows_by_core):
     assert apart not in text(init.Normal(jnp.arange(10.0), 1.0), short)  # by column
     assert apart not in text(init.Normal(0.0, 1.0) * init.Uniform(0.5, 1.0), short)
     assert apart not in text(init.Orthogonal(), short)
-    assert _bits.is_better_flat(key, long, alone=True)
-    assert not _bits.is_better_flat(key, (8, 3), alone=True)
+    assert _loops.is_better_flat(key, long, alone=True)
+    assert not _loops.is_better_flat(key, (8, 3), alone=True)
     assert apart not in text(init.Normal(0.0, 1.0), (FLAT, 1))
     assert apart in text(init.Normal(0.0, 1.0), (*short, 1))
-    assert not _bits.is_better_flat(jax.random.key(5, impl="rbg"), short, alone=True)
+    assert not _loops.is_better_flat(jax.random.key(5, impl="rbg"), short, alone=True)
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def in_pairs(no_count, monkeypatch):
     """Sets whether draws of any size are made in pairs."""
 
     def set_pairs(paired):
-        monkeypatch.setattr(_bits, "_LARGE", 1 if paired else 2**60)
+        monkeypatch.setattr(_loops, "_LARGE", 1 if paired else 2**60)
         monkeypatch.setattr(_erf_inv, "_LARGE", 0)
         _sampler._sampler.cache_clear()
         jax.clear_caches()
@@ -136,7 +136,7 @@ def in_pairs(no_count, monkeypatch):
 
 
 if_tried = pytest.mark.skipif(
-    not _bits.is_tried("cpu", *_bits._PAIRED_IN), reason="here there are no pairs"
+    not _bits.is_tried("cpu", *_loops._PAIRED_IN), reason="here there are no pairs"
 )
 
 
@@ -163,7 +163,7 @@ def test_pairs_of_large_arrays_change_nothing(case, size, no_count, monkeypatch)
     obj = case.make()
     drawn = [obj(jax.random.key(5), (size,))]
     drawn.append(jax.jit(lambda o, k: o(k, (size,)))(obj, jax.random.key(5)))
-    monkeypatch.setattr(_bits, "_LARGE", 2**60)
+    monkeypatch.setattr(_loops, "_LARGE", 2**60)
     _sampler._sampler.cache_clear()
     for numbers in drawn:
         np.testing.assert_array_equal(numbers, obj(jax.random.key(5), (size,)))
@@ -175,7 +175,7 @@ def test_large_draws_are_made_in_pairs(no_count):
     small, large, larger = (2**21 - 2,), (2**20, 2), (2**24,)
 
     def paired(shape, kind="float32", key=key, alone=True):
-        return _bits.is_better_in_pairs(key, shape, np.dtype(kind), alone)
+        return _loops.is_better_in_pairs(key, shape, np.dtype(kind), alone)
 
     def text(obj, shape):
         return jax.jit(lambda k: obj(k, shape)).lower(key).as_text()
@@ -226,7 +226,7 @@ def test_no_rows_where_a_mesh_splits_them(kind, rows_by_core):
     key = jax.random.key(3)
     mean = jax.ShapeDtypeStruct((FLAT,), "float32", sharding=NamedSharding(plan, P("x")))
     with jax.sharding.use_abstract_mesh(plan):
-        assert _bits.by_core(key, (FLAT,)) == (FLAT,)
+        assert _loops.by_core(key, (FLAT,)) == (FLAT,)
     draw = jax.jit(lambda m, k: init.normal(k, (FLAT,), m))
     assert jax.eval_shape(draw, mean, key).shape == (FLAT,)
 
