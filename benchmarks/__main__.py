@@ -1,7 +1,7 @@
 """Run the benchmarks: ``python -m benchmarks [--only eager] [--quick] [--write]``.
 
 ``python -m benchmarks --again benchmarks/results/cpu.json --write`` makes the tables and
-the picture anew from figures already taken.
+the picture anew from figures already taken; with ``--only eager``, those are taken again.
 
 One core: ``taskset -c 0 python -m benchmarks --only throughput`` holds every distribution
 against NumPy, which uses no more than one.
@@ -36,21 +36,25 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--only", choices=list(GROUPS), nargs="+", default=list(GROUPS))
+    parser.add_argument("--only", choices=list(GROUPS), nargs="+")
     parser.add_argument("--quick", action="store_true", help="one size in float32, fewer rounds")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument(
         "--write", action="store_true", help="write benchmarks/results and the README's table"
     )
-    parser.add_argument("--again", type=Path, help="report the figures in this file, unmeasured")
+    parser.add_argument(
+        "--again", type=Path, help="report the figures in this file; measure those of --only anew"
+    )
     options = parser.parse_args()
-    if options.write and (options.quick or options.only != list(GROUPS)):
-        parser.error("--write needs everything; drop --quick and --only")
+    if options.write and (options.quick or (options.only and not options.again)):
+        parser.error("--write needs everything; drop --quick, and --only or add --again")
     if options.again:
         results = json.loads(options.again.read_text())
         results["claims"] = [Claim(**claim) for claim in results["claims"]]
+        if options.only:
+            results = joined(results, measure(options.only, options.quick))
     else:
-        results = measure(options.only, options.quick)
+        results = measure(options.only or list(GROUPS), options.quick)
     print(report.document(results))
     kept = json.dumps(results | {"claims": [c._asdict() for c in results["claims"]]}, indent=1)
     paths = [options.json] if options.json else []
@@ -75,6 +79,19 @@ def measure(names: list[str], quick: bool) -> dict[str, Any]:
         "command": command,
         "claims": claims,
         "groups": groups,
+    }
+
+
+def joined(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Figures, some of them taken again on the same machine."""
+    if old["machine"] != new["machine"]:
+        raise SystemExit(f"figures of {old['machine']}, not of {new['machine']}: take all of them")
+    claims = {claim.what: claim for claim in [*old["claims"], *new["claims"]]}
+    return {
+        "machine": old["machine"],
+        "command": f"{old['command']}; {new['command']}",
+        "claims": list(claims.values()),
+        "groups": old["groups"] | new["groups"],
     }
 
 
