@@ -33,16 +33,22 @@ def machine() -> dict[str, Any]:
         "processor": model,
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
         "system": platform.system(),
+        "settings": {name: os.environ[name] for name in _SETTINGS if name in os.environ},
         "versions": {"python": platform.python_version()} | peers.versions(),
         "absent": peers.absent(),
     }
+
+
+# What compilers and peers are told by the environment, as of a CPU's abilities.
+_SETTINGS = ("XLA_FLAGS", "ATEN_CPU_CAPABILITY", "NPY_DISABLE_CPU_FEATURES")
 
 
 def _where(m: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in m["versions"].items())
     gone = f" Left out, not installed: {', '.join(m['absent'])}." if m["absent"] else ""
     cores = "1 core" if m["cores"] == 1 else f"{m['cores']} cores"
-    return f"{m['processor']}, {cores}, {m['system']}; {versions}.{gone}"
+    told = "".join(f", `{name}={value}`" for name, value in m.get("settings", {}).items())
+    return f"{m['processor']}, {cores}, {m['system']}{told}; {versions}.{gone}"
 
 
 # ---------------------------------------------------------------- tables
