@@ -12,6 +12,7 @@ import brainunit as u
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy  # its parts are imported when they are first named
 
 from braininit import _checks as checks
 from braininit import _units as units
@@ -53,7 +54,7 @@ def gain(nonlinearity: Nonlinearity, param: RealLike | None = None) -> Any:
     ------
     ValueError
         If the name is not known, if `param` is given where it has no part, or if
-        E[f(z)^2] is zero or not finite.
+        E[f(z)^2] is zero, not finite, or does not converge.
     TypeError
         If the function does not map real arrays to real arrays of their shape.
 
@@ -61,8 +62,9 @@ def gain(nonlinearity: Nonlinearity, param: RealLike | None = None) -> Any:
     -----
     Numerics: three names have PyTorch's values, which are not the formula's: 'tanh' 5/3
     (by formula 1.59), 'sigmoid' 1 (1.85), 'selu' 3/4 (1, which is what LeCun's
-    initializers assume). A function is integrated in float64 by adaptive quadrature, to
-    1e-6 or better also with kinks and jumps, once in a session.
+    initializers assume). A function is integrated in float64 by adaptive quadrature, once
+    in a session: to 1e-6 or better, also with kinks and jumps, bumps down to a thousandth
+    wide, and growth like e^(15 z) or e^(z^2 / 5).
 
     Examples
     --------
@@ -125,69 +127,88 @@ def _root(square: Any) -> Any:
 
 # ---------------------------------------------------------------- quadrature
 
-_REACH = 13.0  # the normal density beyond is 1e-37 and less: room for f up to e^(5z)
-_PANELS, _NODES = 64, 12
-_LEVELS = 36  # halvings: a jump is then located to 6e-12
+_REACH, _CORE = 40, 8  # where to look; within _CORE std a function must be finite
+_WIDTH = 2.0**-8  # of a panel at first: a bump of a thousandth std is seen
+_LEVELS = 36  # halvings: a jump is then located to 6e-14
+_MOST = 2**16  # panels at a time
+_PIECE = 2**15  # points at a time, always as many, so that JAX compiles once
 
 
 @functools.lru_cache(maxsize=256)
 def _mean_square(function: Callable[[Any], Any]) -> float:
-    """E[f(z)^2] by Gauss-Legendre on panels that are halved wherever halving matters."""
-    with np.errstate(all="ignore"):  # what is not finite is told at the end
-        total = _integral(function)
+    """E[f(z)^2], over as wide a range as it takes."""
+    middles = np.arange(-_REACH, _REACH, _WIDTH) + _WIDTH / 2
+    with np.errstate(all="ignore"):  # what is not finite is told here
+        logs = _log_integrand(function, middles)
+        bad = middles[~(logs < math.inf)]
+        if (abs(bad) < _CORE).any():
+            z = min(bad, key=abs)
+            raise _no_gain(function, f"it is not finite at z = {z:.4g}", "is finite")
+        # Further out it may overflow, if what counts is over before.
+        low, high = max(bad[bad < 0], default=-math.inf), min(bad[bad > 0], default=math.inf)
+        inside = (low + 2 * _WIDTH < middles) & (middles < high - 2 * _WIDTH)
+        peak = logs[inside].max()
+        if peak == -math.inf:
+            raise _no_gain(function, "E[f(z)^2] = 0", "is not zero everywhere")
+        total = _integral(function, middles[inside] - _WIDTH / 2, peak)
+        total = float(np.exp(peak + np.log(total / math.sqrt(2 * math.pi))))
     if not 0 < total < math.inf:
-        raise ValueError(
-            f"`nonlinearity` {function!r} has no gain: E[f(z)^2] = {total:g}; "
-            "give a function that is finite and not zero everywhere"
-        )
-    return float(total)
-
-
-def _integral(function: Callable[[Any], Any]) -> float:
-    edges = np.linspace(-_REACH, _REACH, _PANELS + 1)
-    left, right = edges[:-1], edges[1:]
-    whole = _on_panels(function, left, right)
-    done, total = 0.0, whole.sum()
-    for _ in range(_LEVELS):
-        middle = (left + right) / 2
-        left, right = np.concatenate([left, middle]), np.concatenate([middle, right])
-        halves = _on_panels(function, left, right)
-        parts = halves.reshape(2, -1)
-        total = done + halves.sum()
-        # A panel counts as done at 1e-11 of the whole, or at what float32 can tell of it.
-        open_ = abs(parts.sum(0) - whole) > 1e-11 * total + 3e-7 * parts.sum(0)
-        done += parts[:, ~open_].sum()
-        if not open_.any():
-            break
-        keep = np.concatenate([open_, open_])
-        left, right, whole = left[keep], right[keep], halves[keep]
-        total = done + whole.sum()
+        raise _no_gain(function, f"E[f(z)^2] = {total:g}", "float64 can square")
     return total
 
 
-def _on_panels(function: Any, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """The integral of f(z)^2 times the normal density over each panel."""
-    x, w = np.polynomial.legendre.leggauss(_NODES)
-    z = left[:, None] + (right - left)[:, None] * ((x + 1) / 2)
-    values = np.zeros_like(z)
-    for start in range(0, len(z), _PANELS):  # in pieces of one shape: JAX compiles once
-        piece = z[start : start + _PANELS]
-        full = np.resize(piece, (_PANELS, _NODES))
-        values[start : start + _PANELS] = _evaluated(function, full)[: len(piece)]
-    density = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-    return (values**2 * density) @ (w / 2) * (right - left)
+def _no_gain(function: Any, reason: str, remedy: str) -> ValueError:
+    return ValueError(
+        f"`nonlinearity` {function!r} has no gain: {reason}; give a function that {remedy}"
+    )
+
+
+def _integral(function: Any, left: np.ndarray, peak: float) -> float:
+    """Integrate f(z)^2 e^(-z^2 / 2 - peak), halving panels wherever halving matters."""
+
+    def on_panels(left: np.ndarray) -> Any:
+        def values(t: np.ndarray) -> np.ndarray:
+            return np.exp(_log_integrand(function, left[..., None] + width * t) - peak)
+
+        return width * scipy.integrate.fixed_quad(values, 0, 1, n=12)[0]
+
+    width, done = _WIDTH, 0.0
+    whole = on_panels(left)
+    if not whole[0] + whole[-1] < 1e-13 * whole.sum():
+        raise _no_gain(function, "E[f(z)^2] is infinite, or nearly so", "grows less")
+    for _ in range(_LEVELS):
+        width /= 2
+        halves = on_panels(np.stack([left, left + width]))
+        parts = halves.sum(0)
+        total, error = done + parts.sum(), abs(parts - whole)
+        # A panel counts as done at 1e-11 of the whole, or at what float32 can tell of it.
+        fine = error < 1e-11 * total + 3e-7 * parts
+        done += parts[fine].sum()
+        left, whole = np.concatenate([left[~fine], left[~fine] + width]), halves[:, ~fine].ravel()
+        if not 0 < len(left) < _MOST:
+            break
+    if not error[~fine].sum() < 1e-7 * total:
+        raise _no_gain(function, "the integral E[f(z)^2] did not converge", "is smoother")
+    return total
+
+
+def _log_integrand(function: Any, z: np.ndarray) -> np.ndarray:
+    """In logarithms: f^2 may overflow where the density makes up for it."""
+    flat = np.resize(z, -(-z.size // _PIECE) * _PIECE)
+    values = np.concatenate([_evaluated(function, piece) for piece in flat.reshape(-1, _PIECE)])
+    return 2 * np.log(abs(values[: z.size].reshape(z.shape))) - z**2 / 2
 
 
 def _evaluated(function: Any, z: np.ndarray) -> np.ndarray:
     # At once and in float64, also where a surrounding jit is being traced.
     with jax.enable_x64(True), jax.ensure_compile_time_eval():
-        y = np.asarray(function(jnp.asarray(z.ravel())))
+        y = np.asarray(function(jnp.asarray(z)))
     if y.shape != (z.size,) or not jnp.issubdtype(y.dtype, np.floating):
         raise TypeError(
             "`nonlinearity` must map a real array to a real array of its shape, "
             f"got {y.dtype}{list(y.shape)} of float64[{z.size}]"
         )
-    return y.astype(float).reshape(z.shape)
+    return y.astype(float)
 
 
 # ---------------------------------------------------------------- Kaiming

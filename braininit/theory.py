@@ -1,4 +1,4 @@
-"""What the distributions should look like: mean, std, density and distribution function.
+"""What the distributions should look like: mean, std, density and distribution functions.
 
 All in float64 NumPy, whatever JAX is set to, and apart from the code that draws, so
 that the one can be held against the other. The table at the end of this file, `laws`,
@@ -22,13 +22,14 @@ from typing import Any, NamedTuple, cast
 import brainunit as u
 import jax
 import numpy as np
+import scipy  # its parts are imported when they are first named
 
 from braininit import _continuous as continuous
 from braininit import _positive as positive
 from braininit import _units as units
 from braininit._constants import constant, ones, zeros
 
-__all__ = ["Law", "cdf", "laws", "mean", "pdf", "std"]
+__all__ = ["Law", "cdf", "laws", "mean", "pdf", "sf", "std"]
 
 
 class Law(NamedTuple):
@@ -40,12 +41,15 @@ class Law(NamedTuple):
         Mean and standard deviation.
     pdf, cdf : callable
         Density and distribution function of a float64 array.
+    sf : callable, optional
+        The survival function; without it, ``1 - cdf``, which loses the upper tail.
     """
 
     mean: Any
     std: Any
     pdf: Callable[[Any], Any]
     cdf: Callable[[Any], Any]
+    sf: Callable[[Any], Any] | None = None
 
 
 # ---------------------------------------------------------------- what users call
@@ -152,8 +156,8 @@ def cdf(dist: Any, x: Any) -> Any:
 
     Notes
     -----
-    Numerics: good to about 1e-10 for shape parameters up to 1e5; NaN where a shape
-    parameter is so large (1e8) that the expansions don't converge.
+    Numerics: right to 1e-10 of itself wherever float64 can hold it, for shape parameters
+    from 1e-3 to 1e15; `pdf` and `sf` too.
 
     Examples
     --------
@@ -163,9 +167,40 @@ def cdf(dist: Any, x: Any) -> Any:
     """
     law, unit = _known(dist)
     x = _at(x, unit)
-    with np.errstate(all="ignore"):
-        p = np.where(np.isinf(x), x > 0, np.clip(law.cdf(x), 0, 1))
-    return _plain(np.where(np.isnan(x), np.nan, p))
+    return _probability(law.cdf, x, x > 0)
+
+
+def sf(dist: Any, x: Any) -> Any:
+    """Give the survival function: the probability of a draw beyond x.
+
+    Parameters
+    ----------
+    dist : Initialization
+        An initializer object; its parameters may be arrays, which broadcast with `x`.
+    x : number, array or Quantity
+        Where, in any unit of the distribution's dimension.
+
+    Returns
+    -------
+    float or array
+        One less `cdf`, but exact where that is nearly one.
+
+    Raises
+    ------
+    TypeError
+        If the table has no entry for `dist`.
+    UnitError
+        If `x` differs in dimension.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init
+    >>> print(f"{init.theory.sf(init.Normal(0 * u.nS, 1 * u.nS), 20 * u.nS):.4e}")
+    2.7536e-89
+    """
+    law, unit = _known(dist)
+    x = _at(x, unit)
+    return _probability(functools.partial(_survival, law), x, x < 0)
 
 
 def pooled(dist: Any) -> tuple[Law | None, u.Unit | None]:
@@ -179,7 +214,8 @@ def pooled(dist: Any) -> tuple[Law | None, u.Unit | None]:
         return law, unit
     means, stds = np.broadcast_arrays(law.mean, law.std)
     spread = np.sqrt(np.mean(stds**2) + np.var(means))
-    return Law(np.mean(means), spread, _mixed(law.pdf), _mixed(law.cdf)), unit
+    survival = functools.partial(_survival, law)
+    return Law(np.mean(means), spread, *map(_mixed, (law.pdf, law.cdf, survival))), unit
 
 
 def _mixed(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -232,6 +268,17 @@ def _density(law: Law, x: np.ndarray) -> Any:
     return _plain(np.where(np.isnan(x), np.nan, p))
 
 
+def _survival(law: Law, x: Any) -> Any:
+    return 1 - law.cdf(x) if law.sf is None else law.sf(x)
+
+
+def _probability(function: Callable[[Any], Any], x: np.ndarray, beyond: Any) -> Any:
+    """Evaluate a distribution function; `beyond` is its value at the infinities."""
+    with np.errstate(all="ignore"):
+        p = np.where(np.isinf(x), beyond, np.clip(function(x), 0, 1))
+    return _plain(np.where(np.isnan(x), np.nan, p))
+
+
 def _at(x: Any, unit: u.Unit | None) -> np.ndarray:
     if unit is None:
         return _double(units.dimensionless("x", x))
@@ -250,6 +297,8 @@ def _plain(value: Any) -> Any:
 
 # ---------------------------------------------------------------- the laws
 
+_LOG_SQRT_2PI = math.log(2 * math.pi) / 2
+
 
 def _point(value: Any) -> Law:
     return Law(
@@ -257,112 +306,185 @@ def _point(value: Any) -> Law:
         np.zeros(np.shape(value)),
         lambda x: np.where(x == value, np.inf, 0.0),
         lambda x: np.where(x >= value, 1.0, 0.0),
+        lambda x: np.where(x >= value, 0.0, 1.0),
     )
 
 
-def _unless_zero(std: Any, value: Any, law: Law) -> Law:
-    """Take a law by its std; where that is 0, all of the mass at `value`."""
-    zero, point = std == 0, _point(value)
+def _unless_zero(spread: Any, value: Any, law: Law) -> Law:
+    """Take a law by its spread; where that is 0, all of the mass at `value`."""
+    zero, point = spread == 0, _point(value)
     return Law(
         np.where(zero, value, law.mean),
         np.where(zero, 0.0, law.std),
         lambda x: np.where(zero, point.pdf(x), law.pdf(x)),
         lambda x: np.where(zero, point.cdf(x), law.cdf(x)),
+        lambda x: np.where(zero, 1 - point.cdf(x), _survival(law, x)),
     )
 
 
 def _uniform(low: Any, high: Any) -> Law:
-    width = high - low
-    return Law(
+    half = high / 2 - low / 2  # the width itself may overflow
+    law = Law(
         low / 2 + high / 2,
-        width / math.sqrt(12),
-        lambda x: np.where((x >= low) & (x <= high), 1 / width, 0.0),
-        lambda x: np.clip((x - low) / width, 0, 1),
+        half / math.sqrt(3),
+        lambda x: np.where((x >= low) & (x <= high), 0.5 / half, 0.0),
+        lambda x: np.clip((x / 2 - low / 2) / half, 0, 1),
+        lambda x: np.clip((high / 2 - x / 2) / half, 0, 1),
     )
+    return _unless_zero(half, low, law)
 
 
 def _normal(mean: Any, std: Any) -> Law:
+    def z(x: Any) -> Any:
+        return (x - mean) / std
+
     law = Law(
         mean,
         std,
-        lambda x: _phi((x - mean) / std) / std,
-        lambda x: _erfc((mean - x) / (std * math.sqrt(2))) / 2,
+        lambda x: np.exp(-(z(x) ** 2) / 2 - np.log(std) - _LOG_SQRT_2PI),
+        lambda x: scipy.special.ndtr(z(x)),
+        lambda x: scipy.special.ndtr(-z(x)),
     )
     return _unless_zero(std, mean, law)
 
 
 def _lognormal(mean: Any, std: Any) -> Law:
-    variance = np.logaddexp(0, 2 * np.log(std / mean))  # log(1 + ratio^2), ratios of any size
-    sigma, mu = np.sqrt(variance), np.log(mean) - variance / 2
+    ratio = std / mean
+    # sqrt(log(1 + ratio^2)), where the square is in range and where it is not.
+    root = np.sqrt(np.where(ratio < 1e8, np.log1p(ratio**2), 2 * _log_ratio(std, mean)))
+    sigma = np.where(ratio < 1e-8, ratio, root)
 
     def z(x: Any) -> Any:
-        return (np.log(np.maximum(x, 0)) - mu) / sigma
+        return (_log_ratio(np.maximum(x, 0), mean) + sigma**2 / 2) / sigma
+
+    def pdf(x: Any) -> Any:
+        log_p = -(z(x) ** 2) / 2 - np.log(sigma) - np.log(x) - _LOG_SQRT_2PI
+        return np.where(x > 0, np.exp(log_p), 0.0)
 
     law = Law(
         mean,
         std,
-        lambda x: np.where(x > 0, _phi(z(x)) / (sigma * x), 0.0),
-        lambda x: _erfc(-z(x) / math.sqrt(2)) / 2,
+        pdf,
+        lambda x: scipy.special.ndtr(z(x)),
+        lambda x: scipy.special.ndtr(-z(x)),
     )
     return _unless_zero(std, mean, law)
-
-
-def _gamma(concentration: Any, scale: Any) -> Law:
-    k = concentration
-
-    def pdf(x: Any) -> Any:
-        y = np.maximum(x / scale, 0)
-        p = np.exp(_xlogy(k - 1, y) - y - _lgamma(k)) / scale
-        return np.where(x < 0, 0.0, p)
-
-    return Law(k * scale, np.sqrt(k) * scale, pdf, lambda x: _gamma_cdf(k, x / scale))
 
 
 def _exponential(scale: Any) -> Law:
     return Law(
         scale,
         scale,
-        lambda x: np.where(x < 0, 0.0, np.exp(-x / scale) / scale),
+        lambda x: np.where(x < 0, 0.0, np.exp(-x / scale - np.log(scale))),
         lambda x: -np.expm1(-np.maximum(x, 0) / scale),
+        lambda x: np.exp(-np.maximum(x, 0) / scale),
     )
 
 
 def _weibull(concentration: Any, scale: Any) -> Law:
-    k = concentration
-    first, second = _lgamma(1 + 1 / k), _lgamma(1 + 2 / k)
-    mean = scale * np.exp(first)
+    k, s = concentration, 1 / concentration
+    # The mean is scale Gamma(1 + s); in two halves, which overflow later. The variance in
+    # squared means is e^spread - 1; for small s the two logarithms in `spread` agree, and
+    # what is left is the rest of their Taylor series, with s at most 0.05 in it.
+    root = np.exp(scipy.special.gammaln(1 + s) / 2)
+    n = np.arange(20.0, 1, -1)
+    terms = np.append(scipy.special.zeta(n) * (-1) ** n * (2**n - 2) / n, [0, 0])
+    spread = np.where(
+        s < 0.05,
+        np.polyval(terms, np.minimum(s, 0.05)),
+        scipy.special.gammaln(1 + 2 * s) - 2 * scipy.special.gammaln(1 + s),
+    )
+
+    def power(x: Any) -> Any:
+        return np.exp(k * _log_ratio(np.maximum(x, 0), scale))
 
     def pdf(x: Any) -> Any:
-        y = np.maximum(x / scale, 0)
-        return np.where(x < 0, 0.0, k * np.exp(_xlogy(k - 1, y) - y**k) / scale)
+        log_power = np.where(k == 1, 0.0, (k - 1) * _log_ratio(np.maximum(x, 0), scale))
+        return np.where(x < 0, 0.0, np.exp(np.log(k) + log_power - power(x) - np.log(scale)))
 
-    # expm1, because the second moment and the squared first agree to k digits and more.
     return Law(
-        mean,
-        mean * np.sqrt(np.expm1(second - 2 * first)),
+        scale * root * root,
+        scale * root * root * np.sqrt(np.expm1(spread)),
         pdf,
-        lambda x: -np.expm1(-(np.maximum(x / scale, 0) ** k)),
+        lambda x: -np.expm1(-power(x)),
+        lambda x: np.exp(-power(x)),
     )
 
 
-def _beta(alpha: Any, beta: Any, low: Any, high: Any) -> Law:
-    width, total = high - low, alpha + beta
-    log_norm = _lgamma(alpha) + _lgamma(beta) - _lgamma(total)
+def _gamma(concentration: Any, scale: Any) -> Law:
+    k = concentration
+    bare, exponent = np.frexp(scale)
+    mean, lost = _product(k, bare)
 
-    def halves(x: Any) -> tuple[Any, Any]:
-        # 1 - y from its own end: near high it keeps its digits.
-        return np.clip((x - low) / width, 0, 1), np.clip((high - x) / width, 0, 1)
+    def kernel(x: Any) -> tuple[Any, Any]:
+        """How far x is from the mean, in means; and the logarithm of x times the density."""
+        x = np.maximum(x, 0)
+        away = (np.ldexp(x, -exponent) - mean - lost) / mean
+        excess = k * _excess(away, _log_ratio(x, mean, exponent))
+        return away, np.log(k) / 2 - _LOG_SQRT_2PI - excess - _stirling(k)
 
     def pdf(x: Any) -> Any:
-        y, rest = halves(x)
-        p = np.exp(_xlogy(alpha - 1, y) + _xlogy(beta - 1, rest) - log_norm) / width
+        p = np.exp(kernel(x)[1] - np.log(x))
+        p = np.where(x == 0, _at_the_edge(k, 1 / scale), p)
+        return np.where(x < 0, 0.0, p)
+
+    def tails(x: Any) -> tuple[Any, Any]:
+        away, log_kernel = kernel(x)
+        return _gamma_tails(k, np.maximum(x, 0) / scale, away, np.exp(log_kernel))
+
+    return Law(k * scale, np.sqrt(k) * scale, pdf, lambda x: tails(x)[0], lambda x: tails(x)[1])
+
+
+def _beta(alpha: Any, beta: Any, low: Any, high: Any) -> Law:
+    a, b, n = alpha, beta, alpha + beta
+    exponent = np.frexp(np.maximum(abs(low), abs(high)))[1]
+    down, up = np.ldexp(low, -exponent), np.ldexp(high, -exponent)
+    width = up - down
+
+    def kernel(x: Any) -> tuple[Any, Any]:
+        """How far x is from the mean; and the logarithm of the density in log(y / (1 - y)).
+
+        y is x in widths from low. Above the mean the first is n y - a > 0.
+        """
+        x = np.clip(x, low, high)
+        at = np.ldexp(x, -exponent)
+        (y, y_lost), (rest, rest_lost) = _difference(at, down), _difference(up, at)
+        (p, p_lost), (q, q_lost) = _product(b, y), _product(a, rest)
+        away = ((p - q) + (p_lost - q_lost) + b * y_lost - a * rest_lost) / width
+        log_y = _log_ratio(x / 2 - low / 2, width * (a / n), exponent - 1)
+        log_rest = _log_ratio(high / 2 - x / 2, width * (b / n), exponent - 1)
+        excess = a * _excess(away / a, log_y) + b * _excess(-away / b, log_rest)
+        factor = np.log(a * (b / n)) / 2 - _LOG_SQRT_2PI
+        return away, factor - excess + _stirling(n) - _stirling(a) - _stirling(b)
+
+    def pdf(x: Any) -> Any:
+        # In halves, which don't overflow.
+        below, above = np.log(x / 2 - low / 2), np.log(high / 2 - x / 2)
+        p = np.exp(kernel(x)[1] + np.log(high / 2 - low / 2) - math.log(2) - below - above)
+        p = np.where(x == low, _at_the_edge(a, b / 2 / (high / 2 - low / 2)), p)
+        p = np.where(x == high, _at_the_edge(b, a / 2 / (high / 2 - low / 2)), p)
         return np.where((x < low) | (x > high), 0.0, p)
 
+    def tails(x: Any) -> tuple[Any, Any]:
+        away, log_kernel = kernel(x)
+        at = np.ldexp(np.clip(x, low, high), -exponent)
+        y, rest = (at - down) / width, (up - at) / width
+        flip = y > rest  # the smaller of the two has the digits
+        below, above = _beta_tails(
+            np.where(flip, b, a),
+            np.where(flip, a, b),
+            np.where(flip, rest, y),
+            np.where(flip, -away, away),
+            np.exp(log_kernel),
+        )
+        return np.where(flip, above, below), np.where(flip, below, above)
+
     return Law(
-        low + width * (alpha / total),
-        width * np.sqrt(alpha / total * (beta / total) / (total + 1)),
+        low + (high - low) * (a / n),
+        (high - low) * np.sqrt(a / n * (b / n) / (n + 1)),
         pdf,
-        lambda x: _beta_cdf(alpha, beta, *halves(x), log_norm),
+        lambda x: tails(x)[0],
+        lambda x: tails(x)[1],
     )
 
 
@@ -374,41 +496,93 @@ def _truncated_normal(mean: Any, std: Any, low: Any, high: Any) -> Law:
     """
     low = -np.inf if low is None else low
     high = np.inf if high is None else high
-    anchor = np.clip(mean, low, high)
-    alpha = np.minimum(abs(anchor - mean) / std, 1e150)
-    up, down = (high - anchor) / std, (anchor - low) / std
-    above, below = (_outward(alpha, side, 0) for side in (up, down))
-    mass = above + below
-    shift = (_outward(alpha, up, 1) - _outward(alpha, down, 1)) / mass
-    square = (_outward(alpha, up, 2) + _outward(alpha, down, 2)) / mass
+
+    def split(low: Any, high: Any) -> tuple[Any, Any, Any, Any]:
+        """Anchor of a window, its distance from the mean, and the window's reach."""
+        anchor = np.clip(mean, low, high)
+        alpha = np.minimum(abs(anchor - mean) / std, 1e150)
+        return anchor, alpha, (high - anchor) / std, (anchor - low) / std
+
+    def moments(low: Any, high: Any, power: int) -> tuple[Any, Any]:
+        _, alpha, up, down = split(low, high)
+
+        def exponent(t: Any) -> Any:
+            return t * (alpha + t / 2)
+
+        return tuple(_integral(exponent, alpha, 1.0, reach, power) for reach in (up, down))
+
+    anchor, alpha, _, _ = split(low, high)
+    zeroth, first, second = (moments(low, high, power) for power in range(3))
+    mass = sum(zeroth)
+    shift = (first[0] - first[1]) / mass
+
+    def exponent(x: Any) -> Any:
+        t = abs(x - anchor) / std
+        return t * (2 * alpha + t) / 2
 
     def pdf(x: Any) -> Any:
-        t = abs(x - anchor) / std
-        p = np.exp(-t * (2 * alpha + t) / 2) / (std * mass)
+        p = np.exp(-exponent(x) - np.log(std) - np.log(mass))
         return np.where((x >= low) & (x <= high), p, 0.0)
 
-    def cdf(x: Any) -> Any:
-        right = x > anchor
-        t = np.minimum(abs(x - anchor) / std, np.where(right, up, down))
-        return (below + np.where(right, 1, -1) * _outward(alpha, t, 0)) / mass
+    def part(low: Any, high: Any) -> Any:
+        return np.exp(-exponent(split(low, high)[0])) * sum(moments(low, high, 0)) / mass
 
-    law = Law(anchor + std * shift, std * np.sqrt(square - shift**2), pdf, cdf)
+    law = Law(
+        anchor + std * shift,
+        std * np.sqrt(sum(second) / mass - shift**2),
+        pdf,
+        lambda x: part(low, np.clip(x, low, high)),
+        lambda x: part(np.clip(x, low, high), high),
+    )
     return _unless_zero(std, anchor, law)
 
 
-# ---------------------------------------------------------------- special functions
-
-_EPS = 2.0**-53
-_erfc = np.vectorize(math.erfc, otypes=[float])
-_lgamma = np.vectorize(lambda x: math.lgamma(x) if x < 1e305 else math.inf, otypes=[float])
+# ---------------------------------------------------------------- tails
 
 
-def _phi(z: Any) -> Any:
-    return np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+def _gamma_tails(k: Any, y: Any, away: Any, kernel: Any) -> tuple[Any, Any]:
+    """P and Q of the incomplete gamma function at y = k (1 + away)."""
+    tiny = y < 1e-290  # where the first term of the series is all, also if y underflows
+    below = np.where(tiny, kernel / k, scipy.special.gammainc(k, y))
+    above = np.where(tiny, 1 - below, scipy.special.gammaincc(k, y))
+    large = k > _LARGE
+    if not large.any():
+        return below, above
+    # In log y the density is e^(k w - y (e^w - 1)) at the distance w, times the kernel.
+    side = np.sign(away)
+    tail = kernel * _integral(
+        lambda w: k * abs(away) * w + y * _exp_excess(side * w), k * abs(away), y
+    )
+    return (
+        np.where(large, np.where(side < 0, tail, 1 - tail), below),
+        np.where(large, np.where(side < 0, 1 - tail, tail), above),
+    )
 
 
-def _xlogy(x: Any, y: Any) -> Any:
-    return np.where(x == 0, 0.0, x * np.log(y))
+def _beta_tails(a: Any, b: Any, y: Any, away: Any, kernel: Any) -> tuple[Any, Any]:
+    """Both sides of the incomplete beta function at y <= 1/2, where n y - a = away."""
+    tiny = y < 1e-290
+    below = np.where(tiny, kernel / a, scipy.special.betainc(a, b, y))
+    above = np.where(tiny, 1 - below, scipy.special.betaincc(a, b, y))
+    n = a + b
+    large = (n > _LARGE) & (np.minimum(a, b) >= 1)
+    if not large.any():
+        return below, above
+    # In log(y / (1 - y)) the density is e^(a w - n log(1 + y (e^w - 1))) at the distance w.
+    side = np.sign(away)
+
+    def exponent(w: Any) -> Any:
+        z = y * np.expm1(side * w)
+        return abs(away) * w + n * (y * _exp_excess(side * w) - _excess(z, np.log1p(z)))
+
+    tail = kernel * _integral(exponent, abs(away), n * y * (1 - y))
+    return (
+        np.where(large, np.where(side < 0, tail, 1 - tail), below),
+        np.where(large, np.where(side < 0, 1 - tail, tail), above),
+    )
+
+
+_LARGE = 1e4  # from here on SciPy's incomplete functions lose digits with their shapes
 
 
 @functools.cache
@@ -418,65 +592,75 @@ def _nodes() -> list[tuple[float, float]]:
     return list(zip((x + 1) / 2, w / 2, strict=True))
 
 
-def _outward(alpha: Any, reach: Any, power: int) -> Any:
-    """Integral of t^power e^(-t (2 alpha + t) / 2) from 0 to `reach`."""
-    # Beyond the cut the exponent is below -40, and what is left below rounding.
-    d = np.minimum(reach, 80 / (alpha + np.sqrt(alpha**2 + 80)))
-    return d * sum(
-        w * (s * d) ** power * np.exp(-s * d * (2 * alpha + s * d) / 2) for s, w in _nodes()
-    )
+def _integral(
+    exponent: Callable[[Any], Any], slope: Any, curvature: Any, reach: Any = np.inf, power: int = 0
+) -> Any:
+    """Integral of t^power e^-exponent(t) from 0 to `reach`, for a convex exponent.
+
+    `slope` and `curvature` are its derivatives at 0, where it is 0.
+    """
+    # Beyond the cut the exponent is above 37, and what is left below rounding.
+    cut = np.minimum(reach, 80 / (slope + np.sqrt(slope**2 + 80 * curvature)))
+    while (more := (exponent(cut) < 37) & (cut < reach)).any():
+        cut = np.where(more, np.minimum(reach, 2 * cut), cut)
+    return cut * sum(w * (s * cut) ** power * np.exp(-exponent(s * cut)) for s, w in _nodes())
 
 
-def _gamma_cdf(k: Any, y: Any) -> Any:
-    """Lower incomplete gamma function: a series up to k + 1, a continued fraction beyond."""
-    k, y = np.broadcast_arrays(k, np.maximum(y, 0))
-    low, high = np.minimum(y, k + 1), np.maximum(y, k + 1)
-    term = total = 1 / k
-    n = 0
-    while (term > _EPS * total).any() and n < _MOST:
-        n += 1
-        term = term * low / (k + n)
-        total = total + term
-    total = np.where(term > _EPS * total, np.nan, total)
-    rest = 1 / _fraction(high + 1 - k, lambda n: (n * (k - n), high + 2 * n + 1 - k))
-    kernel = np.exp(k * np.log(y) - y - _lgamma(k))
-    return np.where(y < k + 1, kernel * total, 1 - kernel * rest)
+# ---------------------------------------------------------------- without cancellation
 
 
-def _beta_cdf(a: Any, b: Any, y: Any, rest: Any, log_norm: Any) -> Any:
-    """Incomplete beta function, from whichever end the continued fraction converges."""
-    a, b, y, rest = np.broadcast_arrays(a, b, y, rest)
-    kernel = np.exp(_xlogy(a, y) + _xlogy(b, rest) - log_norm)
-    flip = y > (a + 1) / (a + b + 2)
-    a, b, y = np.where(flip, b, a), np.where(flip, a, b), np.where(flip, rest, y)
-
-    def coefficients(n: int) -> tuple[Any, Any]:
-        m, odd = divmod(n, 2)
-        ends = (a + n - 1) * (a + n)
-        top = -(a + m) * (a + b + m) if odd else m * (b - m)
-        return top * y / ends, 1.0
-
-    p = kernel / (a * _fraction(np.ones_like(y), coefficients))
-    return np.where(flip, 1 - p, p)
+def _log_ratio(x: Any, y: Any, exponent: Any = 0) -> Any:
+    """Log of x / (y 2^exponent), to rounding also near 0, and where the ratio overflows."""
+    (x_bare, x_exponent), (y_bare, y_exponent) = np.frexp(x), np.frexp(y)
+    far = np.log(x_bare / y_bare) + (x_exponent - y_exponent - exponent) * math.log(2)
+    away = (np.ldexp(x, -exponent) - y) / y
+    return np.where(abs(away) < 0.1, np.log1p(away), far)
 
 
-_MOST = 100_000
+def _excess(x: Any, log: Any) -> Any:
+    """Take log(1 + x) from x: a series where the two are close."""
+    near = np.clip(x, -0.1, 0.1)
+    series = near**2 * np.polyval([(-1) ** n / (n + 2) for n in range(16, -1, -1)], near)
+    return np.where(abs(x) < 0.1, series, x - log)
 
 
-def _fraction(first: Any, coefficients: Callable[[int], tuple[Any, Any]]) -> Any:
-    """Sum first + a1 / (b1 + a2 / (b2 + ...)) by Lentz' method; NaN where it won't converge."""
-    value = c = np.asarray(first)
-    d = change = np.zeros_like(value)
-    for n in range(1, _MOST):
-        a, b = coefficients(n)
-        c, d = b + a / c, b + a * d
-        d = 1 / np.where(d == 0, 1e-300, d)
-        c = np.where(c == 0, 1e-300, c)
-        change = c * d
-        value = value * change
-        if not (abs(change - 1) > 4 * _EPS).any():  # a NaN won't get better either
-            break
-    return np.where(abs(change - 1) > 4 * _EPS, np.nan, value)
+def _exp_excess(x: Any) -> Any:
+    """Take 1 + x from e^x: a series where the two are close."""
+    near = np.clip(x, -0.1, 0.1)
+    series = near**2 * np.polyval([1 / math.factorial(n + 2) for n in range(9, -1, -1)], near)
+    return np.where(abs(x) < 0.1, series, np.expm1(x) - x)
+
+
+def _stirling(x: Any) -> Any:
+    """Log of gamma(x) less Stirling's formula, (x - 1/2) log x - x + log sqrt(2 pi)."""
+    inverse = 1 / np.maximum(x, 10)
+    series = inverse * np.polyval([-1 / 1680, 1 / 1260, -1 / 360, 1 / 12], inverse**2)
+    direct = scipy.special.gammaln(x) - (x - 0.5) * np.log(x) + x - _LOG_SQRT_2PI
+    return np.where(x < 10, direct, series)
+
+
+def _at_the_edge(shape: Any, at_one: Any) -> Any:
+    """The density at the end of a support, by the shape parameter of that end."""
+    return np.where(shape < 1, np.inf, np.where(shape == 1, at_one, 0.0))
+
+
+def _difference(x: Any, y: Any) -> tuple[Any, Any]:
+    """Subtract; and what rounding took off the difference (Knuth)."""
+    difference = x - y
+    part = difference - x
+    return difference, (x - (difference - part)) - (y + part)
+
+
+def _product(x: Any, y: Any) -> tuple[Any, Any]:
+    """Multiply; and what rounding took off the product (Dekker)."""
+
+    def halves(x: Any) -> tuple[Any, Any]:
+        large = x * (2.0**27 + 1)
+        upper = large - (large - x)
+        return upper, x - upper
+
+    product, (x_up, x_low), (y_up, y_low) = x * y, halves(x), halves(y)
+    return product, ((x_up * y_up - product) + x_up * y_low + x_low * y_up) + x_low * y_low
 
 
 # ---------------------------------------------------------------- the table

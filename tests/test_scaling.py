@@ -377,6 +377,15 @@ def test_gains_by_name_are_those_of_the_function(name):
     assert init.gain(function) == pytest.approx(expected**-0.5, rel=1e-9)
 
 
+# The square of a bump of width w is one of w / sqrt(2), times the density over it.
+BUMP = 1e-3 * np.pi**0.5 * stats.norm.pdf(1.234, 0, (1 + 5e-7) ** 0.5)
+WIDER = 2e-3 * (2 * np.pi) ** 0.5 * stats.norm.pdf(1.234, 0, (1 + 1e-6) ** 0.5)
+TREADS = sum((n / 10) ** 2 * (stats.norm.cdf((n + 1) / 10) - stats.norm.cdf(n / 10))
+             for n in range(-400, 400))  # fmt: skip
+RAMP = sum(integrate.quad(lambda z: (np.logaddexp(0, 50 * z) / 50) ** 2 * stats.norm.pdf(z),
+                              *ends, epsabs=1e-13)[0] for ends in [(-9, 0), (0, 9)])  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("function", "mean_square"),
     [
@@ -387,6 +396,18 @@ def test_gains_by_name_are_those_of_the_function(name):
         (lambda z: z > 0.7, None),
         (jnp.exp, np.exp(2)),
         (lambda z: jnp.exp(3 * z), np.exp(18)),
+        (lambda z: jnp.exp(5 * z), np.exp(50)),
+        (lambda z: np.exp(6 * np.asarray(z)), np.exp(72)),  # most of it at z = 12
+        (lambda z: jnp.exp(-15 * z), np.exp(450)),
+        (lambda z: jnp.exp(5 * z.astype(jnp.float32)), np.exp(50)),  # infinite from 17.7 on
+        (lambda z: jnp.exp(z**2 / 5), 5**0.5),
+        (lambda z: jnp.exp(-((z - 1.234) ** 2) / 2e-6), BUMP),
+        (lambda z: 1 + jnp.exp(-((z - 1.234) ** 2) / 2e-6), 1 + BUMP + WIDER),
+        (lambda z: jnp.abs(z) ** -0.25, special.gamma(0.25) / (np.pi**2 * 2) ** 0.25),
+        (lambda z: jnp.floor(10 * z) / 10, TREADS),
+        (lambda z: jnp.where(z > 10.01, 1.0, 0.0), stats.norm.sf(10.01)),
+        (lambda z: jnp.sin(1000 * z), 0.5),
+        (lambda z: jnp.log1p(jnp.exp(50 * z)) / 50, RAMP),
         (lambda z: z**8, 2027025.0),
         (jnp.sin, (1 - np.exp(-2)) / 2),
         (lambda z: np.cos(20 * np.asarray(z)), (1 + np.exp(-800)) / 2),
@@ -421,7 +442,15 @@ def test_gain_while_tracing():
         (("leaky_relu", np.nan), ValueError, "`param` must be finite"),
         (("leaky_relu", "a"), TypeError, "`param` must be a number"),
         ((lambda z: z * 0,), ValueError, "has no gain"),
-        ((lambda z: z / 0.0,), ValueError, "has no gain"),
+        ((lambda z: z / 0.0,), ValueError, "has no gain: it is not finite at z = -0.00"),
+        ((jnp.log,), ValueError, "not finite at z = -0.00"),
+        ((lambda z: jnp.where(z > 3, np.nan, z),), ValueError, "not finite at z = 3.0"),
+        ((lambda z: jnp.exp(z**2),), ValueError, "infinite, or nearly so"),
+        ((lambda z: jnp.exp(z**2 / 4),), ValueError, "infinite, or nearly so"),
+        ((lambda z: jnp.exp(20 * z),), ValueError, "infinite, or nearly so"),
+        ((lambda z: 1 / z,), ValueError, "did not converge"),
+        ((lambda z: jnp.sin(1e12 * z),), ValueError, "did not converge"),
+        ((lambda z: 1e-200 * z,), ValueError, "has no gain"),
         ((lambda z: z.sum(),), TypeError, "real array of its shape"),
         ((lambda z: z + 1j,), TypeError, "real array of its shape"),
     ],
