@@ -324,14 +324,13 @@ def _unless_zero(spread: Any, value: Any, law: Law) -> Law:
 
 def _uniform(low: Any, high: Any) -> Law:
     half = high / 2 - low / 2  # the width itself may overflow
-    law = Law(
+    return Law(
         low / 2 + high / 2,
         half / math.sqrt(3),
         lambda x: np.where((x >= low) & (x <= high), 0.5 / half, 0.0),
         lambda x: np.clip((x / 2 - low / 2) / half, 0, 1),
         lambda x: np.clip((high / 2 - x / 2) / half, 0, 1),
     )
-    return _unless_zero(half, low, law)
 
 
 def _normal(mean: Any, std: Any) -> Law:
@@ -549,7 +548,7 @@ def _gamma_tails(k: Any, y: Any, away: Any, kernel: Any) -> tuple[Any, Any]:
     if not large.any():
         return below, above
     # In log y the density is e^(k w - y (e^w - 1)) at the distance w, times the kernel.
-    side = np.sign(away)
+    side = np.where(away < 0, -1.0, 1.0)
     tail = kernel * _integral(
         lambda w: k * abs(away) * w + y * _exp_excess(side * w), k * abs(away), y
     )
@@ -569,7 +568,7 @@ def _beta_tails(a: Any, b: Any, y: Any, away: Any, kernel: Any) -> tuple[Any, An
     if not large.any():
         return below, above
     # In log(y / (1 - y)) the density is e^(a w - n log(1 + y (e^w - 1))) at the distance w.
-    side = np.sign(away)
+    side = np.where(away < 0, -1.0, 1.0)
 
     def exponent(w: Any) -> Any:
         z = y * np.expm1(side * w)

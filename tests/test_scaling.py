@@ -406,6 +406,8 @@ RAMP = sum(integrate.quad(lambda z: (np.logaddexp(0, 50 * z) / 50) ** 2 * stats.
         (lambda z: jnp.abs(z) ** -0.25, special.gamma(0.25) / (np.pi**2 * 2) ** 0.25),
         (lambda z: jnp.floor(10 * z) / 10, TREADS),
         (lambda z: jnp.where(z > 10.01, 1.0, 0.0), stats.norm.sf(10.01)),
+        (lambda z: jnp.where(abs(z - 1.234) < 7e-4, 1.0, 0.0),
+         stats.norm.sf(1.2333) - stats.norm.sf(1.2347)),
         (lambda z: jnp.sin(1000 * z), 0.5),
         (lambda z: jnp.log1p(jnp.exp(50 * z)) / 50, RAMP),
         (lambda z: z**8, 2027025.0),
