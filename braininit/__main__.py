@@ -7,6 +7,7 @@ import ast
 import contextlib
 import difflib
 import inspect
+import io
 import math
 import operator
 import os
@@ -23,12 +24,14 @@ import numpy as np
 import braininit
 from braininit import _files, plot, theory
 from braininit import _units as units
+from braininit._config import get
 from braininit._core import Initialization
 from braininit._dtypes import resolve
 
 _PROG = "python -m braininit"
 _FIGURE, _SIZE = "braininit.png", "5000"
 _MOST = 100_000_000  # draws; a machine that has the memory for more has Python, too
+_AXES = 32  # as many as any NumPy knows
 
 _NINE = (
     "Constant(0.5*nS)",
@@ -54,14 +57,23 @@ class Refusal(Exception):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     try:
-        options = _parser().parse_intermixed_args(argv)
-        (_compare if options.expression is None else _draw)(options)
-        sys.stdout.flush()
+        if sys.stdout is None:
+            raise Refusal("standard output is closed")
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a unit may be more than ASCII
+        try:
+            options = _parser().parse_intermixed_args(argv)
+            (_compare if options.expression is None else _draw)(options)
+        finally:  # --help ends by an exit
+            sys.stdout.flush()
     except Refusal as refusal:
         print(f"{_PROG}: error: {refusal}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # the reader, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # not of a file: those are refusals
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if not isinstance(error, BrokenPipeError):  # the reader, `head` say, has seen enough
+            print(f"{_PROG}: error: standard output: {error}", file=sys.stderr)
+            return 2
     return 0
 
 
@@ -95,7 +107,8 @@ def _compare(options: argparse.Namespace) -> None:
 
 def _draw(options: argparse.Namespace) -> None:
     """Draw from one distribution, print a summary, write what was asked for."""
-    given = [size for size in (options.count, options.size) if size is not None]
+    given = [" ".join(options.count)] if options.count else []
+    given += [] if options.size is None else [options.size]
     if len(given) > 1:
         raise Refusal(f"give the size once, not {given[0]} and --size {given[1]}")
     size, dtype = _size(*given or [_SIZE]), _dtype(options.dtype)
@@ -167,6 +180,9 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise Refusal(f"{message} (see {_PROG} --help)")
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        print(message, end="", file=file)  # argparse's own hides that it could not
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
@@ -178,10 +194,13 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "expression", nargs="?", help="a distribution, as in Python; in quotes for the shell"
+        "expression",
+        nargs="?",
+        help="a distribution, as in Python; in quotes for the shell. Or a configuration, what "
+        "braininit.to_config writes: as it is, or the name of a .json file",
     )
     parser.add_argument(
-        "count", metavar="size", nargs="?", help="how much to draw: 1000, 100x200 or 100,200"
+        "count", metavar="size", nargs="*", help="how much to draw: 1000, 1e6, 100x200 or 100,200"
     )
     parser.add_argument("--size", help=f"the same as an option (default {_SIZE})")
     parser.add_argument("--seed", type=int, default=42, help="any integer (default 42)")
@@ -207,6 +226,7 @@ examples:
   {_PROG} "LogNormal(0.5*nS, 0.2*nS)" 1000 --plot weights.png
   {_PROG} "TruncatedNormal(0.5*nS, 0.2*nS, low=0*nS)" 100x200 --seed 7 --out weights.npz
   {_PROG} "Normal([-60, -70]*mV, 5*mV)" 1000x2 --dtype bfloat16
+  {_PROG} weights.json 1e6
 
   In Python, braininit.load("weights.npz") gives the values back, with their unit.
 
@@ -220,9 +240,17 @@ distributions:
 
 
 def _size(text: str) -> tuple[int, ...]:
-    if not re.fullmatch(r"\(?\s*\d{1,99}(\s*[x,]\s*\d{1,99})*\s*,?\s*\)?", text, re.ASCII):
-        raise Refusal(f"the size {text!r} is not one: write 1000, 100x200 or 100,200")
-    size = tuple(int(n) for n in re.findall(r"\d+", text))
+    number = r"\d{1,99}(?:(?:\.\d{1,99})?[eE]\+?\d\d?)?"
+    found = re.findall(number, text, re.ASCII)
+    sizes = [int(n) if n.isdecimal() else float(n) for n in found]
+    whole = re.fullmatch(rf"\(?\s*{number}(\s*[x,]\s*{number})*\s*,?\s*\)?", text, re.ASCII)
+    if not whole or any(n != int(n) for n in sizes):
+        apart = re.fullmatch(rf"{number}(\s+{number})+", text, re.ASCII)
+        remedy = "x".join(found) if apart else "1000, 1e6, 100x200 or 100,200"
+        raise Refusal(f"the size {text!r} is not one: write {remedy}")
+    if len(sizes) > _AXES:
+        raise Refusal(f"the size has {len(sizes)} axes: take at most {_AXES}")
+    size = tuple(map(int, sizes))
     if not 0 < math.prod(size) <= _MOST:
         raise Refusal(f"the size {text!r} makes {math.prod(size)} draws: take 1 to {_MOST}")
     return size
@@ -251,8 +279,8 @@ def _check_output(option: str, path: str, endings: Sequence[str] | Mapping[str, 
     if os.path.splitext(path)[1][1:].lower() not in endings:
         known = ", ".join(f".{ending}" for ending in endings)
         raise Refusal(f"{option} {path}: the name must end in {known}")
-    if os.path.isdir(target):
-        raise Refusal(f"{option} {path}: there is a folder of that name")
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise Refusal(f"{option} {path}: there is something of that name that is not a file")
     if not os.path.isdir(folder):
         raise Refusal(f"{option} {path}: there is no folder {folder}")
     if not os.access(folder, os.W_OK):
@@ -293,6 +321,7 @@ def _refusing(where: str) -> Iterator[None]:
 # ---------------------------------------------------------------- expressions
 
 _DEEPEST = 50
+_WORDS = {"inf": math.inf, "Infinity": math.inf, "true": True, "false": False, "null": None}
 _OPERATORS: dict[type, tuple[str, Callable[[Any, Any], Any]]] = {
     ast.Add: ("add", operator.add),
     ast.Sub: ("sub", operator.sub),
@@ -316,26 +345,35 @@ def distributions() -> dict[str, type]:
 def read(text: str) -> Initialization:
     """Make the object an expression describes, from known names alone: nothing is evaluated.
 
+    The expression may be a configuration, too, or the name of a ``.json`` file that holds one.
+
     Examples
     --------
     >>> from braininit.__main__ import read
     >>> read("Uniform(0*mV, 2**2*mV)")
     Uniform(low=Quantity(0.0, 'mV'), high=Quantity(4.0, 'mV'))
     """
-    if not text.strip():
+    text = text.strip()
+    if text.lower().endswith(".json"):
+        with _refusing("the configuration"), open(text, encoding="utf-8-sig") as file:
+            text = file.read().strip()
+    if not text:
         raise Refusal("the expression is empty; try Normal(0, 1)")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            node = ast.parse(text.strip(), mode="eval").body
+            node = ast.parse(text, mode="eval").body
     except SyntaxError as error:
         hint = "; a unit follows a *, as in 0.5*nS" if re.search(r"\d\s*[a-zA-Z]", text) else ""
         raise Refusal(
-            f"column {error.offset or 1} of the expression: {error.msg.rstrip('?.')}{hint}"
+            f"{_place(error.lineno or 1, error.offset or 1)}: {error.msg.rstrip('?.')}{hint}"
         ) from None
     except (ValueError, MemoryError, RecursionError) as error:
         raise Refusal(f"the expression can't be read: {error}") from None
     dist = _value(node, 0)
+    if isinstance(dist, dict):
+        with _refusing("the configuration"):
+            dist = get(dist)
     if not isinstance(dist, Initialization):
         raise Refusal(f"the expression is {_kind(dist)}, not a distribution; try Normal(0, 1)")
     return dist
@@ -345,8 +383,12 @@ def _value(node: ast.expr, depth: int) -> Any:
     """Give the value of a node; what goes wrong is told with the place where it did."""
     if depth > _DEEPEST:
         raise Refusal(f"the expression is nested more than {_DEEPEST} deep")
-    with _refusing(f"column {node.col_offset + 1} of the expression"):
+    with _refusing(_place(node.lineno, node.col_offset + 1)):
         return _of(node, lambda child: _value(child, depth + 1))
+
+
+def _place(line: int, column: int) -> str:
+    return f"{f'line {line}, ' if line > 1 else ''}column {column} of the expression"
 
 
 def _of(node: ast.expr, value: Callable[[ast.expr], Any]) -> Any:
@@ -356,7 +398,7 @@ def _of(node: ast.expr, value: Callable[[ast.expr], Any]) -> Any:
         case ast.Constant(value=None | str() | bool() as plain):
             return plain
         case ast.Name(id=name):
-            return _named(name, distributions() | {"inf": math.inf})
+            return _named(name, distributions() | _WORDS)
         case ast.Attribute(value=ast.Name(id="u" | "brainunit"), attr=name):
             return _named(name, {})
         case ast.Attribute(value=ast.Name(id="init" | "braininit"), attr=name):
@@ -367,6 +409,10 @@ def _of(node: ast.expr, value: Callable[[ast.expr], Any]) -> Any:
             return _listed([value(item) for item in items])
         case ast.Tuple(elts=items):
             return tuple(value(item) for item in items)
+        case ast.Dict(keys=keys, values=values) if None not in keys:
+            names = [value(key) for key in keys if key is not None]
+            _once(names)
+            return dict(zip(names, map(value, values), strict=True))
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return _combine("mul", operator.mul, value(operand), -1)
         case ast.UnaryOp(op=ast.UAdd(), operand=operand):
@@ -374,12 +420,23 @@ def _of(node: ast.expr, value: Callable[[ast.expr], Any]) -> Any:
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
             return _combine(*_OPERATORS[type(op)], value(left), value(right))
         case ast.Call(func=func, args=args, keywords=keywords) if all(k.arg for k in keywords):
+            _once([k.arg for k in keywords])
             given = [value(a) for a in args], {k.arg: value(k.value) for k in keywords}
             match func:
                 case ast.Attribute(value=base, attr="clip" | "add" | "multiply" as method):
                     return _method(value(base), method, *given)
             return _call(value(func), *given)
     raise ValueError(f"{ast.unparse(node)[:40]!r} has no meaning here; see {_PROG} --help")
+
+
+def _once(names: list[Any]) -> None:
+    seen = set()
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"a name in a configuration is a string, not {_kind(name)}")
+        if name in seen:
+            raise ValueError(f"{name} is given twice")
+        seen.add(name)
 
 
 def _named(name: str, others: Mapping[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import math
 import re
@@ -10,15 +11,22 @@ from typing import Any
 
 import brainunit as u
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
 from braininit import _units as units
-from braininit._children import as_child
+from braininit._children import Custom, as_child
 from braininit._values import Value, fields
 
-__all__ = ["get", "to_config"]
+__all__ = ["get", "number_dtype", "to_config"]
 
+_DEEPEST = 100  # levels of plain data
+_MOST = 10_000_000  # lists and dictionaries in one level
+_TOO_DEEP = (
+    f"the configuration holds itself, is nested more than {_DEEPEST} deep, or has more than "
+    f"{_MOST} parts"
+)
 _ALIASES = {"he": "kaiming", "glorot": "xavier"}  # as JAX, Flax and Keras call them
 
 
@@ -39,6 +47,8 @@ def to_config(obj: Any) -> dict[str, Any]:
     ------
     TypeError
         If the object holds a function or a traced value.
+    ValueError
+        If the dictionary would be nested more than 100 deep.
 
     Examples
     --------
@@ -46,10 +56,12 @@ def to_config(obj: Any) -> dict[str, Any]:
     >>> init.to_config(init.Exponential(1.5 * u.ms))
     {'class': 'Exponential', 'scale': {'value': 1.5, 'unit': 'ms'}}
     """
-    if not isinstance(obj, Value) or type(obj).__name__ not in _classes():
+    if not isinstance(obj, Value):
         raise TypeError(f"{obj!r} can't be written as plain data; only named objects can")
-    written = {f.name: _plain(f.name, getattr(obj, f.name)) for f in fields(obj)}
-    return {"class": type(obj).__name__, **written}
+    try:
+        return _bounded(_written(obj))
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
 
 
 def get(identifier: Any) -> Any:
@@ -62,7 +74,8 @@ def get(identifier: Any) -> Any:
         ``"kaiming_normal"``, also ``"he_normal"``); a dictionary with the name under
         ``"class"`` and parameters beside it; or anything that is an initializer, which is
         given back. A Quantity is a dictionary of `value` and `unit`, or text as in
-        ``"0.5 nS"``. Nothing in it is ever evaluated as code.
+        ``"0.5 nS"``. Any sequence but text goes for a list. Nothing in it is ever
+        evaluated as code.
 
     Returns
     -------
@@ -72,7 +85,7 @@ def get(identifier: Any) -> Any:
     Raises
     ------
     ValueError
-        If no class has the name.
+        If no class has the name, or the dictionary is nested more than 100 deep.
     TypeError
         If a parameter is missing, unknown or of the wrong kind.
 
@@ -89,7 +102,7 @@ def get(identifier: Any) -> Any:
             return as_child("identifier", _number("identifier", identifier))
         return _named(identifier)()
     if isinstance(identifier, Mapping):
-        made = _made("the configuration", identifier)
+        made = _made("the configuration", _bounded(identifier))
         return made if isinstance(made, Value) else as_child("identifier", made)
     return as_child("identifier", identifier)
 
@@ -97,10 +110,17 @@ def get(identifier: Any) -> Any:
 # ---------------------------------------------------------------- out
 
 
+def _written(obj: Value) -> dict[str, Any]:
+    if type(obj).__name__ not in _classes():
+        raise TypeError(f"{obj!r} can't be written as plain data; only named objects can")
+    written = {f.name: _plain(f.name, getattr(obj, f.name)) for f in fields(obj)}
+    return {"class": type(obj).__name__, **written}
+
+
 def _plain(name: str, value: Any) -> Any:
     """One parameter as plain data."""
     if isinstance(value, Value):
-        return to_config(value)
+        return _written(value)
     if isinstance(value, u.Quantity):
         return {"value": _plain(name, value.mantissa), "unit": str(value.unit)}
     if isinstance(value, u.Unit):
@@ -135,6 +155,7 @@ def _classes() -> dict[str, type]:
             yield from below(sub)
 
     every = [cls for cls in below(Value) if fields(cls) or getattr(cls, "_function", None)]
+    every.remove(Custom)  # what holds a function has no place in plain data
     every.sort(key=lambda cls: cls.__module__.partition(".")[0] == __package__)
     return {cls.__name__: cls for cls in every if not cls.__name__.startswith("_")}
 
@@ -157,21 +178,54 @@ def _folded(name: str) -> str:
     return name.replace("_", "").lower()
 
 
+def _bounded(config: Any) -> Any:
+    """Refuse data too deep or too large to be read, as data is that holds itself."""
+    level = {id(config): (config, 1)}  # each part once, and how often it occurs
+    for _ in range(_DEEPEST):
+        parts: dict[int, tuple[Any, int]] = {}
+        for whole, times in level.values():
+            for part in whole.values() if isinstance(whole, Mapping) else whole:
+                if isinstance(part, Mapping) or _is_list(part):
+                    parts[id(part)] = part, parts.get(id(part), (part, 0))[1] + times
+        if not parts:
+            return config
+        if sum(times for _, times in parts.values()) > _MOST:
+            break
+        level = parts
+    raise ValueError(_TOO_DEEP)
+
+
+def _is_list(value: Any) -> bool:
+    """Whether to take something for a list: any sequence but text, by what it can."""
+    like = hasattr(type(value), "__getitem__") and hasattr(type(value), "__len__")
+    other = isinstance(value, (str, bytes, bytearray, Mapping)) or hasattr(value, "__array__")
+    return like and not other
+
+
 def _made(name: str, value: Any) -> Any:
     """One parameter, or a whole object, from plain data."""
-    if isinstance(value, list):
+    if _is_list(value):
         return [_made(f"{name}[{i}]", v) for i, v in enumerate(value)]
     if not isinstance(value, Mapping):
         return value
     given = dict(value)
     if given.keys() == {"value", "unit"}:
-        bare = given["value"]
-        bare = _made(name, bare) if isinstance(bare, Mapping) else _number(name, bare)
-        return units.on(bare, units.known(name, given["unit"]))
+        bare, unit = _bare(name, given["value"]), units.known(name, given["unit"])
+        return units.on(bare, unit)
     if given.keys() == {"array", "dtype"}:
-        return np.asarray(_number(name, given["array"])).astype(given["dtype"])
+        array, dtype = np.asarray(_bare(name, given["array"])), number_dtype(given["dtype"])
+        if dtype is None:
+            raise TypeError(f"`{name}` has the dtype {given['dtype']!r}, which is not of numbers")
+        try:
+            with np.errstate(over="raise"):
+                return array.astype(dtype, casting="same_kind")
+        except (TypeError, FloatingPointError):
+            raise TypeError(f"`{name}` = {units.show(array)} has no place in {dtype}") from None
     if given.keys() == {"complex"}:
-        return complex(*_number(name, given["complex"]))
+        parts = _bare(name, given["complex"])
+        if np.shape(parts) != (2,):
+            raise TypeError(f"`{name}` = {value!r} must have a real and an imaginary part")
+        return complex(*parts)
     if not isinstance(given.get("class"), str):
         raise TypeError(f"{name} = {value!r} names no class; write one as in {{'class': 'Normal'}}")
     cls = _named(given.pop("class"))
@@ -181,30 +235,52 @@ def _made(name: str, value: Any) -> Any:
         near = difflib.get_close_matches(str(strange), annotations, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else f"; it takes {', '.join(annotations)}"
         raise TypeError(f"{cls.__name__} has no parameter {strange!r}{hint}")
-    return cls(**{n: _parameter(annotations[n], v) for n, v in given.items()})
+    return cls(**{n: _parameter(n, annotations[n], v) for n, v in given.items()})
 
 
-def _parameter(field: Any, value: Any) -> Any:
+def _parameter(name: str, field: Any, value: Any) -> Any:
     """A parameter by what its field may hold: text is a number, a name or an option."""
     if field.metadata.get("static"):
-        return _made(field.name, value)
+        return _made(name, value.tolist() if hasattr(value, "tolist") else value)
     child = "Initializer" in str(field.type)
-    if isinstance(value, list) and child:
-        return [_parameter(field, v) for v in value]
-    if isinstance(value, str):
-        return get(value) if child else _number(field.name, value)
-    return _made(field.name, value)
+    if child and _is_list(value):
+        return [_parameter(f"{name}[{i}]", field, v) for i, v in enumerate(value)]
+    if child and isinstance(value, str):
+        return get(value)
+    return None if value is None else _number(name, value)
 
 
 def _number(name: str, value: Any) -> Any:
     """A number, or nested lists of them; text as in "inf" and "0.5 nS" too."""
-    if isinstance(value, list):
-        return [_number(name, v) for v in value]
+    if _is_list(value):
+        return [_number(f"{name}[{i}]", v) for i, v in enumerate(value)]
+    if value is None or isinstance(value, bool):
+        raise TypeError(f"`{name}` must be a number, got {value}")
     if not isinstance(value, str):
-        return value
+        return _made(name, value)
     number, _, unit = value.strip().partition(" ")
     try:
         bare = float(number)
     except ValueError:
-        raise TypeError(f"`{name}` must be a number, got {value!r}") from None
+        raise TypeError(f"`{name}` must be a number, as in '0.5 nS', got {value!r}") from None
     return units.on(bare, units.known(name, unit.strip())) if unit else bare
+
+
+def _bare(name: str, value: Any) -> Any:
+    """A number or an array without a unit."""
+    bare, unit = units.split(name, _number(name, value), number=True)
+    if unit is not None:
+        raise TypeError(f"`{name}` must be a bare number here, got {units.show(bare, unit)}")
+    return bare
+
+
+def number_dtype(name: Any) -> np.dtype | None:
+    """A dtype of numbers that JAX has too, in the machine's byte order; None for any other."""
+    with contextlib.suppress(Exception):  # NumPy raises what it likes, also of a text
+        found = "" if name is None else np.dtype(name).name
+        if hasattr(jnp, found) and found not in _NOT_IN_XLA:
+            return np.dtype(found)
+    return None
+
+
+_NOT_IN_XLA = ("int1", "uint1", "float6_e2m3fn", "float6_e3m2fn")

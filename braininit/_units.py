@@ -24,6 +24,7 @@ from jax.core import Tracer
 from braininit._dtypes import default_float
 
 __all__ = [
+    "LONGEST",
     "UnitError",
     "as_written",
     "dimensionless",
@@ -42,6 +43,10 @@ __all__ = [
     "split",
     "together",
 ]
+
+
+LONGEST = 200
+"""Characters of a unit's name; brainunit reads it in time that grows with their square."""
 
 
 class UnitError(u.UnitMismatchError, ValueError):
@@ -191,9 +196,12 @@ def known(name: str, unit: Any) -> u.Unit | None:
     """Take a parameter that is itself a unit, or a unit's name; None is what has none."""
     if isinstance(unit, str):
         try:
+            if len(unit) > LONGEST:
+                raise ValueError
             unit = u.Quantity(1.0, unit).unit
         except Exception:
-            raise ValueError(f"`{name}` = {unit!r} names no unit; write one as in u.nS") from None
+            shown = repr(unit[:LONGEST])
+            raise ValueError(f"`{name}` = {shown} names no unit; write one as in u.nS") from None
     if unit is not None and not isinstance(unit, u.Unit):
         raise TypeError(f"`{name}` must be a unit such as u.nS, got {unit!r}")
     factor = None if unit is None else _pure_number(unit)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import json
+import random
 
 import brainstate
 import brainunit as u
@@ -113,6 +115,219 @@ def test_a_configuration_written_by_hand():
 def test_errors_of_get(identifier, error, text):
     with pytest.raises(error, match=text):
         init.get(identifier)
+
+
+class Listed(collections.UserList):
+    """A sequence that is no list, as OmegaConf's are."""
+
+
+class Ducks:
+    """A sequence by what it can, without a base class that says so."""
+
+    def __init__(self, values):
+        self._values = values
+
+    def __len__(self):
+        return len(self._values)
+
+    def __getitem__(self, i):
+        return self._values[i]
+
+
+class Mapped(collections.UserDict):
+    """A mapping that is no dictionary."""
+
+
+def as_sequences(config, kind):
+    """The same configuration with another kind of sequence for each list in it."""
+    if isinstance(config, dict):
+        return Mapped({n: as_sequences(v, kind) for n, v in config.items()})
+    return kind([as_sequences(v, kind) for v in config]) if isinstance(config, list) else config
+
+
+@pytest.mark.parametrize("kind", [tuple, Listed, Ducks], ids=lambda x: x.__name__)
+@pytest.mark.parametrize("case", [c for c in CASES if str(c) != "Conditional"], ids=str)
+def test_any_sequence_goes_for_a_list(case, kind):
+    config = init.to_config(case.make(u.nS))
+    assert init.get(as_sequences(config, kind)) == case.make(u.nS)
+
+
+@pytest.mark.parametrize(
+    "axes", [range(1), np.arange(1), jnp.arange(1), np.int64(0), (0,), Ducks([0])]
+)
+def test_axes_in_any_form(axes):
+    made = init.get({"class": "KaimingNormal", "batch_axis": axes})
+    assert made == init.get(
+        {
+            "class": "KaimingNormal",
+            "batch_axis": 0 if np.ndim(axes) == 0 and not isinstance(axes, Ducks) else [0],
+        }
+    )
+    hash(made)
+
+
+def test_numbers_in_any_sequence():
+    for low in (["0 mV", "1 mV"], ("0 mV", {"value": 1, "unit": "mV"}), Ducks(["0 uV", "1 mV"])):
+        made = init.get({"class": "Uniform", "low": low, "high": "2 mV"})
+        assert u.math.allclose(made.low, np.array([0.0, 1.0]) * u.mV)
+    assert init.get({"class": "Normal", "mean": range(3)}) == init.Normal([0.0, 1.0, 2.0])
+    assert init.get({"class": "Normal", "mean": np.float32(3)}) == init.Normal(3.0)
+    complex_array = init.Constant(np.array([1 + 2j, 3]))
+    assert through_json(complex_array) == complex_array
+
+
+# ---------------------------------------------------------------- nonsense
+
+NORMAL = {"class": "Normal"}
+DEEP = {"class": "Normal", "mean": 0.0}
+for _ in range(3000):
+    DEEP = {"class": "Scaled", "base_dist": DEEP, "scale_factor": 1.0}
+CYCLE = {"class": "Mixture", "distributions": [1.0]}
+CYCLE["distributions"].append(CYCLE)
+KNOT = []
+KNOT.extend([KNOT, KNOT])
+SHARED = [1.0]
+for _ in range(60):
+    SHARED = [SHARED, SHARED]
+
+
+NONSENSE = [
+    (DEEP, ValueError, "nested more than 100 deep"),
+    (CYCLE, ValueError, "holds itself"),
+    (NORMAL | {"mean": KNOT}, ValueError, "holds itself"),
+    (NORMAL | {"mean": SHARED}, ValueError, "more than 10000000 parts"),
+    (
+        NORMAL | {"mean": {"array": [1], "dtype": "S1000000000"}},
+        TypeError,
+        "`mean` has the dtype 'S1000000000'",
+    ),
+    (NORMAL | {"mean": {"array": [1], "dtype": "object"}}, TypeError, "the dtype 'object'"),
+    (
+        NORMAL | {"mean": {"array": [1], "dtype": "m8[s]"}},
+        TypeError,
+        "the dtype 'm8.*not of numbers",
+    ),
+    (NORMAL | {"mean": {"array": [1], "dtype": None}}, TypeError, "the dtype None"),
+    (NORMAL | {"mean": {"array": [[1], [1, 2]], "dtype": "float32"}}, TypeError, "`mean`"),
+    (NORMAL | {"mean": {"array": ["a"], "dtype": "float32"}}, TypeError, r"`mean\[0\]`.*'a'"),
+    (NORMAL | {"mean": {"array": {"class": "Normal"}, "dtype": "float32"}}, TypeError, "`mean`"),
+    ({"class": "Custom", "function": "os.system"}, ValueError, "no initializer is called 'Custom'"),
+    ("custom", ValueError, "no initializer is called 'custom'"),
+    ({"class": "Compose", "base_dist": 1.0, "functions": ["os.system"]}, TypeError, "functions"),
+    ({"class": "Compose", "base_dist": 1.0, "functions": "os.system"}, TypeError, "functions"),
+    (
+        {"class": "Conditional", "condition_fn": "os.system", "true_dist": 1, "false_dist": 2},
+        TypeError,
+        "condition_fn",
+    ),
+    ({"class": "ApplyProfile", "profile": NORMAL, "func": "os.system"}, TypeError, "profile|func"),
+    (NORMAL | {"mean": [True, 2.0]}, TypeError, r"`mean\[0\]` must be a number, got True"),
+    (NORMAL | {"mean": True}, TypeError, "`mean` must be a number, got True"),
+    (NORMAL | {"mean": {"value": True, "unit": "nS"}}, TypeError, "`mean`.*True"),
+    (NORMAL | {"mean": {"array": [True], "dtype": "float32"}}, TypeError, r"`mean\[0\]`.*True"),
+    (NORMAL | {"mean": [1.0, None]}, TypeError, r"`mean\[1\]` must be a number, got None"),
+    (NORMAL | {"mean": {"value": None, "unit": "nS"}}, TypeError, "`mean`"),
+    (NORMAL | {"mean": {"value": "1 nS", "unit": "nS"}}, TypeError, "`mean`.*bare.*1 nS"),
+    (
+        NORMAL | {"mean": {"value": {"value": 1, "unit": "nS"}, "unit": "nS"}},
+        TypeError,
+        "`mean`.*bare.*1 nS",
+    ),
+    (NORMAL | {"mean": {"value": NORMAL, "unit": "nS"}}, TypeError, "`mean`"),
+    (NORMAL | {"mean": {"value": 1, "unit": 3}}, TypeError, "`mean`.*unit"),
+    (
+        NORMAL | {"mean": {"value": 1, "unit": "(" * 5000 + "nS" + ")" * 5000}},
+        ValueError,
+        "names no unit",
+    ),
+    (NORMAL | {"mean": "1 " + "nS / " * 5000 + "nS"}, ValueError, "names no unit"),
+    (NORMAL | {"mean": "0.5nS"}, TypeError, "`mean` must be a number, as in '0.5 nS', got '0.5nS'"),
+    (NORMAL | {"mean": {"complex": [1]}}, TypeError, "real and an imaginary"),
+    (NORMAL | {"mean": {"complex": [1, 2, 3]}}, TypeError, "real and an imaginary"),
+    (NORMAL | {"mean": {"complex": 3}}, TypeError, "real and an imaginary"),
+    (NORMAL | {"mean": {"complex": ["a", 2]}}, TypeError, r"`mean\[0\]`"),
+    (NORMAL | {"mean": {"complex": [1 + 2j, 2]}}, TypeError, "real and an imaginary|complex"),
+    (NORMAL | {"mean": b"1"}, TypeError, "`mean`"),
+    (NORMAL | {"mean": {1, 2}}, TypeError, "`mean`"),
+    (NORMAL | {"mean": 10**400}, ValueError, "`mean` is beyond"),
+    (NORMAL | {3: 1}, TypeError, "no parameter 3"),
+    ({"class": 3}, TypeError, "names no class"),
+    ({"class": ["Normal"]}, TypeError, "names no class"),
+    ({}, TypeError, "names no class"),
+    ({"class": "Mixture", "distributions": "Normal"}, TypeError, None),
+    ({"class": "Mixture", "distributions": 3}, TypeError, None),
+    ({"class": "Mixture", "distributions": [None]}, TypeError, r"distributions\[0\]"),
+    ({"class": "Mixture", "distributions": [True]}, TypeError, r"distributions\[0\]"),
+]
+
+
+@pytest.mark.parametrize("which", range(len(NONSENSE)))
+def test_nonsense_is_refused(which):
+    config, error, text = NONSENSE[which]
+    with pytest.raises(error, match=text):
+        init.get(config)
+
+
+def test_the_deepest_configuration_is_read():
+    deep = DEEP
+    for _ in range(2901):
+        deep = deep["base_dist"]
+    assert len(repr(init.get(deep))) > 99 * len("Scaled")
+    with pytest.raises(ValueError, match="nested more than 100 deep"):
+        init.get({"class": "Scaled", "base_dist": deep, "scale_factor": 1.0})
+
+
+def test_what_is_too_deep_to_be_read_is_not_written():
+    obj = init.get("normal")
+    for _ in range(60):
+        obj = init.Mixture([obj])
+    with pytest.raises(ValueError, match="nested more than 100 deep"):
+        init.to_config(obj)
+
+
+def test_random_configurations():
+    """Anything at all among configurations: an object, or an error that says what is wrong."""
+    source = random.Random(0)
+    names = sorted(
+        {str(case) for case in CASES} | {"GaussianProfile", "CombinedProfile", "Compose"}
+    )
+    leaves = [0, 1, -1, 2.5, True, None, "", "1 nS", "nS", "inf", "nan", "relu", "Normal", b"x",
+              10**20, float("nan"), 1j, (), {}, {1}, range(3), np.arange(2.0), np.array("a"),
+              np.float32(1), 2 * u.ms, u.mV, object(), np.zeros((2, 0)), "\ud800"]  # fmt: skip
+
+    def made(depth):
+        kind = source.random()
+        if depth == 0 or kind < 0.4:
+            return source.choice(leaves)
+        if kind < 0.55:
+            return [made(depth - 1) for _ in range(source.randrange(4))]
+        if kind < 0.65:
+            return {"value": made(depth - 1), "unit": source.choice(["nS", "1", 3, "", u.mV, None])}
+        if kind < 0.7:
+            return {
+                "array": made(depth - 1),
+                "dtype": source.choice(["float32", "f", 3, "U9", None]),
+            }
+        if kind < 0.73:
+            return {"complex": made(depth - 1)}
+        config = {"class": source.choice(names)}
+        known = init.get.__globals__["_named"](config["class"]).__dataclass_fields__
+        for name in source.sample(sorted(known), source.randrange(len(known) + 1)):
+            config[name] = made(depth - 1)
+        return config
+
+    refused = 0
+    for _ in range(600):
+        try:
+            obj = init.get(made(4))
+        except (TypeError, ValueError):
+            refused += 1
+            continue
+        assert through_json(obj) == obj
+    assert 100 < refused < 500
+
+
+# ---------------------------------------------------------------- profiles and functions
 
 
 def test_a_profile_goes_round():

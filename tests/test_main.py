@@ -1,8 +1,10 @@
-"""The command line, the files it writes, the pictures it draws."""
+"""The command line, and the pictures it draws."""
 
 import contextlib
 import io
+import json
 import os
+import random
 import re
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import CASES
 from matplotlib import pyplot
 
 import braininit as init
@@ -195,6 +198,24 @@ def test_nested_initializers_and_their_operators():
 
 
 BAD = {
+    "Normal(mean=0, mean=100)": "mean is given twice",
+    "Normal(0, mean=100)": "multiple values for argument 'mean'",
+    "Normal(mean=0, std=1, mean=0)": "mean is given twice",
+    "Normal(0, 1).clip(min_val=0, min_val=1)": "min_val is given twice",
+    '{"class": "Normal", "mean": 0, "mean": 100}': "mean is given twice",
+    '{"class": "Normal", "mean": [1, true]}': r"`mean\[1\]` must be a number, got True",
+    '{"class": "Nromal"}': "the configuration: no initializer is called 'Nromal'; did you mean",
+    '{"class": "Custom", "function": "os.system"}': "no initializer is called 'Custom'",
+    '{"class": "Normal", "mean": {"array": [1], "dtype": "S1000000000"}}': "not of numbers",
+    '{"class": "GaussianProfile", "sigma": 1}': "not a distribution",
+    '{"value": 1, "unit": "furlong"}': "names no unit",
+    '{"class": "Normal"': "never closed",
+    "{1: 2}": "a name in a configuration is a string, not 1",
+    "{**1}": "no meaning",
+    "{}": "names no class",
+    '{"a": ' * 60 + "1" + "}" * 60: "nested more than 50 deep",
+    "Normal(0, 1)" + " + 1.0" * 200: "nested more than 50 deep",
+    "none.json": "No such file",
     "Normal(0, 1).apply(3)": "has no meaning here",
     "nS.clip(0)": "has no .clip",
     "Normal(0*nS, 1*nS).clip(1*mV)": "`min_val` in mV",
@@ -261,6 +282,61 @@ def test_a_bad_expression_is_told_in_one_line(text, capsys):
     complaint(capsys, text, "10")
 
 
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_configuration_is_an_expression_too(case):
+    if str(case) != "Conditional":  # which holds a function
+        config = init.to_config(case.make(u.nS))
+        assert read(json.dumps(config)) == read(repr(config)) == case.make(u.nS)
+
+
+def test_a_configuration_by_hand():
+    normal = init.Normal(0.5 * u.nS, 100 * u.psiemens)
+    text = """{'class': 'Normal', 'mean': 0.5*nS, "std": "100 pS"}"""
+    assert read(text) == normal
+    assert read('{"value": 1, "unit": "nS"}') == init.Constant(1 * u.nS)
+    assert read('{"class": "TruncatedNormal", "low": null, "high": Infinity}') == (
+        init.TruncatedNormal(high=np.inf)
+    )
+
+
+def test_a_configuration_in_a_file(capsys):
+    with open("normal.json", "w") as file:
+        json.dump(init.to_config(init.Normal(0.5 * u.nS, 0.1 * u.nS)), file, indent=1)
+    assert main(["normal.json", "10"]) == 0
+    assert "unit nS" in capsys.readouterr().out
+    with open("bad.JSON", "w", encoding="utf-8-sig") as file:
+        file.write('{\n "class": "Normal",\n "mean": what}')
+    assert "line 3, column 10 of the expression: unknown name what" in complaint(capsys, "bad.JSON")
+    with open("bad.json", "wb") as file:
+        file.write(b"\xff\xfe\0")
+    assert "the configuration: 'utf-8'" in complaint(capsys, "bad.json")
+    os.mkdir("folder.json")
+    assert "Is a directory" in complaint(capsys, "folder.json")
+
+
+def test_random_expressions():
+    """Anything at all for an expression: a distribution, or a refusal in one line."""
+    source = random.Random(0)
+    good = [*GOOD, *(repr(case.make()) for case in CASES), json.dumps(init.to_config(GOOD[NORMAL]))]
+    pieces = [*"()[]{},*+-/=.:'\"\\ \n\0", "**", "nS", "mV", "1e9", "-1", "inf", "None", "u.", "x",
+              "Normal", "low=", "µ", "\ud800", "10**400", "[1, 2]", "lambda: ", "clip", "if", "1j",
+              "True", "9" * 5000, "{'class': 'Normal'}", "(" * 200]  # fmt: skip
+    refusals = []
+    for _ in range(400):
+        text = list(source.choice(good))
+        for _ in range(source.randrange(1, 4)):
+            at = source.randrange(len(text) + 1)
+            text[at : at + source.randrange(3)] = source.choice(pieces)
+        if source.random() < 0.3:
+            text = source.choices(pieces, k=source.randrange(12))
+        try:
+            assert isinstance(read("".join(text)), init.Initialization)
+        except Refusal as refusal:
+            refusals.append(str(refusal))
+    assert 0 < len(refusals) < 400
+    assert all("\n" not in text and 0 < len(text) <= 500 for text in refusals)
+
+
 def test_nothing_of_an_expression_is_evaluated():
     before = set(sys.modules)
     for text in ("__import__('antigravity')", "exec('import this')", "open('x', 'w')"):
@@ -278,14 +354,24 @@ def test_nothing_of_an_expression_is_evaluated():
     [
         (["0"], "makes 0 draws"),
         (["-5"], "'-5'"),
-        (["ten"], "'ten' is not one: write 1000, 100x200 or 100,200"),
-        (["1e3"], "'1e3'"),
+        (["ten"], "'ten' is not one: write 1000, 1e6, 100x200 or 100,200"),
+        (["1e-3"], "'1e-3'"),
+        (["1.5e0"], "'1.5e0'"),
+        (["1.5"], "'1.5'"),
+        (["1e9"], "makes 1000000000 draws"),
+        (["1e99"], "take 1 to 100000000"),
+        (["64", "32"], "write 64x32"),
+        (["64 32"], "write 64x32"),
+        (["64", "32", "2"], "write 64x32x2"),
+        (["64", "x"], "'64 x' is not one"),
+        (["x".join("1" * 33)], "the size has 33 axes: take at most 32"),
+        (["x".join("1" * 3001)], "the size has 3001 axes"),
         (["3x"], "'3x'"),
         ([""], "the size ''"),
         (["100000x100000"], "take 1 to 100000000"),
         (["9" * 30], "take 1 to"),
         (["10", "--size", "5"], "the size once"),
-        (["10", "20"], "20"),
+        (["--size", ""], "the size ''"),
         (["10", "--sed", "1"], "--sed"),
         (["10", "--seed", "x"], "--seed"),
         (["10", "--dtype", "int32"], "real floating dtype"),
@@ -295,7 +381,8 @@ def test_nothing_of_an_expression_is_evaluated():
         (["10", "--out", ""], "--out"),
         (["10", "--out", "w.txt"], "must end in .npz"),
         (["10", "--out", "none/w.npz"], "there is no folder"),
-        (["10", "--out", "there.npz"], "there is a folder of that name"),
+        (["10", "--out", "there.npz"], "something of that name that is not a file"),
+        (["10", "--out", "pipe.npz"], "something of that name that is not a file"),
         (["10", "--plot", "w.docx"], "must end in"),
         (["10", "--plot", "none/w.png"], "there is no folder"),
         (["10", "--out", "w.npz", "--plot", "none/w.png"], "there is no folder"),
@@ -303,8 +390,18 @@ def test_nothing_of_an_expression_is_evaluated():
 )
 def test_bad_options(argv, message, capsys):
     os.mkdir("there.npz")
+    os.mkfifo("pipe.npz")
     assert message in complaint(capsys, NORMAL, *argv)
-    assert os.listdir() == ["there.npz"]
+    assert sorted(os.listdir()) == ["pipe.npz", "there.npz"]
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"),
+    [("1e3", (1000,)), ("1.5E1x2", (15, 2)), ("2e+1,3", (20, 3)), ("x".join("1" * 32), (1,) * 32)],
+)
+def test_sizes(size, shape, capsys):
+    assert main(["Constant(1)", size]) == 0
+    assert f"shape {shape}, " in capsys.readouterr().out
 
 
 def test_bad_options_without_an_expression(capsys):
@@ -354,101 +451,55 @@ def test_help_lists_what_there_is(capsys):
         assert read(example)
 
 
+def as_module(redirection, *argv, **environment):
+    """Run in a process of its own, with its output where a shell's redirection sends it."""
+    command = f'exec "$0" -m braininit "$@" {redirection}'
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.path.dirname(os.path.dirname(init.__file__)),
+        **environment,
+    }
+    return subprocess.run(
+        ["sh", "-c", command, sys.executable, *argv],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+
+
 def test_as_a_module():
-    command = [sys.executable, "-m", "braininit", "Constant(0.5*nS)", "3"]
-    environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(init.__file__))}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    done = as_module("", "Constant(0.5*nS)", "3")
     assert (done.returncode, done.stderr) == (0, "")
     assert "0.5000 nS" in done.stdout
 
 
-# ---------------------------------------------------------------- files
-
-
-@pytest.mark.parametrize("unit", [None, u.nS, u.nS / u.mm**2, u.ms**-1, u.mV**0.5], ids=str)
 @pytest.mark.parametrize(
-    "dtype", ["float32", "float16", "bfloat16", "float8_e4m3fn", "int4", "int32", "complex64"]
+    ("redirection", "argument", "unbuffered", "message"),
+    [
+        (">/dev/full", "Constant(1)", "", "No space left on device"),
+        (">/dev/full", "--version", "1", "No space left on device"),
+        (">&-", "Constant(1)", "", "standard output is closed"),
+    ],
+    ids=["full", "full, unbuffered", "closed"],
 )
-def test_files_round_trip(dtype, unit):
-    array = jnp.arange(6).astype(dtype).reshape(2, 3)
-    values = array if unit is None else u.Quantity(array, unit)
-    _files.save("w.npz", values)
-    again = _files.load("w.npz")
-    assert isinstance(again, u.Quantity) == (unit is not None)
-    assert again.dtype == dtype
-    bare = again if unit is None else again.mantissa
-    assert isinstance(bare, jax.Array)
-    assert unit is None or again.unit == unit
-    np.testing.assert_array_equal(np.asarray(bare), np.asarray(array))
+def test_an_output_that_takes_nothing(redirection, argument, unbuffered, message):
+    done = as_module(redirection, argument, PYTHONUNBUFFERED=unbuffered)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("python -m braininit: error: standard output")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("shape", [(), (0, 3), (3, 2, 1)])
-def test_shapes_and_double_precision_round_trip(shape):
-    values = np.asfortranarray(np.random.default_rng(0).random(shape))
-    _files.save("w.npz", values * u.mV)
-    again = _files.load("w.npz")
-    assert again.mantissa.dtype == np.float64  # a NumPy array, as JAX would cut it
-    np.testing.assert_array_equal(again.mantissa, values)
-    _files.save("w.npz", jnp.zeros(shape, jnp.bfloat16))
-    assert _files.load("w.npz").shape == shape
+def test_a_reader_that_has_seen_enough():
+    done = as_module("| head -c 1", "Constant(1)", "3")
+    assert (done.stdout, done.stderr) == ("C", "")
 
 
-def test_numpy_reads_the_file():
-    _files.save("w.npz", jnp.ones(3) * u.nS)
-    with np.load("w.npz", allow_pickle=False) as entries:
-        assert entries["values"].tolist() == [1, 1, 1]
-        assert (str(entries["unit"]), str(entries["dtype"])) == ("nS", "float32")
-
-
-@pytest.mark.parametrize("values", ["text", None, {"a": 1}, object(), [1, "a"]])
-def test_only_numbers_are_saved(values):
-    with pytest.raises(TypeError, match="`values` must be"):
-        _files.save("w.npz", values)
-    assert not os.listdir()
-
-
-def test_the_name_ends_in_npz():
-    with pytest.raises(ValueError, match=r"must end in \.npz"):
-        _files.save("weights", jnp.ones(3))
-
-
-def test_wrong_files_are_refused():
-    with open("zip.npz", "wb") as file:
-        file.write(b"PK\x05\x06" + bytes(18))
-    with open("text.npz", "w") as file:
-        file.write("hello")
-    np.savez("other.npz", values=np.ones(3))
-    np.save("array.npy", np.ones(3))
-    with open("array.npy", "rb") as a, open("array.npz", "wb") as b:
-        b.write(a.read())
-    _files.save("cut.npz", jnp.ones(1000))
-    os.truncate("cut.npz", 2000)
-    np.savez("pickle.npz", format="braininit 1", values=np.array([{}]), dtype="float32", unit="")
-    for name in ("zip", "text", "other", "array", "cut", "pickle"):
-        with pytest.raises(ValueError, match=rf"{name}\.npz is not a file that braininit.save"):
-            _files.load(f"{name}.npz")
-    np.savez("new.npz", format="braininit 9", values=np.ones(1), dtype="float64", unit="")
-    with pytest.raises(ValueError, match="format 'braininit 9'"):
-        _files.load("new.npz")
-    with pytest.raises(FileNotFoundError):
-        _files.load("missing.npz")
-
-
-def test_an_interrupted_save_leaves_the_old_file():
-    _files.save("w.npz", jnp.ones(3))
-    with contextlib.suppress(KeyboardInterrupt), _files.replacing("w.npz") as file:
-        file.write(b"half")
-        raise KeyboardInterrupt
-    assert os.listdir() == ["w.npz"]
-    assert _files.load("w.npz").tolist() == [1, 1, 1]
-
-
-def test_a_link_stays_a_link():
-    os.mkdir("data")
-    os.symlink(os.path.join("data", "w.npz"), "w.npz")
-    _files.save("w.npz", jnp.ones(3))
-    assert os.path.islink("w.npz")
-    assert os.listdir("data") == ["w.npz"]
+def test_an_output_that_knows_ascii_alone():
+    done = as_module("", "Constant(1*ohm)", "3", "--out", "µ.npz", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"\xb5.npz" in done.stdout
 
 
 # ---------------------------------------------------------------- pictures
