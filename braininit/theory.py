@@ -3,7 +3,8 @@
 All in float64 NumPy, whatever JAX is set to, and apart from the code that draws, so
 that the one can be held against the other. The table at the end of this file, `laws`,
 has one entry per function; a distribution of one's own joins it in one statement, and
-works without.
+works without. What shifts and scales a known one, as ``Exponential(2.0) + 0.5`` does, is
+known with it.
 
 >>> import brainunit as u, braininit as init
 >>> from braininit import theory
@@ -25,8 +26,11 @@ import numpy as np
 import scipy  # its parts are imported when they are first named
 
 from braininit import _continuous as continuous
+from braininit import _operators as operators
 from braininit import _positive as positive
+from braininit import _special as special
 from braininit import _units as units
+from braininit._children import as_child
 from braininit._constants import constant, ones, zeros
 
 __all__ = ["Law", "cdf", "laws", "mean", "pdf", "sf", "std"]
@@ -231,7 +235,12 @@ def _find(dist: Any) -> tuple[Law | None, u.Unit | None]:
         name = dist.__name__ if isinstance(dist, type) else type(dist).__name__
         raise TypeError(f"`dist` must be an initializer object, got {name}")
     # By function, not by class: a subclass that draws from another one is another law.
-    law = laws.get(getattr(type(dist), "_function", None))
+    function = getattr(type(dist), "_function", None)
+    if function is operators.combined:
+        return _combined(**cast(Any, dist)._arguments())
+    if function is operators.scaled:
+        return _combined("*", *cast(Any, dist)._arguments().values())
+    law = laws.get(function)
     if law is None:
         return None, None
     given = dict(cast(Any, dist)._arguments())
@@ -241,6 +250,50 @@ def _find(dist: Any) -> tuple[Law | None, u.Unit | None]:
     given |= zip(carriers, bare, strict=True)
     with np.errstate(all="ignore"):
         return law(**{name: _double(v) for name, v in given.items()}), own or unit
+
+
+def _combined(op: str, left: Any, right: Any) -> tuple[Law | None, u.Unit | None]:
+    """Look up both sides of an operator; known is what shifts and scales one draw."""
+    if right is None:
+        return None, None
+    (first, unit), (second, other) = (_find(as_child(op, side)) for side in (left, right))
+    if first is None or second is None:
+        return None, None
+    unit, ratio = units.together(op, unit, other)
+    second = _affine(second, 0.0, ratio)
+    if op in ("+", "-"):
+        sign = 1.0 if op == "+" else -1.0
+        if not np.any(second.std):
+            return _affine(first, sign * second.mean, 1.0), unit
+        if not np.any(first.std):
+            return _affine(second, first.mean, sign), unit
+    if op == "*" and not np.any(first.std):
+        return _affine(second, 0.0, first.mean), unit
+    if op in ("*", "/") and not np.any(second.std):
+        return _affine(first, 0.0, second.mean if op == "*" else 1 / second.mean), unit
+    return None, None
+
+
+def _affine(law: Law, shift: Any, factor: Any) -> Law:
+    """Give the law of shift + factor x, if `law` is that of x."""
+    if not np.any(law.std):
+        return _point(shift + factor * law.mean)
+
+    def back(x: Any) -> Any:
+        return (x - shift) / factor
+
+    def side(x: Any, up: bool) -> Any:
+        below, above = law.cdf(back(x)), _survival(law, back(x))
+        return np.where((factor > 0) == up, below, above)
+
+    moved = Law(
+        shift + factor * law.mean,
+        abs(factor) * law.std,
+        lambda x: law.pdf(back(x)) / abs(factor),
+        lambda x: side(x, True),
+        lambda x: side(x, False),
+    )
+    return _unless_zero(factor, shift, moved)
 
 
 def _known(dist: Any) -> tuple[Law, u.Unit | None]:
@@ -297,8 +350,6 @@ def _plain(value: Any) -> Any:
 
 # ---------------------------------------------------------------- the laws
 
-_LOG_SQRT_2PI = math.log(2 * math.pi) / 2
-
 
 def _point(value: Any) -> Law:
     return Law(
@@ -340,7 +391,7 @@ def _normal(mean: Any, std: Any) -> Law:
     law = Law(
         mean,
         std,
-        lambda x: np.exp(-(z(x) ** 2) / 2 - np.log(std) - _LOG_SQRT_2PI),
+        lambda x: np.exp(-(z(x) ** 2) / 2 - np.log(std) - special.LOG_SQRT_2PI),
         lambda x: scipy.special.ndtr(z(x)),
         lambda x: scipy.special.ndtr(-z(x)),
     )
@@ -350,14 +401,14 @@ def _normal(mean: Any, std: Any) -> Law:
 def _lognormal(mean: Any, std: Any) -> Law:
     ratio = std / mean
     # sqrt(log(1 + ratio^2)), where the square is in range and where it is not.
-    root = np.sqrt(np.where(ratio < 1e8, np.log1p(ratio**2), 2 * _log_ratio(std, mean)))
+    root = np.sqrt(np.where(ratio < 1e8, np.log1p(ratio**2), 2 * special.log_ratio(std, mean)))
     sigma = np.where(ratio < 1e-8, ratio, root)
 
     def z(x: Any) -> Any:
-        return (_log_ratio(np.maximum(x, 0), mean) + sigma**2 / 2) / sigma
+        return (special.log_ratio(np.maximum(x, 0), mean) + sigma**2 / 2) / sigma
 
     def pdf(x: Any) -> Any:
-        log_p = -(z(x) ** 2) / 2 - np.log(sigma) - np.log(x) - _LOG_SQRT_2PI
+        log_p = -(z(x) ** 2) / 2 - np.log(sigma) - np.log(x) - special.LOG_SQRT_2PI
         return np.where(x > 0, np.exp(log_p), 0.0)
 
     law = Law(
@@ -395,10 +446,10 @@ def _weibull(concentration: Any, scale: Any) -> Law:
     )
 
     def power(x: Any) -> Any:
-        return np.exp(k * _log_ratio(np.maximum(x, 0), scale))
+        return np.exp(k * special.log_ratio(np.maximum(x, 0), scale))
 
     def pdf(x: Any) -> Any:
-        log_power = np.where(k == 1, 0.0, (k - 1) * _log_ratio(np.maximum(x, 0), scale))
+        log_power = np.where(k == 1, 0.0, (k - 1) * special.log_ratio(np.maximum(x, 0), scale))
         return np.where(x < 0, 0.0, np.exp(np.log(k) + log_power - power(x) - np.log(scale)))
 
     return Law(
@@ -413,14 +464,14 @@ def _weibull(concentration: Any, scale: Any) -> Law:
 def _gamma(concentration: Any, scale: Any) -> Law:
     k = concentration
     bare, exponent = np.frexp(scale)
-    mean, lost = _product(k, bare)
+    mean, lost = special.product(k, bare)
 
     def kernel(x: Any) -> tuple[Any, Any]:
         """How far x is from the mean, in means; and the logarithm of x times the density."""
         x = np.maximum(x, 0)
         away = (np.ldexp(x, -exponent) - mean - lost) / mean
-        excess = k * _excess(away, _log_ratio(x, mean, exponent))
-        return away, np.log(k) / 2 - _LOG_SQRT_2PI - excess - _stirling(k)
+        excess = k * special.excess(away, special.log_ratio(x, mean, exponent))
+        return away, np.log(k) / 2 - special.LOG_SQRT_2PI - excess - special.stirling(k)
 
     def pdf(x: Any) -> Any:
         p = np.exp(kernel(x)[1] - np.log(x))
@@ -429,7 +480,7 @@ def _gamma(concentration: Any, scale: Any) -> Law:
 
     def tails(x: Any) -> tuple[Any, Any]:
         away, log_kernel = kernel(x)
-        return _gamma_tails(k, np.maximum(x, 0) / scale, away, np.exp(log_kernel))
+        return special.gamma_tails(k, np.maximum(x, 0) / scale, away, np.exp(log_kernel))
 
     return Law(k * scale, np.sqrt(k) * scale, pdf, lambda x: tails(x)[0], lambda x: tails(x)[1])
 
@@ -447,14 +498,15 @@ def _beta(alpha: Any, beta: Any, low: Any, high: Any) -> Law:
         """
         x = np.clip(x, low, high)
         at = np.ldexp(x, -exponent)
-        (y, y_lost), (rest, rest_lost) = _difference(at, down), _difference(up, at)
-        (p, p_lost), (q, q_lost) = _product(b, y), _product(a, rest)
+        (y, y_lost), (rest, rest_lost) = special.difference(at, down), special.difference(up, at)
+        (p, p_lost), (q, q_lost) = special.product(b, y), special.product(a, rest)
         away = ((p - q) + (p_lost - q_lost) + b * y_lost - a * rest_lost) / width
-        log_y = _log_ratio(x / 2 - low / 2, width * (a / n), exponent - 1)
-        log_rest = _log_ratio(high / 2 - x / 2, width * (b / n), exponent - 1)
-        excess = a * _excess(away / a, log_y) + b * _excess(-away / b, log_rest)
-        factor = np.log(a * (b / n)) / 2 - _LOG_SQRT_2PI
-        return away, factor - excess + _stirling(n) - _stirling(a) - _stirling(b)
+        log_y = special.log_ratio(x / 2 - low / 2, width * (a / n), exponent - 1)
+        log_rest = special.log_ratio(high / 2 - x / 2, width * (b / n), exponent - 1)
+        excess = a * special.excess(away / a, log_y) + b * special.excess(-away / b, log_rest)
+        factor = np.log(a * (b / n)) / 2 - special.LOG_SQRT_2PI
+        norm = factor + special.stirling(n) - special.stirling(a) - special.stirling(b)
+        return away, norm - excess
 
     def pdf(x: Any) -> Any:
         # In halves, which don't overflow.
@@ -469,7 +521,7 @@ def _beta(alpha: Any, beta: Any, low: Any, high: Any) -> Law:
         at = np.ldexp(np.clip(x, low, high), -exponent)
         y, rest = (at - down) / width, (up - at) / width
         flip = y > rest  # the smaller of the two has the digits
-        below, above = _beta_tails(
+        below, above = special.beta_tails(
             np.where(flip, b, a),
             np.where(flip, a, b),
             np.where(flip, rest, y),
@@ -508,7 +560,7 @@ def _truncated_normal(mean: Any, std: Any, low: Any, high: Any) -> Law:
         def exponent(t: Any) -> Any:
             return t * (alpha + t / 2)
 
-        return tuple(_integral(exponent, alpha, 1.0, reach, power) for reach in (up, down))
+        return tuple(special.integral(exponent, alpha, 1.0, reach, power) for reach in (up, down))
 
     anchor, alpha, _, _ = split(low, high)
     zeroth, first, second = (moments(low, high, power) for power in range(3))
@@ -536,130 +588,9 @@ def _truncated_normal(mean: Any, std: Any, low: Any, high: Any) -> Law:
     return _unless_zero(std, anchor, law)
 
 
-# ---------------------------------------------------------------- tails
-
-
-def _gamma_tails(k: Any, y: Any, away: Any, kernel: Any) -> tuple[Any, Any]:
-    """P and Q of the incomplete gamma function at y = k (1 + away)."""
-    tiny = y < 1e-290  # where the first term of the series is all, also if y underflows
-    below = np.where(tiny, kernel / k, scipy.special.gammainc(k, y))
-    above = np.where(tiny, 1 - below, scipy.special.gammaincc(k, y))
-    large = k > _LARGE
-    if not large.any():
-        return below, above
-    # In log y the density is e^(k w - y (e^w - 1)) at the distance w, times the kernel.
-    side = np.where(away < 0, -1.0, 1.0)
-    tail = kernel * _integral(
-        lambda w: k * abs(away) * w + y * _exp_excess(side * w), k * abs(away), y
-    )
-    return (
-        np.where(large, np.where(side < 0, tail, 1 - tail), below),
-        np.where(large, np.where(side < 0, 1 - tail, tail), above),
-    )
-
-
-def _beta_tails(a: Any, b: Any, y: Any, away: Any, kernel: Any) -> tuple[Any, Any]:
-    """Both sides of the incomplete beta function at y <= 1/2, where n y - a = away."""
-    tiny = y < 1e-290
-    below = np.where(tiny, kernel / a, scipy.special.betainc(a, b, y))
-    above = np.where(tiny, 1 - below, scipy.special.betaincc(a, b, y))
-    n = a + b
-    large = (n > _LARGE) & (np.minimum(a, b) >= 1)
-    if not large.any():
-        return below, above
-    # In log(y / (1 - y)) the density is e^(a w - n log(1 + y (e^w - 1))) at the distance w.
-    side = np.where(away < 0, -1.0, 1.0)
-
-    def exponent(w: Any) -> Any:
-        z = y * np.expm1(side * w)
-        return abs(away) * w + n * (y * _exp_excess(side * w) - _excess(z, np.log1p(z)))
-
-    tail = kernel * _integral(exponent, abs(away), n * y * (1 - y))
-    return (
-        np.where(large, np.where(side < 0, tail, 1 - tail), below),
-        np.where(large, np.where(side < 0, 1 - tail, tail), above),
-    )
-
-
-_LARGE = 1e4  # from here on SciPy's incomplete functions lose digits with their shapes
-
-
-@functools.cache
-def _nodes() -> list[tuple[float, float]]:
-    """Gauss-Legendre nodes and weights on [0, 1]."""
-    x, w = np.polynomial.legendre.leggauss(64)
-    return list(zip((x + 1) / 2, w / 2, strict=True))
-
-
-def _integral(
-    exponent: Callable[[Any], Any], slope: Any, curvature: Any, reach: Any = np.inf, power: int = 0
-) -> Any:
-    """Integral of t^power e^-exponent(t) from 0 to `reach`, for a convex exponent.
-
-    `slope` and `curvature` are its derivatives at 0, where it is 0.
-    """
-    # Beyond the cut the exponent is above 37, and what is left below rounding.
-    cut = np.minimum(reach, 80 / (slope + np.sqrt(slope**2 + 80 * curvature)))
-    while (more := (exponent(cut) < 37) & (cut < reach)).any():
-        cut = np.where(more, np.minimum(reach, 2 * cut), cut)
-    return cut * sum(w * (s * cut) ** power * np.exp(-exponent(s * cut)) for s, w in _nodes())
-
-
-# ---------------------------------------------------------------- without cancellation
-
-
-def _log_ratio(x: Any, y: Any, exponent: Any = 0) -> Any:
-    """Log of x / (y 2^exponent), to rounding also near 0, and where the ratio overflows."""
-    (x_bare, x_exponent), (y_bare, y_exponent) = np.frexp(x), np.frexp(y)
-    far = np.log(x_bare / y_bare) + (x_exponent - y_exponent - exponent) * math.log(2)
-    away = (np.ldexp(x, -exponent) - y) / y
-    return np.where(abs(away) < 0.1, np.log1p(away), far)
-
-
-def _excess(x: Any, log: Any) -> Any:
-    """Take log(1 + x) from x: a series where the two are close."""
-    near = np.clip(x, -0.1, 0.1)
-    series = near**2 * np.polyval([(-1) ** n / (n + 2) for n in range(16, -1, -1)], near)
-    return np.where(abs(x) < 0.1, series, x - log)
-
-
-def _exp_excess(x: Any) -> Any:
-    """Take 1 + x from e^x: a series where the two are close."""
-    near = np.clip(x, -0.1, 0.1)
-    series = near**2 * np.polyval([1 / math.factorial(n + 2) for n in range(9, -1, -1)], near)
-    return np.where(abs(x) < 0.1, series, np.expm1(x) - x)
-
-
-def _stirling(x: Any) -> Any:
-    """Log of gamma(x) less Stirling's formula, (x - 1/2) log x - x + log sqrt(2 pi)."""
-    inverse = 1 / np.maximum(x, 10)
-    series = inverse * np.polyval([-1 / 1680, 1 / 1260, -1 / 360, 1 / 12], inverse**2)
-    direct = scipy.special.gammaln(x) - (x - 0.5) * np.log(x) + x - _LOG_SQRT_2PI
-    return np.where(x < 10, direct, series)
-
-
 def _at_the_edge(shape: Any, at_one: Any) -> Any:
     """The density at the end of a support, by the shape parameter of that end."""
     return np.where(shape < 1, np.inf, np.where(shape == 1, at_one, 0.0))
-
-
-def _difference(x: Any, y: Any) -> tuple[Any, Any]:
-    """Subtract; and what rounding took off the difference (Knuth)."""
-    difference = x - y
-    part = difference - x
-    return difference, (x - (difference - part)) - (y + part)
-
-
-def _product(x: Any, y: Any) -> tuple[Any, Any]:
-    """Multiply; and what rounding took off the product (Dekker)."""
-
-    def halves(x: Any) -> tuple[Any, Any]:
-        large = x * (2.0**27 + 1)
-        upper = large - (large - x)
-        return upper, x - upper
-
-    product, (x_up, x_low), (y_up, y_low) = x * y, halves(x), halves(y)
-    return product, ((x_up * y_up - product) + x_up * y_low + x_low * y_up) + x_low * y_low
 
 
 # ---------------------------------------------------------------- the table

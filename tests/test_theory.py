@@ -390,6 +390,69 @@ def test_scalars_come_as_floats():
     assert type(theory.mean(dist)) is type(theory.std(dist)) is float
 
 
+# ---------------------------------------------------------------- shifted and scaled
+
+
+@pytest.mark.parametrize(
+    ("dist", "base", "shift", "factor", "unit"),
+    [
+        (init.Exponential(2 * u.ms) + 500 * u.us, init.Exponential(2.0), 0.5, 1, u.ms),
+        (
+            init.Constant(500 * u.us) - init.Gamma(2.0, 3 * u.ms),
+            init.Gamma(2.0, 3e3),
+            500,
+            -1,
+            u.us,
+        ),
+        (init.Normal(1.0, 2.0) * 3 - 1, init.Normal(1.0, 2.0), -1, 3, None),
+        (-init.Beta(2.0, 3.0) / (4 * u.mV), init.Beta(2.0, 3.0), 0, -0.25, 1 / u.mV),
+        (init.Scaled(init.Weibull(2.0, 1 * u.nS), 3 * u.mV), init.Weibull(2.0), 0, 3, u.nS * u.mV),
+        (init.Uniform(1 * u.mV, 2 * u.mV) / (1 * u.volt), init.Uniform(1.0, 2.0), 0, 1e-3, None),
+    ],
+    ids=lambda x: str(x) if isinstance(x, Initialization) else "",
+)
+def test_what_is_shifted_and_scaled(dist, base, shift, factor, unit):
+    def bare(x, unit):
+        return x if unit is None else (x / unit if isinstance(x, u.Quantity) else x)
+
+    at = np.array([-1.0, 0.3, 0.5, 1.7, 9.0]) * theory.mean(base)
+    x = (shift + factor * at) * (1 if unit is None else unit)
+    assert u.get_unit(theory.mean(dist)) == (u.UNITLESS if unit is None else unit)
+    per = None if unit is None else 1 / unit
+    close = np.testing.assert_allclose
+    close(bare(theory.mean(dist), unit), shift + factor * theory.mean(base), rtol=1e-14)
+    close(bare(theory.std(dist), unit), abs(factor) * theory.std(base), rtol=1e-14)
+    close(bare(theory.pdf(dist, x), per), theory.pdf(base, at) / abs(factor), rtol=1e-12)
+    below, above = (theory.cdf, theory.sf) if factor > 0 else (theory.sf, theory.cdf)
+    close(theory.cdf(dist, x), below(base, at), rtol=1e-12)
+    close(theory.sf(dist, x), above(base, at), rtol=1e-12)
+
+
+def test_operators_on_points_and_arrays():
+    assert theory.mean(init.Constant(3 * u.mV) - 1 * u.mV) == 2 * u.mV
+    assert theory.cdf(init.Constant(3.0) * 2, [5.9, 6.0]).tolist() == [0, 1]
+    dist = init.Normal(1.0, 2.0) * np.array([1.0, 0.0, -2.0])
+    assert theory.mean(dist).tolist() == [1, 0, -2]
+    assert theory.std(dist).tolist() == [2, 0, 4]
+    np.testing.assert_allclose(theory.cdf(dist, 0.5), stats.norm.cdf([-0.25, np.inf, 0.625]))
+
+
+@pytest.mark.parametrize(
+    "dist",
+    [
+        init.Normal(0.0, 1.0) + init.Normal(0.0, 1.0),
+        1 / init.Normal(5.0, 1.0),
+        abs(init.Normal(0.0, 1.0)),
+        init.Orthogonal() * 2.0,
+    ],
+    ids=str,
+)
+def test_operators_without_an_entry(dist):
+    assert theory.mean(dist) is None
+    with pytest.raises(TypeError, match="no entry for Combined"):
+        theory.cdf(dist, 0.0)
+
+
 # ---------------------------------------------------------------- the table
 
 

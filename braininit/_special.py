@@ -1,0 +1,137 @@
+"""Special functions in float64 NumPy, where SciPy's alone are not enough.
+
+Tails of the incomplete gamma and beta functions for shapes of any size, and the pieces
+they are made of: differences of nearly equal numbers, taken without losing digits.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy  # its parts are imported when they are first named
+
+LOG_SQRT_2PI = math.log(2 * math.pi) / 2
+
+# ---------------------------------------------------------------- tails
+
+
+def gamma_tails(k: Any, y: Any, away: Any, kernel: Any) -> tuple[Any, Any]:
+    """P and Q of the incomplete gamma function at y = k (1 + away)."""
+    tiny = y < 1e-290  # where the first term of the series is all, also if y underflows
+    below = np.where(tiny, kernel / k, scipy.special.gammainc(k, y))
+    above = np.where(tiny, 1 - below, scipy.special.gammaincc(k, y))
+    large = k > _LARGE
+    if not large.any():
+        return below, above
+    # In log y the density is e^(k w - y (e^w - 1)) at the distance w, times the kernel.
+    side = np.where(away < 0, -1.0, 1.0)
+    tail = kernel * integral(
+        lambda w: k * abs(away) * w + y * exp_excess(side * w), k * abs(away), y
+    )
+    return (
+        np.where(large, np.where(side < 0, tail, 1 - tail), below),
+        np.where(large, np.where(side < 0, 1 - tail, tail), above),
+    )
+
+
+def beta_tails(a: Any, b: Any, y: Any, away: Any, kernel: Any) -> tuple[Any, Any]:
+    """Both sides of the incomplete beta function at y <= 1/2, where n y - a = away."""
+    tiny = y < 1e-290
+    below = np.where(tiny, kernel / a, scipy.special.betainc(a, b, y))
+    above = np.where(tiny, 1 - below, scipy.special.betaincc(a, b, y))
+    n = a + b
+    large = (n > _LARGE) & (np.minimum(a, b) >= 1)
+    if not large.any():
+        return below, above
+    # In log(y / (1 - y)) the density is e^(a w - n log(1 + y (e^w - 1))) at the distance w.
+    side = np.where(away < 0, -1.0, 1.0)
+
+    def exponent(w: Any) -> Any:
+        z = y * np.expm1(side * w)
+        return abs(away) * w + n * (y * exp_excess(side * w) - excess(z, np.log1p(z)))
+
+    tail = kernel * integral(exponent, abs(away), n * y * (1 - y))
+    return (
+        np.where(large, np.where(side < 0, tail, 1 - tail), below),
+        np.where(large, np.where(side < 0, 1 - tail, tail), above),
+    )
+
+
+_LARGE = 1e4  # from here on SciPy's incomplete functions lose digits with their shapes
+
+
+@functools.cache
+def _nodes() -> list[tuple[float, float]]:
+    """Gauss-Legendre nodes and weights on [0, 1]."""
+    x, w = np.polynomial.legendre.leggauss(64)
+    return list(zip((x + 1) / 2, w / 2, strict=True))
+
+
+def integral(
+    exponent: Callable[[Any], Any], slope: Any, curvature: Any, reach: Any = np.inf, power: int = 0
+) -> Any:
+    """Integral of t^power e^-exponent(t) from 0 to `reach`, for a convex exponent.
+
+    `slope` and `curvature` are its derivatives at 0, where it is 0.
+    """
+    # Beyond the cut the exponent is above 37, and what is left below rounding.
+    cut = np.minimum(reach, 80 / (slope + np.sqrt(slope**2 + 80 * curvature)))
+    while (more := (exponent(cut) < 37) & (cut < reach)).any():
+        cut = np.where(more, np.minimum(reach, 2 * cut), cut)
+    return cut * sum(w * (s * cut) ** power * np.exp(-exponent(s * cut)) for s, w in _nodes())
+
+
+# ---------------------------------------------------------------- without cancellation
+
+
+def log_ratio(x: Any, y: Any, exponent: Any = 0) -> Any:
+    """Log of x / (y 2^exponent), to rounding also near 0, and where the ratio overflows."""
+    (x_bare, x_exponent), (y_bare, y_exponent) = np.frexp(x), np.frexp(y)
+    far = np.log(x_bare / y_bare) + (x_exponent - y_exponent - exponent) * math.log(2)
+    away = (np.ldexp(x, -exponent) - y) / y
+    return np.where(abs(away) < 0.1, np.log1p(away), far)
+
+
+def excess(x: Any, log: Any) -> Any:
+    """Take log(1 + x) from x: a series where the two are close."""
+    near = np.clip(x, -0.1, 0.1)
+    series = near**2 * np.polyval([(-1) ** n / (n + 2) for n in range(16, -1, -1)], near)
+    return np.where(abs(x) < 0.1, series, x - log)
+
+
+def exp_excess(x: Any) -> Any:
+    """Take 1 + x from e^x: a series where the two are close."""
+    near = np.clip(x, -0.1, 0.1)
+    series = near**2 * np.polyval([1 / math.factorial(n + 2) for n in range(9, -1, -1)], near)
+    return np.where(abs(x) < 0.1, series, np.expm1(x) - x)
+
+
+def stirling(x: Any) -> Any:
+    """Log of gamma(x) less Stirling's formula, (x - 1/2) log x - x + log sqrt(2 pi)."""
+    inverse = 1 / np.maximum(x, 10)
+    series = inverse * np.polyval([-1 / 1680, 1 / 1260, -1 / 360, 1 / 12], inverse**2)
+    direct = scipy.special.gammaln(x) - (x - 0.5) * np.log(x) + x - LOG_SQRT_2PI
+    return np.where(x < 10, direct, series)
+
+
+def difference(x: Any, y: Any) -> tuple[Any, Any]:
+    """Subtract; and what rounding took off the difference (Knuth)."""
+    difference = x - y
+    part = difference - x
+    return difference, (x - (difference - part)) - (y + part)
+
+
+def product(x: Any, y: Any) -> tuple[Any, Any]:
+    """Multiply; and what rounding took off the product (Dekker)."""
+
+    def halves(x: Any) -> tuple[Any, Any]:
+        large = x * (2.0**27 + 1)
+        upper = large - (large - x)
+        return upper, x - upper
+
+    product, (x_up, x_low), (y_up, y_low) = x * y, halves(x), halves(y)
+    return product, ((x_up * y_up - product) + x_up * y_low + x_low * y_up) + x_low * y_low
