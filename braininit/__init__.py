@@ -7,6 +7,7 @@
 
 from braininit import plot as plot
 from braininit import theory as theory
+from braininit._caches import clear_caches as clear_caches
 from braininit._composite import Conditional as Conditional
 from braininit._composite import Mixture as Mixture
 from braininit._composite import conditional as conditional

@@ -25,7 +25,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.experimental import checkify
 
-from braininit._dtypes import drawn_in, finfo, inside, resolve
+from braininit._dtypes import drawn_in, finfo, inside, resolve, setting
 from braininit._units import show
 
 __all__ = [
@@ -275,13 +275,13 @@ def _undeclared(function: Callable[..., tuple[Any, ...]], *values: Any) -> tuple
     call takes 89 us instead of 7. In an inner jit that declares no effect, checkify and all
     the other transformations find the check as before.
     """
-    if jax.config.jax_enable_checks:  # pyright: ignore[reportAttributeAccessIssue]
+    if setting("jax_enable_checks"):
         return function(*values)  # JAX verifies what is declared
     try:
         (call,) = jax.make_jaxpr(function)(*values).eqns
         quiet = _without_effects(call.params["jaxpr"])
         return tuple(call.primitive.bind(*values, **call.params | {"jaxpr": quiet}))
-    except (AttributeError, KeyError, TypeError, ValueError):  # a JAX whose programs look otherwise
+    except Exception:  # a JAX whose programs look otherwise
         return function(*values)
 
 

@@ -24,6 +24,7 @@ from braininit._checks import trusted
 from braininit._core import CONTEXT, Initialization, late, unknown
 from braininit._dtypes import default_float, rounded, wide
 from braininit._loops import together
+from braininit._platforms import is_on_cpu
 from braininit._sampler import (
     as_shape,
     canonical,
@@ -232,20 +233,23 @@ def run(
             for child in children:  # they were built for the default float
                 unit_of(child, wide(kind))
         impl = None if key is None else _keys.legacy_impl(key)
-        sample = _compiled(kernel, size, kind, canonical(out_sharding), impl)
         arrays = {name: context[name] for name in _ARRAYS if name in context}
+        sharding = canonical(out_sharding)
+        on_cpu = is_on_cpu(sharding and sharding.mesh, key, arrays, operands)
+        sample = _compiled(kernel, size, kind, sharding, impl, on_cpu)
         return sample(key, arrays, *operands)
     here = placed(lambda k, *o: kernel(k, size, kind, context, *o), canonical(out_sharding))
     return here(key, *operands)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=256)
 def _compiled(
     kernel: Callable[..., Any],
     shape: tuple[int, ...],
     dtype: np.dtype,
     sharding: Any,
     impl: str | None,
+    on_cpu: bool,
 ) -> Callable[..., Any]:
     def sample(key: Any, context: Mapping[str, Any], *operands: Any) -> Any:
         key = key if key is None else _keys.typed(key, impl)
@@ -254,7 +258,7 @@ def _compiled(
             return here(key, context, *operands)
 
     sample.__name__ = sample.__qualname__ = kernel.__name__.strip("_")
-    return compiled(sample, sharding, eager=True)
+    return compiled(sample, sharding, on_cpu)
 
 
 def finished(bare: Any, unit: u.Unit | None, dtype: np.dtype) -> Any:

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from braininit._platforms import by_platform, is_tuned
+
 __all__ = [
     "Finfo",
     "default_float",
@@ -21,6 +23,7 @@ __all__ = [
     "finfo",
     "finish",
     "inside",
+    "is_symbolic",
     "kept",
     "resolve",
     "rounded",
@@ -36,9 +39,14 @@ class Finfo(NamedTuple):
     most: float
 
 
-def setting(name: str) -> Any:
-    """One of JAX's settings, as this thread has it."""
-    return getattr(jax.config, name)
+def setting(name: str, default: Any = None) -> Any:
+    """One of JAX's settings, as this thread has it; the default where JAX has it no longer."""
+    return getattr(jax.config, name, default)
+
+
+def is_symbolic(shape: tuple[Any, ...]) -> bool:
+    """Whether a shape has sizes that `jax.export` keeps open."""
+    return any(type(n) is not int for n in shape)
 
 
 def default_float() -> np.dtype:
@@ -148,12 +156,19 @@ def _between(x: jax.Array, low: Any, high: Any) -> jax.Array:
 
 
 def _converted(x: jax.Array, dtype: np.dtype) -> jax.Array:
-    if dtype == _BFLOAT16 and x.dtype == _SINGLE and jax.default_backend() == "cpu":
-        return _upper_half(x)
+    if dtype == _BFLOAT16 and x.dtype == _SINGLE and is_tuned():
+        return _to_bfloat16(x)
     return jax.lax.convert_element_type(x, dtype)
 
 
 @jax.custom_jvp
+def _to_bfloat16(x: jax.Array) -> jax.Array:
+    return by_platform(_upper_half, lambda x: jax.lax.convert_element_type(x, _BFLOAT16))(x)
+
+
+_to_bfloat16.defjvps(lambda tangent, _, __: jax.lax.convert_element_type(tangent, _BFLOAT16))
+
+
 def _upper_half(x: jax.Array) -> jax.Array:
     """A float32 as bfloat16, bit for bit XLA's conversion, which on the CPU has a price.
 
@@ -167,9 +182,6 @@ def _upper_half(x: jax.Array) -> jax.Array:
     upper = jax.lax.shift_right_logical(word, np.uint32(info.bits)).astype(np.uint16)
     nan = np.asarray(np.nan, _BFLOAT16).view(np.uint16)  # what is left of one may be infinity
     return jax.lax.bitcast_convert_type(jnp.where(x == x, upper, nan), _BFLOAT16)
-
-
-_upper_half.defjvps(lambda tangent, _, __: jax.lax.convert_element_type(tangent, _BFLOAT16))
 
 
 def kept(x: jax.Array) -> jax.Array:

@@ -99,7 +99,7 @@ def where(condition: jax.Array, x: Any, y: Any) -> jax.Array:
     `jnp.where` itself is a program within the program, which a first call has to trace.
     """
     kind = next(v.dtype for v in (x, y) if type(v) is not float)
-    shape = np.broadcast_shapes(*map(np.shape, (condition, x, y)))
+    shape = lax.broadcast_shapes(*map(np.shape, (condition, x, y)))
 
     def whole(v: Any) -> jax.Array:
         if type(v) is float:

@@ -29,8 +29,9 @@ import jax
 import numpy as np
 from jax import lax
 
-from braininit._bits import is_tried
+from braininit._dtypes import is_symbolic
 from braininit._elementary import log_parts
+from braininit._platforms import by_platform, is_tried
 
 __all__ = ["central_erf_inv", "erf_inv"]
 
@@ -40,14 +41,16 @@ _LARGE = 2**19  # elements
 
 def erf_inv(u: jax.Array) -> jax.Array:
     """`lax.erf_inv` of a number in (-1, 1)."""
-    return written_out(u) if _has_copy(u) else lax.erf_inv(u)
+    return by_platform(written_out, lax.erf_inv)(u) if _has_copy(u) else lax.erf_inv(u)
 
 
 def central_erf_inv(u: jax.Array) -> jax.Array:
     """`lax.erf_inv` of |u| < 0.9965, where it needs only one of its polynomials."""
     square = u * u
-    w = _minus_log1p(square) if _has_copy(u) else -lax.log1p(-square)
-    return _central(w) * u
+    minus_log1p = lambda x: -lax.log1p(-x)  # noqa: E731
+    if _has_copy(u):
+        minus_log1p = by_platform(_minus_log1p, minus_log1p)
+    return _central(minus_log1p(square)) * u
 
 
 def written_out(u: jax.Array) -> jax.Array:
@@ -58,7 +61,12 @@ def written_out(u: jax.Array) -> jax.Array:
 
 
 def _has_copy(u: jax.Array) -> bool:
-    return u.size >= _LARGE and u.dtype == np.float32 and is_tried(jax.default_backend(), *_TRIED)
+    return (
+        not is_symbolic(u.shape)
+        and u.size >= _LARGE
+        and u.dtype == np.float32
+        and is_tried(*_TRIED)
+    )
 
 
 def _central(w: jax.Array) -> jax.Array:

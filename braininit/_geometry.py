@@ -395,7 +395,7 @@ def modulated(
         plan, numbers = None, profile.weight_scaling(units.on(apart, own))
         numbers = units.dimensionless("weight_scaling", numbers)
         geometry = (0.0,)
-    first = None if include_self else np.uint32(0) if window is None else window.start
+    first = None if include_self else np.uint32(0) if window is None else window.start[1]
     return units.on(_modulated(plan, matrix, first, bare, geometry, numbers), unit)
 
 

@@ -14,11 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
-import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
 
 from braininit._dtypes import setting
+
+try:
+    from jax.extend.core import get_opaque_trace_state
+except Exception:  # then traces are seen in another way
+    get_opaque_trace_state = None
 
 __all__ = [
     "Column",
@@ -44,7 +48,8 @@ __all__ = [
 class Window:
     """A key that draws `rows` rows out of `total`, from `start` on: what `init.rows` passes.
 
-    Being a PyTree of its own form, it has compiled samplers of its own as well.
+    `start` is in two words, the upper one first. Being a PyTree of its own form, a window has
+    compiled samplers of its own as well.
     """
 
     key: Any
@@ -260,11 +265,17 @@ def _refuse_tracing(source: str) -> None:
 
 def eager() -> bool:
     """Whether JAX is not tracing: neither jit, vmap, grad nor anything else."""
-    return jax.extend.core.get_opaque_trace_state() == _clean_state()
+    clean = _clean_state()
+    if clean is None:  # vmap and grad then pass for none; within jit all that is new is traced
+        return not isinstance(jnp.zeros(()), jax.core.Tracer)
+    return get_opaque_trace_state() == clean  # pyright: ignore[reportOptionalCall]
 
 
 @functools.cache
 def _clean_state() -> Any:
     """The state outside all traces: the first call may come from inside one, so ask elsewhere."""
-    with ThreadPoolExecutor(1) as elsewhere:
-        return elsewhere.submit(jax.extend.core.get_opaque_trace_state).result()
+    try:
+        with ThreadPoolExecutor(1) as elsewhere:
+            return elsewhere.submit(get_opaque_trace_state).result()  # pyright: ignore[reportArgumentType,reportCallIssue]
+    except Exception:
+        return None

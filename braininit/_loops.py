@@ -1,4 +1,4 @@
-"""The loop over the numbers of a draw: how it is laid out where there is one device.
+"""The loop over the numbers of a draw: how it is laid out where a CPU is the one device.
 
 XLA makes one loop of a draw, from words to result, in the shape that it has. The same numbers
 can be had faster in another shape, or two at a time.
@@ -6,9 +6,7 @@ can be had faster in another shape, or two at a time.
 
 from __future__ import annotations
 
-import functools
 import math
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,11 +15,16 @@ from typing import Any
 import jax
 import numpy as np
 from jax import lax
-from jax.experimental.xla_metadata import set_xla_metadata
 
-from braininit._bits import is_fused, is_tried
+from braininit._bits import is_fused
 from braininit._dtypes import setting
 from braininit._keys import Window
+from braininit._platforms import cores, has_one_cpu, is_tried, is_tuned
+
+try:
+    from jax.experimental.xla_metadata import set_xla_metadata
+except Exception:  # without it no loop can be held apart, and none is
+    set_xla_metadata = None
 
 __all__ = [
     "apart",
@@ -46,16 +49,16 @@ def by_core(key: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
     draw. Along a row it is not. The numbers are the same. With several devices an array may
     come to be split otherwise than its rows are, and numbers would have to be moved.
     """
-    cores = _cores()
+    n = cores()
     if (
         len(shape) != 1
-        or cores == 1
-        or shape[0] % cores
-        or shape[0] < 2**13 * cores  # XLA gives a core that much at least
-        or not _has_one_place(key)
+        or n == 1
+        or shape[0] % n
+        or shape[0] < 2**13 * n  # XLA gives a core that much at least
+        or not _has_one_place(key, shape[0])
     ):
         return shape
-    return cores, shape[0] // cores
+    return n, shape[0] // n
 
 
 def is_better_flat(key: Any, shape: tuple[int, ...], alone: bool) -> bool:
@@ -66,7 +69,8 @@ def is_better_flat(key: Any, shape: tuple[int, ...], alone: bool) -> bool:
     ones, of (n, 10) twice. A draw that is `alone` loses nothing by a loop of its own; within
     another program it goes through memory then, which costs less than short rows do.
     """
-    if len(shape) < 2 or math.prod(shape) < 2**12 or not _has_one_place(key):
+    size = math.prod(shape)
+    if len(shape) < 2 or size < 2**12 or not set_xla_metadata or not _has_one_place(key, size):
         return False
     *others, last = [n for n in shape if n != 1] or [1]  # XLA leaves the axes of 1 out
     return alone or (bool(others) and last < 128 and last % 8 != 0)
@@ -87,9 +91,10 @@ def is_better_in_pairs(key: Any, shape: tuple[int, ...], kind: np.dtype, alone: 
         and size % 2 == 0
         and size >= _LARGE
         and (alone or size < _VERY_LARGE)
-        and is_tried(jax.default_backend(), *_PAIRED_IN)
+        and is_tried(*_PAIRED_IN)
+        and set_xla_metadata is not None
         and not setting("jax_debug_key_reuse")  # where each of a pair would count as a use
-        and _has_one_place(key)
+        and _has_one_place(key, size)
     )
 
 
@@ -97,20 +102,16 @@ _LARGE, _VERY_LARGE = 2**21, 2**24  # numbers
 _PAIRED_IN = ((0, 10), (0, 11), (0, 12))  # jaxlib
 
 
-def _has_one_place(key: Any) -> bool:
-    """Whether words are hashed here and now, and by one device."""
+def _has_one_place(key: Any, size: int) -> bool:
+    """Whether words are hashed here and now, and by one device, an index being one word."""
     return (
-        jax.device_count() == 1
+        is_tuned()
+        and has_one_cpu()
         and jax.sharding.get_abstract_mesh().size <= 1  # or planned for others
+        and size <= 2**32
         and not isinstance(key, Window)
         and is_fused(key)
     )
-
-
-@functools.cache
-def _cores() -> int:
-    """How many cores XLA computes on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # ---------------------------------------------------------------- how
@@ -135,6 +136,7 @@ def is_together() -> bool:
 
 def apart(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of arrays as a loop of its own: what becomes of its result is another one."""
+    assert set_xla_metadata is not None
     return lambda *arguments: set_xla_metadata(jax.jit(function)(*arguments), inlineable="false")
 
 

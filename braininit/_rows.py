@@ -47,9 +47,9 @@ def rows(
 ) -> Any:
     """Draw some rows of a result, the very ones that the whole draw has.
 
-    For weight matrices that are larger than memory, or wanted piece by piece: on a CPU,
-    with threefry keys, neither time nor memory is spent on the other rows. With other
-    keys and elsewhere the random words of all rows are made on the way.
+    For weight matrices that are larger than memory, or wanted piece by piece: with threefry
+    keys neither time nor memory is spent on the other rows. With other keys the random words
+    of all rows are made on the way.
 
     Parameters
     ----------
@@ -109,11 +109,14 @@ def rows(
         )
     if context.keys() - CONTEXT:
         raise unknown(context)
+    if context and stop > 2**32:
+        raise ValueError(f"`stop` must be 2**32 at most where rows have places, got {stop}")
     _refuse_whole(initializer)
     typed = _keys.typed(_keys.as_key(key), _keys.legacy_impl(key))
     jax.eval_shape(lambda k, c: initializer(size, rng=k, dtype=dtype, **c), typed, context)
+    first = np.array(divmod(start, 2**32), np.uint32)
     # Blocks share a key and none of its numbers: no key is reused.
-    window = _keys.Window(jax.random.clone(typed), np.uint32(start), stop - start, size[0])
+    window = _keys.Window(jax.random.clone(typed), first, stop - start, size[0])
     here = {n: _part(n, value, size, start, stop) for n, value in context.items()}
     return initializer._draw(window, (stop - start, *size[1:]), dtype, None, here)
 

@@ -16,13 +16,14 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from braininit import _keys
 from braininit._checks import poisoned
-from braininit._dtypes import drawn_in, resolve
+from braininit._dtypes import drawn_in, is_symbolic, resolve, setting
 from braininit._keys import Column
 from braininit._loops import (
     apart,
@@ -33,6 +34,7 @@ from braininit._loops import (
     is_together,
     side_by_side,
 )
+from braininit._platforms import by_platform, is_on_cpu, is_tuned
 
 __all__ = [
     "aligned",
@@ -95,8 +97,11 @@ def draw(
     key = _keys.as_key(key) if random else None
     impl = _keys.legacy_impl(key) if random else None
     sharding, eager = canonical(out_sharding), _keys.eager()
+    on_cpu = is_on_cpu(sharding and sharding.mesh, key, parameters) if eager else None
     free = elementwise and not is_together()
-    sample = _sampler(kernel, static, size, kind, sharding, impl, eager, free, brief)
+    # Open sizes of two exports can't be compared, as a cache does.
+    make = _sampler.__wrapped__ if is_symbolic(size) else _sampler
+    sample = make(kernel, static, size, kind, sharding, impl, on_cpu, free, brief)
     given = (_resident(p + 0.0, kind) if eager and type(p) is float else p for p in parameters)
     return sample(key, *given)
 
@@ -117,7 +122,8 @@ def fill(key: Any, shape: Any, value: Any, *, dtype: Any = None, out_sharding: A
     size, kind = as_shape(shape), result_dtype(dtype, True)
     if np.iscomplexobj(value) and kind.kind != "c":
         raise TypeError(f"`value` is complex, {kind} is not; give a complex dtype")
-    return _filler(size, kind, canonical(out_sharding))(value)
+    make = _filler.__wrapped__ if is_symbolic(size) else _filler
+    return make(size, kind, canonical(out_sharding))(value)
 
 
 def result_dtype(dtype: Any, complex_too: bool) -> np.dtype:
@@ -134,7 +140,7 @@ def result_dtype(dtype: Any, complex_too: bool) -> np.dtype:
     return kind
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=256)  # programs of 2.5 MB each
 def _sampler(
     kernel: Kernel,
     static: tuple[Any, ...],
@@ -142,14 +148,17 @@ def _sampler(
     dtype: np.dtype,
     sharding: Any,
     impl: str | None,
-    eager: bool,
+    on_cpu: bool | None,
     free: bool,
     brief: bool,
 ) -> Any:
-    """The compiled draw; `free` to make its numbers in another shape, in a loop apart."""
+    """The compiled draw; `free` to make its numbers in another shape, in a loop apart.
+
+    Whether it is `on_cpu` is not known of one that is a part of another program.
+    """
     names = list(inspect.signature(kernel).parameters)[3 + len(static) :]
 
-    kind = drawn_in(dtype)
+    kind, eager = drawn_in(dtype), on_cpu is not None
 
     def ready(name: str, value: Any) -> Any:
         if isinstance(value, tuple):
@@ -162,7 +171,7 @@ def _sampler(
             jax.typeof(p).sharding.mesh.size > 1 for p in jax.tree.leaves(parameters)
         )
         inner, flat, paired = shape, False, False
-        if key is not None and not split:
+        if key is not None and not (split or on_cpu is False or is_symbolic(shape)):
             even = all(_is_even(p, shape, arrays_too=eager) for p in parameters)
             flat = free and even and is_better_flat(key, shape, eager)
             inner = by_core(key, (math.prod(shape),) if flat else shape)
@@ -185,22 +194,44 @@ def _sampler(
         def shaped(draw: Any) -> Callable[..., jax.Array]:
             return lambda *arguments: draw(*arguments).reshape(shape)
 
+        def plain(key: Any, *parameters: Any) -> jax.Array:
+            whole = placed(lambda key, *given: drawn(key, shape, given), sharding)
+            return whole(key, *prepared(parameters))
+
+        faster = None
         if paired:
             faster = shaped(apart(in_pairs))
-            return (faster if eager else derived(faster, shaped(in_one)))(key, *parameters)
-        if flat:
-            return shaped(apart(in_one))(key, *parameters)
-        whole = placed(lambda key, *given: drawn(key, inner, given), sharding)
-        return shaped(whole)(key, *prepared(parameters))
+            faster = faster if eager else derived(faster, shaped(in_one))
+        elif flat:
+            faster = shaped(apart(in_one))
+        elif inner != shape:
+            faster = shaped(in_one)
+        if faster is not None and not eager:
+            faster = by_platform(faster, plain)
+        return (faster or plain)(key, *parameters)
 
     sample.__name__ = sample.__qualname__ = kernel.__name__.strip("_")
-    return compiled(sample, sharding, eager)
+    return compiled(sample, sharding, on_cpu)
 
 
-def compiled(function: Callable[..., Any], sharding: NamedSharding | None, eager: bool) -> Any:
-    """A function of arrays as one program: `eager` where it is not a part of another."""
-    options = _options() if eager else None  # another program has its own, for all its parts
-    return jax.jit(function, out_shardings=concrete(sharding), compiler_options=options)
+def compiled(
+    function: Callable[..., Any], sharding: NamedSharding | None, on_cpu: bool | None
+) -> Any:
+    """A function of arrays as one program; where it is a part of another, on_cpu is None.
+
+    It is one with ``jax_disable_jit`` too: operation by operation the numbers would not be the
+    same, and there is no code of a user's in it.
+    """
+    options = _options() if on_cpu else None  # another program has its own, for all its parts
+    program = jax.jit(function, out_shardings=concrete(sharding), compiler_options=options)
+
+    def call(*arguments: Any) -> Any:
+        if setting("jax_disable_jit"):
+            with jax.disable_jit(False):
+                return program(*arguments)
+        return program(*arguments)
+
+    return call
 
 
 # The whole width of AVX-512, of which XLA takes half. A draw waits for its own results most of
@@ -210,17 +241,18 @@ _WIDE = {"xla_cpu_prefer_vector_width": 512}
 
 @functools.cache
 def _options() -> dict[str, int] | None:
-    """What a program of its own is compiled with."""
-    if jax.default_backend() != "cpu":
+    """What a program of its own is compiled with on a CPU."""
+    if not is_tuned():
         return None
     try:
-        jax.jit(lambda: (), compiler_options=_WIDE).lower().compile()
-    except jax.errors.JaxRuntimeError:  # not an option of this jaxlib
+        with jax.default_device(jax.local_devices(backend="cpu")[0]):
+            jax.jit(lambda: (), compiler_options=_WIDE).lower().compile()
+    except Exception:  # not an option of this jaxlib, or none can be given to this JAX
         return None
     return _WIDE
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=256)
 def _filler(shape: tuple[int, ...], dtype: np.dtype, sharding: Any) -> Any:
     def constant(value: Any) -> jax.Array:
         value = aligned("value", value, shape, dtype)
@@ -243,7 +275,7 @@ def _is_even(value: Any, shape: tuple[int, ...], *, arrays_too: bool) -> bool:
 
     In another program they may not: what was done to an array before is in the loop it goes to.
     """
-    return isinstance(value, tuple) or value.size == 1 or (arrays_too and value.shape == shape)
+    return isinstance(value, tuple) or np.size(value) == 1 or (arrays_too and value.shape == shape)
 
 
 def _reshaped(value: Any, shape: tuple[int, ...], inner: tuple[int, ...]) -> Any:
@@ -280,9 +312,10 @@ def as_shape(shape: Any) -> tuple[int, ...]:
         sizes = tuple(n if type(n) is int else _index(n) for n in shape)
     except TypeError:
         raise TypeError(f"a size is an int or a tuple of ints, got {shape!r}") from None
-    if sizes and min(sizes) < 0:
+    known = [n for n in sizes if type(n) is int]  # in all but what `jax.export` keeps open
+    if min(known, default=0) < 0:
         raise ValueError(f"a size must be 0 or more, got {sizes}")
-    if sizes and math.prod(n for n in sizes if n) >= 2**62:
+    if math.prod(n for n in known if n) >= 2**62:
         raise ValueError(f"a size of {sizes} is beyond what any machine holds")
     return sizes
 
@@ -290,7 +323,7 @@ def as_shape(shape: Any) -> tuple[int, ...]:
 def _index(n: Any) -> int:
     if isinstance(n, (bool, np.bool_)):
         raise TypeError
-    return operator.index(n)
+    return n if jax.export.is_symbolic_dim(n) else operator.index(n)
 
 
 # ---------------------------------------------------------------- shardings

@@ -14,7 +14,7 @@ from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import braininit as init
-from braininit import _bits, _erf_inv, _loops, _sampler
+from braininit import _erf_inv, _loops, _platforms, _sampler
 
 SHAPE = (256, 64, 8)
 ELEMENTS = 256 * 64 * 8
@@ -60,8 +60,8 @@ def test_no_temporaries_with_a_parameter_per_element(case, dtype):
 @pytest.fixture
 def rows_by_core(monkeypatch):
     """A flat draw in rows, as where there is one device and the CPU has four cores."""
-    monkeypatch.setattr(jax, "device_count", lambda: 1)
-    monkeypatch.setattr(_loops, "_cores", lambda: 4)
+    monkeypatch.setattr(jax, "device_count", lambda *_: 1)
+    monkeypatch.setattr(_loops, "cores", lambda: 4)
     _sampler._sampler.cache_clear()
     yield
     _sampler._sampler.cache_clear()
@@ -136,7 +136,7 @@ def in_pairs(no_count, monkeypatch):
 
 
 if_tried = pytest.mark.skipif(
-    not _bits.is_tried("cpu", *_loops._PAIRED_IN), reason="here there are no pairs"
+    not _platforms.is_tried(*_loops._PAIRED_IN), reason="here there are no pairs"
 )
 
 

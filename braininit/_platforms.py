@@ -1,0 +1,108 @@
+"""Where a draw runs, and what is made of it: each question apart, none from another's answer.
+
+1. Who hashes the words? `FUSED`: this package, on every platform. On GPUs and TPUs JAX lowers
+   its own hash to the same straight rounds; on a CPU it makes a loop in memory of them.
+2. Is this a processor on which a trick was tried? `is_tried`, for one trick at a time.
+3. How do CPU cores share an array? `_loops` asks `has_one_cpu` and `cores`.
+
+An eager draw runs where its arrays are, `is_on_cpu`. A part of another program does not know
+where that will run, which may be several platforms: it holds both ways, `by_platform`, of which
+lowering keeps what it needs.
+
+Two environment variables, read when braininit is imported, take things out: ``BRAININIT_FUSED=0``
+the hash, for JAX's own; ``BRAININIT_TUNED=0`` whatever was made for CPUs (2 and 3, and
+compiler options). The numbers stay the same.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax import lax
+from jax.sharding import Mesh
+
+__all__ = ["FUSED", "by_platform", "cores", "has_one_cpu", "is_on_cpu", "is_tried", "is_tuned"]
+
+FUSED = os.environ.get("BRAININIT_FUSED") != "0"
+_TUNED = os.environ.get("BRAININIT_TUNED") != "0"
+
+
+def is_tuned() -> bool:
+    """Whether draws on a CPU may be made in ways of their own."""
+    return _TUNED
+
+
+@functools.cache
+def is_tried(*versions: tuple[int, int]) -> bool:
+    """Whether this is where something was seen to hold: x86, with one of these jaxlibs."""
+    return _TUNED and platform.machine() in ("x86_64", "AMD64") and _jaxlib() in versions
+
+
+def _jaxlib() -> tuple[int, ...] | None:
+    try:
+        from jaxlib.version import __version__ as version
+
+        return tuple(int(n) for n in version.split(".")[:2])
+    except Exception:  # a jaxlib that says it otherwise is not one of those
+        return None
+
+
+def by_platform(
+    tuned: Callable[..., jax.Array], plain: Callable[..., jax.Array]
+) -> Callable[..., jax.Array]:
+    """A function of arrays that is `tuned` where it comes to run on a CPU, and else `plain`."""
+    return lambda *arguments: lax.platform_dependent(*arguments, cpu=tuned, default=plain)
+
+
+# ---------------------------------------------------------------- the CPU
+
+
+def has_one_cpu() -> bool:
+    """Whether all CPU cores are one device, so that XLA shares an array out among them."""
+    try:
+        return jax.device_count("cpu") == 1
+    except RuntimeError:  # this session has none
+        return False
+
+
+@functools.cache
+def cores() -> int:
+    """How many cores XLA computes on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# ---------------------------------------------------------------- an eager draw's place
+
+
+def is_on_cpu(mesh: Any, *arrays: Any) -> bool:
+    """Whether what JAX computes now of PyTrees of arrays, for a mesh or None, is on CPUs."""
+    return _has_only_cpus() or _platform(mesh, arrays) == "cpu"
+
+
+@functools.cache
+def _has_only_cpus() -> bool:
+    try:
+        from jax.extend.backend import backends
+
+        return list(backends()) == ["cpu"]
+    except Exception:  # then each draw is asked
+        return False
+
+
+def _platform(mesh: Any, arrays: Any) -> str:
+    """As JAX finds it: by a mesh, by where committed arrays are, by default."""
+    for mesh in (mesh, jax.sharding.get_mesh()):
+        if isinstance(mesh, Mesh) and not mesh.empty:
+            return mesh.devices.flat[0].platform
+    for array in jax.tree.leaves(arrays):
+        if isinstance(array, jax.Array) and array.committed:
+            return next(iter(array.devices())).platform
+    device = getattr(jax.config, "jax_default_device", None)
+    if device is None:
+        return jax.default_backend()
+    return device if isinstance(device, str) else device.platform
