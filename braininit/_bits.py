@@ -17,7 +17,6 @@ those with ``jax_threefry_partitionable`` off.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any

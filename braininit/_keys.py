@@ -266,8 +266,12 @@ def _refuse_tracing(source: str) -> None:
 def eager() -> bool:
     """Whether JAX is not tracing: neither jit, vmap, grad nor anything else."""
     clean = _clean_state()
-    if clean is None:  # vmap and grad then pass for none; within jit all that is new is traced
-        return not isinstance(jnp.zeros(()), jax.core.Tracer)
+    if clean is None:
+        try:
+            jax.sharding.get_mesh()  # which JAX refuses to tell within a trace
+        except ValueError:
+            return False
+        return True
     return get_opaque_trace_state() == clean  # pyright: ignore[reportOptionalCall]
 
 

@@ -136,8 +136,9 @@ def is_together() -> bool:
 
 def apart(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of arrays as a loop of its own: what becomes of its result is another one."""
-    assert set_xla_metadata is not None
-    return lambda *arguments: set_xla_metadata(jax.jit(function)(*arguments), inlineable="false")
+    hold = set_xla_metadata
+    assert hold is not None  # else no draw is better apart
+    return lambda *arguments: hold(jax.jit(function)(*arguments), inlineable="false")
 
 
 def side_by_side(draw: Callable[[jax.Array], jax.Array], shape: tuple[int, int]) -> jax.Array:

@@ -96,9 +96,9 @@ def _has_only_cpus() -> bool:
 
 def _platform(mesh: Any, arrays: Any) -> str:
     """As JAX finds it: by a mesh, by where committed arrays are, by default."""
-    for mesh in (mesh, jax.sharding.get_mesh()):
-        if isinstance(mesh, Mesh) and not mesh.empty:
-            return mesh.devices.flat[0].platform
+    for known in (mesh, jax.sharding.get_mesh()):
+        if isinstance(known, Mesh) and not known.empty:
+            return known.devices.flat[0].platform
     for array in jax.tree.leaves(arrays):
         if isinstance(array, jax.Array) and array.committed:
             return next(iter(array.devices())).platform

@@ -320,7 +320,7 @@ def as_shape(shape: Any) -> tuple[int, ...]:
     return sizes
 
 
-def _index(n: Any) -> int:
+def _index(n: Any) -> Any:
     if isinstance(n, (bool, np.bool_)):
         raise TypeError
     return n if jax.export.is_symbolic_dim(n) else operator.index(n)

@@ -409,5 +409,86 @@ def test_open_sizes_count_in_64_bits():
     assert (int(high[0, 0]) << 32) + int(low[0, 0]) == 3 * n + 2**31 + 5
 
 
+# ---------------------------------------------------------------- what JAX does not promise
+
+# Modules and functions that may be gone or otherwise in another JAX, see CONTRIBUTING.
+DOORS = """
+import sys
+import brainunit, chex, jax, jax.export, numpy as np
+
+jit = jax.jit
+def without_options(function, **options):
+    if options.pop("compiler_options", None):
+        raise LookupError("gone")
+    return jit(function, **options)
+
+def gone(*arguments, **options):
+    raise LookupError("gone")
+
+jax.jit, jax.make_jaxpr = without_options, gone
+del jax.extend
+for name in ("", ".core", ".backend", ".random"):
+    sys.modules["jax.extend" + name] = None
+sys.modules["jax.experimental.xla_metadata"] = sys.modules["jaxlib.version"] = None
+
+import braininit as init
+from braininit import _keys, _loops, _platforms, _sampler
+
+assert _loops.set_xla_metadata is None and _keys.get_opaque_trace_state is None
+assert _sampler._options() is None and not _platforms._has_only_cpus()
+assert not _platforms.is_tried(*((0, n) for n in range(100)))
+key = jax.random.key(20)
+draws = [
+    init.normal(key, (2**14,)), init.gamma(key, (4100, 3), 2.0), init.Normal(0.0, 1.0)(3, rng=0),
+    jit(lambda k, std: init.normal(k, (5,), 0.0, std))(key, 2.0),
+    jax.vmap(lambda std: init.normal(key, (2,), 0.0, std))(np.array([1.0, -1.0], "float32")),
+    (init.Normal(0.0, 1.0) * init.Uniform(0.0, 1.0))(key, (4,)),
+]
+assert init.Normal(0.0, 1.0)(3).shape == (3,)
+try:
+    jit(lambda: init.Normal(0.0, 1.0)(3))()
+    raise SystemExit("drawn from the default stream within jit")
+except RuntimeError:
+    pass
+print([np.asarray(x, float).ravel()[:6].tolist() for x in draws])
+"""
+
+
+def test_nothing_rests_on_what_jax_does_not_promise():
+    nan = float("nan")
+    run = subprocess.run(
+        [sys.executable, "-c", DOORS],
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    )
+    drawn = eval(run.stdout, {"nan": nan})
+    draws = [
+        init.normal(key(), (2**14,)),
+        init.gamma(key(), (4100, 3), 2.0),
+        init.Normal(0.0, 1.0)(3, rng=0),
+        jax.jit(lambda k, std: init.normal(k, (5,), 0.0, std))(key(), 2.0),
+        [*init.normal(key(), (2,)), nan, nan],
+        (init.Normal(0.0, 1.0) * init.Uniform(0.0, 1.0))(key(), (4,)),
+    ]
+    for ours, theirs in zip(drawn, draws, strict=True):
+        np.testing.assert_array_equal(ours, np.asarray(theirs, float).ravel()[:6])
+
+
+# ---------------------------------------------------------------- caches
+
+
+def test_caches_are_cleared():
+    caches = [_sampler._sampler, _children._compiled, _sampler._filler]
+    (init.Normal(0.0, 1.0) * 2.0)(key(), (3,))
+    init.Constant(1.0)((3,))
+    assert all(cache.cache_info().currsize for cache in caches)
+    assert all(cache.cache_info().maxsize <= 512 for cache in caches)
+    init.clear_caches()
+    assert not any(cache.cache_info().currsize for cache in caches)
+    assert not _keys._key_from_seed.cache_info().currsize
+
+
 if __name__ == "__main__":
     sys.stdout.buffer.write(pickle.dumps(everything()))
