@@ -434,7 +434,10 @@ def test_an_array_is_read_once_for_each_check(monkeypatch):
     reads = []
 
     def watched(original):
-        return lambda *values: (reads.extend(map(id, values)), original(*values))[1]
+        return lambda *values, **options: (
+            reads.extend(map(id, values)),
+            original(*values, **options),
+        )[1]
 
     for name in ("asarray", "broadcast_arrays"):
         monkeypatch.setattr(np, name, watched(getattr(np, name)))
