@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, TypeAlias
 
 import brainunit as u
@@ -22,7 +23,7 @@ from braininit import _keys
 from braininit import _units as units
 from braininit._checks import trusted
 from braininit._core import CONTEXT, Initialization, late, unknown
-from braininit._dtypes import default_float, rounded, wide
+from braininit._dtypes import default_float, is_symbolic, rounded, wide
 from braininit._loops import together
 from braininit._platforms import is_on_cpu
 from braininit._sampler import (
@@ -33,6 +34,7 @@ from braininit._sampler import (
     placed,
     probe,
     result_dtype,
+    sizes_known,
 )
 from braininit._types import NumberLike
 from braininit._values import static
@@ -239,7 +241,8 @@ def run(
         sample = _compiled(kernel, size, kind, sharding, impl, on_cpu)
         return sample(key, arrays, *operands)
     here = placed(lambda k, *o: kernel(k, size, kind, context, *o), canonical(out_sharding))
-    return here(key, *operands)
+    with sizes_known(size) if is_symbolic(size) else nullcontext():
+        return here(key, *operands)
 
 
 @functools.lru_cache(maxsize=256)

@@ -20,8 +20,8 @@ from jax.core import Tracer
 from braininit import _checks as checks
 from braininit import _draws as draws
 from braininit import _units as units
-from braininit._dtypes import drawn_in, finish
-from braininit._sampler import as_shape, draw, goes_with, is_probe
+from braininit._dtypes import drawn_in, finish, is_symbolic
+from braininit._sampler import as_shape, draw, goes_with, is_probe, sizes_known
 
 __all__ = ["NORMALS", "Axes", "Distribution", "Fans", "Mode", "NormalForm", "one_of", "scaled"]
 
@@ -92,7 +92,12 @@ class Fans(NamedTuple):
         needed = _NEEDED[self.mode]
         if len(given) < len(needed):
             axes = (self.in_axis, self.out_axis, self.batch_axis)
-            given = _from_shape(shape, *axes, needed[0], bool(given)) | given
+            if is_symbolic(shape):  # known all the same if what is open is a batch
+                with sizes_known(shape, f"; or give `{needed[0]}=`"):
+                    own = _from_shape.__wrapped__(shape, *axes, needed[0], bool(given))
+            else:
+                own = _from_shape(shape, *axes, needed[0], bool(given))
+            given = own | given
             if 0 in shape:  # nothing is drawn, and no fan is too small for that
                 return 1.0
         if len(needed) == 1:

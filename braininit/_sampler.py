@@ -12,7 +12,8 @@ import inspect
 import math
 import operator
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -48,6 +49,7 @@ __all__ = [
     "placed",
     "probe",
     "result_dtype",
+    "sizes_known",
 ]
 
 Kernel = Callable[..., jax.Array]
@@ -103,6 +105,9 @@ def draw(
     make = _sampler.__wrapped__ if is_symbolic(size) else _sampler
     sample = make(kernel, static, size, kind, sharding, impl, on_cpu, free, brief)
     given = (_resident(p + 0.0, kind) if eager and type(p) is float else p for p in parameters)
+    if is_symbolic(size):
+        with sizes_known(size):
+            return sample(key, *given)
     return sample(key, *given)
 
 
@@ -318,6 +323,17 @@ def as_shape(shape: Any) -> tuple[int, ...]:
     if math.prod(n for n in known if n) >= 2**62:
         raise ValueError(f"a size of {sizes} is beyond what any machine holds")
     return sizes
+
+
+@contextmanager
+def sizes_known(shape: tuple[int, ...], remedy: str = "") -> Iterator[None]:
+    """Where what is done needs to know sizes, say so rather than what Python or JAX do."""
+    try:
+        yield
+    except (TypeError, jax.errors.InconclusiveDimensionOperation) as error:
+        raise TypeError(
+            f"this draw has to know its sizes, got {shape}; export it for known ones{remedy}"
+        ) from error
 
 
 def _index(n: Any) -> Any:

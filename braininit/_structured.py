@@ -26,7 +26,7 @@ from braininit._children import (
 )
 from braininit._continuous import Normal
 from braininit._core import Initialization
-from braininit._dtypes import drawn_in, kept, rounded, wide
+from braininit._dtypes import drawn_in, is_symbolic, kept, rounded, wide
 from braininit._matrices import index_along
 from braininit._sampler import as_shape, is_probe
 from braininit._types import DType, Key, QuantityLike, RealLike, Shape, Sharding
@@ -469,7 +469,9 @@ def dale(
     if balance != "exact" and not isinstance(balance, (bool, np.bool_)):
         raise ValueError(f"`balance` must be True, False or 'exact', got {balance!r}")
     if balance and type(excitatory) is float:
-        _refuse_one_sided(excitatory, None if is_probe(key) else as_shape(shape), along)
+        size = None if is_probe(key) else as_shape(shape)
+        if size is None or not is_symbolic(size):
+            _refuse_one_sided(excitatory, size, along)
     child = as_child("base", base)
     if is_probe(key):
         return only_unit(unit_of(child, dtype))

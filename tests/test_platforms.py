@@ -396,6 +396,24 @@ def test_sizes_that_an_export_keeps_open(case):
     np.testing.assert_allclose(drawn, obj(key(), (3, 4)), rtol=2e-6)
 
 
+@pytest.mark.parametrize(
+    "obj",
+    [
+        init.Orthogonal(),
+        init.Identity(),
+        init.KaimingNormal(),
+        init.Sparse(0.5),
+        init.Dale(init.Gamma(1.0)),
+        init.Spectral(init.Normal(0.0, 1.0), norm=1.0),
+    ],
+    ids=lambda obj: type(obj).__name__,
+)
+def test_what_has_to_know_its_sizes_says_so(obj):
+    open_size = jax.ShapeDtypeStruct(export.symbolic_shape("b, 4"), "float32")
+    with pytest.raises(TypeError, match=r"has to know its sizes, got \(b, 4\)"):
+        exported(lambda k, x: obj(k, x.shape), key(), open_size)
+
+
 def test_open_sizes_count_in_64_bits():
     (b,) = export.symbolic_shape("b")
 
