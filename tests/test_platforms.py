@@ -89,7 +89,7 @@ def test_what_the_table_does_not_hold_exports(name):
     def draw(k):
         if name == "DistanceModulated":
             return OTHERS[name]((2, 2), rng=k, distances=FAR)
-        return OTHERS[name](k, (4, 5), "complex64" if name == "Complex" else None)
+        return OTHERS[name](k, (4, 4), "complex64" if name == "Complex" else None)
 
     np.testing.assert_allclose(exported(draw, key()).call(key()), draw(key()), rtol=1e-6)
 
@@ -129,19 +129,19 @@ def test_each_platform_gets_its_own_way(monkeypatch):
     with jax.debug_key_reuse(False):
         for shape, marks in (
             ((2**19,), ("inlineable", "x2xf32")),  # pairs
-            ((2**19 + 2**15,), ("4x139264xf32",)),  # rows by core
+            ((2**17,), ("4x32768xf32",)),  # rows by core
             ((2**15 + 1, 3), ("inlineable",)),  # flat
             ((513, 1025), ()),
         ):
             draw = functools.partial(init.normal, shape=shape)
             texts = {p: text_for(p, draw, key()) for p in PLATFORMS}
             plain = texts["cuda"]
-            assert plain.count("chlo.erf_inv") == 1
+            assert "log_plus_one" in plain  # of XLA's own inverse error function
             for mark in marks:
                 assert mark in texts["cpu"]
                 assert mark not in plain
-            if shape != (2**15 + 1, 3):
-                assert "chlo.erf_inv" not in texts["cpu"]
+            if shape == (2**19,):
+                assert "log_plus_one" not in texts["cpu"]
         draw = functools.partial(init.uniform, shape=(3,), dtype="bfloat16")
         counts = {p: text_for(p, draw, key()).count(half) for p in PLATFORMS}
         assert counts["cpu"] == counts["cuda"] + 1
@@ -153,7 +153,7 @@ def test_one_program_for_all_platforms_has_the_ways_of_each(monkeypatch):
     monkeypatch.setattr(_erf_inv, "is_tried", lambda *_: True)
     init.clear_caches()
     program = exported(functools.partial(init.normal, shape=(5,)), key())
-    assert operations(program.mlir_module()).count("chlo.erf_inv") == 1
+    assert operations(program.mlir_module()).count("log_plus_one") == 1
     np.testing.assert_array_equal(program.call(key()), jax.random.normal(key(), (5,)))
     init.clear_caches()
 
