@@ -5,9 +5,12 @@
 >>> w = init.Normal(0.5 * u.nS, 0.15 * u.nS)(1000, rng=42)
 """
 
+from typing import TYPE_CHECKING, Any
+
 from braininit import plot as plot
 from braininit import theory as theory
 from braininit._caches import clear_caches as clear_caches
+from braininit._calls import alike as _alike
 from braininit._composite import Conditional as Conditional
 from braininit._composite import Mixture as Mixture
 from braininit._composite import conditional as conditional
@@ -106,3 +109,11 @@ from braininit._units import UnitError as UnitError
 from braininit._values import static as static
 
 __version__ = "0.1.0"
+
+if not TYPE_CHECKING:  # a checker is to know what is here, and what is not
+
+    def __getattr__(name: str) -> Any:
+        """Say the nearest name; he_normal, for example, is kaiming_normal here."""
+        known = [n for n in globals() if n.islower() == name.islower() and n[0] != "_"]
+        hint = "" if name.startswith("_") else _alike(name, known)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")

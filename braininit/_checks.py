@@ -26,12 +26,14 @@ from jax.core import Tracer
 from jax.experimental import checkify
 
 from braininit._dtypes import drawn_in, finfo, inside, resolve, setting
-from braininit._units import show
+from braininit._types import is_sequence
+from braininit._units import brief, show
 
 __all__ = [
     "axes",
     "finite",
     "fits",
+    "flag",
     "fraction",
     "increasing",
     "non_negative",
@@ -145,17 +147,28 @@ def whole(name: str, value: Any, least: int | None = None) -> int:
             raise TypeError
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"`{name}` must be an int, got {value!r}") from None
+        raise TypeError(
+            f"`{name}` must be an int, got {brief(value)}; write 1, for example"
+        ) from None
     if least is not None and number < least:
-        raise ValueError(f"`{name}` must be {least} or more, got {number}")
+        raise ValueError(
+            f"`{name}` must be {least} or more, got {number}; write {least}, for example"
+        )
     return number
 
 
 def axes(name: str, value: Any) -> tuple[int, ...]:
     """An axis, or several, as a tuple of ints."""
-    if not isinstance(value, (tuple, list)):
-        return (whole(name, value),)
-    return tuple(whole(name, v) for v in value)
+    if isinstance(value, np.ndarray) and value.ndim:
+        value = value.tolist()
+    return tuple(whole(name, v) for v in (value if is_sequence(value) else (value,)))
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False; nothing that Python would take for one of them."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"`{name}` must be True or False, got {brief(value)}; write one of them")
+    return bool(value)
 
 
 def within(name: str, axes: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -166,7 +179,7 @@ def within(name: str, axes: tuple[int, ...], shape: tuple[int, ...]) -> tuple[in
             raise ValueError(f"`{name}` = {axis} is no axis of the size {shape}; it has {rank}")
     counted = tuple(axis % rank for axis in axes)
     if len(set(counted)) < len(counted):
-        raise ValueError(f"`{name}` = {axes} names an axis of the size {shape} twice")
+        raise ValueError(f"`{name}` = {axes} names an axis of the size {shape} twice; name it once")
     return counted
 
 
@@ -222,7 +235,8 @@ def increasing(
             a, b = np.broadcast_arrays(low, high)
         except ValueError:
             raise ValueError(
-                f"`{low_name}` {np.shape(low)} and `{high_name}` {np.shape(high)} don't go together"
+                f"`{low_name}` {np.shape(low)} and `{high_name}` {np.shape(high)} "
+                "don't go together; make them broadcast"
             ) from None
         good = a < b
         if good.all():
@@ -316,7 +330,7 @@ def fits(
         check = "fits", kind, name in vanishing, name
         if _has_passed(*check, of=(value,)):
             continue
-        info, size = finfo(kind), np.abs(np.asarray(value))
+        info, size = finfo(kind), np.abs(np.asarray(value)).astype(float)
         bad = np.isfinite(size) & (size > info.most)
         if name in vanishing or name in _PURE:
             bad |= (size > 0) & (size < info.least)
@@ -357,7 +371,7 @@ def room(dtype: Any, unit: u.Unit | None, low: Any, high: Any, *, open_high: boo
     check = "room", dtype, open_high
     if _has_passed(*check, of=(low, high)):
         return
-    if _far_apart(np.asarray(low), np.asarray(high), dtype):
+    if _far_apart(np.asarray(low, float), np.asarray(high, float), dtype):
         _passes(*check, of=(low, high))
         return
     with np.errstate(invalid="ignore"):  # a step beyond the greatest number

@@ -15,6 +15,7 @@ import numpy as np
 from braininit import _bits, _keys
 from braininit import _checks as checks
 from braininit import _units as units
+from braininit._calls import explained
 from braininit._children import (
     UNKNOWN,
     InitializerLike,
@@ -36,6 +37,7 @@ from braininit._values import static
 # ---------------------------------------------------------------- mixture
 
 
+@explained
 def mixture(
     key: Key,
     shape: Shape,
@@ -210,6 +212,7 @@ def _along(axes: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int, .
 # ---------------------------------------------------------------- conditional
 
 
+@explained
 def conditional(
     key: Key | None,
     shape: Shape,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ import numpy as np
 from jax.core import Tracer
 
 from braininit import _units as units
+from braininit._calls import alike, folded, nearest
 from braininit._children import Custom, as_child
 from braininit._values import Value, fields
 
@@ -27,8 +27,6 @@ _TOO_DEEP = (
     f"the configuration holds itself, is nested more than {_DEEPEST} deep, or has more than "
     f"{_MOST} parts"
 )
-_ALIASES = {"he": "kaiming", "glorot": "xavier"}  # as JAX, Flax and Keras call them
-
 
 def to_config(obj: Any) -> dict[str, Any]:
     """Write an initializer, or a distance profile, as a plain dictionary.
@@ -163,19 +161,12 @@ def _classes() -> dict[str, type]:
 def _named(name: str) -> type:
     classes = _classes()
     known = {
-        _folded(f.__name__): c for c in classes.values() if (f := getattr(c, "_function", None))
+        folded(f.__name__): c for c in classes.values() if (f := getattr(c, "_function", None))
     }
-    known |= {_folded(n): cls for n, cls in classes.items()}  # a class goes by its own name first
-    folded = re.sub(r"^(he|glorot)", lambda m: _ALIASES[m[0]], _folded(name))
-    if folded in known:
-        return known[folded]
-    near = difflib.get_close_matches(folded, known, n=1)
-    hint = f"; did you mean {known[near[0]].__name__!r}?" if near else ""
-    raise ValueError(f"no initializer is called {name!r}{hint}")
-
-
-def _folded(name: str) -> str:
-    return name.replace("_", "").lower()
+    known |= {folded(n): cls for n, cls in classes.items()}  # a class goes by its own name first
+    if folded(name) in known:
+        return known[folded(name)]
+    raise ValueError(f"no initializer is called {name!r}{alike(name, [*classes])}")
 
 
 def _bounded(config: Any) -> Any:
@@ -232,9 +223,7 @@ def _made(name: str, value: Any) -> Any:
     annotations = {f.name: f for f in fields(cls)}
     strange = next((n for n in given if n not in annotations), None)
     if strange is not None:
-        near = difflib.get_close_matches(str(strange), annotations, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; it takes {', '.join(annotations)}"
-        raise TypeError(f"{cls.__name__} has no parameter {strange!r}{hint}")
+        raise nearest(cls.__name__, str(strange), annotations)
     return cls(**{n: _parameter(n, annotations[n], v) for n, v in given.items()})
 
 

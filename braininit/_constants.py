@@ -10,12 +10,14 @@ import numpy as np
 
 from braininit import _checks as checks
 from braininit import _units as units
+from braininit._calls import explained
 from braininit._core import Initialization
 from braininit._sampler import fill
 from braininit._types import DType, Key, NumberLike, Shape, Sharding
 from braininit._values import static
 
 
+@explained
 def constant(
     key: Key | None,
     shape: Shape,
@@ -86,6 +88,7 @@ class Constant(Initialization, function=constant, random=False):
     value: NumberLike
 
 
+@explained
 def zeros(
     key: Key | None,
     shape: Shape,
@@ -152,6 +155,7 @@ class ZeroInit(Constant, function=zeros, random=False):
     unit: u.Unit | str | None = static(default=None)
 
 
+@explained
 def ones(
     key: Key | None,
     shape: Shape,

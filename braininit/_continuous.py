@@ -12,6 +12,7 @@ import numpy as np
 from braininit import _checks as checks
 from braininit import _draws as draws
 from braininit import _units as units
+from braininit._calls import explained
 from braininit._core import Initialization
 from braininit._dtypes import drawn_in, finish, resolve
 from braininit._sampler import draw
@@ -21,6 +22,7 @@ from braininit._types import DType, Key, QuantityLike, RealLike, Shape, Sharding
 # ---------------------------------------------------------------- uniform
 
 
+@explained
 def uniform(
     key: Key,
     shape: Shape,
@@ -109,6 +111,7 @@ def _uniform(key: Any, shape: Any, dtype: Any, low: Any, high: Any) -> jax.Array
 # ---------------------------------------------------------------- normal
 
 
+@explained
 def normal(
     key: Key,
     shape: Shape,
@@ -205,6 +208,7 @@ def _normal(key: Any, shape: Any, dtype: Any, mean: Any, std: Any) -> jax.Array:
 # ---------------------------------------------------------------- truncated normal
 
 
+@explained
 def truncated_normal(
     key: Key,
     shape: Shape,
@@ -331,6 +335,7 @@ def _cut_normal(
 # ---------------------------------------------------------------- beta
 
 
+@explained
 def beta(
     key: Key,
     shape: Shape,

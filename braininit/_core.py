@@ -28,7 +28,16 @@ CONTEXT = frozenset(
         *("param_type", "pre_size", "post_size"),
     }
 )
-_ABSENT: Any = object()
+
+
+class _Absent:
+    """In place of an argument that was not given."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+_ABSENT: Any = _Absent()
 
 late: dict[str, Callable[..., Any]] = {}
 """What the base class needs of modules below this one: they put it in by name."""
@@ -75,6 +84,7 @@ class Initialization(Value):
     """
 
     _function: ClassVar[Callable[..., Any] | None] = None
+    _bare: ClassVar[Callable[..., Any]]  # the same, not `explained`
     _renamed: ClassVar[Mapping[str, str]] = MappingProxyType({})
     _random: ClassVar[bool | None] = True  # None: if one of its children is
     _traceable: ClassVar[bool] = False  # whether JAX may trace what the function computes
@@ -119,7 +129,9 @@ class Initialization(Value):
             own = str(function.__module__).partition(".")[0] == __package__
             cls._traceable = own if traceable is None else traceable
             cls._names = tuple((f.name, cls._renamed.get(f.name, f.name)) for f in fields(cls))
-            _units.twins[function.__code__] = cls.__name__
+            bare = inspect.unwrap(function)
+            cls._bare = staticmethod(bare)
+            _units.twins[bare.__code__] = cls
         register(cls)
 
     def __post_init__(self) -> None:
@@ -133,7 +145,7 @@ class Initialization(Value):
             object.__setattr__(self, name, value)
         super().__post_init__()
         if self._function is not None:
-            self._check(self._function)
+            self._check(self._bare)
 
     def _check(self, function: Callable[..., Any]) -> None:
         """Let the function look at the parameters, and speak of them by the fields' names."""
@@ -145,7 +157,7 @@ class Initialization(Value):
                 text = text.replace(f"`{its}`", f"`{mine}`")
             if text == str(error):
                 raise
-            raise type(error)(text) from None
+            raise type(error)(text) from error.__cause__
 
     def _arguments(self) -> dict[str, Any]:
         """The parameters under the names the function has for them."""
@@ -162,7 +174,9 @@ class Initialization(Value):
             return np.broadcast_shapes(*shapes.values())
         except ValueError:
             listed = ", ".join(f"`{name}` {shape}" for name, shape in shapes.items())
-            raise ValueError(f"the parameters' shapes don't go together: {listed}") from None
+            raise ValueError(
+                f"the parameters' shapes don't go together: {listed}; make them broadcast"
+            ) from None
 
     # ------------------------------------------------------------ calling
 
@@ -196,10 +210,7 @@ class Initialization(Value):
             key, size = size, _ABSENT
         if key is _ABSENT:
             if shape is not _ABSENT or size is _ABSENT:
-                raise TypeError(
-                    "call an initializer with a size, as in init(size, rng=rng), or with a key "
-                    f"and a shape; got {_listed(size, shape)}"
-                )
+                raise _misplaced(size, shape)
             if not CONTEXT.issuperset(context) and not self._takes_any():
                 raise unknown(context)
             rng = None if rng is _ABSENT else rng
@@ -228,10 +239,13 @@ class Initialization(Value):
         if self._informed:
             given |= context
         if self._places:
-            return self._function(key, shape, **given, dtype=dtype, out_sharding=out_sharding)
+            return self._bare(key, shape, **given, dtype=dtype, out_sharding=out_sharding)
         if out_sharding is not None:
-            raise TypeError(f"{self._function.__name__} takes no `out_sharding`")
-        return self._function(key, shape, **given, dtype=dtype)
+            raise TypeError(
+                f"{self._function.__name__} takes no `out_sharding`; "
+                "place its result by jax.device_put"
+            )
+        return self._bare(key, shape, **given, dtype=dtype)
 
     # ------------------------------------------------------------ having children
 
@@ -357,8 +371,21 @@ def _parameter(pair: tuple[str, Any] | None) -> str:
     return pair[0] if pair[1] is inspect.Parameter.empty else f"{pair[0]}={pair[1]!r}"
 
 
-def _listed(*values: Any) -> str:
-    return ", ".join(type(v).__name__ for v in values if v is not _ABSENT) or "nothing"
+def _misplaced(size: Any, shape: Any) -> TypeError:
+    """The error about a call that is neither with a size nor with a key and a shape."""
+    given, hint = ", ".join(_units.brief(v) for v in (size, shape) if v is not _ABSENT), ""
+    if size is _ABSENT and shape is not _ABSENT:
+        hint = "; without a key it is size="
+    elif _keys.is_key(shape):
+        hint = "; the key comes first"
+    elif isinstance(shape, (int, tuple, list)):
+        hint = "; a size of several axes is one tuple, and a key is made by jax.random.key(seed)"
+    elif shape is not _ABSENT:
+        hint = "; write dtype=" if _units.is_dtype(shape) else "; write rng="
+    return TypeError(
+        "call an initializer with a size, as in init(size, rng=rng), or with a key and a shape, "
+        f"as in init(key, shape); got {given or 'nothing'}{hint}"
+    )
 
 
 def unknown(context: Mapping[str, Any]) -> TypeError:

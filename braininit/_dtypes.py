@@ -70,7 +70,9 @@ def resolve(dtype: Any, *, complex_too: bool = False) -> np.dtype:
     except TypeError as error:
         if "unhashable" not in str(error):
             raise
-        raise TypeError(f"`dtype` must name a dtype, got {dtype!r}") from None
+        raise TypeError(
+            f"`dtype` must name a dtype, got {dtype!r}; write jnp.float32, for example"
+        ) from None
 
 
 @functools.lru_cache(maxsize=256)
@@ -80,7 +82,9 @@ def _resolve(dtype: Any, complex_too: bool, x64: bool) -> np.dtype:
         if asked.itemsize * 8 > (64 if asked.kind == "f" else 128) or not asked.isnative:
             raise TypeError
     except TypeError:
-        raise TypeError(f"`dtype` must name a dtype, got {dtype!r}") from None
+        raise TypeError(
+            f"`dtype` must name a dtype, got {dtype!r}; write jnp.float32, for example"
+        ) from None
     real = jnp.issubdtype(asked, np.floating)
     if real and asked.itemsize == 1:
         # float4, float6 and the sign-less scale format float8_e8m0fnu can't hold a draw.

@@ -6,6 +6,7 @@ of a shape, and here are the kernels that draw with a variance of `scale` over i
 
 from __future__ import annotations
 
+import difflib
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -42,8 +43,10 @@ def one_of(name: str, value: Any, known: Sequence[str]) -> Any:
     """Take a parameter that is one of a few words."""
     if isinstance(value, str) and value in known:
         return value
+    near = difflib.get_close_matches(str(value), known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(repr(word) for word in known)
-    raise ValueError(f"`{name}` must be one of {listed}, got {value!r}")
+    raise ValueError(f"`{name}` must be one of {listed}, got {units.brief(value)}{hint}")
 
 
 # ---------------------------------------------------------------- fans
@@ -122,10 +125,7 @@ def _axes(name: str, axes: Any) -> tuple[int, ...]:
         return (axes,)
     if isinstance(axes, (u.Unit, u.Quantity)):
         raise TypeError(f"`{name}` must be an axis or several, got {axes}; write unit=u.{axes}")
-    several = axes if isinstance(axes, (tuple, list)) else (axes,)
-    if any(isinstance(a, bool) or not isinstance(a, (int, np.integer)) for a in several):
-        raise TypeError(f"`{name}` must be an int or a tuple of ints, got {axes!r}")
-    return tuple(int(a) for a in several)
+    return checks.axes(name, axes)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -19,6 +19,7 @@ from jax.core import Tracer
 
 from braininit import _checks as checks
 from braininit import _units as units
+from braininit._calls import explained
 from braininit._children import InitializerLike, as_child, draws, finished, only_unit, run, unit_of
 from braininit._core import Initialization
 from braininit._distance import DistanceProfile, aligned, evaluated
@@ -185,6 +186,7 @@ def _power_of_two(pre: jax.Array, post: jax.Array, divisor: Any) -> jax.Array:
 # ---------------------------------------------------------------- weights
 
 
+@explained
 def distance_modulated(
     key: Key | None,
     shape: Shape,
@@ -261,10 +263,11 @@ def distance_modulated(
             f"`distance_profile` must be a profile, as GaussianProfile(...), "
             f"got {distance_profile!r}"
         )
+    include_self = checks.flag("include_self", include_self)
     if is_probe(key):
         return only_unit(unit_of(child, dtype))
     return run(
-        _distance_modulated(bool(include_self)), key, shape, child, distance_profile, box,
+        _distance_modulated(include_self), key, shape, child, distance_profile, box,
         anisotropy, dtype=dtype, out_sharding=out_sharding, context=context,
         traceable=distance_profile._fuses(),
     )  # fmt: skip

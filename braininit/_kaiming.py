@@ -16,6 +16,7 @@ import scipy  # its parts are imported when they are first named
 
 from braininit import _checks as checks
 from braininit import _units as units
+from braininit._calls import explained
 from braininit._core import Initialization
 from braininit._fans import NORMALS, Axes, Fans, Mode, NormalForm, one_of, scaled
 from braininit._types import DType, Key, QuantityLike, RealLike, Shape, Sharding
@@ -213,6 +214,7 @@ def _evaluated(function: Any, z: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------- Kaiming
 
 
+@explained
 def kaiming_normal(
     key: Key,
     shape: Shape,
@@ -339,6 +341,7 @@ class KaimingNormal(Initialization, function=kaiming_normal):
     distribution: NormalForm = static(default="truncated_normal")
 
 
+@explained
 def kaiming_uniform(
     key: Key,
     shape: Shape,

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -98,16 +100,28 @@ def as_key(key: Any) -> Any:
     if type(key) is Window:
         return key
     if not is_key(key):
-        if isinstance(key, (int, np.integer)) and not isinstance(key, bool):
-            raise TypeError(f"`key` must be a JAX key, got {key}; write jax.random.key({key})")
-        raise TypeError(
-            f"`key` must be a JAX key, got {type(key).__name__}; make one with jax.random.key(seed)"
-        )
+        raise TypeError(f"`key` must be a JAX key, {_not_a_key(key)}")
     if key.ndim and key.ndim > (_kind(key.dtype) == "legacy"):
         raise ValueError(
             f"`key` must be one key, got an array {key.shape}; map over it by jax.vmap"
         )
     return key
+
+
+def _not_a_key(value: Any) -> str:
+    """What was given for a key, and what to write."""
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return f"got {value}; write jax.random.key({value})"
+    if isinstance(value, (tuple, list)):
+        return f"got {value!r}; the key comes first, then the shape: (key, {value!r})"
+    kind, make = type(value).__name__, "make one with jax.random.key(seed)"
+    if isinstance(value, _GENERATORS):
+        make = "an object takes it, as in init.Normal()(size, rng=rng)"
+    if isinstance(value, (np.ndarray, jax.Array)):
+        impl = _default_impl()
+        kind = f"an array of {value.dtype} of the shape {value.shape}"
+        make = f"a legacy key of {impl} is of uint32 and ends in {_legacy_shape(impl)}"
+    return f"got {kind}; {make}"
 
 
 def legacy_impl(key: Any) -> str | None:
@@ -168,21 +182,35 @@ def from_rng(rng: Any) -> Any:
         return np.frombuffer(rng.bytes(4 * length), "<u4").astype(np.uint32, copy=False)
     if isinstance(rng, (int, np.integer)) and not isinstance(rng, (bool, np.bool_)):
         return _key_from_seed(int(rng), _default_impl())
-    # nnx.Rngs answers every hasattr, so ask whether it can be called before the name.
-    if callable(rng):
-        source = rng
-    elif not callable(source := getattr(rng, "split_key", None)):
+    try:
+        # nnx.Rngs answers every hasattr, so ask whether it can be called before the name.
+        source = rng if callable(rng) else getattr(rng, "split_key", None)
+        key = source() if callable(source) else None
+    except Exception as error:
+        raise TypeError(
+            f"`rng` gave no key, {type(error).__name__} in {_named(rng)}: {error}; "
+            "pass what can be called without arguments, or a JAX key"
+        ) from error
+    if not callable(source):
         raise TypeError(
             f"`rng` can't be a {type(rng).__name__}; pass a JAX key, an int seed, a NumPy "
             "Generator or RandomState, an object with split_key(), a callable that returns "
             "a key, or None"
         )
-    key = source()
     if not is_key(key):
         raise TypeError(
-            f"`rng` must give a JAX key when called, got {type(key).__name__} from {rng!r}"
+            f"`rng` must give a JAX key when called, got {type(key).__name__} from {_named(rng)}; "
+            + ("pass that itself" if isinstance(key, _GENERATORS) else "pass a JAX key")
         )
     return key
+
+
+_GENERATORS = (np.random.Generator, np.random.RandomState)
+
+
+def _named(source: Any) -> str:
+    function = inspect.isroutine(source) or isinstance(source, type)
+    return getattr(source if function else type(source), "__qualname__", "it")
 
 
 def seed(value: int | None = None) -> None:
@@ -193,6 +221,13 @@ def seed(value: int | None = None) -> None:
     value : int, optional
         Any integer, of any size. None takes fresh entropy from the system, which is
         how the stream starts.
+
+    Notes
+    -----
+    A process that is forked draws from a stream of its own, not from its parent's: of a
+    seeded stream, the first child always gets the same, the second another, and so on,
+    however much the parent has drawn. A process that is spawned starts with fresh entropy.
+    Threads share the stream.
 
     Examples
     --------
@@ -209,20 +244,37 @@ def seed(value: int | None = None) -> None:
 
 
 class _Stream:
-    """Words for key after key; safe across threads."""
+    """Words for key after key; safe across threads, and another in every forked process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.restart(None)
+        self._start(_seed_sequence(None))
+
+    def _start(self, seed: np.random.SeedSequence) -> None:
+        self._seed, self._forks = seed, 0
+        self._generator = np.random.Generator(np.random.PCG64(seed))
 
     def restart(self, value: int | None) -> None:
-        fresh = np.random.Generator(np.random.PCG64(_seed_sequence(value)))
+        seed = _seed_sequence(value)
         with self._lock:
-            self._generator = fresh
+            self._start(seed)
 
     def words(self) -> np.ndarray:
         with self._lock:
             return _words_from(self._generator)
+
+    def before_fork(self) -> None:
+        self._lock.acquire()  # so that no other thread is within, and forks are counted
+
+    def in_parent(self) -> None:
+        self._forks += 1
+        self._lock.release()
+
+    def in_child(self) -> None:
+        self._lock = threading.Lock()
+        # Longer than the spawn key of any seed, so that it is none's.
+        branch = (*self._seed.spawn_key, 2, self._forks)
+        self._start(np.random.SeedSequence(self._seed.entropy, spawn_key=branch))
 
 
 def _seed_sequence(value: int | None) -> np.random.SeedSequence:
@@ -233,6 +285,12 @@ def _seed_sequence(value: int | None) -> np.random.SeedSequence:
 
 
 _default_stream = _Stream()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_default_stream.before_fork,
+        after_in_parent=_default_stream.in_parent,
+        after_in_child=_default_stream.in_child,
+    )
 
 
 def _words_from(generator: np.random.Generator) -> np.ndarray:

@@ -14,6 +14,7 @@ from jax import lax
 from braininit import _checks as checks
 from braininit import _draws as draws
 from braininit import _units as units
+from braininit._calls import explained
 from braininit._core import Initialization
 from braininit._dtypes import drawn_in, rounded, wide
 from braininit._sampler import draw
@@ -23,6 +24,7 @@ from braininit._values import static
 # ---------------------------------------------------------------- orthogonal
 
 
+@explained
 def orthogonal(
     key: Key,
     shape: Shape,
@@ -165,6 +167,7 @@ def _orthogonal(
 # ---------------------------------------------------------------- delta-orthogonal
 
 
+@explained
 def delta_orthogonal(
     key: Key,
     shape: Shape,
@@ -298,6 +301,7 @@ def _delta_orthogonal(
 # ---------------------------------------------------------------- identity
 
 
+@explained
 def identity(
     key: Key | None,
     shape: Shape,
@@ -402,6 +406,7 @@ def _identity(key: Any, shape: Any, dtype: Any, scale: Any) -> jax.Array:
 # ---------------------------------------------------------------- dirac
 
 
+@explained
 def dirac(
     key: Key | None,
     shape: Shape,

@@ -15,6 +15,7 @@ import numpy as np
 
 from braininit import _checks as checks
 from braininit import _units as units
+from braininit._calls import explained
 from braininit._children import (
     UNKNOWN,
     InitializerLike,
@@ -37,6 +38,7 @@ late["constant"] = Constant
 # ---------------------------------------------------------------- + - * / ** abs
 
 
+@explained
 def combined(
     key: Key | None,
     shape: Shape,
@@ -205,6 +207,7 @@ def _operand(child: Any) -> str:
 # ---------------------------------------------------------------- power
 
 
+@explained
 def powered(
     key: Key | None,
     shape: Shape,
@@ -305,6 +308,7 @@ def _power_of(exponent: float) -> Callable[..., Any]:
 # ---------------------------------------------------------------- scaled
 
 
+@explained
 def scaled(
     key: Key | None,
     shape: Shape,
@@ -385,6 +389,7 @@ class Scaled(Initialization, function=scaled, random=None):
 # ---------------------------------------------------------------- clipped
 
 
+@explained
 def clipped(
     key: Key | None,
     shape: Shape,
@@ -532,6 +537,7 @@ late["clipped"] = _clip
 # ---------------------------------------------------------------- composed
 
 
+@explained
 def composed(
     key: Key | None,
     shape: Shape,

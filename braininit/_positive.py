@@ -12,6 +12,7 @@ import numpy as np
 from braininit import _checks as checks
 from braininit import _draws as draws
 from braininit import _units as units
+from braininit._calls import explained
 from braininit._core import Initialization
 from braininit._dtypes import drawn_in, finish, kept
 from braininit._elementary import LOG2_E, log, times_exp2, where
@@ -21,6 +22,7 @@ from braininit._types import DType, Key, QuantityLike, RealLike, Shape, Sharding
 # ---------------------------------------------------------------- lognormal
 
 
+@explained
 def lognormal(
     key: Key,
     shape: Shape,
@@ -153,6 +155,7 @@ def root(x: jax.Array) -> jax.Array:
 # ---------------------------------------------------------------- gamma
 
 
+@explained
 def gamma(
     key: Key,
     shape: Shape,
@@ -247,6 +250,7 @@ def _gamma(key: Any, shape: Any, dtype: Any, concentration: Any, scale: Any) -> 
 # ---------------------------------------------------------------- exponential
 
 
+@explained
 def exponential(
     key: Key,
     shape: Shape,
@@ -329,6 +333,7 @@ def _exponential(key: Any, shape: Any, dtype: Any, scale: Any) -> jax.Array:
 # ---------------------------------------------------------------- weibull
 
 
+@explained
 def weibull(
     key: Key,
     shape: Shape,

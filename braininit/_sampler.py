@@ -14,6 +14,7 @@ import operator
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import jax
@@ -36,6 +37,8 @@ from braininit._loops import (
     side_by_side,
 )
 from braininit._platforms import by_platform, is_on_cpu, is_tuned
+from braininit._types import is_sequence
+from braininit._units import brief
 
 __all__ = [
     "aligned",
@@ -141,8 +144,21 @@ def result_dtype(dtype: Any, complex_too: bool) -> np.dtype:
         and kind.itemsize < np.dtype(dtype).itemsize
     ):
         text = f"{np.dtype(dtype)} needs jax_enable_x64; drawing {kind} instead"
-        warnings.warn(text, UserWarning, stacklevel=4)
+        warnings.warn(text, UserWarning, stacklevel=_outside())
     return kind
+
+
+def _outside() -> int:
+    """For a warning: how many callers up the first is that is not of this package, or of JAX."""
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and _package(frame) in (__package__, "jax", "contextlib"):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _package(frame: FrameType) -> str:
+    names = frame.f_globals
+    return str(names.get("__package__") or names.get("__name__")).partition(".")[0]
 
 
 @functools.lru_cache(maxsize=256)  # programs of 2.5 MB each
@@ -308,21 +324,35 @@ def as_shape(shape: Any) -> tuple[int, ...]:
     if type(shape) is int:
         if 0 <= shape < 2**62:
             return (shape,)
-        shape = (shape,)
+        sizes: Any = (shape,)
     elif isinstance(shape, np.ndarray):
-        shape = shape.tolist() if shape.ndim else (shape.item(),)
-    elif not isinstance(shape, (tuple, list)):
-        shape = (shape,)
+        sizes = shape.tolist() if shape.ndim else (shape.item(),)
+    else:
+        sizes = shape if is_sequence(shape) else (shape,)
+    if len(sizes) > _MOST_AXES:
+        raise ValueError(f"a size has {_MOST_AXES} axes at most, got {len(sizes)}; join some")
     try:
-        sizes = tuple(n if type(n) is int else _index(n) for n in shape)
+        sizes = tuple(n if type(n) is int else _index(n) for n in sizes)
     except TypeError:
-        raise TypeError(f"a size is an int or a tuple of ints, got {shape!r}") from None
+        raise TypeError(f"a size is an int or a tuple of ints, {_no_size(shape)}") from None
     known = [n for n in sizes if type(n) is int]  # in all but what `jax.export` keeps open
     if min(known, default=0) < 0:
         raise ValueError(f"a size must be 0 or more, got {sizes}")
     if math.prod(n for n in known if n) >= 2**62:
         raise ValueError(f"a size of {sizes} is beyond what any machine holds")
     return sizes
+
+
+_MOST_AXES = 32  # where NumPy's broadcasting ends, and with it the making of constants
+
+
+def _no_size(given: Any) -> str:
+    """What was given for a size, and what to write."""
+    if _keys.is_key(given):
+        return "got a key; the key comes first, then the shape"
+    if isinstance(given, float) and given >= 1 and given.is_integer():
+        return f"got {given}; write {int(given)}"
+    return f"got {brief(given)}; write 100 or (10, 10), for example"
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from typing import Any
 
 import brainunit as u
 
+from braininit._calls import explained
 from braininit._core import Initialization
 from braininit._fans import NORMALS, Axes, Distribution, Fans, Mode, NormalForm, one_of, scaled
 from braininit._types import DType, Key, QuantityLike, RealLike, Shape, Sharding
@@ -29,6 +30,7 @@ from braininit._values import static
 # ---------------------------------------------------------------- variance scaling
 
 
+@explained
 def variance_scaling(
     key: Key,
     shape: Shape,
@@ -161,6 +163,7 @@ class VarianceScaling(Initialization, function=variance_scaling):
 # ---------------------------------------------------------------- Xavier, LeCun
 
 
+@explained
 def xavier_normal(
     key: Key,
     shape: Shape,
@@ -268,6 +271,7 @@ class XavierNormal(Initialization, function=xavier_normal):
     distribution: NormalForm = static(default="truncated_normal")
 
 
+@explained
 def xavier_uniform(
     key: Key,
     shape: Shape,
@@ -368,6 +372,7 @@ class XavierUniform(Initialization, function=xavier_uniform):
     fan_out: RealLike | None = None
 
 
+@explained
 def lecun_normal(
     key: Key,
     shape: Shape,
@@ -473,6 +478,7 @@ class LecunNormal(Initialization, function=lecun_normal):
     distribution: NormalForm = static(default="truncated_normal")
 
 
+@explained
 def lecun_uniform(
     key: Key,
     shape: Shape,

@@ -14,6 +14,7 @@ from jax import lax
 from braininit import _checks as checks
 from braininit import _units as units
 from braininit._bits import words
+from braininit._calls import explained
 from braininit._children import (
     UNKNOWN,
     InitializerLike,
@@ -52,6 +53,7 @@ def _drawn(key: Any, shape: Any, dtype: Any, context: Any, base: Any) -> tuple[j
 # ---------------------------------------------------------------- sparse
 
 
+@explained
 def sparse(
     key: Key,
     shape: Shape,
@@ -193,6 +195,7 @@ def _thinned(key: jax.Array, x: jax.Array, sparsity: jax.Array, axes: Any) -> ja
 # ---------------------------------------------------------------- spectral
 
 
+@explained
 def spectral(
     key: Key,
     shape: Shape,
@@ -394,6 +397,7 @@ def _balanced(a: jax.Array) -> jax.Array:
 # ---------------------------------------------------------------- dale
 
 
+@explained
 def dale(
     key: Key,
     shape: Shape,

@@ -19,6 +19,7 @@ from jax.scipy import special
 from braininit import _checks as checks
 from braininit import _draws as draws
 from braininit import _units as units
+from braininit._calls import explained
 from braininit._children import InitializerLike, as_child
 from braininit._continuous import (
     _truncated_normal,
@@ -36,6 +37,7 @@ from braininit._types import DType, Key, QuantityLike, Shape, Sharding
 from braininit._values import fields, shares
 
 
+@explained
 def truncated(
     key: Key,
     shape: Shape,

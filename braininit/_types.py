@@ -21,6 +21,7 @@ __all__ = [
     "ReciprocalLike",
     "Shape",
     "Sharding",
+    "is_sequence",
 ]
 
 Key: TypeAlias = jax.Array | np.ndarray
@@ -50,6 +51,14 @@ ReciprocalLike: TypeAlias = RealLike | u.Quantity | u.Unit
 
 NumberLike: TypeAlias = complex | QuantityLike
 """Any number at all."""
+
+
+def is_sequence(value: Any) -> bool:
+    """Whether a value is several: a list, a range, any sequence that is not text."""
+    text = (str, bytes, bytearray, memoryview)
+    return isinstance(value, (list, tuple)) or (
+        isinstance(value, Sequence) and not isinstance(value, text)
+    )
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ import functools
 import inspect
 import math
 import numbers
+import reprlib
 from collections.abc import Callable, Mapping
 from types import CodeType
 from typing import Any
@@ -22,13 +23,16 @@ import numpy as np
 from jax.core import Tracer
 
 from braininit._dtypes import default_float
+from braininit._types import is_sequence
 
 __all__ = [
     "LONGEST",
     "UnitError",
     "as_written",
+    "brief",
     "dimensionless",
     "inverse",
+    "is_dtype",
     "known",
     "of",
     "off",
@@ -64,19 +68,60 @@ def split(name: str, value: Any, *, number: bool = False) -> tuple[Any, u.Unit |
     means one trace, whether a user wrote ``1``, ``1.0`` or ``np.float32(1)``. `number`
     lets complex values through as well.
     """
-    if isinstance(value, (list, tuple)) and any(isinstance(v, u.Quantity) for v in value):
-        value = _stacked(name, value)
+    if not isinstance(value, _PLAIN):
+        value = _opened(name, value, number)
     if isinstance(value, u.Quantity):
-        bare, unit = _bare(name, value.mantissa, number), value.unit
+        bare, unit = value.mantissa, value.unit
+        bare = _bare(
+            name, bare if isinstance(bare, _PLAIN) else _opened(name, bare, number), number
+        )
         factor = _pure_number(unit)
         return (bare, unit) if factor is None else (bare if factor == 1 else bare * factor, None)
     return _bare(name, value, number), None
 
 
-def _stacked(name: str, values: Any) -> u.Quantity:
-    """One Quantity from a list of them."""
-    unit, bares = off(**{f"{name}[{i}]": v for i, v in enumerate(values)})
-    return u.Quantity(_array_of(name, bares), u.UNITLESS if unit is None else unit)
+_PLAIN = (float, u.Quantity, np.ndarray, np.generic, jax.Array, int)  # looked at first
+
+
+def _opened(name: str, value: Any, number: bool) -> Any:
+    """An array or a Quantity from a sequence, or from an array of another library."""
+    if is_sequence(value):
+        return _stacked(name, value, number)
+    if isinstance(value, (type, np.dtype, u.Unit)):
+        return value
+    try:
+        if hasattr(value, "__jax_array__"):  # what nnx holds
+            return value.__jax_array__()
+        return np.asarray(value) if hasattr(value, "__array__") else value  # pandas, PyTorch
+    except Exception as error:
+        raise TypeError(
+            f"`{name}` can't be read as an array, {_kind(error)} in {_kind(value)}: {error}; "
+            "make a NumPy array of it first"
+        ) from error
+
+
+def _stacked(name: str, values: Any, number: bool) -> Any:
+    """An array, or a Quantity, from a sequence of numbers, traced or not, and of sequences."""
+    if all(issubclass(kind, _ORDINARY) and kind not in _STRANGE for kind in set(map(type, values))):
+        try:
+            return np.array(list(values), float)
+        except OverflowError:
+            pass  # one by one, to say which
+    unit, bares = _off({f"{name}[{i}]": v for i, v in enumerate(values)}, number)
+    try:
+        if any(isinstance(bare, jax.Array) for bare in bares):
+            array = jnp.asarray(bares)
+        else:
+            array = np.array(bares)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"`{name}` must be an array of numbers, got {brief(values)}; make its rows of one shape"
+        ) from None
+    return on(array, unit)
+
+
+_ORDINARY = (int, float, np.floating, np.integer)
+_STRANGE = (bool, np.timedelta64)  # to Python and NumPy these are integers
 
 
 def _by_identity(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -115,24 +160,26 @@ def _bare(name: str, value: Any, number: bool) -> Any:
         return value
     if isinstance(value, u.Unit):
         raise TypeError(f"`{name}` must be a number, got the unit {value}; write 1 * u.{value}")
-    if isinstance(value, (list, tuple)):
-        value = _array_of(name, value)
     if isinstance(value, (np.ndarray, np.generic, jax.Array)):
         return _bare_array(name, value, number)
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
         try:
             return float(value)
         except OverflowError:
-            raise ValueError(f"`{name}` is beyond the range of a float") from None
+            raise ValueError(
+                f"`{name}` is beyond the range of a float; take another unit"
+            ) from None
     if number and isinstance(value, numbers.Complex) and not isinstance(value, bool):
         return complex(value)
-    if _names_dtype(value):
+    if is_dtype(value):
         raise TypeError(
             f"`{name}` must be a number, got the dtype {np.dtype(value)}; a layer that passes "
             f"(key, shape, dtype) takes {_caller_twin()}"
         )
+    remedy = "take its real part" if isinstance(value, complex) else "write 0.5 or 0.5 * u.nS"
     raise TypeError(
-        f"`{name}` must be a number, an array or a Quantity, got {value!r} ({type(value).__name__})"
+        f"`{name}` must be a number, an array or a Quantity, got {brief(value)} ({_kind(value)}); "
+        f"{remedy}, for example"
     )
 
 
@@ -141,8 +188,8 @@ def _bare_array(name: str, value: Any, number: bool) -> Any:
     dtype = value.dtype
     imaginary = jnp.issubdtype(dtype, np.complexfloating)
     real = jnp.issubdtype(dtype, np.floating) or jnp.issubdtype(dtype, np.integer)
-    if not real and not (number and imaginary):
-        raise TypeError(f"`{name}` must be a real number or array, got dtype {dtype}")
+    if (not real or dtype.kind == "m") and not (number and imaginary):
+        raise TypeError(f"`{name}` must be a real number or array, got {_what(dtype)}")
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"`{name}` is a masked array; fill it first, as in a.filled(0)")
     if not isinstance(value, Tracer) and value.ndim == 0:
@@ -161,27 +208,36 @@ def _bare_array(name: str, value: Any, number: bool) -> Any:
 _WHOLE = (np.dtype(np.float32), np.dtype(np.float64))  # wide enough to convert units in
 
 
-def _array_of(name: str, values: Any) -> Any:
-    """An array from a list of numbers, some of which may be traced."""
-    leaves = jax.tree.leaves(values)
-    if any(isinstance(v, Tracer) for v in leaves):
-        return jnp.asarray(values)
-    try:
-        array = np.asarray(values)
-        return array.astype(float) if array.dtype == object else array
-    except (TypeError, ValueError):
-        raise TypeError(f"`{name}` must be an array of numbers, got {values!r}") from None
+def _what(dtype: Any) -> str:
+    """What an array of a dtype that is no number's is, and what to do with it."""
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        return "a key; a key goes to a draw, and comes first: init.Normal()(key, shape)"
+    if dtype.kind == "m":
+        return f"dtype {dtype}; write a / np.timedelta64(1, 's') * u.second"
+    return f"dtype {dtype}; convert it first, as in a.astype(float)"
 
 
-twins: dict[CodeType, str] = {}
+def _kind(value: Any) -> str:
+    return type(value).__name__
+
+
+twins: dict[CodeType, type] = {}
 """The class of each function, by the function's code: for error messages."""
 
 
-def _names_dtype(value: Any) -> bool:
-    try:
-        return value is not None and not isinstance(value, str) and bool(np.dtype(value))
-    except (TypeError, ValueError):
+def is_dtype(value: Any) -> bool:
+    """Whether a value names a dtype, as what a layer passes does."""
+    if not isinstance(value, (type, np.dtype, str)):
         return False
+    if isinstance(value, str):
+        return value in _DTYPES
+    try:
+        return np.dtype(value) != object  # what NumPy takes all other classes for
+    except TypeError:
+        return False
+
+
+_DTYPES = ("float64", "float32", "float16", "bfloat16", "complex64", "complex128")
 
 
 def _caller_twin() -> str:
@@ -189,7 +245,7 @@ def _caller_twin() -> str:
     frame = inspect.currentframe()
     while frame is not None and frame.f_code not in twins:
         frame = frame.f_back
-    return "an object" if frame is None else f"the class: init.{twins[frame.f_code]}(...)"
+    return "an object" if frame is None else f"init.{twins[frame.f_code].__name__}(...)"
 
 
 def known(name: str, unit: Any) -> u.Unit | None:
@@ -200,10 +256,11 @@ def known(name: str, unit: Any) -> u.Unit | None:
                 raise ValueError
             unit = u.Quantity(1.0, unit).unit
         except Exception:
-            shown = repr(unit[:LONGEST])
-            raise ValueError(f"`{name}` = {shown} names no unit; write one as in u.nS") from None
+            raise ValueError(
+                f"`{name}` = {brief(unit)} names no unit; write one as in u.nS"
+            ) from None
     if unit is not None and not isinstance(unit, u.Unit):
-        raise TypeError(f"`{name}` must be a unit such as u.nS, got {unit!r}")
+        raise TypeError(f"`{name}` must be a unit such as u.nS, got {brief(unit)}; write its name")
     factor = None if unit is None else _pure_number(unit)
     if factor not in (None, 1):
         raise UnitError(f"`{name}` = {unit} has no dimension; multiply the result by {factor:g}")
@@ -285,7 +342,7 @@ def per(name: str, value: Any, unit: u.Unit | None) -> Any:
             if unit is None
             else f"in {inverse(unit)} or a multiple of it"
         )
-        raise UnitError(f"`{name}` must be {wanted}, got {show(bare, own)}")
+        raise UnitError(f"`{name}` must be {wanted}, got {show(bare, own)}; convert it")
     return bare * ratio if ratio != 1 else bare
 
 
@@ -338,20 +395,20 @@ def together(op: str, left: u.Unit | None, right: u.Unit | None) -> tuple[u.Unit
             return left, 1.0
         return None, factor if op == "*" else 1 / factor
     if op == "**" and (left is not None or right is not None):
-        raise UnitError(f"an initializer in {left or right} can't be in a power; divide it away")
+        side = "left" if left is not None else "right"
+        raise UnitError(
+            f"`{side}` of a power must be pure numbers, got an initializer in {left or right}; "
+            "divide the unit away"
+        )
     if left is None and right is None:
         return None, 1.0
-    word = {"+": "add to", "-": "subtract from"}.get(op, op)
+    verb, word = {"+": ("add", "to"), "-": ("subtract", "from")}.get(op, (op, "and"))
+    refused = f"can't {verb} `right` {_in(right)} {word} `left` {_in(left)}"
     if left is None or right is None:
-        raise UnitError(
-            f"can't {word} an initializer {_in(left)} one {_in(right)}; "
-            f"give both the unit, as in 1 * u.{left or right}"
-        )
+        raise UnitError(f"{refused}; give both the unit, as in 1 * u.{left or right}")
     ratio = _ratio(right, left)
     if ratio is None:
-        raise UnitError(
-            f"can't {word} an initializer {_in(left)} one {_in(right)}: they differ in dimension"
-        )
+        raise UnitError(f"{refused}: they differ in dimension; give both a unit of one")
     return left, ratio
 
 
@@ -394,6 +451,15 @@ def on(bare: Any, unit: u.Unit | None) -> Any:
 def parts(value: Any) -> tuple[Any, u.Unit | None]:
     """A result as it was put together by `on`: its dtype stays."""
     return (value.mantissa, value.unit) if isinstance(value, u.Quantity) else (value, None)
+
+
+def brief(value: Any) -> str:
+    """Write any value in one short line."""
+    return " ".join(_short.repr(value).split())
+
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 80
 
 
 def show(bare: Any, unit: u.Unit | None = None) -> str:

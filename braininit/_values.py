@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import numbers
 import re
 from collections.abc import Callable
 from typing import Any, dataclass_transform
@@ -15,7 +16,8 @@ import numpy as np
 from jax.core import Tracer
 
 from braininit import _units
-from braininit._types import NumberLike, QuantityLike, RealLike
+from braininit._calls import explain
+from braininit._types import NumberLike, QuantityLike, RealLike, ReciprocalLike, is_sequence
 
 __all__ = ["Value", "fields", "frozen", "identity", "register", "shares", "static", "written"]
 
@@ -35,24 +37,19 @@ class Value:
 
     def __post_init__(self) -> None:
         """Store the parameters in one form."""
-        given = [f for f in fields(self) if not f.metadata.get("static")]
-        shared = {f.name: value for f in given if shares(f) and (value := self._of(f)) is not None}
-        values = {
-            f.name: _units.on(*_units.split(f.name, value, number=True))
-            for f in given
-            if not shares(f) and _is_number(f, value := self._of(f))
-        }
-        known = {
-            f.name: _units.known(f.name, self._of(f))
-            for f in fields(self)
-            if f.metadata.get("static") and "Unit" in str(f.type)
-        }
-        options = {
-            f.name: _settled(self._of(f))
-            for f in fields(self)
-            if f.metadata.get("static") and f.name not in known
-        }
-        for name, value in (options | values | known | dict(_units.as_written(**shared))).items():
+        shared, values = {}, {}
+        for f, kind in _kinds(type(self)):
+            value = self._of(f)
+            if f.metadata.get("static"):
+                unit = kind == "unit"
+                values[f.name] = _units.known(f.name, value) if unit else _settled(value)
+            elif value is None and f.default is None:
+                pass  # left open
+            elif kind == "shared":
+                shared[f.name] = value
+            elif kind == "number" or _is_number(value):
+                values[f.name] = _units.on(*_units.split(f.name, value, number=True))
+        for name, value in (values | dict(_units.as_written(**shared))).items():
             object.__setattr__(self, name, value)
 
     def _of(self, field: dataclasses.Field[Any]) -> Any:
@@ -87,7 +84,10 @@ class Value:
         return hash(identity(self)) if dataclasses.is_dataclass(self) else id(self) >> 4
 
     def __repr__(self) -> str:
-        """The call that makes the object; evaluates with `Quantity` and `array` at hand."""
+        """The call that makes the object; evaluates with `Quantity` and `array` at hand.
+
+        Arrays of more than 1,000 numbers are shortened, as NumPy does: those don't evaluate.
+        """
         if not dataclasses.is_dataclass(self):
             return object.__repr__(self)
         given = (f"{f.name}={written(getattr(self, f.name))}" for f in fields(self))
@@ -97,6 +97,7 @@ class Value:
 def frozen(cls: type) -> None:
     """Make a frozen dataclass of a subclass of `Value`."""
     dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+    explain(cls)
 
 
 def register(cls: type) -> None:
@@ -119,24 +120,36 @@ def _fields(cls: type) -> tuple[dataclasses.Field[Any], ...]:
 
 def shares(field: dataclasses.Field[Any]) -> bool:
     """Whether a field's annotation says that it may carry a unit, shared with its like."""
-    # The annotation itself, or its text where the module postpones annotations.
-    return field.type in (QuantityLike, QuantityLike | None) or str(field.type).endswith(
-        ("QuantityLike", "QuantityLike | None")
-    )
+    return _kind(field.type) == "shared"
+
+
+@functools.lru_cache(maxsize=1024)
+def _kinds(cls: type) -> tuple[tuple[dataclasses.Field[Any], str], ...]:
+    return tuple((f, _kind(f.type)) for f in _fields(cls))
+
+
+def _kind(annotation: Any) -> str:
+    """What a field's annotation, or its text where a module postpones them, says that it holds."""
+    text = str(annotation).removesuffix(" | None")
+    if annotation in (QuantityLike, QuantityLike | None) or text.endswith("QuantityLike"):
+        return "shared"
+    numbers = (RealLike, ReciprocalLike, NumberLike)
+    if annotation in numbers or text.endswith(("RealLike", "ReciprocalLike", "NumberLike")):
+        return "number"
+    return "unit" if "Unit" in text else "other"
 
 
 def _settled(option: Any) -> Any:
     """A static option in the one form that hashes, and that a repr can give back."""
-    if isinstance(option, (list, tuple)):
+    if isinstance(option, np.ndarray) and option.ndim:
+        return _settled(option.tolist())
+    if is_sequence(option):
         return tuple(_settled(o) for o in option)
-    return option.item() if isinstance(option, np.generic) else option
+    return option.item() if isinstance(option, (np.generic, np.ndarray)) else option
 
 
-def _is_number(field: dataclasses.Field[Any], value: Any) -> bool:
-    kinds = (int, float, complex, np.generic, np.ndarray, jax.Array, u.Quantity)
-    if isinstance(value, (list, tuple)):
-        kind = str(field.type).removesuffix(" | None")
-        return field.type in (RealLike, NumberLike) or kind.endswith(("RealLike", "NumberLike"))
+def _is_number(value: Any) -> bool:
+    kinds = (numbers.Complex, np.generic, np.ndarray, jax.Array, u.Quantity)
     return isinstance(value, kinds) and not isinstance(value, bool)
 
 
@@ -201,8 +214,12 @@ def _leaf_identity(value: Any) -> Any:
     return (float, value.hex()) if type(value) is float else (type(value), value)
 
 
+# Numbers of an array that are written in full: as many as NumPy prints.
+_MOST_WRITTEN = 1000
+
+
 def written(value: Any) -> str:
-    """Write a parameter so that it evaluates."""
+    """Write a parameter so that it evaluates; a longer array shortened, with its shape."""
     if type(value) is float and not math.isfinite(value):
         return f"float('{value}')"
     if isinstance(value, u.Quantity):
@@ -216,9 +233,10 @@ def written(value: Any) -> str:
             separator=", ",
             floatmode="unique",
             max_line_width=10**9,
-            threshold=concrete.size,
+            threshold=_MOST_WRITTEN,
         ).replace("\n", "")
         digits = re.sub(r"\b(nan|inf)\b", r"float('\1')", digits)
-        shape = f".reshape({concrete.shape})" if concrete.size == 0 else ""
-        return f"array({digits}, dtype={str(concrete.dtype)!r}){shape}"
+        shape = f", shape={concrete.shape}" if concrete.size > _MOST_WRITTEN else ""
+        shaped = f".reshape({concrete.shape})" if concrete.size == 0 else ""
+        return f"array({digits}, dtype={str(concrete.dtype)!r}{shape}){shaped}"
     return repr(value)

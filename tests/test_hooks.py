@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
+import subprocess
 import sys
 import threading
 from typing import Any
@@ -572,6 +574,31 @@ def test_a_source_that_gives_no_key_is_refused():
         NORMAL(3, rng=lambda: 3)
 
 
+class Raising:
+    """A source whose attribute, or what it gives, raises."""
+
+    def __init__(self, early):
+        self.early = early
+
+    @property
+    def split_key(self):
+        if self.early:
+            raise RuntimeError("not now")
+        return lambda: self.__call__()
+
+
+@pytest.mark.parametrize(
+    "rng",
+    [Raising(True), Raising(False), lambda: 1 / 0, jax.random.key, np.random.Generator],
+    ids=["attribute", "split_key", "function", "wrong arguments", "class"],
+)
+def test_a_source_that_raises_is_named_and_its_error_is_the_cause(rng):
+    for hook in (NORMAL, NORMAL * 2.0, init.Mixture([NORMAL, 1.0])):
+        with pytest.raises(TypeError, match="`rng` gave no key, .*Error in .*; pass") as caught:
+            hook(3, rng=rng)
+        assert not isinstance(caught.value.__cause__, type(None))
+
+
 def test_several_keys_are_refused():
     for keys in (jax.random.split(jax.random.key(0), 3), np.zeros((3, 2), np.uint32)):
         with pytest.raises(ValueError, match=r"must be one key.*jax\.vmap"):
@@ -590,6 +617,54 @@ def test_an_unseeded_stream_starts_elsewhere():
         init.seed(None)
         drawn.add(bare(NORMAL(4)).tobytes())
     assert len(drawn) == 3
+
+
+FORKING = """
+import os, threading
+import braininit as init
+from braininit import _keys
+
+def words():
+    return _keys.from_rng(None).tobytes().hex()
+
+def child(of=words):
+    read, write = os.pipe()
+    if not (pid := os.fork()):
+        os.write(write, of().encode())
+        os._exit(0)
+    os.close(write)
+    with open(read) as pipe:
+        answer = pipe.read()
+    os.waitpid(pid, 0)
+    return answer
+
+def seeding():
+    init.seed(7)
+    return words()
+
+for seed in (5, 5, -5, None):
+    init.seed(seed)
+    words()
+    print(child(), child(), child(lambda: child()), words(), child(seeding))
+stop = threading.Event()
+busy = threading.Thread(target=lambda: [words() for _ in iter(stop.is_set, True)])
+busy.start()
+for _ in range(100):
+    child()
+stop.set()
+busy.join()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_forked_process_has_a_stream_of_its_own():
+    command = [sys.executable, "-W", "ignore", "-c", FORKING]
+    # A child that waits for ever for a lock makes this one wait as well.
+    run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=100)
+    first, again, *others = [line.split() for line in run.stdout.splitlines()]
+    assert first == again
+    assert len({words[-1] for words in (first, *others)}) == 1  # a child may seed for itself
+    assert len({word for words in (first, *others) for word in words[:-1]}) == 4 * 3
 
 
 def test_threads_share_the_default_stream_without_losing_a_draw():

@@ -12,8 +12,10 @@ import brainunit as u
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from cases import CASES, RANDOM
+from flax import nnx
 
 import braininit as init
 from braininit._checks import _far_apart
@@ -199,6 +201,18 @@ def test_odd_values_round_trip(value):
         ([[1, 2], [3]], TypeError, "`mean` must be an array of numbers"),
         (np.ma.array([1.0, 2.0], mask=[0, 1]), TypeError, "`mean` is a masked array"),
         (jax.random.key(0), TypeError, "`mean` must be a real number"),
+        ([10**400, 1], ValueError, r"`mean\[0\]` is beyond the range"),
+        (u.Quantity(10**400, u.nS), ValueError, "`mean` is beyond the range"),
+        (
+            [u.nS, u.nS],
+            TypeError,
+            r"`mean\[0\]` must be a number, got the unit nS; write 1 \* u.nS",
+        ),
+        ([1 * u.nS, 2.0], init.UnitError, r"`mean\[1\]` = 2 is a bare number beside `mean\[0\]`"),
+        (1j, TypeError, "take its real part"),
+        (pd.Series(["a"]), TypeError, "`mean` must be a real number or array"),
+        (jax.ShapeDtypeStruct((2,), jnp.float32), TypeError, "`mean` must be a number"),
+        ("float32", TypeError, "got the dtype float32"),
         (np.zeros(2, [("a", float)]), TypeError, "`mean` must be a real number"),
         (jnp.float32, TypeError, "got the dtype float32"),
     ],
@@ -214,6 +228,106 @@ def test_lists():
     np.testing.assert_allclose(x.to(u.mV).mantissa, [0.1, 1])
     x = jax.jit(lambda a: init.normal(jax.random.key(0), 2, [0.0, a], 0.0))(3.0)
     assert x.tolist() == [0, 3]
+    for mean in (range(2), [np.float32(0), 1], [jnp.float32(0), 1], (np.zeros(()), np.int8(1))):
+        assert init.Normal(mean, 0)(2, rng=0).tolist() == [0, 1]
+    grid = init.Normal([[0, 1 * u.mV], [2 * u.mV, 3e-3 * u.volt]], 0)
+    np.testing.assert_allclose(grid((2, 2), rng=0).to(u.mV).mantissa, [[0, 1], [2, 3]])
+
+
+NO_NUMBERS = {
+    "bool": True,
+    "numpy bool": np.True_,
+    "bools": np.array([True, False]),
+    "text": "1",
+    "None": None,
+    "timedelta": np.timedelta64(1, "s"),
+    "datetime": np.datetime64("2020-01-01"),
+    "unit": u.nS,
+    "object": object(),
+}
+
+
+@pytest.mark.parametrize("case", RANDOM, ids=str)
+def test_what_is_no_number_is_none_in_an_array_either(case):
+    for name, value in case.given.items():
+        for bad in NO_NUMBERS.values():
+            for listed in ([bad, value], [value, bad], [[value, bad]]):
+                with pytest.raises(TypeError, match=rf"`{name}(\[\d\])+`"):
+                    case.make(**{name: listed})
+            with pytest.raises(TypeError, match=rf"`{name}"):
+                case.make(**{name: np.array([bad, value], object)})
+        for bad in (np.timedelta64(3, "s"), np.array([3], "m8[s]"), np.array([3], "M8[s]")):
+            with pytest.raises(TypeError, match=rf"`{name}` must be a real number"):
+                case.make(**{name: bad})
+
+
+def test_a_list_with_a_traced_number_is_checked_as_any():
+    for bad in (True, "1", None, np.timedelta64(1, "s")):
+        with pytest.raises(TypeError, match=r"`mean\[0\]`"):
+            jax.eval_shape(lambda a, bad=bad: init.Normal([bad, a], 1.0), 0.5)
+    with pytest.raises(TypeError, match="`mean` must be an array of numbers"):
+        jax.eval_shape(lambda a: init.Normal([[1.0, a], [1.0]], 1.0), 0.5)
+
+
+class Foreign:
+    """An array of another library: what its method raises is not ours."""
+
+    def __init__(self, method, give):
+        self.method, self.give = method, give
+
+    def __getattr__(self, name):
+        if name == self.__dict__.get("method"):
+            return lambda *_, **__: self.give()
+        raise AttributeError(name)
+
+
+def raising():
+    raise RuntimeError("not now")
+
+
+@pytest.mark.parametrize("case", RANDOM, ids=str)
+def test_arrays_of_other_libraries(case):
+    for name, value in case.given.items():
+        array, on_device = np.full(2, value), jnp.full(2, value)
+        for other, same in (
+            (pd.Series(array), array),
+            (Foreign("__array__", lambda array=array: array), array),
+            (nnx.Param(array), array),
+            (nnx.Param(on_device), on_device),
+        ):
+            assert case.make(**{name: other}) == case.make(**{name: same})
+        for method in ("__array__", "__jax_array__"):
+            for bad in (Foreign(method, raising), [Foreign(method, raising), value]):
+                with pytest.raises(TypeError, match=rf"`{name}.*not now") as caught:
+                    case.make(**{name: bad})
+                assert isinstance(caught.value.__cause__, RuntimeError)
+    if case.carriers:
+        name = case.carriers[0]
+        series = u.Quantity(pd.Series([case.given[name]] * 2), u.nS ** case.power(name))
+        assert case.make(u.nS, **{name: series})(2, rng=0).unit == u.nS
+
+
+def test_a_held_quantity_keeps_its_unit():
+    assert init.Normal(nnx.Param(jnp.ones(2) * u.nS), 1 * u.nS)(2, rng=0).unit == u.nS
+
+
+def test_fractions_are_numbers_to_every_transform():
+    obj = init.Constant(Fraction(1, 4))
+    assert jax.jit(lambda o: o(2))(obj).tolist() == [0.25, 0.25]
+    assert repr(obj) == "Constant(value=0.25)"
+
+
+BY_ELEMENT = [c for c in CASES if c.carriers and c.cls is not init.Spectral]
+
+
+@pytest.mark.parametrize("case", BY_ELEMENT, ids=str)
+def test_no_warning_for_single_precision_among_double(case, x64):
+    """The dtype's greatest number is beyond float32: a parameter must not be cast to meet it."""
+    for make in (np.asarray, jnp.asarray):
+        given = {n: case.given[n] for n in case.carriers if n in case.given}
+        obj = case.make(**{n: make(np.full(1, v, np.float32)) for n, v in given.items()})
+        for dtype in (jnp.float16, jnp.float32, jnp.float64):
+            jax.eval_shape(lambda obj=obj, d=dtype: obj(case.fit((2,)), rng=0, dtype=d))
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float16, jnp.bfloat16, jnp.float8_e4m3fn])
@@ -246,6 +360,21 @@ def test_lognormal_of_extreme_ratio():
     assert (x > 0).all()
     with pytest.raises(ValueError, match="`mean` = 1e-50 is outside"):
         init.LogNormal(1e-50, 0)(3, rng=0)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_size_has_32_axes_at_most(case):
+    shape = (2, *(1,) * 29, 2, 2)
+    if case.cls not in (init.Dirac, init.DeltaOrthogonal):  # of convolutions, up to 5 axes
+        assert jax.eval_shape(lambda: case.make()(shape, rng=0)).shape == shape
+    for n in (33, 40, 65, 3001, 10**6):
+        with pytest.raises(ValueError, match=rf"32 axes at most, got {n}"):
+            case.make()((1,) * n, rng=0)
+
+
+def test_draws_of_32_axes():
+    for obj in (init.Normal(), init.Gamma(2.0), init.Mixture([init.Normal(), 1.0])):
+        assert obj((1,) * 31 + (2,), rng=0).size == 2
 
 
 def test_odd_dtypes_and_sizes():
@@ -405,6 +534,20 @@ def test_twins_that_drift_apart_are_refused():
 
         class C(init.Initialization, function=lambda key, loc: None):
             loc: float = 0.0
+
+
+def test_a_long_array_is_written_in_short_and_says_so():
+    short, long = np.arange(1000.0), np.arange(1e6)
+    names = {"array": np.array, "Quantity": u.Quantity, **vars(init)}
+    for parameter in (short * u.nS, jnp.arange(1000.0) * u.nS):
+        obj = init.Constant(parameter)
+        assert eval(repr(obj), names) == init.Constant(np.asarray(parameter.mantissa) * u.nS)
+    for parameter in (long, long[:1001] * u.nS, long.reshape(1000, 1000), jnp.asarray(long)):
+        text = repr(init.Constant(parameter))
+        assert len(text) < 1000
+        assert f"shape={np.shape(u.get_mantissa(parameter))}" in text
+        with pytest.raises(TypeError):
+            eval(text, names)
 
 
 def test_a_plain_subclass_gets_the_callers_rng_unchanged():
