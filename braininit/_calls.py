@@ -82,7 +82,7 @@ def explain(cls: type) -> None:
         try:
             build(self, *args, **keywords)
         except (TypeError, ValueError):
-            better = _about_class(type(self), args, keywords)
+            better = _about_class(cls, args, keywords)
             if better is None:
                 raise
             raise better from None

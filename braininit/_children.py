@@ -76,7 +76,8 @@ def as_child(name: str, value: Any) -> Initialization:
         return _custom(value)
     if value is None or isinstance(value, str):
         raise TypeError(f"`{name}` must be an initializer or a number, got {value!r}")
-    return late["constant"](1.0 * value if isinstance(value, u.Unit) else value)
+    value = 1.0 * value if isinstance(value, u.Unit) else value
+    return late["constant"](units.on(*units.split(name, value, number=True)))
 
 
 def _custom(function: Any) -> Initialization:

@@ -81,10 +81,10 @@ def _resolve(dtype: Any, complex_too: bool, x64: bool) -> np.dtype:
         asked = np.dtype(dtype)
         if asked.itemsize * 8 > (64 if asked.kind == "f" else 128) or not asked.isnative:
             raise TypeError
-    except TypeError:
+    except Exception as error:
         raise TypeError(
             f"`dtype` must name a dtype, got {dtype!r}; write jnp.float32, for example"
-        ) from None
+        ) from (None if isinstance(error, TypeError) else error)
     real = jnp.issubdtype(asked, np.floating)
     if real and asked.itemsize == 1:
         # float4, float6 and the sign-less scale format float8_e8m0fnu can't hold a draw.

@@ -333,8 +333,9 @@ def as_shape(shape: Any) -> tuple[int, ...]:
         raise ValueError(f"a size has {_MOST_AXES} axes at most, got {len(sizes)}; join some")
     try:
         sizes = tuple(n if type(n) is int else _index(n) for n in sizes)
-    except TypeError:
-        raise TypeError(f"a size is an int or a tuple of ints, {_no_size(shape)}") from None
+    except Exception as error:
+        own = None if isinstance(error, TypeError) else error
+        raise TypeError(f"a size is an int or a tuple of ints, {_no_size(shape)}") from own
     known = [n for n in sizes if type(n) is int]  # in all but what `jax.export` keeps open
     if min(known, default=0) < 0:
         raise ValueError(f"a size must be 0 or more, got {sizes}")

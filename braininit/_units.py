@@ -402,8 +402,8 @@ def together(op: str, left: u.Unit | None, right: u.Unit | None) -> tuple[u.Unit
         )
     if left is None and right is None:
         return None, 1.0
-    verb, word = {"+": ("add", "to"), "-": ("subtract", "from")}.get(op, (op, "and"))
-    refused = f"can't {verb} `right` {_in(right)} {word} `left` {_in(left)}"
+    done = {"+": "added", "-": "subtracted"}[op]
+    refused = f"`left` {_in(left)} and `right` {_in(right)} can't be {done}"
     if left is None or right is None:
         raise UnitError(f"{refused}; give both the unit, as in 1 * u.{left or right}")
     ratio = _ratio(right, left)

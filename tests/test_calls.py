@@ -264,6 +264,83 @@ def test_wrong_calls_of_an_object(call, said):
             call(obj)
 
 
+class Foreign:
+    """What its attributes raise is not ours."""
+
+    @property
+    def dtype(self):
+        raise RuntimeError("not now")
+
+    __numpy_dtype__ = dtype
+
+    def __index__(self):
+        raise RuntimeError("not now")
+
+    def __array__(self, *_, **__):
+        raise RuntimeError("not now")
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: init.Normal()(3, rng=0, dtype=Foreign()), "`dtype` must name a dtype"),
+        (lambda: init.Normal()(Foreign(), rng=0), "a size is an int or a tuple of ints"),
+        (lambda: init.Normal()((3, Foreign()), rng=0), "a size is an int or a tuple of ints"),
+        (lambda: init.Mixture([Foreign(), 1.0]), r"`distributions\[0\]` can't be read"),
+        (lambda: init.Mixture([1.0, 2.0], [Foreign(), 1.0]), r"`weights\[0\]` can't be read"),
+        (lambda: init.Combined("+", init.Normal(), Foreign()), "`right` can't be read"),
+        (lambda: init.Constant(Foreign()), "`value` can't be read"),
+        (lambda: init.GaussianProfile(Foreign()), "`sigma` can't be read"),
+        (lambda: init.KaimingNormal(fan_in=Foreign()), "`fan_in` can't be read"),
+    ],
+)
+def test_what_a_foreign_object_raises_is_the_cause(call, said):
+    with pytest.raises(TypeError, match=said) as caught:
+        call()
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def test_an_open_parameter_is_one_that_may_be_open():
+    for make in (
+        lambda: init.LinearProfile(None),
+        lambda: init.SigmoidProfile(1.0, None),
+        lambda: init.MexicanHatProfile(1.0, amplitude=None),
+        lambda: init.Constant(None),
+        lambda: init.Normal(None),
+    ):
+        with pytest.raises(TypeError, match=r"`\w+` must be a number.*got None"):
+            make()
+    assert init.GaussianProfile(1.0, max_distance=None).max_distance is None
+
+
+def test_true_and_false_are_not_read_out_of_other_things():
+    for bad in ("False", 0, None, np.array([True]), 1.0):
+        with pytest.raises(TypeError, match="`include_self` must be True or False"):
+            init.DistanceModulated(init.Normal(), init.GaussianProfile(1.0), include_self=bad)
+    init.DistanceModulated(init.Normal(), init.GaussianProfile(1.0), include_self=np.False_)
+
+
+def test_axes_in_any_sequence():
+    expected = init.VarianceScaling(in_axis=(0, 1), out_axis=2)
+    for axes in (range(2), [0, 1], np.array([0, 1]), (np.int8(0), 1)):
+        obj = init.VarianceScaling(in_axis=axes, out_axis=2)
+        assert obj == expected
+        assert hash(obj) == hash(expected)
+    for bad in ("01", 0.5, [True], [0.5], {0, 1}, np.array([0.5])):
+        with pytest.raises(TypeError, match="`in_axis` must be an int"):
+            init.VarianceScaling(in_axis=bad)
+
+
+def test_a_subclass_with_an_init_of_its_own_speaks_of_its_base():
+    class Mine(init.Normal):
+        def __init__(self, std):
+            super().__init__(0.0, std)
+
+    with pytest.raises(ValueError, match="`std` must be non-negative, got -1"):
+        Mine(-1.0)
+    assert Mine(2.0).std == 2.0
+
+
 def test_help_shows_no_addresses():
     assert " object at 0x" not in str(inspect.signature(init.Normal.__call__))
 

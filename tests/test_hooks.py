@@ -649,7 +649,7 @@ for seed in (5, 5, -5, None):
 stop = threading.Event()
 busy = threading.Thread(target=lambda: [words() for _ in iter(stop.is_set, True)])
 busy.start()
-for _ in range(100):
+for _ in range(20):
     child()
 stop.set()
 busy.join()
