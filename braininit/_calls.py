@@ -42,7 +42,7 @@ _ALIASES = {"he": "kaiming", "glorot": "xavier"}  # as JAX, Flax and Keras call 
 # ---------------------------------------------------------------- names
 
 
-def nearest(owner: str, name: str, known: Collection[str]) -> TypeError:
+def nearest(owner: str, name: Any, known: Collection[str]) -> TypeError:
     """The error about a parameter that `owner` does not have, with the nearest that it has."""
     other = _ELSEWHERE.get(name)
     if name == "loc" and "lognormal" in owner.lower():
@@ -50,7 +50,7 @@ def nearest(owner: str, name: str, known: Collection[str]) -> TypeError:
     elif other in known:
         near = [other]
     else:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.65)
+        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.65)
     hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known) or 'none'}"
     if name == "rate" and near == ["scale"]:
         hint += " It is 1 / rate"

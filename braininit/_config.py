@@ -28,6 +28,7 @@ _TOO_DEEP = (
     f"{_MOST} parts"
 )
 
+
 def to_config(obj: Any) -> dict[str, Any]:
     """Write an initializer, or a distance profile, as a plain dictionary.
 
@@ -223,7 +224,7 @@ def _made(name: str, value: Any) -> Any:
     annotations = {f.name: f for f in fields(cls)}
     strange = next((n for n in given if n not in annotations), None)
     if strange is not None:
-        raise nearest(cls.__name__, str(strange), annotations)
+        raise nearest(cls.__name__, strange, annotations)
     return cls(**{n: _parameter(n, annotations[n], v) for n, v in given.items()})
 
 
