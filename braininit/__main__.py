@@ -274,7 +274,8 @@ def _figure_class(path: str) -> Any:
 
 
 def _check_output(option: str, path: str, endings: Sequence[str] | Mapping[str, str]) -> None:
-    target = os.path.realpath(path)
+    with _refusing(option):
+        target = os.path.realpath(path)
     folder = os.path.dirname(target)
     if os.path.splitext(path)[1][1:].lower() not in endings:
         known = ", ".join(f".{ending}" for ending in endings)

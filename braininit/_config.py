@@ -17,6 +17,7 @@ from jax.core import Tracer
 from braininit import _units as units
 from braininit._calls import alike, folded, nearest
 from braininit._children import Custom, as_child
+from braininit._types import is_sequence
 from braininit._values import Value, fields
 
 __all__ = ["get", "number_dtype", "to_config"]
@@ -188,10 +189,10 @@ def _bounded(config: Any) -> Any:
 
 
 def _is_list(value: Any) -> bool:
-    """Whether to take something for a list: any sequence but text, by what it can."""
+    """Whether to take something for a list: a sequence, or what can do the same."""
     like = hasattr(type(value), "__getitem__") and hasattr(type(value), "__len__")
     other = isinstance(value, (str, bytes, bytearray, Mapping)) or hasattr(value, "__array__")
-    return like and not other
+    return is_sequence(value) or (like and not other)
 
 
 def _made(name: str, value: Any) -> Any:

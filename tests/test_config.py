@@ -152,18 +152,16 @@ def test_any_sequence_goes_for_a_list(case, kind):
     assert init.get(as_sequences(config, kind)) == case.make(u.nS)
 
 
-@pytest.mark.parametrize(
-    "axes", [range(1), np.arange(1), jnp.arange(1), np.int64(0), (0,), Ducks([0])]
-)
+AXES = [range(1), np.arange(1), jnp.arange(1), (0,), Listed([0]), Ducks([np.int64(0)])]
+
+
+@pytest.mark.parametrize("axes", AXES, ids=lambda x: type(x).__name__)
 def test_axes_in_any_form(axes):
-    made = init.get({"class": "KaimingNormal", "batch_axis": axes})
-    assert made == init.get(
-        {
-            "class": "KaimingNormal",
-            "batch_axis": 0 if np.ndim(axes) == 0 and not isinstance(axes, Ducks) else [0],
-        }
-    )
-    hash(made)
+    for name in ("KaimingNormal", "VarianceScaling", "XavierUniform", "Orthogonal", "Mixture"):
+        field = "axis" if name == "Mixture" else "batch_axis"
+        given = {"distributions": [1.0, 2.0]} if name == "Mixture" else {}
+        made = init.get({"class": name, field: axes} | given)
+        assert made == getattr(init, name)(**given, **{field: (0,)})
 
 
 def test_numbers_in_any_sequence():

@@ -381,6 +381,8 @@ def test_nothing_of_an_expression_is_evaluated():
         (["10", "--out", ""], "--out"),
         (["10", "--out", "w.txt"], "must end in .npz"),
         (["10", "--out", "none/w.npz"], "there is no folder"),
+        (["10", "--out", "a\0.npz"], "--out"),
+        (["10", "--out", "\ud8ff.npz"], "--out"),
         (["10", "--out", "there.npz"], "something of that name that is not a file"),
         (["10", "--out", "pipe.npz"], "something of that name that is not a file"),
         (["10", "--plot", "w.docx"], "must end in"),
