@@ -12,10 +12,10 @@ __all__ = ["clear_caches"]
 def clear_caches() -> None:
     """Forget what is kept from draw to draw: compiled samplers above all.
 
-    A sampler is compiled for each kind of draw, shape and dtype, and takes some 2.5 MB. The
-    last 256 are kept, and as many of initializers that are made of others. A program that draws
-    in ever new shapes, or is done with drawing, gets its memory back here. Later draws are the
-    same, and compiled again.
+    A sampler is compiled for each kind of draw, shape and dtype, and takes some 3 MB. The last
+    256 are kept, and as many of initializers that are made of others. A program that draws in
+    ever new shapes, or is done with drawing, makes room here for what comes next. Later draws
+    are the same, and compiled again.
 
     Notes
     -----

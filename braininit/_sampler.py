@@ -161,7 +161,7 @@ def _package(frame: FrameType) -> str:
     return str(names.get("__package__") or names.get("__name__")).partition(".")[0]
 
 
-@functools.lru_cache(maxsize=256)  # programs of 2.5 MB each
+@functools.lru_cache(maxsize=256)  # programs of 3 MB each
 def _sampler(
     kernel: Kernel,
     static: tuple[Any, ...],

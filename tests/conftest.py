@@ -30,3 +30,13 @@ def _same_stream_for_every_test():
 
     init.seed(0)
     np.random.seed(0)  # noqa: NPY002
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_programs_of_other_files():
+    """Programs compiled for one file are of no use to the next, and take gigabytes together."""
+    import braininit as init
+
+    yield
+    init.clear_caches()
+    jax.clear_caches()
