@@ -40,6 +40,7 @@ __all__ = [
     "poisoned",
     "positive",
     "room",
+    "spoiled",
     "summing_to_one",
     "trusted",
     "whole",
@@ -269,6 +270,22 @@ def _traced(holds: Callable[..., Any], text: str, *values: Any) -> tuple[Any, ..
     return _undeclared(_checked(holds, text), *map(jnp.asarray, values))
 
 
+def spoiled(x: jax.Array, *parameters: Any) -> jax.Array:
+    """A draw, all NaN where one of its traced parameters is.
+
+    For parameters that are compared or counted with: what comes out of a comparison or a
+    cast to integers shows no NaN.
+    """
+    traced = [p for p in parameters if isinstance(p, Tracer)]
+    return x if is_trusted() or not traced else _spoiled(x, traced)
+
+
+@jax.jit  # op by op, under vmap, `jax_debug_nans` would find the NaN that is not used
+def _spoiled(x: jax.Array, parameters: list[jax.Array]) -> jax.Array:
+    bad = functools.reduce(operator.or_, [jnp.any(jnp.isnan(p)) for p in parameters])
+    return jnp.where(bad, jnp.full_like(x, jnp.nan), x)
+
+
 @functools.lru_cache(maxsize=1024)  # a function of its own would be traced anew
 def _checked(holds: Callable[..., Any], text: str) -> Callable[..., tuple[Any, ...]]:
     def checked(*values: Any) -> tuple[Any, ...]:
@@ -357,7 +374,15 @@ def poisoned(name: str, value: jax.Array, dtype: Any) -> jax.Array:
     return jnp.where(bad, jnp.full_like(value, jnp.nan), value)
 
 
-def room(dtype: Any, unit: u.Unit | None, low: Any, high: Any, *, open_high: bool = False) -> None:
+def room(
+    dtype: Any,
+    unit: u.Unit | None,
+    low: Any,
+    high: Any,
+    *,
+    open_high: bool = False,
+    names: tuple[str, str] = ("low", "high"),
+) -> None:
     """Refuse concrete bounds between which the dtype has no value."""
     if type(low) is float and type(high) is float:
         size = max(abs(low), abs(high))
@@ -380,8 +405,8 @@ def room(dtype: Any, unit: u.Unit | None, low: Any, high: Any, *, open_high: boo
         a, b = np.broadcast_arrays(low, high)
         first = tuple(np.argwhere(np.isnan(lowest))[0])
         raise ValueError(
-            f"no value of {dtype} lies between `low` = {show(a[first].item(), unit)} and "
-            f"`high` = {show(b[first].item(), unit)}; widen them or take a wider dtype"
+            f"no value of {dtype} lies between `{names[0]}` = {show(a[first].item(), unit)} and "
+            f"`{names[1]}` = {show(b[first].item(), unit)}; widen them or take a wider dtype"
         )
     _passes(*check, of=(low, high))
 

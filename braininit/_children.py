@@ -43,12 +43,14 @@ __all__ = [
     "UNKNOWN",
     "InitializerLike",
     "as_child",
+    "as_children",
     "draws",
     "finished",
     "only_unit",
     "run",
     "split",
     "unit_of",
+    "without_quantity",
 ]
 
 InitializerLike: TypeAlias = Initialization | Callable[..., Any] | NumberLike
@@ -65,8 +67,7 @@ _ARRAYS = ("distances", "pre_positions", "post_positions", "neuron_indices")
 
 def as_child(name: str, value: Any) -> Initialization:
     """Take what a user gives for an initializer."""
-    if isinstance(value, u.Quantity) and isinstance(value.mantissa, Initialization):
-        return value.mantissa * value.unit  # `u.nS * initializer`, as brainunit leaves it
+    value = without_quantity(value)
     if isinstance(value, Initialization):
         overridden = type(value).__call__ is not Initialization.__call__
         return _custom(value) if overridden else value
@@ -80,18 +81,34 @@ def as_child(name: str, value: Any) -> Initialization:
     return late["constant"](units.on(*units.split(name, value, number=True)))
 
 
+def without_quantity(value: Any) -> Any:
+    """Undo what brainunit makes of ``u.nS * initializer``: a Quantity around the object."""
+    if isinstance(value, u.Quantity) and isinstance(value.mantissa, Initialization):
+        return value.mantissa * value.unit
+    return value
+
+
 def _custom(function: Any) -> Initialization:
     """Wrap a user's own; one that can't be hashed, as a dataclass, goes by what it is."""
     return Custom(functools.partial(function) if type(function).__hash__ is None else function)
 
 
-def _as_children(name: str, value: Any) -> Any:
-    if not isinstance(value, (list, tuple)):
-        return as_child(name, value)
-    return tuple(as_child(f"{name}[{i}]", child) for i, child in enumerate(value))
+def as_children(name: str, value: Any) -> tuple[Initialization, ...]:
+    """Take what a user gives for a sequence of initializers."""
+    try:
+        parts = None if isinstance(value, (str, bytes, Mapping)) else list(value)
+    except TypeError:
+        parts = None
+    if parts is None:
+        raise TypeError(f"`{name}` must be a sequence of initializers, got {value!r}")
+    return tuple(as_child(f"{name}[{i}]", part) for i, part in enumerate(parts))
 
 
-late["children"] = _as_children
+def _children_of(name: str, value: Any, several: bool) -> Any:
+    return as_children(name, value) if several else as_child(name, value)
+
+
+late["children"] = _children_of
 
 
 def custom(
@@ -165,14 +182,16 @@ def _signature(function: Callable[..., Any]) -> tuple[bool, Callable[..., bool]]
 
 def unit_of(child: Initialization, dtype: Any = None) -> Any:
     """The unit of an initializer's draws, without a draw; its parameters are checked."""
-    if dtype is None and "_unit" in child.__dict__:
-        return child.__dict__["_unit"]
-    seen = child._draw(probe(), child._own_shape(), dtype or default_float(), None, {})
-    if seen is UNKNOWN:
-        return UNKNOWN
-    # An object is asked at every draw of what it is a part of, and always says the same.
-    object.__setattr__(child, "_unit", units.of(seen))
-    return child.__dict__["_unit"]
+    dtype = default_float() if dtype is None else dtype
+    # Asked at every draw of what it is a part of, an object always says the same of a dtype.
+    known = child.__dict__.get("_unit_in", {})
+    if dtype not in known:
+        seen = child._draw(probe(), child._own_shape(), dtype, None, {})
+        if seen is UNKNOWN:
+            return UNKNOWN
+        known = {**known, dtype: units.of(seen)}
+        object.__setattr__(child, "_unit_in", known)
+    return known[dtype]
 
 
 def only_unit(unit: Any) -> Any:
@@ -232,9 +251,8 @@ def run(
     if context.keys() - CONTEXT - {"rng"} and not any(child._takes_any() for child in children):
         raise unknown({name: value for name, value in context.items() if name != "rng"})
     if traceable and all(child._is_traceable() for child in children) and _keys.eager():
-        if wide(kind) != default_float():
-            for child in children:  # they were built for the default float
-                unit_of(child, wide(kind))
+        for child in children:  # does this dtype hold its numbers?
+            unit_of(child, wide(kind))
         impl = None if key is None else _keys.legacy_impl(key)
         arrays = {name: context[name] for name in _ARRAYS if name in context}
         sharding = canonical(out_sharding)

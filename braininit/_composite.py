@@ -6,11 +6,13 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
+import brainunit as u
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from braininit import _bits, _keys
 from braininit import _checks as checks
@@ -20,6 +22,7 @@ from braininit._children import (
     UNKNOWN,
     InitializerLike,
     as_child,
+    as_children,
     draws,
     finished,
     only_unit,
@@ -88,8 +91,10 @@ def mixture(
 
     Notes
     -----
-    Numerics: a component is picked by comparing 32 random bits with the cumulative
-    weights. All components are drawn and one is selected, in one fused pass.
+    Numerics: a component is picked by 32 random bits; of their values each component has a
+    number of its own, its weight in float32 rounded to a multiple of 2^-32 of all. One of
+    weight 0 is never picked. All components are drawn and one is selected, in one fused
+    pass.
 
     Examples
     --------
@@ -98,7 +103,7 @@ def mixture(
     >>> init.mixture(jax.random.key(0), 1000, [weak, strong], [0.7, 0.3]).unit
     Unit("nS")
     """
-    children = tuple(as_child(f"distributions[{i}]", d) for i, d in enumerate(distributions))
+    children = as_children("distributions", distributions)
     if not children:
         raise ValueError("`distributions` must have one initializer or more, got none")
     shares, axes = _shares(weights, len(children)), _axes(axis)
@@ -176,47 +181,54 @@ def _mixture(axes: tuple[int, ...] | None) -> Callable[..., Any]:
         along = _along(axes, shape)
         # In rows as the draws are: in two layouts at once, they would take a fifth longer.
         word = _bits.words(pick, by_core(pick, along), np.dtype(np.float32)).reshape(along)
-        reach = jnp.cumsum(jnp.asarray(shares, jnp.float32))
-        x = jnp.asarray(bares[-1])
-        for i in reversed(range(len(bares) - 1)):
-            # A share of all words does not fit the words' type.
-            below = (word < (reach[i] * 2.0**32).astype(jnp.uint32)) | (reach[i] >= 1.0)
-            x = jnp.where(below, bares[i], x)
-        return finished(x, unit, dtype)
+        first, some = _stretches(jnp.asarray(shares, jnp.float32))
+        x = jnp.asarray(bares[0])
+        for i in range(1, len(bares)):
+            x = jnp.where((word >= first[i]) & some[i], bares[i], x)
+        return finished(checks.spoiled(x, shares), unit, dtype)
 
     return _mixture
 
 
+@jax.jit
+def _stretches(shares: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Where among the 2^32 words those of each component begin, and whether it has any.
+
+    Counted component by component, so that each has its share to its own relative
+    precision; the one of most words gets what is left over.
+    """
+    total = functools.reduce(operator.add, shares)  # in one order, on every platform
+    most = jnp.arange(len(shares)) == jnp.argmax(shares)
+    # Of the others none has more than half of the words.
+    words = jnp.round(jnp.where(most, 0, shares) / total * 2.0**32).astype(jnp.uint32)
+    # Modulo 2^32, by which all words are none.
+    words = jnp.where(most, jnp.uint32(0) - jnp.sum(words, dtype=jnp.uint32), words)
+    return jnp.cumsum(words, dtype=jnp.uint32) - words, most | (words > 0)
+
+
 def _axes(axis: Any) -> tuple[int, ...] | None:
     """Axes in one form."""
-    if axis is None:
-        return None
-    try:
-        return tuple(
-            operator.index(a) for a in (axis if isinstance(axis, (tuple, list)) else [axis])
-        )
-    except TypeError:
-        raise TypeError(f"`axis` must be an int or a tuple of ints, got {axis!r}") from None
+    return None if axis is None else checks.axes("axis", axis)
 
 
 def _along(axes: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of what changes along `axes` only."""
     if axes is None:
         return shape
-    if any(not -len(shape) <= a < len(shape) for a in axes):
-        raise ValueError(f"`axis` = {axes} is outside of the shape {shape}")
-    along = {a % len(shape) for a in axes}
+    along = checks.within("axis", axes, shape)
     return tuple(n if a in along else 1 for a, n in enumerate(shape))
 
 
 # ---------------------------------------------------------------- conditional
+
+Condition: TypeAlias = Callable[[Any], Any] | Sequence[Any] | np.ndarray | jax.Array | float
 
 
 @explained
 def conditional(
     key: Key | None,
     shape: Shape,
-    condition_fn: Callable[[Any], Any],
+    condition_fn: Condition,
     true_dist: InitializerLike,
     false_dist: InitializerLike,
     axis: int | tuple[int, ...] | None = None,
@@ -233,8 +245,11 @@ def conditional(
         A JAX key.
     shape : int or tuple of int
         Shape of the result.
-    condition_fn : callable
-        From the indices of neurons to as many booleans.
+    condition_fn : callable, array or number
+        From the indices of neurons to as many booleans; or those booleans. Or how many of
+        the first neurons it holds for: integers are counts, 80 or ``[80, 20]`` (with the
+        others), fractions 0.8 or ``[0.8, 0.2]``, of n neurons the first
+        ``floor(0.8 * n + 1/2)``.
     true_dist, false_dist : initializer
         What is drawn where the condition holds and where not, of one dimension; each at
         the full shape.
@@ -257,7 +272,8 @@ def conditional(
     Raises
     ------
     ValueError
-        If `condition_fn` does not give one boolean for each index.
+        If `condition_fn` does not give one boolean for each index, counts other than the
+        shape has, or is a fraction outside 0 to 1.
     UnitError
         If the two differ in dimension.
 
@@ -276,18 +292,17 @@ def conditional(
     [[ 0.5  0.5]
      [-2.  -2. ]] nS
     """
-    if isinstance(condition_fn, Initialization) or not callable(condition_fn):
-        raise TypeError(f"`condition_fn` must be a function of indices, got {condition_fn!r}")
+    condition = _as_condition(condition_fn)
     axes = _axes(axis)
     children = (as_child("true_dist", true_dist), as_child("false_dist", false_dist))
     if is_probe(key):
         seen = [unit_of(child, dtype) for child in children]
         return _common(dict(zip(("true_dist", "false_dist"), seen, strict=True)))
     along = _along(axes, as_shape(shape))
-    holds = _condition(condition_fn, along, context.pop("neuron_indices", None))
+    holds = _condition(condition, along, context.pop("neuron_indices", None))
     return run(
-        _conditional, key, shape, holds, *children, dtype=dtype, out_sharding=out_sharding,
-        context=context,
+        _conditional, key, shape, holds, condition if isinstance(condition, Tracer) else None,
+        *children, dtype=dtype, out_sharding=out_sharding, context=context,
     )  # fmt: skip
 
 
@@ -296,8 +311,11 @@ class Conditional(Initialization, function=conditional, random=None):
 
     Parameters
     ----------
-    condition_fn : callable
-        From the indices of neurons to as many booleans.
+    condition_fn : callable, array or number
+        From the indices of neurons to as many booleans; or those booleans, or of how many
+        of the first neurons it holds: 80, ``[80, 20]``, 0.8 or ``[0.8, 0.2]``. All but a
+        function can be written by `to_config`: so are two magnitudes, for excitation and
+        inhibition, one object that can be saved.
     true_dist, false_dist : initializer
         What is drawn where the condition holds and where not, of one dimension.
     axis : int or tuple of int, optional
@@ -307,36 +325,101 @@ class Conditional(Initialization, function=conditional, random=None):
     --------
     >>> import brainunit as u, braininit as init
     >>> excitatory, inhibitory = init.Normal(0.5 * u.nS, 0.1 * u.nS), init.Constant(-2 * u.nS)
-    >>> weights = init.Conditional(lambda i: i < 800, excitatory, inhibitory, axis=0)
+    >>> weights = init.Conditional([800, 200], excitatory, inhibitory, axis=0)
     >>> weights((1000, 100), rng=0).shape
     (1000, 100)
+    >>> init.get(init.to_config(weights)) == weights
+    True
     """
 
-    condition_fn: Callable[[Any], Any] = static()
+    condition_fn: Condition = static()
     true_dist: InitializerLike
     false_dist: InitializerLike
     axis: int | tuple[int, ...] | None = static(default=None)
 
     def _is_traceable(self) -> bool:
-        return False  # `condition_fn` is the user's
+        return not callable(self.condition_fn) and super()._is_traceable()
 
 
-def _condition(function: Callable[[Any], Any], shape: tuple[int, ...], indices: Any) -> Any:
+def _as_condition(value: Any) -> Any:
+    """A function of indices as it is; data as an array of booleans, counts or fractions."""
+    if callable(value) and not isinstance(value, (Initialization, type)):
+        return value
+    refusal = TypeError(
+        "`condition_fn` must be a function of indices, a boolean for each index, a number of "
+        f"neurons as in 80 or [80, 20], or a fraction as in 0.8 or [0.8, 0.2]; got {value!r}"
+    )
+    if isinstance(value, Tracer):
+        data = value
+    elif isinstance(value, (Initialization, u.Quantity, str, bytes, type)):
+        raise refusal
+    else:
+        try:
+            data = np.asarray(value)
+        except ValueError:  # lists of several lengths
+            raise refusal from None
+    leaves = jax.tree.leaves(value) if isinstance(value, (list, tuple)) else []
+    if data.dtype == bool and data.ndim:
+        return data
+    if data.shape not in ((), (2,)) or any(isinstance(x, (bool, np.bool_)) for x in leaves):
+        raise refusal
+    if jnp.issubdtype(data.dtype, np.integer):
+        if not isinstance(data, Tracer) and (data < 0).any():
+            raise ValueError(f"`condition_fn` must count 0 neurons or more, got {value!r}")
+        return data
+    if not jnp.issubdtype(data.dtype, np.floating):
+        raise refusal
+    data = checks.fraction("condition_fn", data)
+    return checks.summing_to_one("condition_fn", data) if data.ndim else data
+
+
+def _condition(condition: Any, shape: tuple[int, ...], indices: Any) -> Any:
     """The condition, as booleans of a shape that broadcasts to the result's."""
     n = math.prod(shape)
+    if not callable(condition):
+        indices = indices if indices is None or isinstance(indices, Tracer) else np.asarray(indices)
+        condition = _from_data(condition, n, indices)
     if indices is None:
         indices = np.arange(n)
         if not _keys.eager():
             # In a compiled program a constant of n numbers would be stored; an iota is not.
             try:
-                return _booleans(function(jnp.arange(n)), n, shape)
+                return _booleans(condition(jnp.arange(n)), n, shape)
             except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError):
                 pass
     elif np.size(indices) != n:
         raise ValueError(
             f"`neuron_indices` must be {n} for the shape {shape}, got {np.size(indices)}"
         )
-    return _booleans(function(indices), n, shape)
+    return _booleans(condition(indices), n, shape)
+
+
+def _from_data(data: Any, n: int, indices: Any) -> Callable[[Any], Any]:
+    """The function of indices that an array of booleans, counts or fractions stands for."""
+    traced = isinstance(data, Tracer)
+    if data.dtype == bool:
+        if indices is None:
+            return lambda _: data  # `_booleans` looks at its size
+        if isinstance(indices, Tracer):
+            return lambda i: jnp.asarray(data).ravel()[i]
+        if not ((indices >= 0) & (indices < data.size)).all():
+            raise ValueError(f"`neuron_indices` must be from 0 to {data.size - 1} for that mask")
+        return lambda i: data.ravel()[i]
+    if jnp.issubdtype(data.dtype, np.integer):
+        total = n if traced else int(data.sum())
+        if indices is None and not (total == n if data.ndim else total <= n):
+            raise ValueError(
+                f"`condition_fn` = {data.tolist()} counts {total} neurons, the shape has {n} of "
+                "them; `axis` says along which they are counted"
+            )
+        return lambda i: i < data.ravel()[0]
+    if indices is not None:
+        raise ValueError(
+            "`condition_fn` as a fraction is one of all neurons, and goes without "
+            "`neuron_indices`; give a count"
+        )
+    many = (jnp if traced else np).floor(data.ravel()[0] * n + 0.5)
+    return lambda i: i < many
 
 
 def _booleans(holds: Any, n: int, shape: tuple[int, ...]) -> Any:
@@ -351,8 +434,16 @@ def _booleans(holds: Any, n: int, shape: tuple[int, ...]) -> Any:
 
 
 def _conditional(
-    key: Any, shape: Any, dtype: Any, context: Any, holds: Any, true_dist: Any, false_dist: Any
+    key: Any,
+    shape: Any,
+    dtype: Any,
+    context: Any,
+    holds: Any,
+    traced: Any,
+    true_dist: Any,
+    false_dist: Any,
 ) -> Any:
     drawn = draws(key, shape, wide(dtype), context, (true_dist, false_dist))
     unit, (yes, no) = units.off_draws(true_dist=drawn[0], false_dist=drawn[1])
-    return finished(jnp.where(holds, jnp.asarray(yes), jnp.asarray(no)), unit, dtype)
+    x = jnp.where(holds, jnp.asarray(yes), jnp.asarray(no))
+    return finished(checks.spoiled(x, traced), unit, dtype)

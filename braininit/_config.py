@@ -16,7 +16,7 @@ from jax.core import Tracer
 
 from braininit import _units as units
 from braininit._calls import alike, folded, nearest
-from braininit._children import Custom, as_child
+from braininit._children import Custom, as_child, without_quantity
 from braininit._types import is_sequence
 from braininit._values import Value, fields
 
@@ -56,6 +56,7 @@ def to_config(obj: Any) -> dict[str, Any]:
     >>> init.to_config(init.Exponential(1.5 * u.ms))
     {'class': 'Exponential', 'scale': {'value': 1.5, 'unit': 'ms'}}
     """
+    obj = without_quantity(obj)
     if not isinstance(obj, Value):
         raise TypeError(f"{obj!r} can't be written as plain data; only named objects can")
     try:
@@ -138,8 +139,9 @@ def _plain(name: str, value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, str)):
         return value
     raise TypeError(
-        f"`{name}` = {value!r} can't be written as plain data; give the function to the object "
-        "where it is made"
+        f"`{name}` = {value!r} can't be written as plain data; write a condition as a mask, a "
+        "count or a fraction, as in Conditional([80, 20], ...), and apply another function "
+        "where the object is made"
     )
 
 

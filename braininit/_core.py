@@ -18,7 +18,7 @@ from braininit import _keys, _units
 from braininit._dtypes import default_float
 from braininit._sampler import probe
 from braininit._types import DType, Key, QuantityLike, Shape, Sharding
-from braininit._values import Value, fields, frozen, register
+from braininit._values import Value, fields, frozen, refuse_deep, register
 
 __all__ = ["CONTEXT", "Initialization", "late", "unknown"]
 
@@ -137,12 +137,14 @@ class Initialization(Value):
     def __post_init__(self) -> None:
         """Store the parameters in one form, and let the function check them."""
         children = {
-            f.name: late["children"](f.name, self._of(f))
+            f.name: late["children"](f.name, self._of(f), several="[" in str(f.type))
             for f in fields(self)
             if "Initializer" in str(f.type) and self._of(f) is not None
         }
         for name, value in children.items():
             object.__setattr__(self, name, value)
+        if children:
+            refuse_deep(self)
         super().__post_init__()
         if self._function is not None:
             self._check(self._bare)

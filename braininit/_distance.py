@@ -22,7 +22,16 @@ import numpy as np
 from braininit import _checks as checks
 from braininit import _units as units
 from braininit._types import QuantityLike
-from braininit._values import Value, fields, frozen, register, shares, static, written
+from braininit._values import (
+    Value,
+    fields,
+    frozen,
+    refuse_deep,
+    register,
+    shares,
+    static,
+    written,
+)
 
 __all__ = [
     "ApplyProfile",
@@ -222,6 +231,8 @@ class DistanceProfile(Value):
                 )
                 values[name] = _DOMAINS.get(name, checks.finite)(name, value)
         self._check_together(values, unit)
+        # At a given distance some parameters are only compared with, or not used at all.
+        values = {n: checks.spoiled(v, *values.values()) for n, v in values.items()}
         cut = None if "max_distance" in self._takes else values.get("max_distance")
         return tuple(values[name] for name in self._takes), cut
 
@@ -343,6 +354,7 @@ class CombinedProfile(DistanceProfile):
         profiles = (isinstance(x, DistanceProfile) for x in (self.left, self.right))
         if not any(profiles):
             raise TypeError("one of `left` and `right` at least must be a profile")
+        refuse_deep(self)
 
     def _plan(self, distances: Any, like: Any, method: str) -> Planned:
         planned = [
@@ -407,6 +419,7 @@ class ApplyProfile(DistanceProfile):
             )
         if not callable(self.func):
             raise TypeError(f"`func` must be callable, got {self.func!r}")
+        refuse_deep(self)
 
     def _plan(self, distances: Any, like: Any, method: str) -> Planned:
         # Outside of the compiled program: the function may be NumPy's, and a new lambda

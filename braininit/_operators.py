@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import numbers
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ import brainunit as u
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from braininit import _checks as checks
 from braininit import _units as units
@@ -28,7 +30,7 @@ from braininit._children import (
 )
 from braininit._constants import Constant
 from braininit._core import Initialization, late
-from braininit._dtypes import drawn_in, finish, wide
+from braininit._dtypes import drawn_in, finish, resolve, wide
 from braininit._sampler import aligned, is_probe
 from braininit._types import DType, Key, NumberLike, QuantityLike, Shape, Sharding
 from braininit._values import static
@@ -81,7 +83,9 @@ def combined(
 
     Notes
     -----
-    Numerics: 16-bit and 8-bit dtypes are put together in float32 and rounded once.
+    Numerics: 16-bit and 8-bit dtypes are put together in float32 and rounded once. What is
+    beyond the dtype's largest number becomes that number, here and wherever initializers
+    are put together: ``Normal(0.0, 1.0) * 1e6`` in float16 is 65504 or less.
 
     Examples
     --------
@@ -126,8 +130,10 @@ class Combined(Initialization, function=combined, random=None):
 
 
 def _operands(op: str, left: Any, right: Any) -> list[Initialization]:
-    if op not in _KERNELS or (right is None) != (op == "abs"):
-        raise ValueError(f"`op` must be one of {' '.join(_KERNELS)} with its operands, got {op!r}")
+    if not isinstance(op, str) or op not in _KERNELS:
+        raise ValueError(f"`op` must be one of {' '.join(_KERNELS)}, got {op!r}")
+    if (right is None) != (op == "abs"):
+        raise TypeError(f"`right` must be {'None' if op == 'abs' else 'given'} where `op` is {op}")
     return [as_child("left", left)] + ([] if right is None else [as_child("right", right)])
 
 
@@ -170,11 +176,11 @@ def _combine(op: str, left: Any, right: Any = None) -> Any:
     """What an operator makes; NotImplemented of what can't be an operand."""
     if op == "abs":
         return Combined("abs", left)
-    if op == "**" and isinstance(right, (int, float, np.number)):
-        return Power(left, float(right))
     if not all(_may_be_operand(x) for x in (left, right)):
         return NotImplemented
-    left, right = as_child("left", left), as_child("right", right)
+    given, left, right = right, as_child("left", left), as_child("right", right)
+    if op == "**" and right is not given and type(exponent := _bare(right)) is float:
+        return Power(left, exponent)
     if op in ("+", "-"):
         left, right = _with_unit(left, right), _with_unit(right, left)
     return Combined(op, left, right)
@@ -184,16 +190,22 @@ late["combined"] = _combine
 
 
 def _may_be_operand(x: Any) -> bool:
-    numbers = (int, float, complex, np.generic, np.ndarray, jax.Array, u.Quantity, u.Unit)
-    return isinstance(x, (Initialization, *numbers)) and not isinstance(x, bool)
+    kinds = (Initialization, numbers.Number, np.generic, np.ndarray, jax.Array, u.Quantity, u.Unit)
+    return isinstance(x, (*kinds, list, tuple)) and not isinstance(x, bool)
+
+
+def _bare(child: Initialization) -> Any:
+    """The number that a constant fills with; None of anything else."""
+    return child.value if type(child) is Constant else None
 
 
 def _with_unit(child: Initialization, partner: Initialization) -> Initialization:
-    """A bare 0, which fits every unit, takes its partner's."""
-    if isinstance(child, Constant) and child.__dict__.get("value") == 0:
+    """A bare 0 or infinity, which fits every unit, takes its partner's."""
+    bare = _bare(child)
+    if type(bare) is float and (bare == 0 or math.isinf(bare)):
         unit = unit_of(partner)
-        if type(child.value) is float and unit is not None and unit is not UNKNOWN:
-            return Constant(units.on(0.0, unit))
+        if unit is not None and unit is not UNKNOWN:
+            return Constant(units.on(bare, unit))
     return child
 
 
@@ -246,6 +258,10 @@ def powered(
     ------
     ValueError
         If `exponent` is not finite.
+    TypeError
+        If `exponent` is an array, traced or complex.
+    UnitError
+        If `exponent` carries a unit.
 
     Notes
     -----
@@ -257,8 +273,7 @@ def powered(
     >>> (init.Constant(3.0 * u.mV) ** 2)(1).unit
     Unit("mV^2")
     """
-    child = as_child("base", base)
-    exponent = checks.finite("exponent", float(exponent))
+    child, exponent = as_child("base", base), _exponent(exponent)
     if is_probe(key):
         unit = unit_of(child, dtype)
         return only_unit(unit if unit is UNKNOWN else units.power(unit, exponent))
@@ -288,8 +303,25 @@ class Power(Initialization, function=powered, random=None):
     base: InitializerLike
     exponent: float = static()
 
+    def __post_init__(self) -> None:
+        """Store the exponent as a float, however it was written."""
+        object.__setattr__(self, "exponent", _exponent(self.exponent))
+        super().__post_init__()
+
     def __repr__(self) -> str:
         return f"({_operand(self.base)} ** {self.exponent!r})"
+
+
+def _exponent(value: Any) -> float:
+    """The exponent of a unit: it is part of a program's form, and concrete."""
+    bare = units.dimensionless("exponent", value)
+    if type(bare) is not float:
+        got = "a traced one" if isinstance(bare, Tracer) else f"the shape {np.shape(bare)}"
+        raise TypeError(
+            f"`exponent` must be one concrete number, got {got}; for an array or a traced one, of "
+            "draws without a unit, write base ** exponent"
+        )
+    return checks.finite("exponent", bare)
 
 
 @functools.lru_cache(maxsize=256)
@@ -447,13 +479,17 @@ def clipped(
     >>> bool((w >= 0 * u.nS).all() and (w <= 1 * u.nS).all())
     True
     """
-    child = as_child("base_dist", base_dist)
+    child, kind = as_child("base_dist", base_dist), resolve(dtype, complex_too=True)
+    if kind.kind == "c":
+        raise TypeError(f"`dtype` must be real, as bounds are, got {kind}")
     seen, unit, (low, high) = beside(
         child,
         min_val=-math.inf if min_val is None else min_val,
         max_val=math.inf if max_val is None else max_val,
     )
     low, high = checks.increasing("min_val", low, "max_val", high, unit)
+    checks.fits(drawn_in(kind), unit, min_val=low, max_val=high)
+    checks.room(kind, unit, low, high, names=("min_val", "max_val"))
     if is_probe(key):
         return only_unit(seen)
     bounds = (units.on(low, unit), units.on(high, unit))
@@ -517,8 +553,6 @@ def beside(child: Any, **values: Any) -> tuple[Any, u.Unit | None, list[Any]]:
 def _clipped(
     key: Any, shape: Any, dtype: Any, context: Any, base_dist: Any, min_val: Any, max_val: Any
 ) -> Any:
-    if jnp.issubdtype(dtype, np.complexfloating):
-        raise TypeError(f"`dtype` must be real, as bounds are, got {dtype}")
     (drawn,) = draws(key, shape, wide(dtype), context, (base_dist,))
     unit, (x, *bounds) = units.off(base_dist=drawn, min_val=min_val, max_val=max_val)
     low, high = (
@@ -589,17 +623,11 @@ def composed(
     >>> init.composed(jax.random.key(0), 3, init.Constant(2.0 * u.nS), [lambda x: x**2]).unit
     Unit("nS^2")
     """
-    child = as_child("first", first)
-    for function in functions:
-        if isinstance(function, Initialization) or not callable(function):
-            raise TypeError(
-                "after the first, an initializer is composed with functions of its draws, "
-                f"got {function!r}; add or multiply initializers by + and *"
-            )
+    child, functions = as_child("first", first), _functions(functions)
     if is_probe(key):
         return UNKNOWN if functions else units.on(None, unit_of(child, dtype))
 
-    kernel = _composed(tuple(functions), dtype is not None)
+    kernel = _composed(functions, dtype is not None)
     return run(
         kernel, key, shape, child, dtype=dtype, out_sharding=out_sharding, context=context,
         traceable=not functions,
@@ -628,10 +656,10 @@ class Compose(Initialization, function=composed, random=None):
     functions: Sequence[Callable[[Any], Any]] = static(default=())
 
     def __init__(self, *steps: Any, first: Any = None, functions: Any = ()) -> None:
-        given = (*(() if first is None else (first,)), *steps, *functions)
-        steps = tuple(s for step in given for s in (step if type(step) is tuple else (step,)))
+        given = (*(() if first is None else (first,)), *steps, *_functions(functions))
+        steps = tuple(s for x in given for s in (x if isinstance(x, (tuple, list)) else (x,)))
         if not steps:
-            raise ValueError("Compose needs an initializer to begin with")
+            raise ValueError("`first` is missing: Compose needs an initializer to begin with")
         object.__setattr__(self, "first", steps[0])
         object.__setattr__(self, "functions", steps[1:])
         self.__post_init__()
@@ -643,6 +671,23 @@ class Compose(Initialization, function=composed, random=None):
         return f"Compose({', '.join(map(repr, (self.first, *self.functions)))})"
 
 
+def _functions(value: Any) -> tuple[Callable[[Any], Any], ...]:
+    """Functions of draws, in whatever sequence they come."""
+    try:
+        functions = tuple(value)
+    except TypeError:
+        raise TypeError(
+            f"`functions` must be a sequence of functions of the draws, got {value!r}"
+        ) from None
+    for i, function in enumerate(functions):
+        if isinstance(function, (Initialization, type)) or not callable(function):
+            raise TypeError(
+                f"`functions[{i}]` must be a function of the draws, got {function!r}; add or "
+                "multiply numbers and initializers by + and *"
+            )
+    return functions
+
+
 def _composed(functions: tuple[Callable[[Any], Any], ...], typed: bool) -> Callable[..., Any]:
     """The kernel that calls functions one after the other; `typed` ends in the dtype."""
     if not functions:
@@ -650,10 +695,13 @@ def _composed(functions: tuple[Callable[[Any], Any], ...], typed: bool) -> Calla
 
     def _composed(key: Any, shape: Any, dtype: Any, context: Any, first: Any) -> Any:
         (x,) = draws(key, shape, wide(dtype), context, (first,))
-        for function in functions:
+        for i, function in enumerate(functions):
             x = function(x)
-            if u.math.shape(x) != shape:
-                raise ValueError(f"{function!r} gave the shape {u.math.shape(x)}, not {shape}")
+            given = np.shape(u.get_mantissa(x))
+            if given != shape:
+                raise ValueError(
+                    f"`functions[{i}]` {function!r} gave the shape {given}, not {shape}"
+                )
         if not typed:
             return x
         bare, unit = units.split("the functions' result", x, number=True)

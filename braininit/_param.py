@@ -8,7 +8,7 @@ from typing import Any
 import brainunit as u
 import numpy as np
 
-from braininit._children import as_child
+from braininit._children import as_child, without_quantity
 from braininit._config import get
 from braininit._core import Initialization
 from braininit._sampler import as_shape
@@ -69,7 +69,7 @@ def param(
         if allow_none:
             return None
         raise ValueError("`init` must not be None here; give an initializer or a value")
-    size = as_shape(sizes)
+    init, size = without_quantity(init), as_shape(sizes)
     batch = () if batch_size is None else as_shape(batch_size)
     if isinstance(init, (str, Mapping)):
         init = get(init)

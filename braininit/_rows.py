@@ -15,6 +15,7 @@ from braininit import _keys
 from braininit import _operators as operators
 from braininit import _positive as positive
 from braininit import _units as units
+from braininit._children import without_quantity
 from braininit._core import CONTEXT, Initialization, unknown
 from braininit._geometry import distance_modulated
 from braininit._sampler import as_shape
@@ -101,7 +102,7 @@ def rows(
     >>> total.unit
     Unit("nS")
     """
-    size = as_shape(shape)
+    initializer, size = without_quantity(initializer), as_shape(shape)
     start, stop = checks.whole("start", start, 0), checks.whole("stop", stop)
     if not size or not start <= stop <= size[0]:
         raise ValueError(

@@ -395,10 +395,10 @@ def together(op: str, left: u.Unit | None, right: u.Unit | None) -> tuple[u.Unit
             return left, 1.0
         return None, factor if op == "*" else 1 / factor
     if op == "**" and (left is not None or right is not None):
-        side = "left" if left is not None else "right"
+        side = "right" if left is None else "left"
         raise UnitError(
             f"`{side}` of a power must be pure numbers, got an initializer in {left or right}; "
-            "divide the unit away"
+            f"divide the unit away{'' if left is None else ', or give one concrete exponent'}"
         )
     if left is None and right is None:
         return None, 1.0

@@ -19,7 +19,17 @@ from braininit import _units
 from braininit._calls import explain
 from braininit._types import NumberLike, QuantityLike, RealLike, ReciprocalLike, is_sequence
 
-__all__ = ["Value", "fields", "frozen", "identity", "register", "shares", "static", "written"]
+__all__ = [
+    "Value",
+    "fields",
+    "frozen",
+    "identity",
+    "refuse_deep",
+    "register",
+    "shares",
+    "static",
+    "written",
+]
 
 
 def static(**options: Any) -> Any:
@@ -141,16 +151,41 @@ def _kind(annotation: Any) -> str:
 
 def _settled(option: Any) -> Any:
     """A static option in the one form that hashes, and that a repr can give back."""
-    if isinstance(option, np.ndarray) and option.ndim:
-        return _settled(option.tolist())
+    if isinstance(option, (np.ndarray, jax.Array)) and not isinstance(option, Tracer):
+        option = np.asarray(option).tolist()
     if is_sequence(option):
         return tuple(_settled(o) for o in option)
-    return option.item() if isinstance(option, (np.generic, np.ndarray)) else option
+    return option.item() if isinstance(option, np.generic) else option
 
 
 def _is_number(value: Any) -> bool:
     kinds = (numbers.Complex, np.generic, np.ndarray, jax.Array, u.Quantity)
     return isinstance(value, kinds) and not isinstance(value, bool)
+
+
+# ---------------------------------------------------------------- nesting
+
+_DEEPEST = 64
+"""A draw takes 8 Python frames a level, and Python gives up at 1,000 in all."""
+
+
+def refuse_deep(obj: Value) -> None:
+    """Refuse an object nested so deeply that drawing, printing or comparing it may not end."""
+    if (levels := _levels(obj)) > _DEEPEST:
+        raise ValueError(
+            f"{type(obj).__name__} would be {levels} levels deep, the limit is {_DEEPEST}; join "
+            "numbers first, as in x + 3 for x + 1 + 1 + 1, or draw the parts and add the draws"
+        )
+
+
+def _levels(obj: Value) -> int:
+    """How deeply an object is nested: 1 if it holds no other."""
+    if "_levels" not in obj.__dict__:
+        held = (getattr(obj, f.name) for f in fields(obj))
+        parts = (part for x in held for part in (x if type(x) is tuple else (x,)))
+        below = (_levels(part) for part in parts if isinstance(part, Value))
+        object.__setattr__(obj, "_levels", 1 + max(below, default=0))
+    return obj.__dict__["_levels"]
 
 
 # ---------------------------------------------------------------- PyTree
@@ -199,6 +234,10 @@ def identity(obj: Any) -> tuple[Any, ...]:
 
 
 def _leaf_identity(value: Any) -> Any:
+    if isinstance(value, Value) and dataclasses.is_dataclass(type(value)):
+        return identity(value)  # its hash would make this anew at each level: 2^depth times
+    if type(value) is tuple:
+        return (tuple, *map(_leaf_identity, value))
     if isinstance(value, u.Quantity):
         return (_leaf_identity(value.mantissa), value.unit)
     if isinstance(value, Tracer):

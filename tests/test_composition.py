@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import operator
 import pickle
 
@@ -17,9 +18,11 @@ from jax._src import test_util as jtu
 from scipy import stats
 
 import braininit as init
+from braininit._composite import _stretches
 
 N = init.Normal(0.5 * u.nS, 0.1 * u.nS)
 M = init.Normal(2.0, 0.5)
+YES, NO = init.Constant(1.0), init.Constant(0.0)
 SIZE = (40, 25)
 
 
@@ -258,6 +261,34 @@ def test_functions_are_called_with_concrete_draws():
     assert seen[0] != seen[1]
 
 
+POISONED = {
+    "weights": lambda bad: init.Mixture([M, YES], jnp.stack([bad, 1 - bad])),
+    "weights that don't sum to 1": lambda bad: init.Mixture([M, YES], jnp.stack([bad, 0.5])),
+    "the last weight": lambda bad: init.Mixture([M, M, YES], jnp.stack([0.5, 0.5, bad])),
+    "rows": lambda bad: init.Mixture([M, YES], jnp.stack([bad, 1 - bad]), axis=0),
+    "fraction": lambda bad: init.Conditional(bad, M, YES),
+    "fractions": lambda bad: init.Conditional(jnp.stack([bad, 1 - bad]), M, YES),
+    "excitatory": lambda bad: init.Dale(M, bad, balance=False),
+    "sparsity": lambda bad: init.Sparse(bad, M),
+}
+
+
+@pytest.mark.parametrize("name", POISONED)
+@pytest.mark.parametrize("bad", [np.nan, -0.5, np.inf, 2.0], ids=str)
+def test_a_bad_traced_parameter_survives_comparisons(name, bad):
+    """What only decides which number is taken makes all of them NaN."""
+    for dtype in ("float32", "float16", "complex64") if "weight" in name else ("float32",):
+        x = jax.jit(lambda bad: POISONED[name](bad)(key(), (4, 4), dtype))(bad)  # noqa: B023
+        assert np.isnan(x).all()
+
+
+@pytest.mark.parametrize("bounds", [(np.nan, 3.0), (1.0, np.nan), (4.0, 3.0)], ids=str)
+def test_bad_traced_bounds(bounds):
+    for dtype in (jnp.float32, jnp.bfloat16, jnp.float8_e4m3fn):
+        x = jax.jit(lambda low, high: M.clip(low, high)(key(), (4,), dtype))(*bounds)  # noqa: B023
+        assert np.isnan(np.asarray(x, np.float32)).all()
+
+
 # ---------------------------------------------------------------- users' own
 
 
@@ -355,6 +386,47 @@ def test_weights_are_met_to_the_last_word():
     assert stats.binomtest(int(bare(x).sum()), n, share).pvalue > 1e-6
 
 
+@pytest.mark.parametrize(
+    "weights",
+    [
+        [0.333333, 0.333333, 0.333333, 0.0],
+        [0.0, 0.333333, 0.333333, 0.333333],
+        [0.333333, 0.0, 0.333333, 0.333333],
+        [0.999991, 0.0],
+        [1e-7, 1 - 1e-7],
+        [1 - 2e-7, 1e-7, 1e-7],
+        [0.0, 1.0, 0.0],
+        [0.5, 0.5],
+        [0.1] * 10,
+        [1e-30, 1.0],
+    ],
+    ids=str,
+)
+def test_each_component_has_its_share_of_the_words(weights):
+    """To half a word, or to the relative precision of float32; of weight 0 none at all."""
+    shares = np.array(weights)
+    first, some = map(np.asarray, _stretches(jnp.asarray(weights, jnp.float32)))
+    first, some = first.astype(np.int64), some.astype(bool)
+    ends = np.append(first[some][1:], 2**32)
+    words = np.zeros(len(weights))
+    words[some] = ends - first[some]
+    assert first[some][0] == 0
+    assert (words[shares == 0] == 0).all()
+    share = shares / shares.sum()
+    np.testing.assert_allclose(words, share * 2**32, rtol=2e-6, atol=0.5 + 1e-6)
+
+
+@pytest.mark.parametrize("axis", [None, 0, (0, 1)])
+def test_a_component_without_weight_is_never_drawn(axis):
+    parts = [init.Constant(float(i)) for i in range(4)]
+    for at in range(4):
+        weights = np.insert(np.full(3, 0.333333), at, 0.0)
+        x = init.Mixture(parts, weights, axis=axis)(key(), (400, 500))
+        assert set(np.unique(x)) == {0.0, 1.0, 2.0, 3.0} - {at}
+        traced = jax.jit(lambda w: init.Mixture(parts, w, axis=axis)(key(), (400, 500)))(weights)
+        np.testing.assert_array_equal(x, traced)
+
+
 def test_mixture_along_an_axis_picks_rows():
     x = bare(init.Mixture([init.Constant(1.0), init.Constant(2.0)], axis=0)(key(), (50, 20)))
     assert (x == x[:, :1]).all()
@@ -367,6 +439,13 @@ def test_mixture_along_an_axis_picks_rows():
     ("make", "error", "text"),
     [
         (lambda: init.Mixture([]), ValueError, "one initializer or more"),
+        (lambda: init.Mixture(3 * u.nS), TypeError, "`distributions` must be a sequence"),
+        (lambda: init.Mixture(np.array(3.0)), TypeError, "`distributions` must be a sequence"),
+        (lambda: init.Mixture(N), TypeError, "`distributions` must be a sequence"),
+        (lambda: init.Mixture("normal"), TypeError, "`distributions` must be a sequence"),
+        (lambda: init.Mixture({"normal": N}), TypeError, "`distributions` must be a sequence"),
+        (lambda: init.Mixture([N, None]), TypeError, r"`distributions\[1\]`"),
+        (lambda: init.Mixture([N, N], axis=(0, 0))((2, 2), rng=0), ValueError, "`axis`.*twice"),
         (lambda: init.Mixture([N, N], [1.0]), ValueError, "`weights`.*2 distributions"),
         (lambda: init.Mixture([N, N], [1.5, -0.5]), ValueError, "`weights`.*non-negative.*-0.5"),
         (lambda: init.Mixture([N, M]), init.UnitError, r"`distributions\[1\]`.*nS"),
@@ -383,9 +462,6 @@ def test_errors_of_choices(make, error, text):
 
 
 # ---------------------------------------------------------------- conditional
-
-
-YES, NO = init.Constant(1.0), init.Constant(0.0)
 
 
 def test_conditional_speaks_of_elements_or_rows():
@@ -408,6 +484,77 @@ def test_conditional_takes_indices_and_numpys_functions():
         named(3, neuron_indices=[1, 2])
     with pytest.raises(ValueError, match="one boolean for each of the 10"):
         init.Conditional(lambda i: i[:2] > 0, YES, NO)(10)
+
+
+THREE = (3, [3, 7], 0.3, [0.3, 0.7], [True] * 3 + [False] * 7)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [*THREE, *map(np.asarray, THREE), jnp.arange(10) < 3, np.float32(0.3), np.int64(3)],
+    ids=repr,
+)
+def test_a_condition_as_data(data):
+    """A mask, counts or fractions; it goes into a configuration, and through jit."""
+    obj = init.Conditional(data, YES, NO)
+    expected = np.arange(10) < 3
+    np.testing.assert_array_equal(obj(10), expected)
+    np.testing.assert_array_equal(jax.jit(lambda o, k: o(k, (10,)))(obj, key()), expected)
+    assert init.get(json.loads(json.dumps(init.to_config(obj)))) == obj
+    assert eval(repr(obj), vars(init)) == obj
+    assert hash(obj) == hash(pickle.loads(pickle.dumps(obj)))
+    traced = jax.jit(lambda data: init.Conditional(data, YES, NO)(key(), 10))(np.asarray(data))
+    np.testing.assert_array_equal(traced, expected)
+
+
+def test_a_condition_as_data_speaks_of_rows_and_of_named_neurons():
+    rows = init.Conditional([2, 1], YES, NO, axis=0)
+    np.testing.assert_array_equal(rows((3, 2)), [[1, 1], [1, 1], [0, 0]])
+    np.testing.assert_array_equal(init.Conditional(np.eye(2) > 0, YES, NO)((2, 2)), np.eye(2))
+    for data in (8, [8, 2], np.arange(10) < 8):
+        named = init.Conditional(data, YES, NO)
+        np.testing.assert_array_equal(named(3, neuron_indices=[9, 7, 8]), [0, 1, 0])
+    for data in (0.8, np.arange(5) < 8):
+        with pytest.raises(ValueError, match="`neuron_indices`"):
+            init.Conditional(data, YES, NO)(3, neuron_indices=[9, 7, 8])
+    shares = jnp.array([0.3, 0.5])
+    mapped = jax.vmap(lambda share: init.Conditional(share, YES, NO)(key(), 10))(shares)
+    np.testing.assert_array_equal(mapped.sum(1), [3, 5])
+
+
+def test_excitation_and_inhibition_in_one_object_that_can_be_saved():
+    sent = init.LogNormal(0.5 * u.nS, 0.2 * u.nS), -init.LogNormal(2 * u.nS, 0.2 * u.nS)
+    obj = init.Conditional([8, 2], *sent, axis=0)
+    again = init.get(json.loads(json.dumps(init.to_config(obj))))
+    x = bare(again((10, 5), rng=0))
+    assert (x[:8] > 0).all()
+    assert (x[8:] < -1).all()
+    np.testing.assert_array_equal(x, bare(obj((10, 5), rng=0)))
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "text"),
+    [
+        ([3, 6], ValueError, "counts 9 neurons, the shape has 10"),
+        (11, ValueError, "counts 11 neurons"),
+        (-1, ValueError, "0 neurons or more"),
+        (1.5, ValueError, "from 0 to 1"),
+        (np.nan, ValueError, "remove the NaN"),
+        ([0.5, 0.6], ValueError, "sum to 1"),
+        ([True] * 3, ValueError, "one boolean for each of the 10"),
+        *((bad, TypeError, "must be a function of indices, a boolean") for bad in (True, "3", 1j)),
+        *((bad, TypeError, "must be a function of") for bad in (None, [True, 3], [1, 2, 3], {})),
+        *((bad, TypeError, "must be a function of") for bad in (N, 3 * u.nS, [[1], [2, 3]])),
+    ],
+)
+def test_conditions_that_are_refused(data, error, text):
+    with pytest.raises(error, match="`condition_fn`.*" + text):
+        init.Conditional(data, YES, NO)(10)
+
+
+def test_a_function_in_a_configuration_says_what_to_do_instead():
+    with pytest.raises(TypeError, match=r"mask, a count or a fraction, as in Conditional\(\[80"):
+        init.to_config(init.Conditional(lambda i: i < 3, YES, NO))
 
 
 def test_a_condition_is_asked_anew_at_every_draw():
