@@ -144,9 +144,7 @@ def fraction(name: str, value: Any) -> Any:
 def whole(name: str, value: Any, least: int | None = None) -> int:
     """An int, not below `least`; always concrete, as it decides about a program's form."""
     try:
-        if isinstance(value, (bool, np.bool_)):
-            raise TypeError
-        number = operator.index(value)
+        number = _index(value)
     except TypeError:
         raise TypeError(
             f"`{name}` must be an int, got {brief(value)}; write 1, for example"
@@ -160,9 +158,19 @@ def whole(name: str, value: Any, least: int | None = None) -> int:
 
 def axes(name: str, value: Any) -> tuple[int, ...]:
     """An axis, or several, as a tuple of ints."""
-    if isinstance(value, np.ndarray) and value.ndim:
-        value = value.tolist()
-    return tuple(whole(name, v) for v in (value if is_sequence(value) else (value,)))
+    several = value.tolist() if isinstance(value, np.ndarray) and value.ndim else value
+    try:
+        return tuple(_index(v) for v in (several if is_sequence(several) else (several,)))
+    except TypeError:
+        raise TypeError(
+            f"`{name}` must be an int or a tuple of ints, got {brief(value)}; write -1, for example"
+        ) from None
+
+
+def _index(value: Any) -> int:
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError
+    return operator.index(value)
 
 
 def flag(name: str, value: Any) -> bool:

@@ -68,19 +68,21 @@ def split(name: str, value: Any, *, number: bool = False) -> tuple[Any, u.Unit |
     means one trace, whether a user wrote ``1``, ``1.0`` or ``np.float32(1)``. `number`
     lets complex values through as well.
     """
+    if type(value) is float:
+        return value, None
     if not isinstance(value, _PLAIN):
         value = _opened(name, value, number)
-    if isinstance(value, u.Quantity):
-        bare, unit = value.mantissa, value.unit
-        bare = _bare(
-            name, bare if isinstance(bare, _PLAIN) else _opened(name, bare, number), number
-        )
-        factor = _pure_number(unit)
-        return (bare, unit) if factor is None else (bare if factor == 1 else bare * factor, None)
-    return _bare(name, value, number), None
+    if not isinstance(value, u.Quantity):
+        return _bare(name, value, number), None
+    bare, unit = value.mantissa, value.unit
+    if type(bare) is not float:
+        bare = bare if isinstance(bare, _PLAIN) else _opened(name, bare, number)
+        bare = _bare(name, bare, number)
+    factor = _pure_number(unit)
+    return (bare, unit) if factor is None else (bare if factor == 1 else bare * factor, None)
 
 
-_PLAIN = (float, u.Quantity, np.ndarray, np.generic, jax.Array, int)  # looked at first
+_PLAIN = (u.Quantity, float, int, np.ndarray, np.generic, jax.Array)
 
 
 def _opened(name: str, value: Any, number: bool) -> Any:
