@@ -25,7 +25,7 @@ def gamma_tails(k: Any, y: Any, away: Any, kernel: Any) -> tuple[Any, Any]:
     below = np.where(tiny, kernel / k, scipy.special.gammainc(k, y))
     above = np.where(tiny, 1 - below, scipy.special.gammaincc(k, y))
     large = k > _LARGE
-    if not large.any():
+    if not np.any(large):
         return below, above
     # In log y the density is e^(k w - y (e^w - 1)) at the distance w, times the kernel.
     side = np.where(away < 0, -1.0, 1.0)
@@ -45,7 +45,7 @@ def beta_tails(a: Any, b: Any, y: Any, away: Any, kernel: Any) -> tuple[Any, Any
     above = np.where(tiny, 1 - below, scipy.special.betaincc(a, b, y))
     n = a + b
     large = (n > _LARGE) & (np.minimum(a, b) >= 1)
-    if not large.any():
+    if not np.any(large):
         return below, above
     # In log(y / (1 - y)) the density is e^(a w - n log(1 + y (e^w - 1))) at the distance w.
     side = np.where(away < 0, -1.0, 1.0)
