@@ -6,15 +6,14 @@ The table `plans`, at the end, says which kernel draws which distribution; kerne
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jax.scipy import special
 
 from braininit import _checks as checks
 from braininit import _draws as draws
@@ -30,9 +29,11 @@ from braininit._continuous import (
     uniform,
 )
 from braininit._core import Initialization
-from braininit._dtypes import drawn_in, finfo, finish
+from braininit._dtypes import drawn_in, finfo, finish, resolve
+from braininit._keys import Window
+from braininit._log_concave import BETA, GAMMA, Family, drawn, log_ratio, looked_up, table
 from braininit._positive import exponential, gamma, log_variance, lognormal, root, weibull
-from braininit._sampler import draw
+from braininit._sampler import as_shape, draw, is_probe
 from braininit._types import DType, Key, QuantityLike, Shape, Sharding
 from braininit._values import fields, shares
 
@@ -121,7 +122,16 @@ def truncated(
     low, high = checks.increasing(names[0], least, names[1], most, unit)
     checks.fits(dtype, unit, low=low, high=high)
     checks.room(dtype, unit, low, high)
-    x = draw(kernel, key, shape, *parameters, low, high, dtype=dtype, out_sharding=out_sharding)
+    parameters, static, brief = [*parameters, low, high], (), False
+    family = {_gamma: GAMMA, _beta: BETA}.get(kernel)
+    if family and all(type(p) is float for p in parameters) and not is_probe(key):
+        if _is_many(key, as_shape(shape)):
+            kernel, static, brief = _looked_up, (family,), True
+            parameters = [_known(family, drawn_in(resolve(dtype)), *parameters)]
+    x = draw(
+        kernel, key, shape, *parameters, static=static, dtype=dtype,
+        out_sharding=out_sharding, brief=brief,
+    )  # fmt: skip
     return units.on(x, unit)
 
 
@@ -148,75 +158,97 @@ class Truncated(Initialization, function=truncated):
     high: QuantityLike | None = None
 
 
-# ---------------------------------------------------------------- kernels
+# ---------------------------------------------------------------- in closed form
 
 
 def _exponential(key: Any, shape: Any, dtype: Any, scale: Any, low: Any, high: Any) -> jax.Array:
-    x = low + scale * _restricted(key, shape, dtype, (high - low) / scale)
-    return finish(x, dtype, low, high)
+    open_high = high == jnp.inf
+    span = jnp.where(open_high, scale, high) - low
+    e, part = _restricted(key, shape, dtype, jnp.where(open_high, jnp.inf, span / scale))
+    # A part of a narrow window, whose width may underflow in units of the scale.
+    x = low + jnp.where(span < scale, span * part, scale * e)
+    return _above_zero(x, dtype, low, high)
 
 
-def _restricted(key: Any, shape: Any, dtype: Any, width: Any) -> jax.Array:
-    """Standard exponential on [0, width], exact at both ends: it has no memory."""
+def _restricted(key: Any, shape: Any, dtype: Any, width: Any) -> tuple[jax.Array, jax.Array]:
+    """Standard exponential on [0, width], exact at both ends, and as a part of the width."""
     e = draws.exponential(key, shape, drawn_in(dtype))
     p, beyond = -jnp.expm1(-e), jnp.exp(-width)
-    part = p * -jnp.expm1(-width)
-    inner = part < 0.5
-    near = -jnp.log1p(-jnp.where(inner, part, 0.0))
+    mass = p * -jnp.expm1(-width)
+    inner = mass < 0.5
+    near = -jnp.log1p(-jnp.where(inner, mass, 0.0))
     far = -jnp.log(jnp.where(inner, 1.0, jnp.exp(-e) + p * beyond))
-    return jnp.where(inner, near, far)
+    e = jnp.where(inner, near, far)
+    narrow = width < float(jnp.finfo(e.dtype).eps) ** 0.5  # its square is lost
+    part = jnp.where(narrow, p * (1.0 - 0.5 * width * (1.0 - p)), e / jnp.where(narrow, 1.0, width))
+    return e, part
 
 
 def _weibull(
     key: Any, shape: Any, dtype: Any, concentration: Any, scale: Any, low: Any, high: Any
 ) -> jax.Array:
-    # (x / scale)^k is a standard exponential; beyond `low` it is counted from there.
-    from_low = low > 0.0
-    start = jnp.where(from_low, low, scale)
-    log_start = concentration * jnp.log(start / scale)
-    reach = concentration * _log_ratio(high, start)
-    at = jnp.exp(log_start)
-    width = jnp.where(from_low, at * jnp.expm1(reach), jnp.exp(reach))
-    e = _restricted(key, shape, dtype, jnp.where(at == jnp.inf, jnp.inf, width))
-    grown = jnp.where(from_low, jnp.log1p(e / at), jnp.log(e))
-    return finish(start * jnp.exp(grown / concentration), dtype, low, high)
+    # g = (x / scale)^k is a standard exponential between the powers of the bounds. Any of them
+    # may be too small or too large a number, so the draw is counted from whichever is not.
+    open_low, open_high = low <= 0.0, high == jnp.inf
+    below, above = jnp.where(open_low, scale, low), jnp.where(open_high, scale, high)
+    most = 0.9 * math.log(jnp.finfo(scale.dtype).max)
+
+    def power(x: jax.Array) -> jax.Array:
+        return jnp.exp(jnp.minimum(concentration * log_ratio(x, scale, x - scale), most))
+
+    g_low = jnp.where(open_low, 0.0, power(below))
+    g_high = jnp.where(open_high, jnp.inf, power(above))
+    reach = jnp.where(
+        open_low | open_high, 1.0, concentration * log_ratio(above, below, above - below)
+    )
+    from_low, from_high = g_low >= 0.5, g_high <= 1.0
+    known = from_low & ~open_high
+    grown = g_low * jnp.expm1(jnp.where(known, jnp.minimum(reach, most), 1.0))
+    e, part = _restricted(key, shape, dtype, jnp.where(known, grown, g_high - g_low))
+    kept_part = jnp.where(open_low, 0.0, jnp.exp(-reach))
+    ratio = jnp.where(from_high, kept_part + (1.0 - kept_part) * part, g_low + e)
+    grown = jnp.where(
+        from_low,
+        jnp.log1p(e / jnp.where(from_low, g_low, 1.0)),
+        jnp.log(jnp.where(from_low, 1.0, ratio)),
+    )
+    start = jnp.where(from_low, below, jnp.where(from_high, above, scale))
+    return _above_zero(start * jnp.exp(grown / concentration), dtype, low, high)
 
 
 def _lognormal(
     key: Any, shape: Any, dtype: Any, mean: Any, std: Any, low: Any, high: Any
 ) -> jax.Array:
+    # The logarithm is normal. It is counted from the point of [low, high] nearest to the median,
+    # where the most draws are, so that they keep their digits.
     variance = log_variance(mean, std)
-    from_low, from_high = low > 0.0, (low <= 0.0) & (high < jnp.inf)
-    start = jnp.where(from_low, low, jnp.where(from_high, high, mean))
-    middle = jnp.log(mean / start) - variance / 2
-    near = jnp.where(from_low, 0.0, -jnp.inf).astype(mean.dtype)
-    far = jnp.where(from_low, _log_ratio(high, start), jnp.where(from_high, 0.0, jnp.inf))
-    z = draws.truncated_normal(
-        key, shape, drawn_in(dtype), middle, root(variance), near, far.astype(mean.dtype)
-    )
-    return finish(start * jnp.exp(z), dtype, low, high)
+    open_low, open_high = low <= 0.0, high == jnp.inf
+    below, above = jnp.where(open_low, mean, low), jnp.where(open_high, mean, high)
+    median = jnp.maximum(mean * jnp.exp(-variance / 2), jnp.finfo(mean.dtype).tiny)
+    from_low, from_high = ~open_low & (median < below), ~open_high & (median > above)
+    start = jnp.where(from_low, below, jnp.where(from_high, above, median))
+    middle = log_ratio(mean, start, mean - start) - variance / 2
+    middle = jnp.where(from_low | from_high, middle, 0.0)
+    near = jnp.where(open_low, -jnp.inf, log_ratio(below, start, below - start))
+    far = jnp.where(open_high, jnp.inf, log_ratio(above, start, above - start))
+    z = draws.truncated_normal(key, shape, drawn_in(dtype), middle, root(variance), near, far)
+    return _above_zero(start * jnp.exp(z), dtype, low, high)
 
 
-def _log_ratio(x: jax.Array, start: jax.Array) -> jax.Array:
-    """Log(x / start), with all digits where the two are close."""
-    return jnp.log1p((x - start) / start)
+def _above_zero(x: jax.Array, dtype: np.dtype, low: jax.Array, high: jax.Array) -> jax.Array:
+    """Round a draw inward; none is 0."""
+    return finish(x, dtype, jnp.maximum(low, finfo(dtype).least), high)
 
 
-# ---------------------------------------------------------------- by bisection
+# ---------------------------------------------------------------- gamma and beta
 
 
 def _gamma(
     key: Any, shape: Any, dtype: Any, concentration: Any, scale: Any, low: Any, high: Any
 ) -> jax.Array:
-    k = jnp.broadcast_to(concentration, shape)
-    law = _Tails(
-        lambda y: special.gammainc(k, y),
-        lambda y: special.gammaincc(k, y),
-        lambda y: special.xlogy(k - 1, y) - y - special.gammaln(k),
-        lambda y: (k - 1) / y - 1,
-    )
-    y = _inverted(key, shape, dtype, law, low / scale, high / scale)
-    return finish(scale * y, dtype, low, high)
+    bounds = scale, low, high
+    x = _solved(GAMMA, key, shape, drawn_in(dtype), (concentration,), bounds)
+    return _above_zero(x, dtype, low, high)
 
 
 def _beta(
@@ -230,78 +262,40 @@ def _beta(
     low: Any,
     high: Any,
 ) -> jax.Array:
-    a, b = jnp.broadcast_to(alpha, shape), jnp.broadcast_to(beta, shape)
-    norm = special.betaln(a, b)
-    law = _Tails(
-        lambda y: special.betainc(a, b, y),
-        lambda y: special.betainc(b, a, 1 - y),
-        lambda y: special.xlogy(a - 1, y) + special.xlog1py(b - 1, -y) - norm,
-        lambda y: (a - 1) / y - (b - 1) / (1 - y),
-    )
-    width = end - start
-    y = _inverted(key, shape, dtype, law, (low - start) / width, (high - start) / width)
-    return finish(start + width * y, dtype, low, high)
+    bounds = start, end, low, high
+    return finish(_solved(BETA, key, shape, drawn_in(dtype), (alpha, beta), bounds), dtype, low, high)
 
 
-class _Tails(NamedTuple):
-    """What of a distribution on positive numbers an inversion needs."""
-
-    lower: Callable[[Any], Any]
-    upper: Callable[[Any], Any]
-    log_density: Callable[[Any], Any]
-    slope: Callable[[Any], Any]  # of the log density
+def _solved(
+    family: Family, key: Any, shape: Any, kind: np.dtype, shapes: Any, bounds: Any
+) -> jax.Array:
+    by_table = all(p.ndim == 0 for p in (*shapes, *bounds)) and _is_many(key, shape)
+    return drawn(family, by_table, draws.words(key, shape, kind), shapes, bounds)
 
 
-def _inverted(key: Any, shape: Any, dtype: Any, law: _Tails, low: Any, high: Any) -> jax.Array:
-    """Draws between two bounds, by bisection of the floats between them.
-
-    Positive floats are ordered as their bits are, so that as many steps as there are bits
-    end at neighbours. Whichever tail the interval is the larger part of says where to go.
-    Where it is a small part of both the density hardly bends: a tilted line does.
-    """
-    kind = drawn_in(dtype)
-    words, most = np.dtype(f"int{8 * kind.itemsize}"), np.asarray(finfo(kind).most, kind)
-    low = jnp.broadcast_to(low, shape)
-    high = jnp.broadcast_to(jnp.minimum(high, most), shape)
-    word = draws.words(key, shape, kind)
-    unit = np.asarray(2.0 ** -(8 * kind.itemsize), kind)
-    p, q = (w.astype(kind) * unit + unit / 2 for w in (word, ~word))
-
-    lowers = law.lower(low), jnp.where(high == most, 1.0, law.lower(high))
-    uppers = law.upper(low), jnp.where(high == most, 0.0, law.upper(high))
-    by_lower, by_upper = (lowers[1] - lowers[0]) / lowers[1], (uppers[0] - uppers[1]) / uppers[0]
-    use_lower = ~(by_lower < by_upper)  # also where the upper tail underflows to NaN
-    goal = jnp.where(
-        use_lower, lowers[0] + p * (lowers[1] - lowers[0]), uppers[1] + q * (uppers[0] - uppers[1])
-    )
-
-    def beyond(y: jax.Array) -> jax.Array:
-        """How far the distribution function at y is from the goal."""
-        return jnp.where(use_lower, law.lower(y) - goal, goal - law.upper(y))
-
-    def halve(_: int, ends: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        left, right = ends
-        middle = left + (right - left) // 2
-        short = beyond(lax.bitcast_convert_type(middle, kind)) < 0
-        return jnp.where(short, middle, left), jnp.where(short, right, middle)
-
-    ends = tuple(lax.bitcast_convert_type(lax.stop_gradient(x), words) for x in (low, high))
-    _, found = lax.fori_loop(0, 8 * kind.itemsize, halve, ends)
-    y = lax.bitcast_convert_type(found, kind)
-    # Of the implicit function F(y; parameters) = goal: adds nothing but the derivative.
-    step = beyond(y) / jnp.exp(lax.stop_gradient(law.log_density(y)))
-    y = y - jnp.where(jnp.isfinite(step), step - lax.stop_gradient(step), 0.0)
-
-    part = jnp.maximum(by_lower, jnp.where(use_lower, by_lower, by_upper))
-    tilt = law.slope((low + high) / 2) * (high - low)
-    flat = abs(tilt) < 1e-3
-    safe = jnp.where(flat, 1.0, tilt)
-    along = jnp.where(flat, p + tilt / 2 * p * (p - 1), jnp.log1p(p * jnp.expm1(safe)) / safe)
-    y = jnp.where(part < _NARROW, low + (high - low) * along, y)
-    return jnp.where(part > 0, y, jnp.nan)
+def _is_many(key: Any, shape: tuple[int, ...]) -> bool:
+    """Whether a table of draws is less work than the draws; of rows, whether it is for all."""
+    total = (key.total, *shape[1:]) if isinstance(key, Window) else shape
+    return math.prod(total) >= 4096
 
 
-_NARROW = 1e-3  # of a tail: below, differences of the tail's own values lose digits
+def _looked_up(key: Any, shape: Any, dtype: Any, family: Family, numbers: Any) -> jax.Array:
+    """Draws of parameters known beforehand."""
+    rows, bounds = numbers
+    bounds = tuple(bounds)
+    x = looked_up(family, rows, draws.words(key, shape, drawn_in(dtype)), bounds)
+    ends = _above_zero if family is GAMMA else finish
+    return ends(x, dtype, *bounds[-2:])
+
+
+@functools.lru_cache(maxsize=256)
+def _known(family: Family, kind: np.dtype, *parameters: float) -> tuple[np.ndarray, np.ndarray]:
+    """What `_looked_up` needs, worked out in float64 from what the drawing dtype makes of them."""
+    with np.errstate(all="ignore"):
+        numbers = [np.float64(kind.type(p)) for p in parameters]
+        shapes = len(numbers) - (3 if family is GAMMA else 4)
+        rows = table(family, kind, numbers[:shapes], numbers[shapes:])
+        return rows.astype(kind), np.array(numbers[shapes:], kind)
 
 
 # ---------------------------------------------------------------- what draws which
