@@ -91,6 +91,8 @@ class Initialization(Value):
     _names: ClassVar[tuple[tuple[str, str], ...]] = ()  # of the fields, here and there
     _places: ClassVar[bool] = True  # whether the function takes `out_sharding`
     _informed: ClassVar[bool] = False  # whether it takes the caller's context
+    _cdf: ClassVar[Callable[..., Any] | None] = None
+    _quantile: ClassVar[Callable[..., Any] | None] = None
     __array_ufunc__ = None  # so that `np.ones(3) * obj` asks the object first
 
     def __init_subclass__(
@@ -100,6 +102,8 @@ class Initialization(Value):
         renamed: Mapping[str, str] | None = None,
         random: bool | None = True,
         traceable: bool | None = None,
+        cdf: Callable[..., Any] | None = None,
+        quantile: Callable[..., Any] | None = None,
         **options: Any,
     ) -> None:
         """Make a subclass the twin of `function`.
@@ -116,6 +120,10 @@ class Initialization(Value):
         traceable : bool, optional
             Whether the function takes traced parameters wherever it takes concrete ones,
             so that an eager call may be compiled as a whole. None: if it is of braininit.
+        cdf, quantile : callable, optional
+            The distribution function ``(x, *parameters)`` and its inverse ``(p, *parameters)``,
+            of JAX arrays without units, the parameters in the fields' order: with them the
+            distribution can be truncated.
         **options
             Passed on to the next class in line.
         """
@@ -128,6 +136,10 @@ class Initialization(Value):
             cls._places, cls._informed = "out_sharding" in kinds, "**" in kinds
             own = str(function.__module__).partition(".")[0] == __package__
             cls._traceable = own if traceable is None else traceable
+            if (cdf is None) != (quantile is None):
+                raise TypeError(f"{cls.__name__} needs both `cdf` and `quantile`, or neither")
+            if cdf is not None and quantile is not None:
+                cls._cdf, cls._quantile = staticmethod(cdf), staticmethod(quantile)
             cls._names = tuple((f.name, cls._renamed.get(f.name, f.name)) for f in fields(cls))
             bare = inspect.unwrap(function)
             cls._bare = staticmethod(bare)

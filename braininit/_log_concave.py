@@ -125,6 +125,7 @@ class Family(NamedTuple):
     distance: Callable[[Any, Any, Any], Any]  # of a draw from an origin; bounds
     spacing: Callable[[Any, Any], Any]  # dx / ds at a draw; bounds
     others: Callable[..., tuple[Any, ...]]  # derivatives in the other bounds, from low's and high's
+    is_near_zero: Callable[[Any], Any]  # whether a small number is what an origin may be
 
 
 def log_ratio(x: Any, y: Any, difference: Any) -> Any:
@@ -239,7 +240,8 @@ def _beta_moved(origin: Any, s: Any, bounds: Any) -> tuple[Any, ...]:
     xp, up, once = _xp(s), s > 0.0, _once(s)
     gone = once(-xp.expm1(-abs(s)))
     left = once(xp.exp(-abs(s)))
-    rate = once(1.0 / (left + gone * xp.where(up, p, q)))
+    tiny = np.finfo(s.dtype).tiny
+    rate = once(1.0 / xp.maximum(left + gone * xp.where(up, p, q), tiny))
     step = p * q * gone * rate
     p, q = p * xp.where(up, 1.0, left) * rate, q * xp.where(up, left, 1.0) * rate
     # A small step keeps the anchor's digits; after a large one the nearer end has more.
@@ -272,6 +274,7 @@ GAMMA = Family(
     _gamma_distance,
     lambda x, bounds: x,
     _gamma_others,
+    lambda origin: origin[0] > -np.inf,
 )
 BETA = Family(
     _beta_origin,
@@ -281,6 +284,7 @@ BETA = Family(
     _beta_distance,
     lambda x, bounds: (x - bounds[0]) * _part(x, bounds[1], bounds[0], bounds[1]),
     _beta_others,
+    lambda origin: origin[1] < origin[2],
 )
 
 
@@ -360,7 +364,7 @@ def _rule(itemsize: int) -> tuple[np.ndarray, np.ndarray]:
     the whole. Masses are within 2e-6 (float64: 5e-8) at the worst, with shapes of 1e-3 and
     less, and within 1e-11 (1e-15) mostly.
     """
-    panels, points, together = {4: (4, 12, 6), 8: (5, 20, 10)}[itemsize]
+    panels, points, together = {4: (4, 12, 3), 8: (5, 20, 4)}[itemsize]
     x, w = legendre.leggauss(points)
     ends = [0.0] + [4.0**-k for k in range(panels - 1, -1, -1)]
     nodes = [a + (b - a) * (x + 1) / 2 for a, b in itertools.pairwise(ends)]
@@ -434,7 +438,7 @@ _DEGREE = {4: 5, 8: 12}  # by bytes: a panel's own error is 1e-8 and 1e-15
 def table(family: Family, kind: np.dtype, shapes: Any, bounds: Any) -> Any:
     """The draws of scalar parameters as a piecewise polynomial in the word.
 
-    A row for each number that `looked_up` needs: the draw at the panel's inner end, and
+    A row for each number that `looked_up` needs: the draw at one end of the panel, and
     coefficients of the distance from it.
     """
     xp, degree = _xp(bounds[0]), _DEGREE[kind.itemsize]
@@ -453,7 +457,10 @@ def table(family: Family, kind: np.dtype, shapes: Any, bounds: Any) -> Any:
         return tuple(map(xp.stack, zip((on_lower, *lower), (~on_upper, *upper), strict=True)))
 
     origin, s = _located(family, shapes, bounds, masses)
-    start = s[..., 0]
+    # From the panel's upper end, or for a beta draw above the middle from its lower end: what is
+    # counted from an end that is too small a number would be lost.
+    low, high = (xp.stack([s[0][:, i], s[1][:, -1 - i]]) for i in (-1, 0))
+    start = xp.where(family.is_near_zero(family.moved(origin, high, bounds)), high, low)
     rest = s - start[..., None]
     powers = [(rest * xp.asarray(row[None, None], s.dtype)).sum(-1) for row in inverse]
     rows = [*family.moved(origin, start, bounds), *powers]
@@ -469,7 +476,7 @@ def _of_tail(tail: Any, own: Any, other: Any) -> tuple[Any, Any, Any]:
 
 @functools.cache
 def _panel(degree: int) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes on [-1, 1], the last end first, and the matrix from values there to coefficients."""
+    """Nodes from 1 to -1, and the matrix from values there to coefficients."""
     t = np.cos(np.pi * np.arange(degree + 1) / degree)
     return t, np.linalg.inv(np.vander(t, increasing=True))
 
@@ -497,9 +504,7 @@ def looked_up(family: Family, rows: Any, word: jax.Array, bounds: Any) -> jax.Ar
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def drawn(
-    family: Family, by_table: bool, word: jax.Array, shapes: Any, bounds: Any
-) -> jax.Array:
+def drawn(family: Family, by_table: bool, word: jax.Array, shapes: Any, bounds: Any) -> jax.Array:
     """Draws, one for each word, in its precision; `by_table` is for scalars and many words.
 
     Parameters are of the words' rank, or scalars. Differentiable in all of them, as often as
@@ -532,7 +537,10 @@ def _drawn_jvp(family: Family, by_table: bool, primals: Any, tangents: Any) -> A
         fall = jax.tree.map(lambda x, y: jnp.where(is_below, x, y), *sides)
         within = _integral(fall, 0.0 * s, s)
         beyond = _integral(fall, s, ends) * jnp.exp(-fall.drop(s))
-        lower, upper = (_integral(f, 0.0 * e, e) for f, e in zip(sides, (below.end, above.end)))
+        lower, upper = (
+            _integral(fall, 0.0 * side.end, side.end)
+            for fall, side in zip(sides, (below, above), strict=True)
+        )
         return (
             jnp.where(is_below, beyond, lower + within),
             jnp.where(is_below, within + upper, beyond),

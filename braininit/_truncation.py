@@ -7,6 +7,7 @@ The table `plans`, at the end, says which kernel draws which distribution; kerne
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,7 @@ from braininit._continuous import (
 )
 from braininit._core import Initialization
 from braininit._dtypes import drawn_in, finfo, finish, resolve
+from braininit._elementary import LOG2_E, fraction, times_exp2
 from braininit._keys import Window
 from braininit._log_concave import BETA, GAMMA, Family, drawn, log_ratio, looked_up, table
 from braininit._positive import exponential, gamma, log_variance, lognormal, root, weibull
@@ -61,7 +63,7 @@ def truncated(
         Shape of the result.
     base : Initialization
         A normal, truncated normal, lognormal, uniform, exponential, Weibull, gamma or
-        beta distribution.
+        beta distribution, or one of your own whose class names its `cdf` and `quantile`.
     low, high : number, array or Quantity, optional
         Bounds, low < high, of the dimension of `base`; None is open.
     dtype : dtype, optional
@@ -85,11 +87,13 @@ def truncated(
 
     Notes
     -----
-    Numerics: one draw each, no rejection. Normals by `truncated_normal`, lognormals by the
-    normal of their logarithm counted from a bound, exponential and Weibull in closed form:
-    right in every tail. Gamma and beta have no closed inverse: the float is found by
-    bisection, some thirty evaluations of the incomplete function, at about a hundredth of the
-    speed; NaN where both ends lie so far out that the tails underflow.
+    Numerics: one draw each, no rejection, right in every tail: a window of mass 1e-1000 is
+    as good as any other. Normals by `truncated_normal`, lognormals by the normal of their
+    logarithm, exponential and Weibull in closed form. Gamma and beta by integrals of the
+    density relative to its greatest value in the window, which are inverted; from 4096 draws
+    with scalar parameters on, by a table of that inverse, at one to two times the price of a
+    plain draw, and else at about a hundred times. Your own distribution by its functions, in
+    the precision of the draw: where the cdf rounds to 0 or 1 at both bounds, draws are NaN.
 
     Examples
     --------
@@ -100,14 +104,7 @@ def truncated(
     True
     """
     child = as_child("base", base)
-    function = type(child)._function
-    plan = None if function is None else plans.get(function)
-    if plan is None:
-        known = ", ".join(sorted(function.__name__ for function in plans))
-        raise TypeError(
-            f"`base` must be one of {known}, got {type(child).__name__}; "
-            "clip it, or truncate what it is made of"
-        )
+    plan = _plan(child)
     own = {f.name: value for f in fields(child) if (value := getattr(child, f.name)) is not None}
     shared = {f"base.{f.name}": own[f.name] for f in fields(child) if shares(f) and f.name in own}
     unit, (*bare, low, high) = units.off(
@@ -124,10 +121,10 @@ def truncated(
     checks.room(dtype, unit, low, high)
     parameters, static, brief = [*parameters, low, high], (), False
     family = {_gamma: GAMMA, _beta: BETA}.get(kernel)
-    if family and all(type(p) is float for p in parameters) and not is_probe(key):
-        if _is_many(key, as_shape(shape)):
-            kernel, static, brief = _looked_up, (family,), True
-            parameters = [_known(family, drawn_in(resolve(dtype)), *parameters)]
+    known = family and all(type(p) is float for p in parameters) and not is_probe(key)
+    if known and _is_many(key, as_shape(shape)):
+        kernel, static, brief = _looked_up, (family,), True
+        parameters = [_known(family, drawn_in(resolve(dtype)), *parameters)]
     x = draw(
         kernel, key, shape, *parameters, static=static, dtype=dtype,
         out_sharding=out_sharding, brief=brief,
@@ -142,7 +139,7 @@ class Truncated(Initialization, function=truncated):
     ----------
     base : Initialization
         A normal, truncated normal, lognormal, uniform, exponential, Weibull, gamma or
-        beta distribution.
+        beta distribution, or one of your own whose class names its `cdf` and `quantile`.
     low, high : number, array or Quantity, optional
         Bounds, low < high, of the dimension of `base`; None is open.
 
@@ -166,7 +163,7 @@ def _exponential(key: Any, shape: Any, dtype: Any, scale: Any, low: Any, high: A
     span = jnp.where(open_high, scale, high) - low
     e, part = _restricted(key, shape, dtype, jnp.where(open_high, jnp.inf, span / scale))
     # A part of a narrow window, whose width may underflow in units of the scale.
-    x = low + jnp.where(span < scale, span * part, scale * e)
+    x = low + jnp.where(~open_high & (span < scale), span * part, scale * e)
     return _above_zero(x, dtype, low, high)
 
 
@@ -213,7 +210,8 @@ def _weibull(
         jnp.log(jnp.where(from_low, 1.0, ratio)),
     )
     start = jnp.where(from_low, below, jnp.where(from_high, above, scale))
-    return _above_zero(start * jnp.exp(grown / concentration), dtype, low, high)
+    x = times_exp2(start, grown / concentration * LOG2_E)  # the power alone may overflow
+    return _above_zero(x, dtype, low, high)
 
 
 def _lognormal(
@@ -232,7 +230,7 @@ def _lognormal(
     near = jnp.where(open_low, -jnp.inf, log_ratio(below, start, below - start))
     far = jnp.where(open_high, jnp.inf, log_ratio(above, start, above - start))
     z = draws.truncated_normal(key, shape, drawn_in(dtype), middle, root(variance), near, far)
-    return _above_zero(start * jnp.exp(z), dtype, low, high)
+    return _above_zero(times_exp2(start, z * LOG2_E), dtype, low, high)
 
 
 def _above_zero(x: jax.Array, dtype: np.dtype, low: jax.Array, high: jax.Array) -> jax.Array:
@@ -263,7 +261,9 @@ def _beta(
     high: Any,
 ) -> jax.Array:
     bounds = start, end, low, high
-    return finish(_solved(BETA, key, shape, drawn_in(dtype), (alpha, beta), bounds), dtype, low, high)
+    return finish(
+        _solved(BETA, key, shape, drawn_in(dtype), (alpha, beta), bounds), dtype, low, high
+    )
 
 
 def _solved(
@@ -298,38 +298,95 @@ def _known(family: Family, kind: np.dtype, *parameters: float) -> tuple[np.ndarr
         return rows.astype(kind), np.array(numbers[shapes:], kind)
 
 
+# ---------------------------------------------------------------- by a user's own functions
+
+
+@functools.lru_cache(maxsize=256)
+def _by_quantile(cdf: Any, quantile: Any, names: tuple[str, ...]) -> Callable[..., jax.Array]:
+    """The kernel of a distribution that is known by its functions alone."""
+
+    def truncated(key: Any, shape: Any, dtype: Any, *parameters: Any) -> jax.Array:
+        *own, low, high = parameters
+        kind, bounds = drawn_in(dtype), []
+        for bound, open_, end in ((low, low == -jnp.inf, 0.0), (high, high == jnp.inf, 1.0)):
+            other = jnp.where(high == jnp.inf, 0.0, high) if bound is low else low
+            inside = jnp.where(open_, jnp.where(abs(other) < jnp.inf, other, 0.0), bound)
+            bounds.append(jnp.where(open_, end, cdf(inside, *own)))
+        word = draws.words(key, shape, kind)
+        part = (bounds[1] - bounds[0]) * fraction(jnp.minimum(word, ~word), -8 * kind.itemsize)
+        p = jnp.where(word < ~word, bounds[0] + part, bounds[1] - part)
+        info = jnp.finfo(kind)
+        p = jnp.clip(p, info.tiny, 1 - info.epsneg)
+        x = jnp.where(bounds[1] > bounds[0], quantile(p, *own), jnp.nan)
+        return finish(x.astype(kind), dtype, low, high)
+
+    names = ("key", "shape", "dtype", *names, "low", "high")
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    signature = inspect.Signature([inspect.Parameter(name, kind) for name in names])
+    truncated.__signature__ = signature  # pyright: ignore[reportFunctionMemberAccess]
+    return truncated
+
+
 # ---------------------------------------------------------------- what draws which
 
 
-def _within(kernel: Callable[..., Any], *names: str, floor: float = -math.inf) -> Any:
+def _plan(child: Initialization) -> Callable[..., tuple[Any, ...]]:
+    """From bounds and a distribution's own parameters to a kernel and all of its parameters."""
+    cls = type(child)
+    if cls._function in plans:
+        return plans[cls._function]
+    if cls._cdf is None:
+        known = ", ".join(sorted(function.__name__ for function in plans))
+        raise TypeError(
+            f"`base` must be one of {known}, got {cls.__name__}; clip it, truncate what it is "
+            "made of, or name the `cdf` and the `quantile` of a class of your own"
+        )
+    names = tuple(f.name for f in fields(child))
+    kernel = _by_quantile(cls._cdf, cls._quantile, names)
+    return lambda low, high, **own: (kernel, *(own[name] for name in names), low, high)
+
+
+def _within(kernel: Callable[..., Any], floor: float = -math.inf, **domains: Any) -> Any:
     """The plan of a distribution that has no bounds of its own but a lowest number."""
 
     def plan(low: Any, high: Any, **own: Any) -> tuple[Any, ...]:
-        return kernel, *(own[name] for name in names), _meet(max, low, floor), high
+        return kernel, *_checked(domains, own), _meet(max, low, floor), high
 
     return plan
+
+
+def _between(kernel: Callable[..., Any], whole: bool = False, **domains: Any) -> Any:
+    """The plan of a distribution with bounds of its own, which the kernel may have to know."""
+
+    def plan(a: Any, b: Any, low: Any = -math.inf, high: Any = math.inf, **own: Any) -> Any:
+        low, high = checks.increasing("base.low", low, "base.high", high)
+        ends = (low, high) if whole else ()
+        return kernel, *_checked(domains, own), *ends, _meet(max, a, low), _meet(min, b, high)
+
+    return plan
+
+
+def _checked(domains: dict[str, Callable[..., Any]], own: dict[str, Any]) -> list[Any]:
+    """The base's parameters; it has checked numbers itself, but traced ones may be out of range."""
+    return [check(f"base.{name}", own[name]) for name, check in domains.items()]
 
 
 def _meet(which: Callable[..., Any], x: Any, y: Any) -> Any:
     """The larger or the smaller of two bounds."""
     if type(x) is float and type(y) is float:
         return which(x, y)
-    larger, xp = which is max, jnp if isinstance(x, jax.Array) or isinstance(y, jax.Array) else np
-    return xp.where((x > y) == larger, x, y)
+    xp = jnp if isinstance(x, jax.Array) or isinstance(y, jax.Array) else np
+    return (xp.maximum if which is max else xp.minimum)(x, y)
 
 
 plans: dict[Callable[..., Any], Callable[..., tuple[Any, ...]]] = {
-    normal: _within(_truncated_normal, "mean", "std"),
-    truncated_normal: lambda a, b, mean, std, low=-math.inf, high=math.inf: (
-        *(_truncated_normal, mean, std, _meet(max, a, low), _meet(min, b, high)),
-    ),
-    uniform: lambda a, b, low, high: (_uniform, _meet(max, a, low), _meet(min, b, high)),
-    lognormal: _within(_lognormal, "mean", "std", floor=0.0),
-    exponential: _within(_exponential, "scale", floor=0.0),
-    weibull: _within(_weibull, "shape", "scale", floor=0.0),
-    gamma: _within(_gamma, "shape", "scale", floor=0.0),
-    beta: lambda a, b, alpha, beta, low, high: (
-        *(_beta, alpha, beta, low, high, _meet(max, a, low), _meet(min, b, high)),
-    ),
+    normal: _within(_truncated_normal, mean=checks.finite, std=checks.non_negative),
+    truncated_normal: _between(_truncated_normal, mean=checks.finite, std=checks.non_negative),
+    uniform: _between(_uniform),
+    lognormal: _within(_lognormal, 0.0, mean=checks.positive, std=checks.non_negative),
+    exponential: _within(_exponential, 0.0, scale=checks.positive),
+    weibull: _within(_weibull, 0.0, shape=checks.positive, scale=checks.positive),
+    gamma: _within(_gamma, 0.0, shape=checks.positive, scale=checks.positive),
+    beta: _between(_beta, True, alpha=checks.positive, beta=checks.positive),
 }
 """From bounds and a distribution's own parameters to a kernel and all of its parameters."""
