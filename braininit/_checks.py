@@ -145,10 +145,10 @@ def whole(name: str, value: Any, least: int | None = None) -> int:
     """An int, not below `least`; always concrete, as it decides about a program's form."""
     try:
         number = _index(value)
-    except TypeError:
-        raise TypeError(
-            f"`{name}` must be an int, got {brief(value)}; write 1, for example"
-        ) from None
+    except Exception as error:
+        raise TypeError(f"`{name}` must be an int, got {brief(value)}; write 1, for example") from (
+            None if isinstance(error, TypeError) else error
+        )
     if least is not None and number < least:
         raise ValueError(
             f"`{name}` must be {least} or more, got {number}; write {least}, for example"
@@ -161,10 +161,10 @@ def axes(name: str, value: Any) -> tuple[int, ...]:
     several = value.tolist() if isinstance(value, np.ndarray) and value.ndim else value
     try:
         return tuple(_index(v) for v in (several if is_sequence(several) else (several,)))
-    except TypeError:
+    except Exception as error:
         raise TypeError(
             f"`{name}` must be an int or a tuple of ints, got {brief(value)}; write -1, for example"
-        ) from None
+        ) from (None if isinstance(error, TypeError) else error)
 
 
 def _index(value: Any) -> int:

@@ -347,7 +347,8 @@ def _as_condition(value: Any) -> Any:
         return value
     refusal = TypeError(
         "`condition_fn` must be a function of indices, a boolean for each index, a number of "
-        f"neurons as in 80 or [80, 20], or a fraction as in 0.8 or [0.8, 0.2]; got {value!r}"
+        f"neurons as in 80 or [80, 20], or a fraction as in 0.8 or [0.8, 0.2]; "
+        f"got {units.brief(value)}"
     )
     if isinstance(value, Tracer):
         data = value
@@ -356,14 +357,14 @@ def _as_condition(value: Any) -> Any:
     else:
         try:
             data = np.asarray(value)
-        except ValueError:  # lists of several lengths
-            raise refusal from None
+        except Exception as error:  # lists of several lengths, a key, what is foreign
+            raise refusal from error
     leaves = jax.tree.leaves(value) if isinstance(value, (list, tuple)) else []
     if data.dtype == bool and data.ndim:
         return data
     if data.shape not in ((), (2,)) or any(isinstance(x, (bool, np.bool_)) for x in leaves):
         raise refusal
-    if jnp.issubdtype(data.dtype, np.integer):
+    if jnp.issubdtype(data.dtype, np.integer) and data.dtype.kind != "m":
         if not isinstance(data, Tracer) and (data < 0).any():
             raise ValueError(f"`condition_fn` must count 0 neurons or more, got {value!r}")
         return data

@@ -182,7 +182,8 @@ class Initialization(Value):
         shapes = {
             f.name: np.shape(value.mantissa if isinstance(value, u.Quantity) else value)
             for f in fields(self)
-            if isinstance(value := self._of(f), (u.Quantity, np.ndarray, jax.Array))
+            if not f.metadata.get("static")
+            and isinstance(value := self._of(f), (u.Quantity, np.ndarray, jax.Array))
         }
         try:
             return np.broadcast_shapes(*shapes.values())

@@ -43,7 +43,7 @@ def one_of(name: str, value: Any, known: Sequence[str]) -> Any:
     """Take a parameter that is one of a few words."""
     if isinstance(value, str) and value in known:
         return value
-    near = difflib.get_close_matches(str(value), known, n=1)
+    near = difflib.get_close_matches(value, known, n=1) if isinstance(value, str) else ()
     hint = f"; did you mean {near[0]!r}?" if near else ""
     listed = ", ".join(repr(word) for word in known)
     raise ValueError(f"`{name}` must be one of {listed}, got {units.brief(value)}{hint}")

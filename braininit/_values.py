@@ -152,7 +152,8 @@ def _kind(annotation: Any) -> str:
 def _settled(option: Any) -> Any:
     """A static option in the one form that hashes, and that a repr can give back."""
     if isinstance(option, (np.ndarray, jax.Array)) and not isinstance(option, Tracer):
-        option = np.asarray(option).tolist()
+        # A key is no list of options, and says so if it is read.
+        option = np.asarray(option).tolist() if isinstance(option.dtype, np.dtype) else option
     if is_sequence(option):
         return tuple(_settled(o) for o in option)
     return option.item() if isinstance(option, np.generic) else option

@@ -300,6 +300,37 @@ def test_what_a_foreign_object_raises_is_the_cause(call, said):
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 
+NONSENSE = {
+    "key": jax.random.key(0),
+    "object": object(),
+    "foreign": Foreign(),
+    "foreign in a list": [Foreign()],
+    "huge": 10**400,
+    "mixed list": [True, 1.0],
+    "ragged": [[1.0], [2.0, 3.0]],
+    "complex": 1j,
+    "dictionary": {},
+    "timedelta": np.timedelta64(1, "s"),
+    "unit": u.nS,
+}
+
+
+@FUNCTIONS
+def test_nonsense_for_any_parameter_is_taken_or_named(case):
+    """Options too, and what has initializers for parameters: no error without the name."""
+    for field in dataclasses.fields(case.cls):
+        for said, bad in NONSENSE.items():
+            try:
+                case.cls(**{**case.given, field.name: bad})
+            except (TypeError, ValueError) as error:
+                text = str(error)
+                assert "`" in text, (field.name, said, text)
+                # Of two that differ in their units it may be the other one; and the first
+                # of a composition may be a list of all.
+                names = (f"`{field.name}", "unit", "`functions[0]`")
+                assert any(name in text for name in names), (field.name, said, text)
+
+
 def test_an_open_parameter_is_one_that_may_be_open():
     for make in (
         lambda: init.LinearProfile(None),
