@@ -333,7 +333,7 @@ def _by_quantile(cdf: Any, quantile: Any, names: tuple[str, ...]) -> Callable[..
 def _plan(child: Initialization) -> Callable[..., tuple[Any, ...]]:
     """From bounds and a distribution's own parameters to a kernel and all of its parameters."""
     cls = type(child)
-    if cls._function in plans:
+    if cls._function is not None and cls._function in plans:
         return plans[cls._function]
     if cls._cdf is None:
         known = ", ".join(sorted(function.__name__ for function in plans))
