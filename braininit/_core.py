@@ -65,9 +65,11 @@ class Initialization(Value):
     too; it gets what the caller passes, unchanged.
 
     Initializers are combined by ``+ - * / **`` with each other and with numbers, arrays
-    and Quantities, by ``|`` with a function. Each draws from its own key. A Quantity goes
-    to the right, as in ``initializer + 0.1 * u.nS``: on the left brainunit's own
-    operator comes first, and does not know initializers.
+    and Quantities, concrete or traced, by ``|`` with a function. Each draws from its own
+    key. Put a Quantity on the right, as in ``initializer + 0.1 * u.nS``: before brainunit
+    0.6 its own operators come first on the left and do not know initializers. They refuse
+    a sum, and make a Quantity around the initializer of a product, as ``u.nS *
+    initializer`` does: it can't be called, and is undone where an initializer is expected.
 
     Examples
     --------

@@ -238,7 +238,7 @@ def test_clip(name):
 
 @pytest.mark.parametrize(
     "operand",
-    [True, np.True_, np.array([True]), "2", b"2", None, {}, ["2"], [M], init.Normal],
+    [True, np.True_, [True, 2.0], "2", b"2", None, {}, ["2"], [None, 1], [M], init.Normal],
     ids=repr,
 )
 def test_what_is_no_number_is_refused(operand):
