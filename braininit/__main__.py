@@ -27,11 +27,11 @@ from braininit import _units as units
 from braininit._config import get
 from braininit._core import Initialization
 from braininit._dtypes import resolve
+from braininit._sampler import as_shape
 
 _PROG = "python -m braininit"
 _FIGURE, _SIZE = "braininit.png", "5000"
 _MOST = 100_000_000  # draws; a machine that has the memory for more has Python, too
-_AXES = 32  # as many as any NumPy knows
 
 _NINE = (
     "Constant(0.5*nS)",
@@ -248,9 +248,8 @@ def _size(text: str) -> tuple[int, ...]:
         apart = re.fullmatch(rf"{number}(\s+{number})+", text, re.ASCII)
         remedy = "x".join(found) if apart else "1000, 1e6, 100x200 or 100,200"
         raise Refusal(f"the size {text!r} is not one: write {remedy}")
-    if len(sizes) > _AXES:
-        raise Refusal(f"the size has {len(sizes)} axes: take at most {_AXES}")
-    size = tuple(map(int, sizes))
+    with _refusing("the size"):
+        size = as_shape([int(n) for n in sizes])
     if not 0 < math.prod(size) <= _MOST:
         raise Refusal(f"the size {text!r} makes {math.prod(size)} draws: take 1 to {_MOST}")
     return size
@@ -321,7 +320,7 @@ def _refusing(where: str) -> Iterator[None]:
 
 # ---------------------------------------------------------------- expressions
 
-_DEEPEST = 50
+_DEEPEST = 100
 _WORDS = {"inf": math.inf, "Infinity": math.inf, "true": True, "false": False, "null": None}
 _OPERATORS: dict[type, tuple[str, Callable[[Any, Any], Any]]] = {
     ast.Add: ("add", operator.add),

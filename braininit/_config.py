@@ -22,7 +22,7 @@ from braininit._values import Value, fields
 
 __all__ = ["get", "number_dtype", "to_config"]
 
-_DEEPEST = 100  # levels of plain data
+_DEEPEST = 150  # levels of plain data; a list of children is one more than each of them
 _MOST = 10_000_000  # lists and dictionaries in one level
 _TOO_DEEP = (
     f"the configuration holds itself, is nested more than {_DEEPEST} deep, or has more than "
@@ -48,7 +48,7 @@ def to_config(obj: Any) -> dict[str, Any]:
     TypeError
         If the object holds a function or a traced value.
     ValueError
-        If the dictionary would be nested more than 100 deep.
+        If the dictionary would be nested more than 150 deep.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def get(identifier: Any) -> Any:
     Raises
     ------
     ValueError
-        If no class has the name, or the dictionary is nested more than 100 deep.
+        If no class has the name, or the dictionary is nested more than 150 deep.
     TypeError
         If a parameter is missing, unknown or of the wrong kind.
 

@@ -134,6 +134,15 @@ def test_theory_of_array_parameters_is_that_of_all_draws(capsys):
     assert "-65.00 mV" in capsys.readouterr().out.splitlines()[5]
 
 
+def test_theory_of_what_is_shifted_and_scaled(capsys):
+    assert main(["2*Exponential(2*ms) + 500*us", "1000"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[3:] for row in rows if row[:1] in (["mean"], ["std"])] == [
+        ["4.500", "ms"],
+        ["4.000", "ms"],
+    ]
+
+
 def test_no_theory_is_said_so(capsys, monkeypatch):
     monkeypatch.setattr("braininit.theory.laws", {})
     assert main(["Constant(1*ms)", "3"]) == 0
@@ -213,8 +222,8 @@ BAD = {
     "{1: 2}": "a name in a configuration is a string, not 1",
     "{**1}": "no meaning",
     "{}": "names no class",
-    '{"a": ' * 60 + "1" + "}" * 60: "nested more than 50 deep",
-    "Normal(0, 1)" + " + 1.0" * 200: "nested more than 50 deep",
+    '{"a": ' * 101 + "1" + "}" * 101: "nested more than 100 deep",
+    "Normal(0, 1)" + " + 1.0" * 200: "nested more than 100 deep",
     "none.json": "No such file",
     "Normal(0, 1).apply(3)": "has no meaning here",
     "nS.clip(0)": "has no .clip",
@@ -250,8 +259,8 @@ BAD = {
     "Normal((-8)**0.5)": "no real power",
     "Normal(1/0)": "division by zero",
     "(" * 300 + "1" + ")" * 300: "nested",
-    "+".join("1" * 900): "nested more than 50 deep",
-    "[" * 90 + "]" * 90: "nested more than 50 deep",
+    "+".join("1" * 900): "nested more than 100 deep",
+    "[" * 150 + "]" * 150: "nested more than 100 deep",
     "nS": "the unit nS, not a distribution",
     "2*nS": "the quantity 2.* nS, not a distribution",
     "Normal": "without its \\(...\\)",
@@ -359,17 +368,18 @@ def test_nothing_of_an_expression_is_evaluated():
         (["1.5e0"], "'1.5e0'"),
         (["1.5"], "'1.5'"),
         (["1e9"], "makes 1000000000 draws"),
-        (["1e99"], "take 1 to 100000000"),
+        (["1e99"], "beyond what any machine holds"),
         (["64", "32"], "write 64x32"),
         (["64 32"], "write 64x32"),
         (["64", "32", "2"], "write 64x32x2"),
         (["64", "x"], "'64 x' is not one"),
-        (["x".join("1" * 33)], "the size has 33 axes: take at most 32"),
-        (["x".join("1" * 3001)], "the size has 3001 axes"),
+        (["x".join("1" * 33)], "the size: a size has 32 axes at most, got 33"),
+        (["x".join("1" * 3001)], "32 axes at most, got 3001"),
         (["3x"], "'3x'"),
         ([""], "the size ''"),
         (["100000x100000"], "take 1 to 100000000"),
-        (["9" * 30], "take 1 to"),
+        (["9" * 30], "beyond what any machine holds"),
+        (["x".join(["9" * 99] * 60)], "32 axes at most, got 60"),
         (["10", "--size", "5"], "the size once"),
         (["--size", ""], "the size ''"),
         (["10", "--sed", "1"], "--sed"),
