@@ -26,6 +26,7 @@ from jax.core import Tracer
 from jax.experimental import checkify
 
 from braininit._dtypes import drawn_in, finfo, inside, resolve, setting
+from braininit._shardings import following, placed
 from braininit._types import is_sequence
 from braininit._units import brief, show
 
@@ -265,7 +266,9 @@ def _lined_up(function: Callable[..., Any], *values: Any) -> Any:
     arrays = [jnp.asarray(v) for v in values]
     dtype = jnp.result_type(*[a.dtype for a in arrays if jnp.issubdtype(a.dtype, np.floating)])
     arrays = [a.astype(dtype) if jnp.issubdtype(a.dtype, np.floating) else a for a in arrays]
-    return function(*jnp.broadcast_arrays(*arrays))
+    shape = np.broadcast_shapes(*(a.shape for a in arrays))
+    lives = following(shape, (("", a) for a in arrays), strict=False)
+    return placed(lambda *arrays: function(*jnp.broadcast_arrays(*arrays)), lives)(*arrays)
 
 
 # ---------------------------------------------------------------- traced parameters
@@ -304,7 +307,12 @@ def _checked(holds: Callable[..., Any], text: str) -> Callable[..., tuple[Any, .
             for value in values
         )
 
-    return jax.jit(checked)
+    def where_they_live(*values: Any) -> tuple[Any, ...]:
+        shape, named = np.broadcast_shapes(*(v.shape for v in values)), [("", v) for v in values]
+        each = tuple(following(shape, [one, *named], strict=False) for one in named)
+        return placed(checked, None if None in each else each)(*values)
+
+    return jax.jit(where_they_live)
 
 
 def _undeclared(function: Callable[..., tuple[Any, ...]], *values: Any) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, TypeAlias
 
@@ -28,16 +28,15 @@ from braininit._loops import together
 from braininit._platforms import is_on_cpu
 from braininit._sampler import (
     as_shape,
-    canonical,
     compiled,
     is_probe,
-    placed,
     probe,
     result_dtype,
     sizes_known,
 )
+from braininit._shardings import along_one_axis, canonical, following, placed
 from braininit._types import NumberLike
-from braininit._values import static
+from braininit._values import Value, fields, static
 
 __all__ = [
     "UNKNOWN",
@@ -250,18 +249,21 @@ def run(
     ]
     if context.keys() - CONTEXT - {"rng"} and not any(child._takes_any() for child in children):
         raise unknown({name: value for name, value in context.items() if name != "rng"})
-    if traceable and all(child._is_traceable() for child in children) and _keys.eager():
+    arrays = {name: context[name] for name in _ARRAYS if name in context}
+    sharding = canonical(out_sharding)
+    ours = traceable and all(child._is_traceable() for child in children)
+    if ours and _keys.eager():
         for child in children:  # does this dtype hold its numbers?
             unit_of(child, wide(kind))
         impl = None if key is None else _keys.legacy_impl(key)
-        arrays = {name: context[name] for name in _ARRAYS if name in context}
-        sharding = canonical(out_sharding)
         on_cpu = is_on_cpu(sharding and sharding.mesh, key, arrays, operands)
-        sample = _compiled(kernel, size, kind, sharding, impl, on_cpu)
-        return sample(key, arrays, *operands)
-    here = placed(lambda k, *o: kernel(k, size, kind, context, *o), canonical(out_sharding))
+        return _compiled(kernel, size, kind, sharding, impl, on_cpu)(key, arrays, *operands)
+    lives = sharding or following(size, _parts(kernel, size, arrays, operands))
+    if not ours and sharding is None and lives is not None and not any(lives.spec):
+        lives = None  # there is nothing to split, and a user's function may have its own say
+    here = placed(lambda k, c, *o: kernel(k, size, kind, {**context, **c}, *o), lives)
     with sizes_known(size) if is_symbolic(size) else nullcontext():
-        return here(key, *operands)
+        return here(key, arrays, *operands)
 
 
 @functools.lru_cache(maxsize=256)
@@ -275,12 +277,42 @@ def _compiled(
 ) -> Callable[..., Any]:
     def sample(key: Any, context: Mapping[str, Any], *operands: Any) -> Any:
         key = key if key is None else _keys.typed(key, impl)
+        lives = sharding or following(shape, _parts(kernel, shape, context, operands))
         with trusted():
-            here = placed(lambda k, c, *o: kernel(k, shape, dtype, c, *o), sharding)
+            here = placed(lambda k, c, *o: kernel(k, shape, dtype, c, *o), lives)
             return here(key, context, *operands)
 
     sample.__name__ = sample.__qualname__ = kernel.__name__.strip("_")
     return compiled(sample, sharding, on_cpu)
+
+
+def _parts(
+    kernel: Callable[..., Any],
+    shape: tuple[int, ...],
+    context: Mapping[str, Any],
+    operands: Sequence[Any],
+) -> Iterator[tuple[str, Any]]:
+    """The arrays that a composite is made from, and names for them."""
+    named = [p for p in inspect.signature(kernel).parameters.values() if p.kind != p.VAR_POSITIONAL]
+    names = [p.name for p in named[4:]] or ["left", "right"]
+    for name, value in zip(names, operands, strict=False):
+        yield from _arrays_of(name, value)
+    yield from _arrays_of("distances", context.get("distances"))
+    if len(shape) == 2:  # where each population lies along an axis
+        for name, turned in (("pre_positions", False), ("post_positions", True)):
+            for _, value in _arrays_of(name, context.get(name)):
+                yield name, along_one_axis(value, turned)
+
+
+def _arrays_of(name: str, value: Any) -> Iterator[tuple[str, jax.Array]]:
+    if isinstance(value, Value):
+        for field in fields(value):
+            yield from _arrays_of(f"{name}.{field.name}", getattr(value, field.name))
+    elif isinstance(value, tuple):
+        for i, part in enumerate(value):
+            yield from _arrays_of(f"{name}[{i}]", part)
+    elif isinstance(bare := units.parts(value)[0], jax.Array):
+        yield name, bare
 
 
 def finished(bare: Any, unit: u.Unit | None, dtype: np.dtype) -> Any:

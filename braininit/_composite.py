@@ -174,9 +174,11 @@ def _common(seen: Mapping[str, Any]) -> Any:
 def _mixture(axes: tuple[int, ...] | None) -> Callable[..., Any]:
     """The kernel that picks along `axes`."""
 
-    def _mixture(key: Any, shape: Any, dtype: Any, context: Any, shares: Any, children: Any) -> Any:
+    def _mixture(
+        key: Any, shape: Any, dtype: Any, context: Any, shares: Any, distributions: Any
+    ) -> Any:
         pick, rest = split(key, 2)
-        drawn = draws(rest, shape, wide(dtype), context, children)
+        drawn = draws(rest, shape, wide(dtype), context, distributions)
         unit, bares = units.off_draws(**{f"distributions[{i}]": x for i, x in enumerate(drawn)})
         along = _along(axes, shape)
         # In rows as the draws are: in two layouts at once, they would take a fifth longer.

@@ -55,7 +55,8 @@ class Initialization(Value):
     `rng` is a JAX key, an int seed, a NumPy ``Generator`` or ``RandomState``, an object
     with ``split_key()``, a callable that returns a key, or None for the package's own
     stream (`seed` restarts it). Results are plain arrays, or Quantities where the
-    parameters carry a unit.
+    parameters carry a unit. On a mesh with explicit axes a result is sharded as its
+    parameters are, unless `out_sharding` says otherwise.
 
     A distribution is a function and its twin: a class that names the function and
     repeats its parameters as fields. It becomes a frozen dataclass and a PyTree whose

@@ -21,6 +21,7 @@ import numpy as np
 
 from braininit import _checks as checks
 from braininit import _units as units
+from braininit._shardings import following, placed
 from braininit._types import QuantityLike
 from braininit._values import (
     Value,
@@ -466,9 +467,14 @@ def _combine(op: str, left: Any, right: Any) -> Any:
 def _evaluate(plan: Any, cut: bool, distances: Any, numbers: Any) -> jax.Array:
     """Compute what a plan says; at the end cut the values to [0, 1], or not."""
     distances, numbers = aligned(distances, numbers)
-    value = evaluated(plan, distances, numbers)
-    value = jnp.broadcast_to(value, jnp.broadcast_shapes(value.shape, distances.shape))
-    return jnp.clip(value, 0.0, 1.0) if cut else value
+    arrays = [distances, *jax.tree.leaves(numbers)]
+    shape = np.broadcast_shapes(*(x.shape for x in arrays))
+
+    def whole(distances: jax.Array, numbers: Any) -> jax.Array:
+        value = jnp.broadcast_to(evaluated(plan, distances, numbers), shape)
+        return jnp.clip(value, 0.0, 1.0) if cut else value
+
+    return placed(whole, following(shape, (("distances", x) for x in arrays)))(distances, numbers)
 
 
 @jax.jit

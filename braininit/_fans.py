@@ -23,6 +23,7 @@ from braininit import _draws as draws
 from braininit import _units as units
 from braininit._dtypes import drawn_in, finish, is_symbolic
 from braininit._sampler import as_shape, draw, goes_with, is_probe, sizes_known
+from braininit._shardings import canonical, following
 
 __all__ = ["NORMALS", "Axes", "Distribution", "Fans", "Mode", "NormalForm", "one_of", "scaled"]
 
@@ -184,7 +185,10 @@ def scaled(
         return units.on(None, unit)
     size = as_shape(shape)
     goes_with("scale", np.shape(scale), size)
-    fan = fans.of(size)
+    lives, fan = canonical(out_sharding), fans.of(size)
+    if not type(scale) is type(fan) is float:
+        given = {"scale": scale, "fan_in": fans.fan_in, "fan_out": fans.fan_out}
+        lives = lives or following(size, given.items())
     if type(scale) is float and type(fan) is float:
         scale, fan = scale / fan, 1.0
         checks.fits(dtype, squared, variance=scale)
@@ -200,7 +204,7 @@ def scaled(
         scale,
         fan,
         dtype=dtype,
-        out_sharding=out_sharding,
+        out_sharding=lives,
         complex_too=True,
         brief=kernel is _uniform,
     )

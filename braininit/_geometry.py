@@ -26,6 +26,7 @@ from braininit._distance import DistanceProfile, aligned, evaluated
 from braininit._dtypes import wide
 from braininit._keys import Window
 from braininit._sampler import is_probe
+from braininit._shardings import along_one_axis, following, placed
 from braininit._types import DType, Key, NumberLike, QuantityLike, Shape, Sharding
 from braininit._values import static
 
@@ -87,7 +88,11 @@ def pairwise_distances(
      [5. 0.]] um
     """
     geometry, unit = _geometry(pre_positions, post_positions, box, anisotropy)
-    return units.on(_pairwise(*geometry), unit)
+    along = {"pre_positions": along_one_axis(geometry[0], False)}
+    if post_positions is not None:  # of one population each is a row, and is not split again
+        along["post_positions"] = along_one_axis(geometry[1], True)
+    shape = (geometry[0].shape[0], geometry[1].shape[0])
+    return units.on(placed(_pairwise, following(shape, along.items()))(*geometry), unit)
 
 
 def _geometry(
@@ -399,7 +404,10 @@ def modulated(
         numbers = units.dimensionless("weight_scaling", numbers)
         geometry = (0.0,)
     first = None if include_self else np.uint32(0) if window is None else window.start[1]
-    return units.on(_modulated(plan, matrix, first, bare, geometry, numbers), unit)
+    parts = [("base_dist", bare), *(("distance_profile", n) for n in jax.tree.leaves(numbers))]
+    parts += [("distances", geometry[0])] if len(geometry) == 1 else []
+    combine = placed(lambda *args: _modulated(plan, matrix, *args), following(shape, parts))
+    return units.on(combine(first, bare, geometry, numbers), unit)
 
 
 def _broadcasts(shape: tuple[int, ...], size: tuple[int, ...]) -> None:

@@ -83,8 +83,7 @@ def is_key(x: Any) -> bool:
 @functools.cache
 def _typed_array() -> type:
     """The class of concrete typed keys: known by it, a key need not be asked for its dtype."""
-    with jax.ensure_compile_time_eval():
-        return type(jax.random.key(0))
+    return type(_aside(lambda: jax.random.key(0)))
 
 
 @functools.lru_cache(maxsize=64)
@@ -153,8 +152,7 @@ def _default_impl() -> str:
 
 @functools.lru_cache(maxsize=16)
 def _legacy_shape(impl: str) -> tuple[int, ...]:
-    with jax.ensure_compile_time_eval():
-        return jax.random.key_data(jax.random.key(0, impl=impl)).shape
+    return _aside(lambda: jax.random.key_data(jax.random.key(0, impl=impl)).shape)
 
 
 # ---------------------------------------------------------------- rng -> key
@@ -306,8 +304,7 @@ def _key_from_seed(value: int, impl: str) -> np.ndarray:
     It cuts negative ones as well, -1 to 2**32 - 1, and only without ``jax_enable_x64``.
     """
     if 0 <= value < 2**32:
-        with jax.ensure_compile_time_eval():
-            return np.asarray(jax.random.key_data(jax.random.key(value, impl=impl)))
+        return _aside(lambda: np.asarray(jax.random.key_data(jax.random.key(value, impl=impl))))
     return _seed_sequence(value).generate_state(_legacy_shape(impl)[0])
 
 
@@ -337,7 +334,18 @@ def eager() -> bool:
 def _clean_state() -> Any:
     """The state outside all traces: the first call may come from inside one, so ask elsewhere."""
     try:
-        with ThreadPoolExecutor(1) as elsewhere:
-            return elsewhere.submit(get_opaque_trace_state).result()  # pyright: ignore[reportArgumentType,reportCallIssue]
+        return _elsewhere(get_opaque_trace_state)
     except Exception:
         return None
+
+
+def _aside(function: Any) -> Any:
+    """What a function computes outside of all traces and meshes, within `shard_map` say."""
+    outside = eager() and jax.sharding.get_abstract_mesh().empty
+    return function() if outside else _elsewhere(function)
+
+
+def _elsewhere(function: Any) -> Any:
+    """What a function gives in a thread of its own, as traces and meshes are a thread's own."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(function).result()

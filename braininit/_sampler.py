@@ -21,7 +21,7 @@ import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding
 
 from braininit import _keys
 from braininit._checks import poisoned
@@ -37,19 +37,18 @@ from braininit._loops import (
     side_by_side,
 )
 from braininit._platforms import by_platform, is_on_cpu, is_tuned
+from braininit._shardings import canonical, concrete, following, placed
 from braininit._types import is_sequence
 from braininit._units import brief
 
 __all__ = [
     "aligned",
     "as_shape",
-    "canonical",
     "compiled",
     "draw",
     "fill",
     "goes_with",
     "is_probe",
-    "placed",
     "probe",
     "result_dtype",
     "sizes_known",
@@ -188,7 +187,9 @@ def _sampler(
 
     def sample(key: Any, *parameters: Any) -> jax.Array:
         key = None if key is None else _keys.typed(key, impl)
-        split = sharding or any(
+        lives = sharding or following(shape, zip(names, parameters, strict=True))
+        # On one device alone axes are names, and whatever is split over them is whole.
+        split = (lives is not None and any(lives.spec)) or any(
             jax.typeof(p).sharding.mesh.size > 1 for p in jax.tree.leaves(parameters)
         )
         inner, flat, paired = shape, False, False
@@ -216,8 +217,7 @@ def _sampler(
             return lambda *arguments: draw(*arguments).reshape(shape)
 
         def plain(key: Any, *parameters: Any) -> jax.Array:
-            whole = placed(lambda key, *given: drawn(key, shape, given), sharding)
-            return whole(key, *prepared(parameters))
+            return drawn(key, shape, prepared(parameters))
 
         faster = None
         if paired:
@@ -229,7 +229,7 @@ def _sampler(
             faster = shaped(in_one)
         if faster is not None and not eager:
             faster = by_platform(faster, plain)
-        return (faster or plain)(key, *parameters)
+        return placed(faster or plain, lives)(key, *parameters)
 
     sample.__name__ = sample.__qualname__ = kernel.__name__.strip("_")
     return compiled(sample, sharding, on_cpu)
@@ -277,7 +277,8 @@ def _options() -> dict[str, int] | None:
 def _filler(shape: tuple[int, ...], dtype: np.dtype, sharding: Any) -> Any:
     def constant(value: Any) -> jax.Array:
         value = aligned("value", value, shape, dtype)
-        return placed(lambda v: jnp.broadcast_to(v, shape), sharding)(value)
+        lives = sharding or following(shape, [("value", value)])
+        return placed(lambda v: jnp.broadcast_to(v, shape), lives)(value)
 
     return jax.jit(constant, out_shardings=concrete(sharding))
 
@@ -371,43 +372,3 @@ def _index(n: Any) -> Any:
     if isinstance(n, (bool, np.bool_)):
         raise TypeError
     return n if jax.export.is_symbolic_dim(n) else operator.index(n)
-
-
-# ---------------------------------------------------------------- shardings
-
-
-def canonical(sharding: Any) -> NamedSharding | None:
-    """Tie a PartitionSpec to the mesh of the moment, so that it can be a cache's key."""
-    if sharding is None or isinstance(sharding, NamedSharding):
-        return sharding
-    if not isinstance(sharding, PartitionSpec):
-        raise TypeError(
-            "`out_sharding` must be a NamedSharding or a PartitionSpec, "
-            f"got {type(sharding).__name__}"
-        )
-    mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty:
-        raise ValueError(
-            f"`out_sharding` = {sharding} names axes but no mesh is set; "
-            "pass a NamedSharding, or draw under jax.set_mesh(mesh)"
-        )
-    return NamedSharding(mesh, sharding)  # pyright: ignore[reportArgumentType]
-
-
-def concrete(sharding: NamedSharding | None) -> NamedSharding | None:
-    """A sharding that names devices: jit may then run on them although no mesh is set."""
-    return sharding if sharding is not None and isinstance(sharding.mesh, Mesh) else None
-
-
-def placed(function: Callable[..., jax.Array], sharding: NamedSharding | None) -> Any:
-    """Make the result of a function of arrays live where it should."""
-    if sharding is None:
-        return function
-    explicit = tuple(
-        name
-        for name, kind in zip(sharding.mesh.axis_names, sharding.mesh.axis_types, strict=True)
-        if kind == AxisType.Explicit
-    )
-    if explicit:
-        return jax.sharding.auto_axes(function, axes=explicit, out_sharding=sharding)
-    return lambda *args: jax.lax.with_sharding_constraint(function(*args), sharding)

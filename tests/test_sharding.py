@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import re
 
 import brainunit as u
@@ -120,18 +122,6 @@ def test_a_named_sharding_needs_no_mesh_set(kind):
             assert lives(x, mesh, SPEC)
 
 
-@either_kind
-def test_parameters_that_are_sharded_themselves(kind):
-    mesh = mesh_of(kind)
-    means, stds = np.arange(16.0, dtype=np.float32), np.float32([[0.5]] * 6)
-    plain = init.Normal(means, stds)(key(), (6, 16))
-    with jax.set_mesh(mesh):
-        placed = jax.device_put(means, NamedSharding(mesh, P("x")))
-        x = init.Normal(placed, stds)(key(), (6, 16), None, P("y", "x"))
-    assert same(x, plain)
-    assert lives(x, mesh, P("y", "x"))
-
-
 def test_other_dtypes_and_keys():
     mesh = mesh_of(AxisType.Auto)
     sharding = NamedSharding(mesh, SPEC)
@@ -141,6 +131,102 @@ def test_other_dtypes_and_keys():
         assert lives(x, mesh, SPEC)
     for rng in (7, jax.random.PRNGKey(7), lambda: jax.random.key(7)):
         assert same(NORMAL(SHAPE, rng=rng, out_sharding=sharding), NORMAL(SHAPE, rng=7))
+
+
+# ---------------------------------------------------------------- parameters, explicit axes
+
+BLOCK = (8, 4)
+
+
+def leaves_of(case):
+    """The object's numbers, which of them may be arrays, and what makes an object of others."""
+    paths, tree = jax.tree_util.tree_flatten_with_path(case.make(u.nS))
+    numbers, may_be = [number for _, number in paths], []
+    for i, (path, number) in enumerate(paths):
+        if np.ndim(number) or "negative_slope" in str(path):  # which ReLU has no use for
+            continue
+        array = np.full(case.fit(BLOCK), number, np.float32)
+        obj = tree.unflatten([*numbers[:i], array, *numbers[i + 1 :]])
+        with contextlib.suppress(TypeError, ValueError):  # some are one number for all
+            jax.eval_shape(lambda k, obj=obj: obj(k, case.fit(BLOCK)), key())
+            may_be.append(i)
+    return numbers, may_be, tree.unflatten
+
+
+@every
+def test_a_draw_follows_each_parameter(case):
+    mesh, size = mesh_of(AxisType.Explicit), case.fit(BLOCK)
+    numbers, may_be, make = leaves_of(case)
+    assert may_be or not numbers
+
+    def total(i, array, spec=None):
+        x = bare(make([*numbers[:i], array, *numbers[i + 1 :]])(key(), size, None, spec))
+        return x.sum(), x
+
+    with jax.set_mesh(mesh):
+        for i in may_be:
+            array = jnp.full(size, numbers[i], jnp.float32)
+            for spec in (P("x", "y"), P("y")):
+                given = jax.device_put(array, NamedSharding(mesh, spec))
+                both = jax.eval_shape(jax.grad(lambda a, i=i: total(i, a), has_aux=True), given)
+                assert [tuple(x.sharding.spec)[:2] for x in both] == [(*spec, None)[:2]] * 2
+            _, asked = jax.eval_shape(lambda a, i=i: total(i, a, P("y", "x")), given)
+            assert tuple(asked.sharding.spec)[:2] == ("y", "x")
+
+
+@every
+def test_parameters_that_are_split_otherwise(case):
+    """Two that no result can follow: an error about them, unless it is said where to live."""
+    mesh, size = mesh_of(AxisType.Explicit), case.fit(BLOCK)
+    numbers, may_be, make = leaves_of(case)
+
+    def drawn(arrays, spec=None):
+        given = [arrays.get(i, number) for i, number in enumerate(numbers)]
+        return make(given)(key(), size, None, spec)
+
+    with jax.set_mesh(mesh):
+        for i, j in itertools.pairwise(may_be):
+            for first, second in ((P("x"), P("y")), (P("x"), P(None, "x"))):
+                arrays = {
+                    n: jax.device_put(np.full(size, numbers[n], np.float32), NamedSharding(mesh, s))
+                    for n, s in ((i, first), (j, second))
+                }
+                with pytest.raises(ValueError, match=r"` is split over 'x' .*out_sharding="):
+                    jax.eval_shape(drawn, arrays)
+                asked = bare(jax.eval_shape(lambda a: drawn(a, P(None, "y")), arrays))
+                assert tuple(asked.sharding.spec)[:2] == (None, "y")
+
+
+@every
+def test_sharded_parameters_and_keys_make_the_same_numbers(case):
+    mesh, size = mesh_of(AxisType.Explicit), case.fit(BLOCK)
+    numbers, may_be, make = leaves_of(case)
+    keys = jax.random.split(key(), 4)
+    pattern = 1 + np.arange(4 * np.prod(size), dtype=np.float32).reshape(4, *size) / 1000
+    blocks = [numbers[i] * pattern for i in may_be]
+
+    def drawn(k, arrays):
+        given = dict(zip(may_be, arrays, strict=True))
+        return bare(make([given.get(i, number) for i, number in enumerate(numbers)])(k, size))
+
+    def close(members):
+        return np.allclose(members, plain, rtol=1e-5, atol=1e-6)
+
+    plain = [drawn(k, [b[i] for b in blocks]) for i, k in enumerate(keys)]
+    with jax.set_mesh(mesh):
+
+        def at(x, *spec):
+            return jax.device_put(x, NamedSharding(mesh, P(*spec)))
+
+        x = drawn(jax.random.clone(keys[0]), [at(b[0], "y", "x") for b in blocks])
+        assert np.array_equal(x, plain[0])
+        spread = [at(jax.random.clone(keys), "x") for _ in range(2)]
+        members = jax.jit(jax.vmap(drawn))(spread[0], [at(b, "x", "y") for b in blocks])
+        assert lives(members, mesh, P("x", "y" if blocks else None))
+        assert close(members)
+        rows = [at(b.reshape(-1, *size[1:]), "x") for b in blocks]
+        here = jax.shard_map(lambda k, a: drawn(k.reshape(()), a), out_specs=P("x"))
+        assert close(jax.jit(here)(spread[1], rows).reshape(4, *size))
 
 
 # ---------------------------------------------------------------- whole programs
