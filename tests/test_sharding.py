@@ -6,6 +6,8 @@ import contextlib
 import functools
 import itertools
 import re
+import subprocess
+import sys
 
 import brainunit as u
 import equinox as eqx
@@ -227,6 +229,139 @@ def test_sharded_parameters_and_keys_make_the_same_numbers(case):
         rows = [at(b.reshape(-1, *size[1:]), "x") for b in blocks]
         here = jax.shard_map(lambda k, a: drawn(k.reshape(()), a), out_specs=P("x"))
         assert close(jax.jit(here)(spread[1], rows).reshape(4, *size))
+
+
+@every
+def test_every_member_is_drawn_inside_shard_map(case):
+    """Its loops too: what goes round in one differs from device to device all the way."""
+    mesh, size = mesh_of(AxisType.Auto), case.fit((4, 4))
+    keys = jax.random.split(key(), 4)
+    for parameters in ({}, *case.corners):
+        obj = case.make(None, **parameters)
+        for axes in ({"x", "y"}, {"x"}):
+            here = jax.shard_map(
+                lambda k, obj=obj: obj(k.reshape(()), size),
+                mesh=mesh,
+                axis_names=axes,
+                in_specs=P("x"),
+                out_specs=P("x"),
+            )
+            assert jax.eval_shape(here, keys).shape == (4 * size[0], *size[1:])
+
+
+@pytest.mark.parametrize(("explicit", "is_set"), [("x", True), ("y", False), ("xy", False)])
+def test_meshes_of_both_kinds_of_axes(explicit, is_set):
+    kinds = tuple(AxisType.Explicit if n in explicit else AxisType.Auto for n in ("x", "y"))
+    mesh = jax.make_mesh((4, 2), ("x", "y"), axis_types=kinds)
+    means = np.arange(32, dtype=np.float32).reshape(8, 4)
+    plain = init.Normal(means, 1.0)(key(), (8, 4))
+
+    def normal(means, sharding=None):
+        return init.Normal(means, 1.0)(key(), (8, 4), None, sharding)
+
+    def clipped(means, sharding=None):
+        return init.Normal(means, 1.0).clip(-99.0)(key(), (8, 4), None, sharding)
+
+    with jax.set_mesh(mesh) if is_set else contextlib.nullcontext():
+        for function in (normal, clipped):
+            for draw in (function, jax.jit(function, static_argnums=1)):
+                for x, spec in (
+                    (draw(put(means, mesh, "x", "y")), P("x", "y")),
+                    (draw(put(means, mesh, "x"), NamedSharding(mesh, P("y", "x"))), P("y", "x")),
+                ):
+                    assert np.allclose(x, plain, rtol=2e-6)
+                    assert lives(x, mesh, spec)
+
+
+def put(x, mesh, *spec):
+    return jax.device_put(jnp.asarray(x, jnp.float32), NamedSharding(mesh, P(*spec)))
+
+
+def test_a_mesh_of_one_device_has_explicit_axes_too():
+    mesh = jax.make_mesh((1, 1), ("x", "y"), devices=jax.devices()[:1])
+    means = np.arange(1, 33, dtype=np.float32).reshape(8, 4)
+    mixture = init.Mixture([init.Gamma(means, 1.0), init.Normal(means, 1.0)])
+    plain = mixture(key(), (8, 4))
+    with jax.set_mesh(mesh):
+        placed = jax.tree.map(lambda n: put(n, mesh, "x", "y") if np.ndim(n) else n, mixture)
+        x = placed(key(), (8, 4))
+    assert same(x, plain)
+    assert jax.typeof(x).sharding.spec == P("x", "y")
+
+
+def test_orthogonal_members_of_sharded_keys():
+    mesh, keys = mesh_of(AxisType.Explicit), jax.random.split(key(), 8)
+    plain = [init.Orthogonal()(k, (3, 3)) for k in keys]
+    with jax.set_mesh(mesh):
+        spread = jax.device_put(jax.random.clone(keys), NamedSharding(mesh, P("x")))
+        members = jax.vmap(lambda k: init.Orthogonal()(k, (3, 3)))(spread)
+    assert np.allclose(members, plain, atol=1e-6)
+    assert lives(members, mesh, P("x"))
+
+
+def test_what_a_users_function_takes_part_in():
+    mesh, means = mesh_of(AxisType.Explicit), np.arange(8, dtype=np.float32)
+
+    def own(key, shape, dtype=None):
+        return jax.random.normal(key, shape)
+
+    def pinned(means):
+        return init.Normal(means, 1.0) | (lambda x: x.at[0].set(0.0))
+
+    def chosen(means):
+        return init.Conditional(lambda i: i % 2 == 0, init.Gamma(means + 1, 1.0), own)
+
+    for make in (pinned, chosen, lambda means: init.Mixture([own, init.Normal(means, 1.0)])):
+        plain = make(means)(key(), (8,))
+        with jax.set_mesh(mesh):
+            x = make(put(means, mesh, "x"))(key(), (8,))
+        assert np.allclose(x, plain, rtol=2e-6)
+        assert lives(x, mesh, P("x"))
+    with jax.set_mesh(mesh):  # nothing of ours is split, and the function sees what it knows
+        factor = put(means, mesh, "x")
+        x = (init.Normal() | (lambda x: x * factor))(key(), (8,))
+    assert lives(x, mesh, P("x"))
+
+
+def test_distances_follow_where_neurons_live():
+    mesh, at = mesh_of(AxisType.Explicit), np.linspace(0, 1, 8, dtype=np.float32)
+    near = init.GaussianProfile(0.3 * u.mm)
+    local = init.DistanceModulated(init.Normal(), near, box=2 * u.mm, include_self=False)
+    plain = local((8, 8), rng=key(), pre_positions=at * u.mm, post_positions=at * u.mm)
+    table = init.pairwise_distances(at)
+    with jax.set_mesh(mesh):
+        pre, post = put(at, mesh, "x"), put(at, mesh, "y")
+        drawn = local((8, 8), rng=key(), pre_positions=pre * u.mm, post_positions=post * u.mm)
+        for x, expected, spec in (
+            (drawn, plain, P("x", "y")),
+            (init.pairwise_distances(pre, post), table, P("x", "y")),
+            (init.pairwise_distances(pre), table, P("x")),
+            (near(pre * u.mm), near(at * u.mm), P("x")),
+            (near.clip(0.1).probability(pre * u.mm), near.clip(0.1)(at * u.mm), P("x")),
+        ):
+            assert np.allclose(x, expected, rtol=1e-5, atol=1e-6)
+            assert lives(x, mesh, spec)
+        both = {"pre_positions": pre * u.mm, "post_positions": pre * u.mm}
+        with pytest.raises(ValueError, match="`pre_positions` is split over 'x' .*out_sharding="):
+            local((8, 8), rng=key(), **both)
+        x = local((8, 8), rng=key(), out_sharding=P("x"), **both)
+        assert np.allclose(x, plain, rtol=1e-5, atol=1e-6)
+
+
+def test_the_very_first_draw_may_be_inside_shard_map():
+    """What is computed once and kept must not be computed by several devices."""
+    code = """
+import jax
+jax.config.update("jax_num_cpu_devices", 2)
+import braininit as init
+mesh = jax.make_mesh((2,), ("x",))
+jax.set_mesh(mesh)
+keys = jax.device_put(jax.random.split(jax.random.PRNGKey(0)), jax.NamedSharding(mesh, jax.P("x")))
+draw = lambda k: init.Normal()(k[0], 3) + init.Normal()(3, rng=7)
+print(jax.shard_map(draw, out_specs=jax.P("x"))(keys).shape)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.stdout == "(6,)\n", run.stderr
 
 
 # ---------------------------------------------------------------- whole programs
