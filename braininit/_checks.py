@@ -266,7 +266,7 @@ def _lined_up(function: Callable[..., Any], *values: Any) -> Any:
     arrays = [jnp.asarray(v) for v in values]
     dtype = jnp.result_type(*[a.dtype for a in arrays if jnp.issubdtype(a.dtype, np.floating)])
     arrays = [a.astype(dtype) if jnp.issubdtype(a.dtype, np.floating) else a for a in arrays]
-    shape = np.broadcast_shapes(*(a.shape for a in arrays))
+    shape = jnp.broadcast_shapes(*(a.shape for a in arrays))
     lives = following(shape, (("", a) for a in arrays), strict=False)
     return placed(lambda *arrays: function(*jnp.broadcast_arrays(*arrays)), lives)(*arrays)
 
@@ -308,7 +308,7 @@ def _checked(holds: Callable[..., Any], text: str) -> Callable[..., tuple[Any, .
         )
 
     def where_they_live(*values: Any) -> tuple[Any, ...]:
-        shape, named = np.broadcast_shapes(*(v.shape for v in values)), [("", v) for v in values]
+        shape, named = jnp.broadcast_shapes(*(v.shape for v in values)), [("", v) for v in values]
         each = tuple(following(shape, [one, *named], strict=False) for one in named)
         return placed(checked, None if None in each else each)(*values)
 

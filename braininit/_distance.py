@@ -468,7 +468,7 @@ def _evaluate(plan: Any, cut: bool, distances: Any, numbers: Any) -> jax.Array:
     """Compute what a plan says; at the end cut the values to [0, 1], or not."""
     distances, numbers = aligned(distances, numbers)
     arrays = [distances, *jax.tree.leaves(numbers)]
-    shape = np.broadcast_shapes(*(x.shape for x in arrays))
+    shape = jnp.broadcast_shapes(*(x.shape for x in arrays))
 
     def whole(distances: jax.Array, numbers: Any) -> jax.Array:
         value = jnp.broadcast_to(evaluated(plan, distances, numbers), shape)

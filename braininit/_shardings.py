@@ -75,7 +75,7 @@ def placed(function: Callable[..., Any], sharding: Any) -> Callable[..., Any]:
 
 
 def following(
-    shape: tuple[int, ...], parameters: Iterable[tuple[str, Any]], *, strict: bool = True
+    shape: tuple[Any, ...], parameters: Iterable[tuple[str, Any]], *, strict: bool = True
 ) -> NamedSharding | None:
     """Where a result lives whose parameters are sharded on explicit axes: as they do.
 
@@ -147,6 +147,6 @@ def _names(entry: Any) -> tuple[str, ...]:
     return entry if isinstance(entry, tuple) else () if entry is None else (entry,)
 
 
-def _broadcasts(its: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+def _broadcasts(its: tuple[Any, ...], shape: tuple[Any, ...]) -> bool:
     pairs = zip(its[::-1], shape[::-1], strict=False)
     return len(its) <= len(shape) and all(n in (1, m) for n, m in pairs)
