@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import compile as compiling
-from benchmarks import composed, eager, memory, report, shapes, throughput
+from benchmarks import composed, eager, memory, report, shapes, throughput, windows
 from benchmarks.timing import Claim
 
 GROUPS = {
@@ -25,6 +25,7 @@ GROUPS = {
     "composed": composed,
     "throughput": throughput,
     "shapes": shapes,
+    "windows": windows,
     "memory": memory,
     "compile": compiling,
 }

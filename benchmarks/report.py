@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import compile as compiling
-from benchmarks import composed, eager, memory, peers, shapes, throughput
+from benchmarks import composed, eager, memory, peers, shapes, throughput, windows
 from benchmarks.peers import OURS, THEIRS, eagerly
 from benchmarks.throughput import LARGE, REFERENCE, SIZES, best_other, warm
 from benchmarks.timing import Claim
@@ -134,7 +134,7 @@ def document(results: dict[str, Any]) -> str:
     groups = results["groups"]
     if "throughput" in groups:
         lines += ["", "### Speed", "", NOTE, "", *speed(groups["throughput"])]
-    others = {"eager": eager, "composed": composed, "shapes": shapes}
+    others = {"eager": eager, "composed": composed, "shapes": shapes, "windows": windows}
     others |= {"memory": memory, "compile": compiling}
     for name, module in others.items():
         if name in groups:
