@@ -46,7 +46,10 @@ def setting(name: str, default: Any = None) -> Any:
 
 def is_symbolic(shape: tuple[Any, ...]) -> bool:
     """Whether a shape has sizes that `jax.export` keeps open."""
-    return any(type(n) is not int for n in shape)
+    for n in shape:  # noqa: SIM110 - in every eager call, where `any` takes three times as long
+        if type(n) is not int:
+            return True
+    return False
 
 
 def default_float() -> np.dtype:

@@ -103,14 +103,12 @@ def draw(
     sharding, eager = canonical(out_sharding), _keys.eager()
     on_cpu = is_on_cpu(sharding and sharding.mesh, key, parameters) if eager else None
     free = elementwise and not is_together()
-    # Open sizes of two exports can't be compared, as a cache does.
-    make = _sampler.__wrapped__ if is_symbolic(size) else _sampler
-    sample = make(kernel, static, size, kind, sharding, impl, on_cpu, free, brief)
     given = (_resident(p + 0.0, kind) if eager and type(p) is float else p for p in parameters)
+    options = kernel, static, size, kind, sharding, impl, on_cpu, free, brief
     if is_symbolic(size):
-        with sizes_known(size):
-            return sample(key, *given)
-    return sample(key, *given)
+        with sizes_known(size):  # those of two exports can't be compared, as a cache does
+            return _sampler.__wrapped__(*options)(key, *given)
+    return _sampler(*options)(key, *given)
 
 
 @functools.lru_cache(maxsize=4096)
