@@ -383,13 +383,13 @@ def _condition(condition: Any, shape: tuple[int, ...], indices: Any) -> Any:
         indices = indices if indices is None or isinstance(indices, Tracer) else np.asarray(indices)
         condition = _from_data(condition, n, indices)
     if indices is None:
-        indices = np.arange(n)
         if not _keys.eager():
             # In a compiled program a constant of n numbers would be stored; an iota is not.
             try:
                 return _booleans(condition(jnp.arange(n)), n, shape)
             except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError):
                 pass
+        indices = np.arange(n)
     elif np.size(indices) != n:
         raise ValueError(
             f"`neuron_indices` must be {n} for the shape {shape}, got {np.size(indices)}"
