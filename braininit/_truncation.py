@@ -20,7 +20,7 @@ from braininit import _checks as checks
 from braininit import _draws as draws
 from braininit import _units as units
 from braininit._calls import explained
-from braininit._children import InitializerLike, as_child
+from braininit._children import InitializerLike, as_child, unit_of
 from braininit._continuous import (
     _truncated_normal,
     _uniform,
@@ -105,6 +105,7 @@ def truncated(
     """
     child = as_child("base", base)
     plan = _plan(child)
+    unit_of(child, drawn_in(resolve(dtype)))  # does this dtype hold its numbers?
     own = {f.name: value for f in fields(child) if (value := getattr(child, f.name)) is not None}
     shared = {f"base.{f.name}": own[f.name] for f in fields(child) if shares(f) and f.name in own}
     unit, (*bare, low, high) = units.off(

@@ -347,6 +347,7 @@ LARGE = init.Normal(0.0, 1.0)
         lambda base, large: init.Sparse(0.5, base),
         lambda base, large: init.Dale(base),
         lambda base, large: init.Spectral(base, norm=1.0),
+        lambda base, large: init.Truncated(base, 0.0),
         lambda base, large: (LARGE + (LARGE * base)) + 1.0,
     ],
 )
