@@ -35,7 +35,9 @@ def run(quick: bool = False) -> dict[str, Any]:
         times[name] = {by: s / whole[by] for by, s in seconds.items()}
     progress.close()
     claims = [
-        Claim(f"truncated {what}: times the whole", max(t[by] for t in times.values()), limit, False)
+        Claim(
+            f"truncated {what}: times the whole", max(t[by] for t in times.values()), limit, False
+        )
         for what, by, limit in (
             ("as called", eagerly(OURS), 10.0),
             ("in a jit", OURS, 10.0),

@@ -421,7 +421,8 @@ def _from_data(data: Any, n: int, indices: Any) -> Callable[[Any], Any]:
             "`condition_fn` as a fraction is one of all neurons, and goes without "
             "`neuron_indices`; give a count"
         )
-    many = (jnp if traced else np).floor(data.ravel()[0] * n + 0.5)
+    whole = np if not traced and type(n) is int else jnp  # an export may keep n open
+    many = whole.floor(data.ravel()[0] * n + 0.5)
     return lambda i: i < many
 
 

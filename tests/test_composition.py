@@ -10,6 +10,7 @@ import pickle
 import brainunit as u
 import flax.linen as nn
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -520,6 +521,13 @@ def test_a_condition_as_data_speaks_of_rows_and_of_named_neurons():
     shares = jnp.array([0.3, 0.5])
     mapped = jax.vmap(lambda share: init.Conditional(share, YES, NO)(key(), 10))(shares)
     np.testing.assert_array_equal(mapped.sum(1), [3, 5])
+
+
+def test_a_fraction_of_a_size_that_an_export_keeps_open():
+    like = jax.ShapeDtypeStruct(jax.export.symbolic_shape("n"), jnp.float32)
+    obj = init.Conditional(0.3, YES, NO)
+    exported = jax.export.export(jax.jit(lambda k, x: obj(k, x.shape)))(key(), like)
+    np.testing.assert_array_equal(exported.call(key(), jnp.ones(10)), np.arange(10) < 3)
 
 
 def test_excitation_and_inhibition_in_one_object_that_can_be_saved():
