@@ -13,6 +13,7 @@ from braininit import _constants as constants
 from braininit import _continuous as continuous
 from braininit import _keys
 from braininit import _operators as operators
+from braininit import _pipes as pipes
 from braininit import _positive as positive
 from braininit import _units as units
 from braininit._children import without_quantity
@@ -29,7 +30,7 @@ _ELEMENTWISE = frozenset(
         *(constants.constant, constants.zeros, constants.ones),
         *(continuous.uniform, continuous.normal, continuous.truncated_normal, continuous.beta),
         *(positive.lognormal, positive.gamma, positive.exponential, positive.weibull),
-        *(operators.combined, operators.powered, operators.scaled, operators.clipped),
+        *(operators.combined, operators.powered, operators.scaled, pipes.clipped),
         *(composite.mixture, truncated, distance_modulated),
     }
 )
