@@ -141,10 +141,20 @@ def finish(
     else:
         bottom, top = inside(jnp, low, high, dtype, open_high=open_high)
         if bottom.ndim or top.ndim:  # used once each: XLA would put them into memory
-            x = jnp.clip(x, bottom, top)
+            within = jnp.clip(x, bottom, top)
         else:
-            x = jnp.where(bottom <= top, _between(x, bottom, top), np.asarray(np.nan, x.dtype))
+            within = jnp.where(bottom <= top, _between(x, bottom, top), np.asarray(np.nan, x.dtype))
+        x = _moved(x, within)
     return _converted(x, dtype)
+
+
+@jax.custom_jvp
+def _moved(x: jax.Array, to: jax.Array) -> jax.Array:
+    """A draw moved by no more than rounding: its derivatives are those of where it was."""
+    return to
+
+
+_moved.defjvps(lambda tangent, *_: tangent, None)
 
 
 def rounded(x: jax.Array, dtype: np.dtype) -> jax.Array:

@@ -22,6 +22,7 @@ from braininit import _checks as checks
 from braininit import _draws as draws
 from braininit import _units as units
 from braininit._dtypes import drawn_in, finish, is_symbolic
+from braininit._elementary import over
 from braininit._sampler import as_shape, draw, goes_with, is_probe, sizes_known
 from braininit._shardings import canonical, following
 
@@ -235,20 +236,20 @@ def _result_unit(scale: Any, squared: u.Unit | None, unit: u.Unit | None) -> u.U
 def _uniform(key: Any, shape: Any, dtype: Any, variance: Any, fan_in: Any) -> jax.Array:
     kind = drawn_in(dtype)
     if jnp.issubdtype(dtype, np.complexfloating):
-        return _spread(draws.complex_uniform(key, shape, kind), _root(variance / fan_in, dtype))
-    limit = _root(variance / fan_in * 3, dtype)
+        return _spread(draws.complex_uniform(key, shape, kind), _root(variance, fan_in, dtype))
+    limit = _root(variance, fan_in, dtype, 3)
     return finish((draws.uniform(key, shape, kind) * 2 - 1) * limit, dtype, -limit, limit)
 
 
 def _normal(key: Any, shape: Any, dtype: Any, variance: Any, fan_in: Any) -> jax.Array:
-    kind, std = drawn_in(dtype), _root(variance / fan_in, dtype)
+    kind, std = drawn_in(dtype), _root(variance, fan_in, dtype)
     if jnp.issubdtype(dtype, np.complexfloating):
         return _spread(draws.complex_normal(key, shape, kind), std)
     return finish(draws.initial_normal(key, shape, kind, std), dtype)
 
 
 def _truncated_normal(key: Any, shape: Any, dtype: Any, variance: Any, fan_in: Any) -> jax.Array:
-    kind, std = drawn_in(dtype), _root(variance / fan_in, dtype)
+    kind, std = drawn_in(dtype), _root(variance, fan_in, dtype)
     if jnp.issubdtype(dtype, np.complexfloating):
         z = draws.complex_two_sigma(key, shape, kind)
         return _spread(z, std / _unfolded(_COMPLEX_LEFT, kind))
@@ -270,9 +271,28 @@ _KERNELS: Mapping[str, Callable[..., jax.Array]] = {
 NORMALS = ("truncated_normal", "normal")
 
 
-def _root(variance: Any, dtype: Any) -> jax.Array:
+def _root(variance: Any, fan_in: Any, dtype: Any, times: int = 1) -> jax.Array:
     """The root of a variance in the drawing dtype; NaN where the result's can't hold it."""
-    return checks.poisoned("std", jnp.sqrt(variance), dtype)
+    return checks.poisoned("std", _root_of_share(times, variance, fan_in), dtype)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _root_of_share(times: int, variance: jax.Array, fan_in: jax.Array) -> jax.Array:
+    share = variance / fan_in
+    return jnp.sqrt(share if times == 1 else share * times)
+
+
+@_root_of_share.defjvp
+def _root_of_share_jvp(times: int, primals: tuple, tangents: tuple) -> tuple:
+    """Half of it, relative to either: by its power -3/2 second derivatives would be lost.
+
+    At a variance of 0 the derivative is 0 rather than infinite.
+    """
+    (variance, fan_in), (dvariance, dfan_in) = primals, tangents
+    y = _root_of_share(times, variance, fan_in)
+    zero = variance == 0
+    by_variance = jnp.where(zero, 0.0, over(y, jnp.where(zero, 1.0, variance)))
+    return y, 0.5 * (by_variance * dvariance - over(y, fan_in) * dfan_in)
 
 
 def _unfolded(value: float, kind: np.dtype) -> jax.Array:

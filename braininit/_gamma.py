@@ -23,7 +23,16 @@ import numpy as np
 from jax import lax
 
 from braininit._dtypes import kept
-from braininit._elementary import LOG2_E, apart, exp2_parts, fraction, log, polynomial, times_exp2
+from braininit._elementary import (
+    LOG2_E,
+    apart,
+    exp2_parts,
+    fraction,
+    log,
+    over,
+    polynomial,
+    times_exp2,
+)
 
 __all__ = ["beta_variate", "gamma_variate", "log_gamma_variate", "normal_quantile"]
 
@@ -115,7 +124,9 @@ def _log_slope(word: jax.Array, word2: jax.Array, a: jax.Array) -> jax.Array:
     ratio = kept(polynomial(t, p) / denominator)
     euler = (polynomial(t, euler_p) - ratio * polynomial(t, euler_d)) / denominator
     slope = _sharper(q * (1 - euler), origin, origin * jnp.exp(ratio))
-    return slope - jnp.where(a < 1, _log_uniform(word2) * (1 / a) * (1 / a), 0)
+    # Under the floor the variate is 0, and infinity times that is no derivative.
+    inverse = 1 / jnp.maximum(a, 2.0 ** -(jnp.finfo(a.dtype).nmant + 17))
+    return slope - jnp.where(a < 1, _log_uniform(word2) * inverse * inverse, 0)
 
 
 @jax.custom_jvp
@@ -202,7 +213,7 @@ def _log_gamma_jvp(primals: tuple, tangents: tuple) -> tuple:
 def _gamma_jvp(primals: tuple, tangents: tuple) -> tuple:
     (word, word2, a, scale), (_, _, da, dscale) = primals, tangents
     x = gamma_variate(word, word2, a, scale)
-    return x, x * _log_slope(word, word2, a) * da + x / scale * dscale
+    return x, x * _log_slope(word, word2, a) * da + over(x, scale) * dscale
 
 
 @beta_variate.defjvp

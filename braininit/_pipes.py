@@ -170,7 +170,8 @@ def _clipped(
         aligned(name, bound, shape, drawn_in(dtype))
         for name, bound in zip(("min_val", "max_val"), bounds, strict=True)
     )
-    return units.on(finish(jnp.asarray(x), dtype, low, high), unit)
+    x = jnp.clip(jnp.asarray(x), low, high)  # by as much as it takes; `finish` then rounds inward
+    return units.on(finish(x, dtype, low, high), unit)
 
 
 def _clip(base: Any, min_val: Any, max_val: Any) -> Initialization:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from braininit import _units as units
 from braininit._calls import explained
 from braininit._core import Initialization
 from braininit._dtypes import drawn_in, finish, kept
-from braininit._elementary import LOG2_E, log, times_exp2, where
+from braininit._elementary import LOG2_E, log, over, polynomial, times_exp2, where
 from braininit._sampler import draw
 from braininit._types import DType, Key, QuantityLike, RealLike, Shape, Sharding
 
@@ -114,9 +115,9 @@ class LogNormal(Initialization, function=lognormal):
 
 
 def _lognormal(key: Any, shape: Any, dtype: Any, moderate: bool, mean: Any, std: Any) -> jax.Array:
-    variance = log_variance(mean, std)
+    variance, deviation = log_moments(mean, std)
     # In powers of 2. Only the product that makes z may contract with the difference.
-    z = draws.scaled_normal(key, shape, drawn_in(dtype), root(variance) * LOG2_E)
+    z = draws.scaled_normal(key, shape, drawn_in(dtype), deviation * LOG2_E)
     return _power(mean, z - kept(variance * (LOG2_E / 2)), dtype, moderate)
 
 
@@ -150,6 +151,39 @@ def root(x: jax.Array) -> jax.Array:
     """The square root, with gradient 0 rather than infinite at 0."""
     zero = x == 0
     return where(zero, 0.0, jnp.sqrt(where(zero, 1.0, x)))
+
+
+@jax.custom_jvp
+def log_moments(mean: jax.Array, std: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Variance and standard deviation of a lognormal's logarithm."""
+    variance = log_variance(mean, std)
+    return variance, root(variance)
+
+
+@log_moments.defjvp
+def _log_moments_jvp(primals: tuple, tangents: tuple) -> tuple:
+    """With r = std / mean the deviation is sqrt(log(1 + r^2)), smooth also where std is 0."""
+    (mean, std), (dmean, dstd) = primals, tangents
+    variance, deviation = log_moments(mean, std)
+    narrow = variance < math.log(2)  # r < 1
+
+    def held(x: jax.Array, where_narrow: bool) -> jax.Array:  # 1 where it is not used
+        return jnp.where(narrow == where_narrow, x, jnp.ones_like(x))
+
+    # The derivative in r is r / (1 + r^2) / deviation, which is 0 / 0 at 0. Written with the
+    # variance v it is e^(-v/2) sqrt((1 - e^-v) / v).
+    small = jnp.where(narrow, variance, 0.0)
+    factor = jnp.exp(-small / 2) * jnp.sqrt(polynomial(small, _LOST))
+    ratio = over(held(std, True), held(mean, True))
+    near = over(factor * (dstd - ratio * dmean), held(mean, True))
+    # Where r is large it may overflow, and is left out.
+    left = -jnp.expm1(-variance) / held(deviation, False)
+    far = left * (over(dstd, held(std, False)) - over(dmean, held(mean, False)))
+    ddeviation = jnp.where(narrow, near, far)
+    return (variance, deviation), (2 * deviation * ddeviation, ddeviation)
+
+
+_LOST = [(-1) ** n / math.factorial(n + 1) for n in range(18)]  # (1 - e^-v) / v in powers of v
 
 
 # ---------------------------------------------------------------- gamma
@@ -426,5 +460,9 @@ def _weibull(
     key: Any, shape: Any, dtype: Any, moderate: bool, concentration: Any, scale: Any
 ) -> jax.Array:
     logarithm = log(draws.exponential(key, shape, drawn_in(dtype)))
+    # Under the floor every power is 0 or infinite already; its derivatives would be 0 * infinity.
+    floor = 2.0 ** -(jnp.finfo(concentration.dtype).nmant + 13)
+    concentration = jnp.maximum(concentration, floor)
     # A compiler divides by a constant through its inverse, by a traced number not so.
-    return _power(scale, logarithm * kept(LOG2_E / concentration), dtype, moderate)
+    inverse = LOG2_E / concentration
+    return _power(scale, logarithm * kept(inverse), dtype, moderate)

@@ -41,6 +41,7 @@ from braininit._elementary import (
     exponent,
     fraction,
     log,
+    over,
     polynomial,
     where,
 )
@@ -144,8 +145,8 @@ def _anchored(alpha, by=ARRAYS):
     *n_slope, n = _sums(x, n, by)
     *d_slope, d = _sums(x, d, by)
     n, d = by.kept(n), by.kept(d)
-    g = by.kept(n / d)
-    m = by.kept(d / (by.exact(alpha * d) + n))
+    g = by.kept(by.over(n, d))
+    m = by.kept(by.over(d, by.exact(alpha * d) + n))
     return _Anchor(alpha, x, g, by.kept(alpha + g), m, d, n_slope, d_slope)
 
 
@@ -165,7 +166,8 @@ def _mills_parts(d, at, by=ARRAYS):
     d_of_x = by.kept(at.d + by.exact(d * d_slope))
     fall = by.exact(at.g * d_slope) - _slope(x, at.n_slope, by)  # of g, times D(x) / d
     loss, rest = by.exact(d * (d_of_x - fall)), by.exact(at.hazard * d_of_x)
-    rate = by.kept(1.0 / by.kept(loss + rest))
+    whole = by.kept(loss + rest)
+    rate = by.kept(by.over(by.xp.ones_like(whole), whole))
     return by.kept(loss * rate), by.kept(rest * rate)
 
 
@@ -377,7 +379,6 @@ def _draw(word, *parameters):
     return within(word, prepared(TRACED, *parameters), at_two_std(*parameters))
 
 
-@jax.custom_jvp
 @jax.jit  # One compiled program for eager calls too: op by op, last bits would differ.
 def truncated_normal(word, mean, std, low, high):
     """Normal draws restricted to [low, high], one per word.
@@ -385,30 +386,41 @@ def truncated_normal(word, mean, std, low, high):
     `word`: uint32 for float32 draws, uint64 for float64. The parameters are in that
     float dtype, scalars or of the words' rank; low < high, either may be infinite,
     std >= 0 (0: the mean, brought to the nearest bound). NaN in any of them gives NaN.
-    Differentiable once in all four, the word held fixed.
+    Differentiable in all four, the word held fixed, as often as you like.
     """
-    return _draw(word, mean, std, low, high)[0]
+    return _derivable(word, mean, std, low, high)[0]
 
 
-@truncated_normal.defjvp
+# ---------------------------------------------------------------- derivatives
+
+
+@jax.custom_jvp
+def _derivable(word, *parameters):
+    """The draw, and how far outwards it is."""
+    return _draw(word, *parameters)
+
+
+@_derivable.defjvp
 def _derivative(primals, tangents):
     """The word held fixed: F(x; parameters) = u gives dx = -dF/f.
 
     With A, D_far, D_opposite the drops of the log density from the anchor to the draw,
     to the bound beyond it and to the other one, everything is a product or a sum of
     positive terms but for one difference, so narrow and distant intervals keep their
-    digits too.
+    digits too. It is made of what has derivatives itself: those are the second ones.
     """
     word, *parameters = primals
-    _, mean_dot, std_dot, low_dot, high_dot = tangents
-    x = truncated_normal(word, *parameters)
-    _, z = _draw(word, *parameters)
-    _, _, alpha, d_low, d_high = _steps(TRACED, *parameters)
+    _, *dots = tangents
+    mean_dot, std_dot, low_dot, high_dot = dots
+    x, z = _derivable(word, *parameters)
+    (alpha, d_low, d_high), (alpha_dot, d_low_dot, d_high_dot) = jax.jvp(_apart, parameters, dots)
     info = jnp.finfo(x.dtype)
     below = jnp.where(z == 0.0, d_high == 0.0, z < 0.0)
-    d = jnp.abs(z)
-    far = jnp.where(below, d_low, d_high)
-    opposite = jnp.where(below, d_high, d_low)
+    d = jnp.where(below, -z, z)
+    far, far_dot = (jnp.where(below, *pair) for pair in ((d_low, d_high), (d_low_dot, d_high_dot)))
+    opposite, opposite_dot = (
+        jnp.where(below, *pair) for pair in ((d_high, d_low), (d_high_dot, d_low_dot))
+    )
     whole = np.asarray(2.0**-info.bits, x.dtype)
     outer = _part(jnp.where(below, word, ~word), whole)
     inner = _part(jnp.where(below, ~word, word), whole)
@@ -426,12 +438,13 @@ def _derivative(primals, tangents):
 
     by_far = inner * ratio  # dx/d(bound beyond the draw)
     by_opposite = outer * jnp.exp(a - d_opposite)  # dx/d(other bound)
-    by_mean = (  # 1 - by_far - by_opposite
+    by_mean = over(  # 1 - by_far - by_opposite
         -mass_opposite * jnp.expm1(to_far)
         - jnp.expm1(-d_opposite) * (rest - ratio * rest_far)
         - loss * jnp.expm1(-d_far)
-        - loss_far * (jnp.exp(-d_far) * jnp.expm1(a))
-    ) / (mass_far + mass_opposite)
+        - loss_far * (jnp.exp(-d_far) * jnp.expm1(a)),
+        mass_far + mass_opposite,
+    )
     by_std = (alpha + d) * by_mean + by_opposite * (d + opposite) - by_far * (far - d)
     x_dot = (
         by_mean * mean_dot
@@ -439,7 +452,37 @@ def _derivative(primals, tangents):
         + jnp.where(below, by_far, by_opposite) * low_dot
         + jnp.where(below, by_opposite, by_far) * high_dot
     )
-    return x, x_dot
+    d_dot = by_far * far_dot - by_opposite * opposite_dot - by_mean * alpha_dot
+    return (x, z), (x_dot, jnp.where(below, -d_dot, d_dot))
+
+
+@jax.custom_jvp
+def _apart(mean, std, low, high):
+    """From the anchor, in its unit, how far the mean and the bounds are."""
+    return _steps(TRACED, mean, std, low, high)[2:]
+
+
+@_apart.defjvp
+def _apart_jvp(primals, tangents):
+    """What is as good as infinitely far does not move: an open bound, or all where std is 0."""
+    mean, std, low, high = primals
+    mean_dot, std_dot, low_dot, high_dot = tangents
+    anchor, unit = _steps(TRACED, *primals)[:2]
+    alpha, d_low, d_high = _apart(*primals)
+    anchor_dot = jnp.where(mean < low, low_dot, jnp.where(mean > high, high_dot, mean_dot))
+    unit_dot = jnp.where(unit < std, 1e25 * (high_dot - low_dot), std_dot)
+    some = unit > 2.0 * jnp.finfo(unit.dtype).tiny
+    unit = jnp.where(some, unit, 1.0)
+
+    def moved(d, most, by):
+        return jnp.where(some & (d < most), over(by - d * unit_dot, unit), 0.0)
+
+    mean_by = jnp.where(mean < anchor, anchor_dot - mean_dot, mean_dot - anchor_dot)
+    return (alpha, d_low, d_high), (
+        moved(alpha, _FAR, mean_by),
+        moved(d_low, _REACH, anchor_dot - low_dot),
+        moved(d_high, _REACH, high_dot - anchor_dot),
+    )
 
 
 @jax.jit

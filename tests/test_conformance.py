@@ -417,55 +417,6 @@ def test_integers_are_taken_as_floats(case):
     assert obj(case.fit(3), rng=0).dtype == jnp.float32
 
 
-# ---------------------------------------------------------------- gradients
-
-
-@every_random
-def test_gradient_in_location_and_scale(case):
-    """Moving or stretching all unit-carrying parameters moves or stretches the draw."""
-    shifted = [n for n in case.carriers if case.domains[n] in ("finite", "bound")]
-
-    def draw(shift, stretch):
-        values = {
-            n: stretch ** case.power(n) * (v * 1.0) + (shift if n in shifted and can_shift else 0.0)
-            if n in case.carriers
-            else v
-            for n, v in case.given.items()
-        }
-        return case.cls(**values)(fresh(), (300,))
-
-    can_shift = bool(shifted)
-    x = draw(0.0, 1.0)
-    by_stretch = jax.jacfwd(draw, 1)(0.0, 1.0)
-    np.testing.assert_allclose(by_stretch, x, rtol=2e-3, atol=2e-4)
-    if can_shift:
-        np.testing.assert_allclose(jax.jacfwd(draw, 0)(0.0, 1.0), np.ones(300), rtol=2e-3)
-    total = jax.grad(lambda s: draw(0.0, s).sum())(1.0)
-    np.testing.assert_allclose(total, x.sum(), rtol=2e-3)
-
-
-@every_random
-def test_gradient_in_every_parameter_matches_a_difference(case, x64):
-    """In float64, the same key: the draw moves with each parameter as its derivative says."""
-    for name in case.given:
-
-        def draw(value, name=name):
-            return case.make(**{name: value})(fresh(), (200,))
-
-        at, h = case.given[name], 1e-5
-        slope = (draw(at + h) - draw(at - h)) / (2 * h)
-        exact = jax.jacfwd(draw)(at)
-        assert np.isfinite(exact).all()
-        np.testing.assert_allclose(exact, slope, rtol=1e-4, atol=1e-5)
-
-
-def test_gradients_of_whole_objects(key):
-    obj = init.Normal(0.5 * u.nS, 0.15 * u.nS)
-    grad = jax.grad(lambda o: o(key, (100,)).mantissa.sum())(obj)
-    assert isinstance(grad, init.Normal)
-    np.testing.assert_allclose(grad.mean.mantissa, 100, rtol=1e-6)
-
-
 # ---------------------------------------------------------------- traced bad input
 
 

@@ -1,0 +1,407 @@
+"""Derivatives as a law: of every distribution in every real parameter, once and twice.
+
+A draw is a function of its parameters, its words held fixed. In float64 its differences say
+what its derivatives are, and the differences of those what the second ones are.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import jax.test_util
+import numpy as np
+import pytest
+from cases import CASES, RANDOM
+from scipy import stats
+
+import braininit as init
+
+INF = np.inf
+WEIGHTS = np.random.default_rng(1).uniform(0.5, 1.5, 64)
+
+
+def fresh():
+    return jax.random.key(26)  # none of its normals is so near a bound that a difference passes it
+
+
+def bare(x):
+    return x.mantissa if isinstance(x, u.Quantity) else x
+
+
+# ---------------------------------------------------------------- what is tried
+
+N, U, E = init.Normal(0.5, 0.1), init.Uniform(0.8, 1.2), init.Exponential(0.3)
+
+# Parameters besides those of the table, where formulas change over or digits are lost.
+MORE = {
+    init.LogNormal: ((1.0, 1e-6), (1.0, 0.9), (1.0, 1.1), (1e-20, 1e-20), (1e-15, 1e15)),
+    init.Gamma: ((0.9, 1.0), (1.1, 1.0), (4.9, 1.0), (5.1, 1.0), (990.0, 1.0), (1e8, 1e-30)),
+    init.Weibull: ((0.55, 1.0), (0.65, 1e-18), (1e4, 1.0)),
+    init.Beta: ((0.9, 1.1, 0.0, 1.0), (1e6, 2.0, 0.0, 1.0), (1e-2, 1e3, -1.0, 1.0)),
+    init.TruncatedNormal: (
+        (0.0, 1.0, 1e-3, INF),
+        (0.0, 1.0, -INF, -1e-3),
+        (2.0, 0.5, 2.0, 3.0),
+        (3.0, 0.5, 2.0, 3.0),
+        (0.0, 1.0, 200.0, 201.0),
+        (1e-20, 1e-20, -INF, INF),
+        (0.0, 1e3, -1.0, 1.0),
+    ),
+}
+# Where the draws jump, or their derivatives do, so that differences say nothing.
+KINKS = {
+    init.Normal: ((1.0, 0.0), (0.0, 0.0)),
+    init.LogNormal: ((1.0, 0.0),),
+    init.Gamma: ((1.0, 1.0), (5.0, 1.0), (1000.0, 1.0), (1e-6, 1.0), (1e-30, 1.0), (1e30, 1.0)),
+    init.Weibull: ((1e30, 1.0), (1e-30, 1.0)),
+    init.Beta: ((1.0, 1.0, -2.0, -1.0), (1e-30, 1e-30, 0.0, 1.0), (1e30, 1.0, 0.0, 1.0)),
+    init.TruncatedNormal: (
+        (0.5, 0.0, 0.0, 1.0),
+        (0.0, 0.0, 0.0, 1.0),
+        (-1.0, 0.0, 0.0, INF),
+        (2.0, 0.0, -INF, 1.0),
+        (0.0, 1.0, -2.0, 2.0),
+        (0.0, 1e30, -1.0, 1.0),
+        (0.0, 1e-30, 1.0, 2.0),
+        (0.0, 1.0, 1e6, INF),
+    ),
+    **dict.fromkeys((init.VarianceScaling, init.KaimingUniform, init.LecunNormal), ((0.0,),)),
+}
+COMPOSITES = {
+    "every operator": abs(N) ** U * E / (U + 1.0) - N,
+    "a root": init.Power(U, 0.5),
+    "a reciprocal": init.Power(E, -1.5),
+    "a negative base": init.Power(init.Normal(0.0, 1.0), 3.0),
+    "a factor each": init.Scaled(N, np.linspace(1.0, 2.0, 8)),
+    "one bound": N.clip(0.5),
+    "bounds each": N.clip(np.linspace(0.3, 0.4, 8), 0.55),
+    "rows of a mixture": init.Mixture([N, E * 2.0], [0.4, 0.6], axis=0),
+    "exactly balanced": init.Dale(N, 0.5, "exact"),
+    "balanced": init.Dale(N, 0.25),
+    "radius": init.Spectral(N, radius=0.9),
+    "leaky": init.KaimingNormal(nonlinearity="leaky_relu", negative_slope=0.2),
+    "orthogonal, batched": init.Orthogonal(0.7, batch_axis=0),
+}
+SIZES = {"radius": (3, 3), "leaky": (4, 2), "orthogonal, batched": (2, 2, 2)}
+
+BASES = {
+    "normal": init.Normal(0.5, 0.3),
+    "truncated normal": init.TruncatedNormal(0.5, 0.4, 0.3, 1.4),
+    "uniform": init.Uniform(0.1, 1.7),
+    "lognormal": init.LogNormal(1.0, 0.5),
+    "exponential": init.Exponential(0.7),
+    "weibull": init.Weibull(1.5, 0.8),
+    "gamma": init.Gamma(2.0, 0.4),
+    "small gamma": init.Gamma(0.7, 1.0),
+    "beta": init.Beta(2.0, 3.0, 0.0, 2.0),
+}
+BOUNDS = ((0.4, INF), (-INF, 1.3), (0.4, 1.3), (-INF, INF))
+# What their own module has to mend.
+PENDING = ("lognormal", "exponential", "weibull", "gamma", "small gamma", "beta")
+xfail = pytest.mark.xfail(reason="no second derivatives yet", strict=True)
+
+
+class Draw:
+    """An object's draws as a function of the vector of its numbers."""
+
+    def __init__(self, obj, size, each=False, **context):
+        self.size, self.each, self.context = size, each, context
+        leaves, self.tree = jax.tree.flatten(obj)
+        self.shapes = [np.shape(leaf) for leaf in leaves]
+        self.given = np.concatenate([np.ravel(leaf) for leaf in leaves]).astype(float)
+        self.names = [
+            jax.tree_util.keystr(path).removeprefix(".")
+            for path, leaf in jax.tree_util.tree_leaves_with_path(obj)
+            for _ in range(np.size(leaf))
+        ]
+
+    def __call__(self, at):
+        """All draws in a row. With `each` a number is an array, one for each draw."""
+        ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes])[:-1]
+        leaves = [
+            part.reshape(shape)
+            for part, shape in zip(jnp.split(at, ends), self.shapes, strict=True)
+        ]
+        if self.each:
+            leaves = [jnp.broadcast_to(leaf, self.size) for leaf in leaves]
+        obj = jax.tree.unflatten(self.tree, leaves)
+        return bare(obj(self.size, rng=fresh(), **self.context)).ravel()
+
+    def total(self, at):
+        return weighed(self(at))
+
+    def steps(self, points, spread, fraction, domains):
+        """By how much to move each number for a difference."""
+        steps = fraction * np.where(points == 0, 1.0, abs(points))
+        for i, name in enumerate(self.names):
+            if domains.get(name) in ("finite", "bound"):
+                steps[:, i] = fraction * spread
+            if "weights" in name:
+                steps[:, i] = 2e-6  # they sum to 1
+        return np.where(np.isfinite(points), steps, 0)
+
+
+def weighed(x):
+    x = bare(x).ravel()
+    return x @ jnp.asarray(WEIGHTS[: x.size], x.dtype)
+
+
+def differences(function, points, steps):
+    """Derivatives in each coordinate to fourth order, (points, coordinates, ...), and noise."""
+    slopes, noise = [], []
+    for move in np.eye(points.shape[1], dtype=points.dtype):
+        ends = [np.asarray(function(points + n * steps * move), float) for n in (-2, -1, 1, 2)]
+        h = (steps @ move).astype(float).reshape(-1, *(1,) * (ends[0].ndim - 1))
+        h = np.where(h > 0, h, INF)
+        slopes.append((8 * (ends[2] - ends[1]) - (ends[3] - ends[0])) / (12 * h))
+        size = np.abs(ends[0]).max(axis=-1, keepdims=True)
+        noise.append(100 * np.finfo(points.dtype).eps * size / h)
+    return np.stack(slopes, 1), np.stack(noise, 1)
+
+
+def agree(ours, theirs, steps, tolerance):
+    """Whether derivatives are finite and, where they can be had as differences, equal to them."""
+    ours = np.asarray(ours, float).reshape(theirs[0].shape)
+    assert np.isfinite(ours).all(), np.argwhere(~np.isfinite(ours))[:3].tolist()
+    slopes, noise = theirs
+    ours = np.where((steps > 0).reshape(*steps.shape, *(1,) * (ours.ndim - 2)), ours, 0)
+    allowed = tolerance * (abs(slopes) + abs(slopes).max(axis=-1, keepdims=True)) + noise
+    bad = ~(abs(ours - slopes) <= allowed)
+    assert not bad.any(), (np.argwhere(bad)[:3].tolist(), ours[bad][:3], slopes[bad][:3])
+
+
+def along_each(function, points):
+    """The tangents that a function of points and directions gives for each coordinate."""
+    moves = np.eye(points.shape[1], dtype=points.dtype)
+    return np.stack([function(points, np.broadcast_to(m, points.shape))[1] for m in moves], 1)
+
+
+def check(draw, points, domains=MappingProxyType({}), kinks=()):
+    """Jvp, grad, and jvp of grad of a draw in float64, under jit of vmap.
+
+    At `kinks` they have to be finite.
+    """
+    smooth, points = len(points), np.array([*points, *kinks])
+    forward = jax.jit(jax.vmap(lambda at, move: jax.jvp(draw, (at,), (move,))))
+    bent = jax.jit(jax.vmap(lambda at, move: jax.jvp(jax.grad(draw.total), (at,), (move,))))
+    still = np.zeros_like(points)
+    x, _ = forward(points, still)
+    assert np.isfinite(x).all()
+    steps = draw.steps(points, np.ptp(x, 1), 1e-4, domains)
+    steps[smooth:] = 0
+    slope, second = along_each(forward, points), along_each(bent, points)
+    agree(slope, differences(lambda at: forward(at, still)[0], points, steps), steps, 1e-6)
+    agree(second, differences(lambda at: bent(at, still)[0], points, steps), steps, 1e-6)
+    gradient = slope @ WEIGHTS[: x.shape[1]]
+    size = abs(slope).max(axis=(1, 2))[:, None]
+    assert np.all(abs(bent(points, still)[0] - gradient) <= 1e-6 * (abs(gradient) + size))
+
+
+# ---------------------------------------------------------------- laws
+
+ROWS = [case for case in CASES if jax.tree.leaves(case.make())]
+every = pytest.mark.parametrize("case", ROWS, ids=str)
+every_random = pytest.mark.parametrize("case", RANDOM, ids=str)
+
+
+def point(case, given):
+    """Some parameters, by name or in the row's order, among all numbers of the object."""
+    given = given if isinstance(given, dict) else dict(zip(case.given, given, strict=False))
+    ends = {"low": -INF, "high": INF}  # arrays have no None
+    return Draw(case.make(**{n: ends[n] if v is None else v for n, v in given.items()}), ()).given
+
+
+def points(case):
+    """Parameters at which the draws are smooth in them, and others."""
+    corners = case.corners if case in RANDOM else ()
+    kinks = [point(case, given) for given in KINKS.get(case.cls, ())]
+    tried = [point(case, given) for given in ({}, *corners, *MORE.get(case.cls, ()))]
+    return [at for at in tried if not any(np.array_equal(at, kink) for kink in kinks)], kinks
+
+
+@every
+def test_in_float64(case, x64):
+    smooth, kinks = points(case)
+    check(Draw(case.make(), case.fit((8,))), smooth, case.domains, kinks)
+
+
+@every
+def test_in_float32(case):
+    """Coarser differences, of parameters for each draw; with a unit, outside of jit and vmap."""
+    smooth, kinks = points(case)
+    if case.cls is init.LogNormal or case.powers:  # the square or more of 1 / mean, 1 / scale
+        smooth = [at for at in smooth if at[0] > 1e-15]
+    size = case.fit((8,))
+    draw = Draw(case.make(), size, each=case in RANDOM)
+    at = np.array([*smooth, *kinks], np.float32)
+
+    @jax.jit
+    @jax.vmap
+    def bent(at, move):
+        return jax.jvp(jax.value_and_grad(draw.total), (at,), (move,))
+
+    still = np.zeros_like(at)
+    (total, gradient), _ = bent(at, still)
+    assert np.isfinite(total).all()
+    x = np.asarray(jax.vmap(draw)(at))
+    fraction = 1e-2 if case in RANDOM else 2e-3  # no draw passes a bound
+    steps = draw.steps(at, np.ptp(x, 1), fraction, case.domains).astype(np.float32)
+    steps[len(smooth) :] = 0
+    agree(gradient, differences(lambda at: bent(at, still)[0][0][:, None], at, steps), steps, 0.01)
+    second = along_each(lambda *given: [pair[1] for pair in bent(*given)], at)
+    agree(second, differences(lambda at: bent(at, still)[0][1], at, steps), steps, 0.01)
+
+    alone = jax.grad(lambda obj: weighed(obj(fresh(), size)))(case.make(u.nS))
+    alone = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(alone)])
+    np.testing.assert_allclose(alone, gradient[0], rtol=1e-3, atol=1e-4 * abs(gradient[0]).max())
+
+
+@pytest.mark.parametrize("of", COMPOSITES)
+def test_of_composites(of, x64):
+    draw = Draw(COMPOSITES[of], SIZES.get(of, (8,)))
+    check(draw, [draw.given])
+
+
+# ---------------------------------------------------------------- cut off
+
+
+@pytest.mark.parametrize(
+    "base",
+    [
+        pytest.param(name, id=f"Truncated-{name}", marks=[xfail] if name in PENDING else [])
+        for name in BASES
+    ],
+)
+def test_of_what_is_cut_off(base, x64):
+    """In the base's parameters and in both bounds, open and closed."""
+    draw = Draw(init.Truncated(BASES[base], -INF, INF), (8,))
+    check(draw, [np.array([*draw.given[:-2], *bounds]) for bounds in BOUNDS])
+
+
+def slopes_within(x, mean, std, low, high):
+    """-F_theta / f of the truncated normal at its draws, by the normal distribution itself."""
+    z, a, b = ((np.asarray(v, float) - mean) / std for v in (x, low, high))
+    mass, density = stats.norm.cdf(b) - stats.norm.cdf(a), stats.norm.pdf(z)
+    by_low = (stats.norm.cdf(b) - stats.norm.cdf(z)) / mass * stats.norm.pdf(a) / density
+    by_high = (stats.norm.cdf(z) - stats.norm.cdf(a)) / mass * stats.norm.pdf(b) / density
+    by_mean = 1 - by_low - by_high
+    return np.stack([by_mean, z - a * by_low - b * by_high, by_low, by_high], -1)
+
+
+def test_at_two_std_where_the_stream_changes(x64):
+    """The draws are jax.random's there, and no differences are to be had."""
+    at = np.array([1.5, 0.5, 0.5, 2.5])
+
+    def draw(at):
+        return init.truncated_normal(fresh(), (8,), *at)
+
+    slope, second = jax.jit(jax.jacfwd(draw))(at), jax.jit(jax.jacfwd(jax.jacrev(draw)))(at)
+    x = np.asarray(draw(at))
+    np.testing.assert_allclose(slope, slopes_within(x, *at), rtol=1e-6)
+    moved = []
+    for move in 1e-5 * np.eye(4):  # the draw moves with its parameters as well
+        ends = [slopes_within(x + n * slope @ move, *(at + n * move)) for n in (-1, 1)]
+        moved.append((ends[1] - ends[0]) / 2e-5)
+    np.testing.assert_allclose(second, np.stack(moved, -1), rtol=1e-5, atol=1e-5)
+
+
+def test_none_is_as_open_as_an_infinity():
+    def slopes(low, high):
+        draw = lambda at: init.truncated_normal(fresh(), (8,), at[0], at[1], low, high)  # noqa: E731
+        return jax.jvp(jax.jacfwd(draw), (np.float32([0.5, 0.2]),), (np.float32([1.0, 2.0]),))
+
+    for given, same in (((None, 0.6), (-INF, 0.6)), ((0.4, None), (0.4, INF))):
+        for ours, theirs in zip(slopes(*given), slopes(*same), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+# ---------------------------------------------------------------- ends
+
+
+def test_without_spread_the_draw_moves_with_its_normal():
+    """At std = 0, as at any std that is small."""
+    for draw in (init.lognormal, init.normal):
+        by_std = jax.jit(jax.jacfwd(lambda std, draw=draw: draw(fresh(), (8,), 2.0, std)))
+        assert np.ptp(by_std(0.0)) > 1
+        np.testing.assert_allclose(by_std(0.0), by_std(1e-6), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_what_is_rounded_to_a_bound_moves_like_its_neighbours(dtype):
+    """A hundredth of the draws are rounded inward: their derivatives are not the bound's."""
+
+    def slopes(dtype):
+        draw = lambda high: init.uniform(fresh(), (2000,), 1.0, high, dtype=dtype)  # noqa: E731
+        return jax.jit(jax.jacfwd(draw))(1.1).astype(np.float32)
+
+    np.testing.assert_allclose(slopes(dtype), slopes("float32"), rtol=1e-2, atol=1e-3)
+
+
+@every_random
+def test_of_16_bit_results(case):
+    """Rounding has the derivative 1."""
+    names = list(case.given)
+
+    def slope(dtype):
+        def draw(*values):
+            return case.cls(**dict(zip(names, values, strict=True)))(fresh(), (8,), dtype)
+
+        values = tuple(case.given.values())
+        moves = tuple(np.linspace(1.0, 1.5, len(values)).tolist())
+        return np.array(jax.jit(lambda: jax.jvp(draw, values, moves)[1])(), float)
+
+    wide = slope(jnp.float32)
+    np.testing.assert_allclose(slope(jnp.bfloat16), wide, rtol=0.01, atol=0.01 * abs(wide).max())
+
+
+# ---------------------------------------------------------------- in space
+
+UM = u.um
+PROFILES = [
+    init.GaussianProfile(50 * UM),
+    init.ExponentialProfile(50 * UM, 200 * UM),
+    init.PowerLawProfile(1.5, 10 * UM),
+    init.LinearProfile(200 * UM),
+    init.StepProfile(30 * UM, 0.8, 0.1),
+    init.SigmoidProfile(50 * UM, 0.05 / UM),
+    init.LogisticProfile(0.05 / UM, 50 * UM),
+    init.DoGProfile(30 * UM, 90 * UM),
+    init.BimodalProfile(30 * UM, 50 * UM, 5 * UM, 90 * UM, 0.7, 0.4),
+    init.MexicanHatProfile(50 * UM),
+    0.9 * init.GaussianProfile(50 * UM) + 0.1,
+]
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=str)
+def test_of_profiles(profile, x64):
+    leaves, tree = jax.tree.flatten(profile)
+
+    def values(at):
+        distances = jnp.array([3.0, 21.0, 47.0, 120.0]) * UM
+        return jax.tree.unflatten(tree, list(at))(distances)
+
+    at = np.array(leaves, float)
+    slope = jax.jit(jax.jacfwd(values))
+    second = jax.jit(jax.jacfwd(jax.jacrev(values)))(at)
+    steps = 1e-4 * abs(at)[None]
+    for exact, function in ((slope(at), values), (second, slope)):
+        (found, noise) = differences(lambda x, f=function: f(x[0])[None], at[None], steps)
+        found = np.moveaxis(found[0], 0, -1)
+        assert np.isfinite(exact).all()
+        np.testing.assert_allclose(exact, found, rtol=1e-6, atol=noise.max() + 1e-12)
+
+
+def test_of_weights_in_space(x64):
+    at = np.random.default_rng(0).uniform(0, 1, (4, 2))
+    profile = 0.9 * init.GaussianProfile(0.3) + 0.1
+    local = init.DistanceModulated(N, profile, box=1.0, include_self=False)
+    draw = Draw(local, (4, 4), pre_positions=at, post_positions=at)
+    check(draw, [draw.given])
+
+    def total(at):
+        return weighed(local((4, 4), rng=fresh(), pre_positions=at, post_positions=at))
+
+    jax.test_util.check_grads(jax.jit(total), (at,), 2, modes=["rev"], rtol=1e-4)
