@@ -99,9 +99,6 @@ BASES = {
     "beta": init.Beta(2.0, 3.0, 0.0, 2.0),
 }
 BOUNDS = ((0.4, INF), (-INF, 1.3), (0.4, 1.3), (-INF, INF))
-# What their own module has to mend.
-PENDING = ("lognormal", "exponential", "weibull", "gamma", "small gamma", "beta")
-xfail = pytest.mark.xfail(reason="no second derivatives yet", strict=True)
 
 
 class Draw:
@@ -268,13 +265,7 @@ def test_of_composites(of, x64):
 # ---------------------------------------------------------------- cut off
 
 
-@pytest.mark.parametrize(
-    "base",
-    [
-        pytest.param(name, id=f"Truncated-{name}", marks=[xfail] if name in PENDING else [])
-        for name in BASES
-    ],
-)
+@pytest.mark.parametrize("base", BASES, ids="Truncated-{}".format)
 def test_of_what_is_cut_off(base, x64):
     """In the base's parameters and in both bounds, open and closed."""
     draw = Draw(init.Truncated(BASES[base], -INF, INF), (8,))
