@@ -42,6 +42,7 @@ __all__ = [
     "positive",
     "room",
     "spoiled",
+    "share",
     "summing_to_one",
     "trusted",
     "whole",
@@ -142,6 +143,13 @@ def fraction(name: str, value: Any) -> Any:
     return _require(name, value, None, "from 0 to 1")
 
 
+def share(name: str, value: Any) -> Any:
+    """0 <= value <= 1, or a whole number above: so many, in place of a fraction of all."""
+    if type(value) is float and 0 <= value <= 1:
+        return value
+    return _require(name, value, None, "from 0 to 1, or a whole number above 1")
+
+
 def whole(name: str, value: Any, least: int | None = None) -> int:
     """An int, not below `least`; always concrete, as it decides about a program's form."""
     try:
@@ -199,6 +207,10 @@ _DOMAINS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "positive": (lambda x: (x > 0) & (x < math.inf), "give a number above 0"),
     "non-negative": (lambda x: (x >= 0) & (x < math.inf), "give 0 or more"),
     "from 0 to 1": (lambda x: (x >= 0) & (x <= 1), "give a fraction, as in 0.1 for 10 %"),
+    "from 0 to 1, or a whole number above 1": (
+        lambda x: (x >= 0) & ((x <= 1) | ((x < math.inf) & (x.round() == x))),
+        "give a fraction, as in 0.8, or a number of them, as in 80",
+    ),
 }
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "inside",
     "is_symbolic",
     "kept",
+    "power_of_two",
     "resolve",
     "rounded",
     "setting",
@@ -211,6 +212,13 @@ def kept(x: jax.Array) -> jax.Array:
     """
     info = jnp.finfo(x.dtype)
     return jax.lax.reduce_precision(x, info.nexp, info.nmant)
+
+
+def power_of_two(x: jax.Array) -> jax.Array:
+    """A power of two near a positive number: to multiply by it or divide by it is exact."""
+    info = jnp.finfo(x.dtype)
+    x = jnp.clip(jax.lax.stop_gradient(x), float(info.tiny) * 4, float(info.max) / 4)
+    return jax.lax.reduce_precision(x, info.nexp, 0)
 
 
 # ---------------------------------------------------------------- the grid of a dtype

@@ -23,7 +23,7 @@ from braininit._calls import explained
 from braininit._children import InitializerLike, as_child, draws, finished, only_unit, run, unit_of
 from braininit._core import Initialization
 from braininit._distance import DistanceProfile, aligned, evaluated
-from braininit._dtypes import wide
+from braininit._dtypes import power_of_two, wide
 from braininit._keys import Window
 from braininit._sampler import is_probe
 from braininit._shardings import along_one_axis, following, placed
@@ -152,7 +152,7 @@ def _pairwise(pre: Any, post: Any, box: Any, divisor: Any) -> jax.Array:
     dtype = jnp.result_type(pre, post)
     pre, post = (jnp.asarray(x, dtype) for x in (pre, post))
     box, divisor = (None if x is None else jnp.asarray(x, dtype) for x in (box, divisor))
-    scale = _power_of_two(pre, post, divisor)
+    scale = _extent(pre, post, divisor)
     total = jnp.zeros((pre.shape[0], post.shape[0]), dtype)
     for axis in range(pre.shape[1]):
         apart = pre[:, axis, None] - post[None, :, axis]
@@ -175,17 +175,14 @@ def _nearest_image(apart: jax.Array, period: jax.Array) -> jax.Array:
     return jnp.where(period > 0, wrapped, jnp.nan)
 
 
-def _power_of_two(pre: jax.Array, post: jax.Array, divisor: Any) -> jax.Array:
-    """A power of two near the extent of the positions: to divide by it is exact."""
-    info = jnp.finfo(pre.dtype)
+def _extent(pre: jax.Array, post: jax.Array, divisor: Any) -> jax.Array:
+    """A power of two near the extent of the positions."""
 
     def reach(x: jax.Array) -> jax.Array:
         x = x if divisor is None else x / divisor[None, :]
         return jnp.max(jnp.where(jnp.isfinite(x), jnp.abs(x), 0), initial=0)
 
-    extent = jax.lax.stop_gradient(jnp.maximum(reach(pre), reach(post)))
-    extent = jnp.clip(extent, float(info.tiny) * 4, float(info.max) / 4)
-    return jax.lax.reduce_precision(extent, info.nexp, 0)
+    return power_of_two(jnp.maximum(reach(pre), reach(post)))
 
 
 # ---------------------------------------------------------------- weights

@@ -244,6 +244,16 @@ def test_object_with_array_parameters_keeps_its_support_per_element(case):
     np.testing.assert_allclose(both, one * factor, rtol=1e-5, atol=2e-7)
 
 
+@every
+def test_a_good_draw_is_no_fault_to_jax_debug_nans(case):
+    """What a draw is where something is bad is not made before it is."""
+    obj, size = case.make(), case.fit((4,))
+    with jax.debug_nans(True):
+        obj(fresh(), size)
+        jax.jit(lambda k: obj(k, size))(fresh())
+        jax.vmap(lambda k: obj(k, size))(jax.random.split(fresh(), 2))
+
+
 # ---------------------------------------------------------------- units
 
 
