@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, TypeAlias
 
 import brainunit as u
@@ -41,6 +41,7 @@ __all__ = [
     "aligned",
     "choose",
     "evaluated",
+    "go_together",
 ]
 
 Planned: TypeAlias = tuple[Any, Any]  # a plan, and its numbers
@@ -143,7 +144,12 @@ class DistanceProfile(Value):
         """Store the parameters in one form, and check them."""
         super().__post_init__()
         if self._kernel is not None:
-            self._numbers(0.0)
+            arrays = dict(_arrays(type(self), self._numbers(0.0)))
+            try:
+                np.broadcast_shapes(*arrays.values())
+            except ValueError:
+                listed = ", ".join(f"`{name}` {shape}" for name, shape in arrays.items())
+                raise ValueError(f"the parameters' shapes don't go together: {listed}") from None
 
     # ------------------------------------------------------------ values
 
@@ -191,6 +197,7 @@ class DistanceProfile(Value):
         # Lengths are converted beside a 1 in that unit: it says as much as a large array.
         like = distances if unit is None else units.on(1.0, unit)
         plan, numbers = self._plan(distances, like, method)
+        go_together(np.shape(bare), plan, numbers)
         return _evaluate(plan, method == "probability", bare, numbers)
 
     def _plan(self, distances: Any, like: Any, method: str) -> Planned:
@@ -216,7 +223,8 @@ class DistanceProfile(Value):
         if self._kernel is None:
             raise TypeError(f"{type(self).__name__} is abstract: override its `probability`")
         given = self._given(distances)
-        lengths = {n: value for n in self._lengths if (value := given[n]) is not None}
+        left_out = {f.name for f in fields(self) if f.default is None and given[f.name] is None}
+        lengths = {n: given[n] for n in self._lengths if n not in left_out}
         unit, (_, *bares) = units.off(distances=distances, **lengths)
         values = {
             name: _DOMAINS.get(name, checks.positive)(name, bare, unit)
@@ -361,8 +369,8 @@ class CombinedProfile(DistanceProfile):
         planned = [
             operand._part(distances, like, method)
             if isinstance(operand, DistanceProfile)
-            else (None, units.dimensionless("an operand", operand))
-            for operand in (self.left, self.right)
+            else (None, units.dimensionless(name, operand))
+            for name, operand in (("left", self.left), ("right", self.right))
         ]
         plans, numbers = zip(*planned, strict=True)
         return (self.op, *plans), numbers
@@ -415,8 +423,8 @@ class ApplyProfile(DistanceProfile):
             raise TypeError(f"`base` must be a distance profile, got {self.base!r}")
         if isinstance(self.func, DistanceProfile):
             raise TypeError(
-                "a profile is a function of distance and can't follow `|`, which passes on "
-                "values; join profiles by + - * /"
+                "`func` is a profile, a function of distance, and can't follow `|`, which passes "
+                "on values; join profiles by + - * /"
             )
         if not callable(self.func):
             raise TypeError(f"`func` must be callable, got {self.func!r}")
@@ -427,8 +435,9 @@ class ApplyProfile(DistanceProfile):
         # does not make a new program.
         bare, _ = units.split("distances", distances)
         plan, numbers = self.base._part(distances, like, method)
+        go_together(np.shape(bare), plan, numbers)
         values = self.func(_evaluate(plan, False, bare, numbers))
-        return None, units.dimensionless("the function's result", values)
+        return None, units.dimensionless("func", values)
 
     def _fuses(self) -> bool:
         return False
@@ -480,6 +489,35 @@ def _evaluate(plan: Any, cut: bool, distances: Any, numbers: Any) -> jax.Array:
 @jax.jit
 def _cut(values: Any) -> jax.Array:
     return jnp.clip(jnp.asarray(values), 0.0, 1.0)
+
+
+def _arrays(plan: Any, numbers: Any, name: str = "func") -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The names and the shapes of a plan's parameters that are arrays."""
+    if isinstance(plan, tuple):
+        for side, its, operand in zip(("left", "right"), plan[1:], numbers, strict=True):
+            yield from _arrays(its, operand, side)
+        return
+    if plan is None:
+        names, values = (name,), (numbers,)
+    else:
+        names, values = (*plan._takes, "max_distance"), (*numbers[0], numbers[1])
+    for its, value in zip(names, values, strict=True):
+        if getattr(value, "ndim", 0):
+            yield its, value.shape
+
+
+def go_together(shape: tuple[int, ...], plan: Any, numbers: Any, *, within: bool = False) -> None:
+    """Refuse parameters whose shapes don't broadcast with the distances', or not `within` it."""
+    for name, its in _arrays(plan, numbers):
+        try:
+            good = np.broadcast_shapes(shape, its)
+        except ValueError:
+            good = None
+        if good is None or (within and good != shape):
+            raise ValueError(
+                f"`{name}` of shape {its} does not go with distances of shape {shape}; give one "
+                "number, or one for each distance"
+            )
 
 
 def aligned(distances: Any, numbers: Any, rank: int = 0) -> tuple[jax.Array, Any]:

@@ -22,7 +22,7 @@ from braininit import _units as units
 from braininit._calls import explained
 from braininit._children import InitializerLike, as_child, draws, finished, only_unit, run, unit_of
 from braininit._core import Initialization
-from braininit._distance import DistanceProfile, aligned, evaluated
+from braininit._distance import DistanceProfile, aligned, evaluated, go_together
 from braininit._dtypes import power_of_two, wide
 from braininit._keys import Window
 from braininit._sampler import is_probe
@@ -205,7 +205,8 @@ def distance_modulated(
     """Draw weights and multiply each by a profile's value at its connection's length.
 
     The profile's `weight_scaling` is meant, which is negative where a surround inhibits;
-    nothing is dropped at random.
+    nothing is dropped at random. A balance of `base_dist` is not kept: to balance what is
+    modulated, modulate magnitudes, as in ``Dale(DistanceModulated(...), balance="exact")``.
 
     Parameters
     ----------
@@ -266,6 +267,11 @@ def distance_modulated(
             f"got {distance_profile!r}"
         )
     include_self = checks.flag("include_self", include_self)
+    for name, value in (("box", box), ("anisotropy", anisotropy)):
+        if value is not None:
+            bare, unit = units.split(name, value)
+            if not isinstance(bare, Tracer):
+                _per_axis(name, bare, (np.shape(bare) or (1,))[-1], unit)
     if is_probe(key):
         return only_unit(unit_of(child, dtype))
     return run(
@@ -383,7 +389,7 @@ def modulated(
             )
     else:
         raise ValueError(
-            "distances are needed: call with distances=..., or with pre_positions=... and "
+            "`distances` are needed: call with distances=..., or with pre_positions=... and "
             "post_positions=..."
         )
     whole = matrix if window is None else (window.total, *matrix[1:])
@@ -395,10 +401,12 @@ def modulated(
     if profile._fuses():
         like = geometry[0] if own is None and len(geometry) == 1 else units.on(1.0, own)
         plan, numbers = profile._plan(None, like, "weight_scaling")
+        go_together(matrix, plan, numbers, within=True)
     else:
         apart = geometry[0] if len(geometry) == 1 else _pairwise(*geometry)
         plan, numbers = None, profile.weight_scaling(units.on(apart, own))
         numbers = units.dimensionless("weight_scaling", numbers)
+        go_together(matrix, plan, numbers, within=True)
         geometry = (0.0,)
     first = None if include_self else np.uint32(0) if window is None else window.start[1]
     parts = [("base_dist", bare), *(("distance_profile", n) for n in jax.tree.leaves(numbers))]

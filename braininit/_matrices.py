@@ -151,8 +151,8 @@ def _orthogonal(
         raise ValueError(f"`column_axis` = {column_axis} is in `batch_axis` = {batch_axis}")
     if not rows:
         raise ValueError(
-            f"an orthogonal matrix has rows and columns, but the size {shape} leaves no rows; "
-            "give it another axis"
+            f"the size {shape} leaves no rows beside `column_axis` = {column_axis} and "
+            f"`batch_axis` = {batch_axis}; give it another axis"
         )
     if 0 in shape:
         return jnp.zeros(shape, dtype)
@@ -567,7 +567,7 @@ def _channels(in_axis: int, out_axis: int, shape: Any) -> tuple[int, int, tuple[
     """The axes of a kernel, counted from the front: in, out, and the spatial ones."""
     if len(shape) < 3:
         raise ValueError(
-            f"a kernel has channels in, channels out and at least one spatial axis, got {shape}"
+            f"`in_axis` and `out_axis` leave at least one spatial axis to a kernel, got {shape}"
         )
     (into,), (out,) = (
         checks.within(name, (axis,), shape)

@@ -78,7 +78,7 @@ def _known_product(share: float, n: int) -> tuple[int, float, float]:
     return math.floor(exact), float(exact % 1), float(np.spacing(kind(share))) * n
 
 
-def _traced_product(share: jax.Array, n: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _traced_product(share: Any, n: int) -> tuple[Any, Any, Any]:
     """The same of a traced share, in integers: a product of halves of the digits is exact."""
     share = lax.stop_gradient(jnp.where(share == share, share, 0))
     info, word = jnp.finfo(share.dtype), np.dtype(f"uint{8 * share.dtype.itemsize}")
@@ -369,7 +369,7 @@ class Spectral(Initialization, function=spectral, random=None):
 def _to_radius(key: Any, shape: Any, dtype: Any, context: Any, base: Any, radius: Any) -> Any:
     if len(shape) < 2 or shape[-1] != shape[-2]:
         raise ValueError(
-            f"a spectral radius is that of a square matrix, got the size {shape}; make the last "
+            f"`radius` is that of a square matrix, got the size {shape}; make the last "
             "two axes equal, or give `norm`"
         )
     x, own = _drawn(key, shape, dtype, context, base)
@@ -378,7 +378,7 @@ def _to_radius(key: Any, shape: Any, dtype: Any, context: Any, base: Any, radius
 
 def _to_norm(key: Any, shape: Any, dtype: Any, context: Any, base: Any, norm: Any) -> Any:
     if len(shape) < 2:
-        raise ValueError(f"a spectral norm is that of a matrix, got the size {shape}")
+        raise ValueError(f"`norm` is that of a matrix, got the size {shape}; give it two axes")
     x, own = _drawn(key, shape, dtype, context, base)
     return _resized(x, own, dtype, _spectral_norm, norm=norm)
 
@@ -413,8 +413,8 @@ left in the radius as its 32768th root, 2e-4 of a thousandfold one."""
 def spectral_radius(x: jax.Array) -> jax.Array:
     """Largest magnitude of an eigenvalue of the last two axes' matrices, (..., 1, 1)."""
     if jnp.iscomplexobj(x):  # the real matrix that does the same to real and imaginary parts
-        x = jnp.concatenate([x.real, -x.imag], -1), jnp.concatenate([x.imag, x.real], -1)
-        x = jnp.concatenate(x, -2)
+        upper, lower = (x.real, -x.imag), (x.imag, x.real)
+        x = jnp.concatenate([jnp.concatenate(half, -1) for half in (upper, lower)], -2)
     return _radius(x)
 
 

@@ -359,3 +359,48 @@ def test_a_population_of_20000_takes_no_more_than_its_weights():
     used = jax.jit(draw).lower(key(), places).compile().memory_analysis()
     assert used.output_size_in_bytes == 4 * n * n
     assert used.temp_size_in_bytes <= FEW + 4 * 4 * n * 2
+
+
+def test_a_bad_box_or_divisor_is_refused_when_it_is_written():
+    base, profile = init.Normal(), init.GaussianProfile(1.0)
+    for name in ("box", "anisotropy"):
+        for bad in (-1.0, 0.0, np.nan, np.array([1.0, -1.0]), -1 * UM):
+            with pytest.raises(ValueError, match=f"`{name}` must be positive"):
+                init.DistanceModulated(base, profile, **{name: bad})
+        with pytest.raises(ValueError, match=f"`{name}` must be one number or one for each"):
+            init.DistanceModulated(base, profile, **{name: np.ones((2, 2))})
+    assert init.DistanceModulated(base, profile, box=np.array([np.inf, 1.0])).box[1] == 1
+    with pytest.raises(ValueError, match="`anisotropy` must be positive"):
+        init.DistanceModulated(base, profile, anisotropy=np.inf)
+
+
+@pytest.mark.parametrize("name", ["box", "anisotropy"])
+def test_a_traced_bad_box_or_divisor_is_nan(name):
+    def drawn(value, at):
+        obj = init.DistanceModulated(
+            init.Constant(1.0), init.GaussianProfile(10.0), **{name: value}
+        )
+        return obj((3, 3), pre_positions=at, post_positions=at)
+
+    at = jnp.array(positions(3, 2))
+    found = jax.jit(jax.vmap(drawn, (0, None)))(jnp.array([50.0, -1.0, 0.0, np.nan]), at)
+    assert np.isfinite(found[0]).all()
+    assert np.isnan(found[1:]).all()
+
+
+@pytest.mark.parametrize("flag", ["False", 0, None, np.ones(2), jnp.ones(2)], ids=repr)
+def test_include_self_is_true_or_false(flag):
+    with pytest.raises(TypeError, match="`include_self` must be True or False"):
+        init.DistanceModulated(init.Normal(), init.GaussianProfile(1.0), include_self=flag)
+
+
+def test_balance_after_the_modulation():
+    at = positions(40, 2) * UM
+    weights = init.DistanceModulated(init.LogNormal(1.0, 0.2), init.GaussianProfile(50 * UM))
+    places = {"pre_positions": at, "post_positions": at}
+    balanced = init.Dale(weights, balance="exact")((40, 40), rng=0, **places)
+    np.testing.assert_allclose(balanced.sum(0), 0, atol=1e-5)
+    before = init.DistanceModulated(
+        init.Dale(weights.base_dist, balance="exact"), weights.distance_profile
+    )
+    assert abs(before((40, 40), rng=0, **places).sum(0)).max() > 0.1

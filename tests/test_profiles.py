@@ -589,3 +589,82 @@ def test_a_profile_with_a_kernel():
     assert repr(ring) == "Ring(radius=Quantity(0.1, 'mm'), width=Quantity(10.0, 'um'))"
     with pytest.raises(ValueError, match="`width` must be positive"):
         Ring(1 * UM, -1 * UM)
+
+
+# ---------------------------------------------------------------- arrays, and what was refused
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: init.LinearProfile([1.0, 2.0] * u.um),
+        lambda: init.GaussianProfile(1 * u.um, max_distance=[1.0, 2.0] * u.um),
+        lambda: init.LinearProfile([1.0, 2.0] * u.um) + 1,
+        lambda: (1 - init.GaussianProfile([1.0, 2.0] * u.um)).clip(0, 1),
+        lambda: init.LinearProfile([1.0, 2.0] * u.um).apply(jnp.sqrt),
+        lambda: init.LinearProfile([1.0, 2.0] * u.um).apply(jnp.sqrt) * 2,
+        lambda: init.StepProfile(1 * u.um, [0.1, 0.2]),
+        lambda: init.StepProfile(1 * u.um) * np.array([0.1, 0.2]),
+        lambda: init.StepProfile(1 * u.um) | (lambda x: x[:2]),
+    ],
+)
+def test_shapes_that_do_not_go_together_are_named(make):
+    said = r"`\w+` of shape \(2,\) does not go with distances of shape \(3,\)"
+    profile, at = make(), [0.0, 1.0, 2.0] * u.um
+    result_only = getattr(profile, "func", jnp.sqrt) is not jnp.sqrt
+    for method in (profile, profile.probability) if not result_only else ():
+        with pytest.raises(ValueError, match=said):
+            method(at)
+        with pytest.raises(ValueError, match=said):
+            jax.eval_shape(lambda d, f=method: f(d * u.um), jnp.ones(3))
+    modulated = init.DistanceModulated(init.Normal(), profile)
+    with pytest.raises(ValueError, match=said):
+        modulated(3, rng=0, distances=at)
+
+
+def test_array_parameters_broadcast_to_the_distances():
+    at = np.array([[0.0, 1.0, 2.0], [0.5, 1.5, 3.0]]) * u.um
+    lengths = np.array([[2.0], [4.0]])
+    profile = init.LinearProfile(lengths * u.um)
+    single = [init.LinearProfile(n * u.um)(row) for n, row in zip((2.0, 4.0), at, strict=True)]
+    np.testing.assert_allclose(profile(at), np.stack(single))
+    assert profile(1 * u.um).shape == (2, 1)
+    with pytest.raises(ValueError, match=r"`max_distance` of shape \(2, 1\) does not go"):
+        init.DistanceModulated(init.Normal(), profile)(3, rng=0, distances=at[0])
+
+
+def test_own_shapes_that_do_not_go_together_are_named():
+    said = r"don't go together: `sigma` \(2,\), `max_distance` \(3,\)"
+    with pytest.raises(ValueError, match=said):
+        init.GaussianProfile([1.0, 2.0], [1.0, 2.0, 3.0])
+
+
+REQUIRED = {
+    init.GaussianProfile: ("sigma",),
+    init.ExponentialProfile: ("decay_constant",),
+    init.PowerLawProfile: ("exponent",),
+    init.LinearProfile: ("max_distance",),
+    init.StepProfile: ("threshold", "inside_prob", "outside_prob"),
+    init.SigmoidProfile: ("midpoint", "slope"),
+    init.LogisticProfile: ("growth_rate", "midpoint"),
+    init.DoGProfile: ("sigma_center", "sigma_surround", "amplitude_center"),
+    init.BimodalProfile: ("sigma1", "sigma2", "center1", "amplitude1"),
+    init.MexicanHatProfile: ("sigma", "amplitude"),
+}
+
+
+@pytest.mark.parametrize("cls", REQUIRED, ids=lambda cls: cls.__name__)
+def test_none_and_traced_bad_parameters(cls):
+    """None is refused by name; a traced NaN is NaN at all distances, near, far and beyond."""
+    good = dict.fromkeys(REQUIRED[cls], 0.5)
+    for name in good:
+        with pytest.raises(TypeError, match=f"`{name}` must be a number, .* got None"):
+            cls(**good | {name: None})
+        for method in ("probability", "weight_scaling"):
+
+            def value(x, name=name, method=method):
+                return getattr(cls(**good | {name: x}), method)(jnp.array([0.0, 0.5, 2.0, 1e3]))
+
+            found = jax.jit(jax.vmap(value))(jnp.array([0.5, np.nan, np.inf]))
+            assert np.isfinite(found[0]).all()
+            assert np.isnan(found[1:]).all(), (name, method)
