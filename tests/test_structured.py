@@ -14,7 +14,8 @@ import pytest
 from scipy import stats
 
 import braininit as init
-from braininit._structured import _count, spectral_radius
+from braininit._radius import spectral_radius
+from braininit._structured import _count
 
 RATE = 1e-6  # of false alarms, for each statistical test
 WIDE = init.Normal(0.0, 1.0)
