@@ -21,6 +21,7 @@ import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import InconclusiveDimensionOperation
 from jax.sharding import NamedSharding
 
 from braininit import _keys
@@ -360,7 +361,7 @@ def sizes_known(shape: tuple[int, ...], remedy: str = "") -> Iterator[None]:
     """Where what is done needs to know sizes, say so rather than what Python or JAX do."""
     try:
         yield
-    except (TypeError, jax.errors.InconclusiveDimensionOperation) as error:
+    except (TypeError, InconclusiveDimensionOperation) as error:
         raise TypeError(
             f"this draw has to know its sizes, got {shape}; export it for known ones{remedy}"
         ) from error
