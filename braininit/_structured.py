@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import operator
 from fractions import Fraction
 from typing import Any
 
@@ -29,10 +28,10 @@ from braininit._children import (
 )
 from braininit._continuous import Normal
 from braininit._core import Initialization
-from braininit._dtypes import drawn_in, power_of_two, rounded, wide
+from braininit._dtypes import default_float, drawn_in, is_symbolic, power_of_two, rounded, wide
 from braininit._matrices import index_along
 from braininit._radius import spectral_radius
-from braininit._sampler import as_shape, is_probe, sizes_known
+from braininit._sampler import as_shape, is_probe
 from braininit._types import DType, Key, QuantityLike, RealLike, Shape, Sharding
 from braininit._values import static
 
@@ -48,8 +47,7 @@ def _single(name: str, value: Any) -> Any:
 
 def _length(axes: tuple[int, ...], size: tuple[int, ...]) -> int:
     """How many elements lie along the axes together."""
-    with sizes_known(size):
-        return operator.index(math.prod(size[a] for a in axes))
+    return math.prod(size[a] for a in axes)
 
 
 def _nan_unless(good: Any, x: jax.Array) -> jax.Array:
@@ -63,6 +61,11 @@ def _count(share: Any, n: int, *, up: bool) -> tuple[Any, Any]:
     Exact for every n. A product that the rounding of the share itself explains counts as an
     integer, or a half: 0.55 of 100 is 55.
     """
+    if is_symbolic((n,)):  # kept open by an export: in floating point
+        exact = jnp.asarray(share, default_float()) * jnp.asarray(n).astype(default_float())
+        slack = 2 * float(jnp.finfo(exact.dtype).eps) * exact
+        whole = jnp.ceil(exact - slack) if up else jnp.floor(exact + slack + 0.5)
+        return jnp.where(whole == whole, whole, 0).astype(np.uint32), share == share
     if n >= 2**32:
         raise ValueError(f"`axis` has {n} elements, more than can be counted here")
     whole, rest, step = (_known_product if type(share) is float else _traced_product)(share, n)
@@ -499,7 +502,8 @@ def dale(
     size = as_shape(shape)
     n = _length(checks.within("axis", (along,), size), size)
     many, good = _excitatory(excitatory, n)
-    if balance and n and type(excitatory) is float and many in (0, n):
+    known = type(excitatory) is float and not is_symbolic((n,))
+    if known and balance and n and many in (0, n):
         raise _one_sided(excitatory, f" of {n} neurons")
     return run(
         _dale("exact" if _is_exact(balance) else bool(balance), along), key, size, child, many,
@@ -559,7 +563,8 @@ def _signed(x: jax.Array, many: Any, balance: bool | str, axis: int) -> jax.Arra
     excites = index_along(x.shape, axis).astype(np.uint32) < many
     if not balance:
         return jnp.where(excites, size, -size)
-    plus, minus = (jnp.asarray(count, x.dtype) for count in (many, np.uint32(n) - many))
+    n = np.uint32(n) if type(n) is int else jnp.asarray(n).astype(np.uint32)
+    plus, minus = (jnp.asarray(count, x.dtype) for count in (many, n - many))
     if balance == "exact":
         plus = jnp.sum(jnp.where(excites, size, 0), axis, keepdims=True)
         minus = jnp.sum(jnp.where(excites, 0, size), axis, keepdims=True)
@@ -579,7 +584,7 @@ def _excitatory(share: Any, n: int) -> tuple[Any, Any]:
         return jnp.where(several, whole, part), good & ((share <= 1) | (share <= n))
     if share <= 1:
         return _count(share, n, up=False)
-    if share > n:
+    if not is_symbolic((n,)) and share > n:
         raise ValueError(f"`excitatory` = {units.show(share)} is more than the {n} neurons")
     return np.uint32(share), True
 
