@@ -8,9 +8,10 @@ mass 1e-1000 is as good as any other:
 - The anchor is the point of [low, high] where the density is greatest. On either side of it the
   density only falls: `drop` is the log density at the anchor less that at a distance from it.
 - Masses are integrals of exp(-drop), by the rule of Gauss and Legendre on a few panels.
-- A word picks the side, the mass from the anchor to the draw, and the mass beyond the draw.
-  Halley's method finds the distance from the smaller of the two. It starts from upper bounds
-  that hold for every log-concave density.
+- A word picks the side, the mass from the anchor to the draw, and the mass beyond the draw. The
+  distance follows from the smaller of the two by iteration: a step is the one that would be
+  right if the density fell exponentially from there on. It starts from upper bounds that hold
+  for every log-concave density; three steps reach float32's last digits, four float64's.
 
 `drawn` does this for every word. `table` does it at the nodes of a piecewise polynomial in the
 word, in NumPy where the parameters are known beforehand; `looked_up` evaluates that polynomial,
@@ -379,8 +380,8 @@ def _distance(side: Side, near: Any, far: Any) -> Any:
     """How far a draw is from the anchor, by the masses between the two and beyond the draw."""
     fall, end, mass = side
     xp, inner = _xp(mass), near < far
-    # Bounds from above: log-concave, what is left falls faster and faster with the distance,
-    # and is a smaller part of all than the density is of its greatest.
+    # Beyond the draw: upper bounds of s. The part of the mass that is left falls faster and
+    # faster with the distance, and is smaller than the density's part of its greatest value.
     level = xp.log(mass / far)
     s = xp.where(inner, near, xp.minimum(mass * level, end * (near / mass)))
 
@@ -391,8 +392,8 @@ def _distance(side: Side, near: Any, far: Any) -> Any:
     def closer(s: Any) -> Any:
         drop, slope = fall.drop(s), fall.slope(s)
         found = _integral(fall, xp.where(inner, 0.0, s), xp.where(inner, s, end))
-        # The mass still to cross, in units of the density at s, from which on that falls as
-        # exp(-slope): never more than there is then, so the logarithm exists.
+        # The mass still to cross, in units of the density at s. If that falls by `slope` from
+        # there on, there is more mass than this: the logarithm exists.
         rest = xp.where(inner, (near - found) * xp.exp(drop), found - xp.exp(drop + xp.log(far)))
         part = slope * rest
         some = abs(part) > 0.0
