@@ -593,7 +593,7 @@ def _is_exact(balance: Any) -> bool:
     return isinstance(balance, str) and balance == "exact"
 
 
-def _one_sided(excitatory: float, of: str) -> ValueError:
+def _one_sided(excitatory: Any, of: str) -> ValueError:
     return ValueError(
         f"`excitatory` = {units.show(excitatory)}{of} leaves neurons of one sign only, which "
         "can't balance; give another fraction or number, or balance=False"
