@@ -30,7 +30,7 @@ from braininit._continuous import (
     uniform,
 )
 from braininit._core import Initialization
-from braininit._dtypes import drawn_in, finfo, finish, resolve
+from braininit._dtypes import drawn_in, finfo, finish, is_symbolic, resolve
 from braininit._elementary import LOG2_E, fraction, times_exp2
 from braininit._keys import Window
 from braininit._log_concave import BETA, GAMMA, Family, drawn, log_ratio, looked_up, table
@@ -275,9 +275,12 @@ def _solved(
 
 
 def _is_many(key: Any, shape: tuple[int, ...]) -> bool:
-    """Whether a table of draws is less work than the draws; of rows, whether it is for all."""
+    """Whether a table of draws is less work than the draws; of rows, whether it is for all.
+
+    Sizes that an export keeps open count as many.
+    """
     total = (key.total, *shape[1:]) if isinstance(key, Window) else shape
-    return math.prod(total) >= 4096
+    return is_symbolic(total) or math.prod(total) >= 4096
 
 
 def _looked_up(key: Any, shape: Any, dtype: Any, family: Family, numbers: Any) -> jax.Array:

@@ -407,10 +407,13 @@ def test_what_has_to_know_its_sizes_says_so(obj):
 
 @pytest.mark.parametrize(
     "obj",
-    [init.Identity(), init.Sparse(0.5), init.Dale(init.Gamma(2.0), 0.5)],
-    ids=lambda obj: type(obj).__name__,
+    [
+        *(init.Identity(), init.Sparse(0.5), init.Dale(init.Gamma(2.0), 0.5)),
+        *(init.Truncated(base, 0.2, 0.9) for base in (init.Gamma(2.0), init.Beta(2.0, 5.0))),
+    ],
+    ids=str,
 )
-def test_matrices_of_open_sizes(obj):
+def test_others_of_open_sizes(obj):
     open_size = jax.ShapeDtypeStruct(export.symbolic_shape("b, 4"), "float32")
     program = exported(lambda k, x: obj(k, x.shape), key(), open_size)
     drawn = program.call(key(), jnp.zeros((6, 4)))
