@@ -21,7 +21,6 @@ import jax
 import jax.export
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import InconclusiveDimensionOperation
 from jax.sharding import NamedSharding
 
 from braininit import _keys
@@ -41,6 +40,11 @@ from braininit._platforms import by_platform, is_on_cpu, is_tuned
 from braininit._shardings import canonical, concrete, following, placed
 from braininit._types import is_sequence
 from braininit._units import brief
+
+try:
+    from jax.extend.core import InconclusiveDimensionOperation
+except Exception:  # then JAX's own words about open sizes reach the user
+    InconclusiveDimensionOperation = TypeError
 
 __all__ = [
     "aligned",

@@ -81,11 +81,10 @@ COMPOSITES = {
     "rows of a mixture": init.Mixture([N, E * 2.0], [0.4, 0.6], axis=0),
     "exactly balanced": init.Dale(N, 0.5, "exact"),
     "balanced": init.Dale(N, 0.25),
-    "radius": init.Spectral(N, radius=0.9),
     "leaky": init.KaimingNormal(nonlinearity="leaky_relu", negative_slope=0.2),
     "orthogonal, batched": init.Orthogonal(0.7, batch_axis=0),
 }
-SIZES = {"radius": (3, 3), "leaky": (4, 2), "orthogonal, batched": (2, 2, 2)}
+SIZES = {"leaky": (4, 2), "orthogonal, batched": (2, 2, 2)}
 
 BASES = {
     "normal": init.Normal(0.5, 0.3),
