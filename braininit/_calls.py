@@ -29,6 +29,11 @@ R = TypeVar("R")
 # What other packages call a parameter, where the spelling does not tell.
 _ELSEWHERE = {
     "loc": "mean",
+    "mu": "mean",
+    "scale": "std",
+    "sigma": "std",
+    "sd": "std",
+    "k": "shape",
     "concentration": "shape",
     "rate": "scale",
     "minval": "low",
@@ -45,8 +50,8 @@ _ALIASES = {"he": "kaiming", "glorot": "xavier"}  # as JAX, Flax and Keras call 
 def nearest(owner: str, name: Any, known: Collection[str]) -> TypeError:
     """The error about a parameter that `owner` does not have, with the nearest that it has."""
     other = _ELSEWHERE.get(name)
-    if name == "loc" and "lognormal" in owner.lower():
-        near = []  # elsewhere it is the mean of the logarithm
+    if other in ("mean", "std") and "lognormal" in owner.lower():
+        near = []  # elsewhere it is one of the logarithm
     elif other in known:
         near = [other]
     else:

@@ -409,29 +409,41 @@ def room(
     high: Any,
     *,
     open_high: bool = False,
+    distinct: bool = True,
     names: tuple[str, str] = ("low", "high"),
 ) -> None:
-    """Refuse concrete bounds between which the dtype has no value."""
-    if type(low) is float and type(high) is float:
+    """Refuse concrete bounds between which the dtype has no value.
+
+    `distinct`: also those that are one number once they are rounded to the drawing dtype.
+    """
+    quick, size = type(low) is float and type(high) is float, 0.0
+    if quick:
         size = max(abs(low), abs(high))
-        if 0.02 <= size <= 15 and high - low > 0.3 * size:
+        if size == math.inf or (0.02 <= size <= 15 and high - low > 0.3 * size):
             return
     elif isinstance(low, Tracer) or isinstance(high, Tracer):
         return
     dtype = resolve(dtype)
-    if drawn_in(dtype) == dtype and not open_high:
-        return  # the bounds themselves are values of it
-    check = "room", dtype, open_high
+    kind = drawn_in(dtype)
+    closed = kind == dtype and not open_high  # then the bounds themselves are values of it
+    if closed and (not distinct or (size > 1e-30 and high - low > 1e-5 * size)):
+        return
+    check = "room", dtype, open_high, distinct
     if _has_passed(*check, of=(low, high)):
         return
     if _far_apart(np.asarray(low, float), np.asarray(high, float), dtype):
         _passes(*check, of=(low, high))
         return
-    with np.errstate(invalid="ignore"):  # a step beyond the greatest number
-        lowest, _ = inside(np, np.asarray(low), np.asarray(high), dtype, open_high=open_high)
-    if np.isnan(lowest).any():
+    given = np.asarray(low), np.asarray(high)
+    with np.errstate(invalid="ignore", over="ignore"):  # a step beyond the greatest number
+        lowest, _ = inside(np, *given, dtype, open_high=open_high)
+        bad = np.isnan(lowest)
+        if distinct:
+            lowest, highest = inside(np, *given, kind)
+            bad = bad | ~(lowest < highest)
+    if bad.any():
         a, b = np.broadcast_arrays(low, high)
-        first = tuple(np.argwhere(np.isnan(lowest))[0])
+        first = tuple(np.argwhere(bad)[0])
         raise ValueError(
             f"no value of {dtype} lies between `{names[0]}` = {show(a[first].item(), unit)} and "
             f"`{names[1]}` = {show(b[first].item(), unit)}; widen them or take a wider dtype"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import secrets
@@ -232,6 +233,8 @@ def _npz(path: str | os.PathLike[str]) -> Path:
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file that takes the place of `path` when all went well, and vanishes if not."""
     target = Path(os.path.realpath(path))  # a link keeps pointing to where it points
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder", os.fspath(target.parent))
     old = target.stat().st_mode if target.exists() else None
     if old is not None and not stat.S_ISREG(old):
         raise FileExistsError(f"{os.fspath(path)} is not a regular file; it stays as it is")

@@ -191,7 +191,9 @@ late["combined"] = _combine
 
 def _may_be_operand(x: Any) -> bool:
     kinds = (Initialization, numbers.Number, np.generic, np.ndarray, jax.Array, u.Quantity, u.Unit)
-    return isinstance(x, (*kinds, list, tuple)) and not isinstance(x, bool)
+    return not isinstance(x, (bool, str)) and (
+        isinstance(x, (*kinds, list, tuple)) or hasattr(type(x), "__array__")  # as pandas' Series
+    )
 
 
 def _bare(child: Initialization) -> Any:

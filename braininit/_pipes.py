@@ -100,7 +100,7 @@ def clipped(
     )
     low, high = checks.increasing("min_val", low, "max_val", high, unit)
     checks.fits(drawn_in(kind), unit, min_val=low, max_val=high)
-    checks.room(kind, unit, low, high, names=("min_val", "max_val"))
+    checks.room(kind, unit, low, high, distinct=False, names=("min_val", "max_val"))
     if is_probe(key):
         return only_unit(seen)
     bounds = (units.on(low, unit), units.on(high, unit))

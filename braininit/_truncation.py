@@ -94,6 +94,7 @@ def truncated(
     with scalar parameters on, by a table of that inverse, at one to two times the price of a
     plain draw, and else at about a hundred times. Your own distribution by its functions, in
     the precision of the draw: where the cdf rounds to 0 or 1 at both bounds, draws are NaN.
+    The last bit may differ between an eager draw and one that is part of a larger program.
 
     Examples
     --------
@@ -119,7 +120,9 @@ def truncated(
     names = ("low" if least is low else "low of base", "high" if most is high else "high of base")
     low, high = checks.increasing(names[0], least, names[1], most, unit)
     checks.fits(dtype, unit, low=low, high=high)
-    checks.room(dtype, unit, low, high)
+    above_zero = kernel in (_gamma, _lognormal, _exponential, _weibull)  # no draw of theirs is 0
+    bottom = _meet(max, low, finfo(resolve(dtype)).least) if above_zero else low
+    checks.room(dtype, unit, bottom, high)
     parameters, static, brief = [*parameters, low, high], (), False
     family = {_gamma: GAMMA, _beta: BETA}.get(kernel)
     known = family and all(type(p) is float for p in parameters) and not is_probe(key)

@@ -117,13 +117,17 @@ def test_the_error_of_a_child_is_not_about_the_call():
 NAMES = [
     (init.Normal, "stddev", "did you mean 'std'?"),
     (init.Normal, "loc", "did you mean 'mean'?"),
-    (init.Normal, "mu", "it takes mean, std"),
+    (init.Normal, "sigma", "did you mean 'std'?"),
+    (init.Normal, "mu", "did you mean 'mean'?"),
+    (init.Weibull, "k", "did you mean 'shape'?"),
+    (init.Normal, "nu", "it takes mean, std"),
     (init.TruncatedNormal, "loc", "did you mean 'mean'?"),
     (init.TruncatedNormal, "lower", "did you mean 'low'?"),
     (init.TruncatedNormal, "upper", "did you mean 'high'?"),
     (init.Uniform, "minval", "did you mean 'low'?"),
     (init.Uniform, "maxval", "did you mean 'high'?"),
     (init.LogNormal, "loc", "it takes mean, std"),  # elsewhere that of the logarithm
+    (init.LogNormal, "sigma", "it takes mean, std"),
     (init.Exponential, "rate", "did you mean 'scale'? It is 1 / rate"),
     (init.Gamma, "rate", "did you mean 'scale'? It is 1 / rate"),
     (init.Gamma, "concentration", "did you mean 'shape'?"),

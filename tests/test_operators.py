@@ -24,6 +24,15 @@ OPERATORS = {
     "**": operator.pow,
 }
 ARRAY = np.array([0.5, 1.0, 1.5])
+
+
+class Column:
+    """What another library has for an array."""
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(ARRAY, dtype)
+
+
 NUMBERS = {
     "int": 2,
     "float": 2.5,
@@ -38,6 +47,7 @@ NUMBERS = {
     "bfloat16": jnp.asarray(ARRAY, jnp.bfloat16),
     "list": [0.5, 1.0, 1.5],
     "tuple": (0.5, 1.0, 1.5),
+    "like an array": Column(),
     "pure Quantity": u.Quantity(2.5),
     "pure array": u.Quantity(ARRAY),
     "ratio": u.Quantity(ARRAY * 1000, u.mV / u.volt),

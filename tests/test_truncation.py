@@ -206,6 +206,24 @@ def test_a_bad_traced_parameter_makes_every_draw_nan(base, size):
         assert np.isnan(jax.jit(draw)(*bad)).all(), bad
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: init.TruncatedNormal(0.0, 1.0, 1e-50, 1e-48),
+        lambda: init.TruncatedNormal(0.0, 1.0, [0.0, 1.0], [1.0, 1.0 + 1e-9]),
+        lambda: init.Truncated(G(2.0, 1.0), 1.0, 1.0 + 1e-9),
+        lambda: init.Truncated(G(2.0, 1.0), None, 1e-39),
+        lambda: init.Truncated(E(1.0), None, 1e-44),
+        lambda: init.Truncated(B(2.0, 3.0), 1.0 - 1e-9),
+        lambda: init.Truncated(init.Uniform(0.0, 2.0), 1.0, 1.0 + 1e-9),
+        lambda: init.Truncated(G(2.0, 1.0), None, 1e-9)(3, rng=0, dtype=np.float16),
+    ],
+)
+def test_bounds_between_which_the_dtype_has_no_room(make):
+    with pytest.raises(ValueError, match=r"no value of float(32|16) lies between `low` = "):
+        make()
+
+
 # ---------------------------------------------------------------- a distribution of one's own
 
 
