@@ -92,7 +92,7 @@ def truncated(
     logarithm, exponential and Weibull in closed form. Gamma and beta by integrals of the
     density relative to its greatest value in the window, which are inverted; from 4096 draws
     with scalar parameters on, by a table of that inverse, at one to two times the price of a
-    plain draw, and else at about a hundred times. Your own distribution by its functions, in
+    plain draw, and else at 150 to 200 times. Your own distribution by its functions, in
     the precision of the draw: where the cdf rounds to 0 or 1 at both bounds, draws are NaN.
     The last bit may differ between an eager draw and one that is part of a larger program.
 
