@@ -90,7 +90,7 @@ def truncated(
     Numerics: one draw each, no rejection, right in every tail: a window of mass 1e-1000 is
     as good as any other. Normals by `truncated_normal`, lognormals by the normal of their
     logarithm, exponential and Weibull in closed form. Gamma and beta by integrals of the
-    density relative to its greatest value in the window, which are inverted; from 4096 draws
+    density relative to its greatest value in the window, which are inverted; from 1536 draws
     with scalar parameters on, by a table of that inverse, at one to two times the price of a
     plain draw, and else at 150 to 200 times. Your own distribution by its functions, in
     the precision of the draw: where the cdf rounds to 0 or 1 at both bounds, draws are NaN.
@@ -283,7 +283,7 @@ def _is_many(key: Any, shape: tuple[int, ...]) -> bool:
     Sizes that an export keeps open count as many.
     """
     total = (key.total, *shape[1:]) if isinstance(key, Window) else shape
-    return is_symbolic(total) or math.prod(total) >= 4096
+    return is_symbolic(total) or math.prod(total) >= 1536
 
 
 def _looked_up(key: Any, shape: Any, dtype: Any, family: Family, numbers: Any) -> jax.Array:
