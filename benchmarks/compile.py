@@ -13,7 +13,8 @@ import braininit as init
 from benchmarks import peers
 from benchmarks.peers import KEY, OURS, THEIRS
 from benchmarks.timing import Claim, Progress, once
-from braininit import _sampler, _truncated
+from braininit._engine import sampler as _sampler
+from braininit._math import truncated as _truncated
 
 SIZE = 1_000
 LIMITS = {"100 differently shaped normals in one jit": 1 / 0.6}  # every other first call: 1

@@ -18,7 +18,7 @@ JAX = "0.5 + 0.15 * jax.random.normal"
 
 def compiled_sampler(case: Any, size: int) -> Any:
     """The compiled sampler an eager call ends in, called with nothing around it."""
-    from braininit import _sampler
+    from braininit._engine import sampler as _sampler
 
     seen = {}
     original = _sampler._sampler

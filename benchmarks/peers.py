@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import braininit
-from braininit import _bits
+from braininit._engine import bits as _bits
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from cases import CASES, DRAWN, RANDOM

@@ -22,12 +22,13 @@ import jax
 import numpy as np
 
 import braininit
-from braininit import _files, plot, theory
-from braininit import _units as units
-from braininit._config import get
-from braininit._core import Initialization
-from braininit._dtypes import resolve
-from braininit._sampler import as_shape
+from braininit import files as _files
+from braininit import plot, theory
+from braininit._engine.sampler import as_shape
+from braininit._jax.dtypes import resolve
+from braininit._params import units
+from braininit.config import get
+from braininit.initializer.initialization import Initialization
 
 _PROG = "python -m braininit"
 _FIGURE, _SIZE = "braininit.png", "5000"

@@ -19,10 +19,11 @@ import brainunit as u
 import jax
 import numpy as np
 
-from braininit import _keys, theory
-from braininit import _units as units
-from braininit._core import Initialization
-from braininit._types import Initializer, Shape
+from braininit import theory
+from braininit._engine import keys as _keys
+from braininit._params import units
+from braininit._params.types import Initializer, Shape
+from braininit.initializer.initialization import Initialization
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

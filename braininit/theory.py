@@ -25,13 +25,12 @@ import jax
 import numpy as np
 import scipy  # its parts are imported when they are first named
 
-from braininit import _continuous as continuous
-from braininit import _operators as operators
-from braininit import _positive as positive
-from braininit import _special as special
-from braininit import _units as units
-from braininit._children import as_child
-from braininit._constants import constant, ones, zeros
+from braininit._math import special
+from braininit._params import units
+from braininit.composition import operators
+from braininit.distributions import continuous, positive
+from braininit.initializer.children import as_child
+from braininit.initializer.constant import constant, ones, zeros
 
 __all__ = ["Law", "cdf", "laws", "mean", "pdf", "sf", "std"]
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 import braininit as init
-from braininit._values import shares
+from braininit._params.values import shares
 
 INF = np.inf
 

@@ -13,7 +13,11 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from braininit import _draws, _dtypes, _elementary, _gamma, _truncated
+from braininit._jax import dtypes as _dtypes
+from braininit._math import elementary as _elementary
+from braininit._math import gamma as _gamma
+from braininit._math import standard as _draws
+from braininit._math import truncated as _truncated
 
 
 def words(bits, n=4000):

@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 import braininit as init
-from braininit import _bits, _erf_inv, _platforms, _sampler
+from braininit._engine import bits as _bits
+from braininit._engine import platforms as _platforms
+from braininit._engine import sampler as _sampler
+from braininit._math import erf_inv as _erf_inv
 
 SHAPES = [(), (1,), (0,), (7,), (3, 0, 2), (1, 5, 1), (2, 3, 4), (130, 3, 2), (4, 3, 2, 5, 2)]
 
@@ -150,8 +153,8 @@ def test_drawing_uses_the_key_up():
 def test_the_switch():
     """BRAININIT_FUSED=0 takes the words from jax.random.bits; the draws stay the same."""
     code = (
-        "import jax, braininit as init; from braininit import _bits;"
-        "assert not _bits.FUSED;"
+        "import jax, braininit as init; from braininit._engine import bits;"
+        "assert not bits.FUSED;"
         "print(jax.jit(lambda k: init.normal(k, (3,))).lower(jax.random.key(0)).as_text().count("
         "'threefry'), init.normal(jax.random.key(0), (3,)).tolist())"
     )

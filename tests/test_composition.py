@@ -19,7 +19,7 @@ from jax._src import test_util as jtu
 from scipy import stats
 
 import braininit as init
-from braininit._composite import _stretches
+from braininit.composition.mixture import _stretches
 
 N = init.Normal(0.5 * u.nS, 0.1 * u.nS)
 M = init.Normal(2.0, 0.5)

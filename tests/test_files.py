@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import braininit as init
-from braininit import _files
+from braininit import files as _files
 
 UNITS = [None, u.nS, u.nS / u.mm**2, u.ms**-1, u.mV**0.5, u.mA / (u.mm**2 * u.ms), u.mV / u.volt]
 NOT_IN_XLA = {"int1", "uint1", "float6_e2m3fn", "float6_e3m2fn"}  # jax.numpy has their names alone
@@ -467,7 +467,7 @@ def terminated(code):
 
 WRITING = """
 import signal, sys, time
-from braininit import _files
+from braininit import files as _files
 with _files.replacing("a.npz") as a, _files.replacing("b.npz") as b:
     a.write(b"half")
     print("ready", flush=True)

@@ -23,7 +23,7 @@ from flax import nnx
 from jax.example_libraries import stax
 
 import braininit as init
-from braininit import _keys
+from braininit._engine import keys as _keys
 
 NORMAL = init.Normal(0.5, 0.1)
 CONDUCTANCE = init.Normal(0.5 * u.nS, 0.1 * u.nS)
@@ -622,7 +622,7 @@ def test_an_unseeded_stream_starts_elsewhere():
 FORKING = """
 import os, threading
 import braininit as init
-from braininit import _keys
+from braininit._engine import keys as _keys
 
 def words():
     return _keys.from_rng(None).tobytes().hex()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,36 +10,78 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-MODULES = sorted((ROOT / "braininit").glob("*.py"))
-LISTED = re.search(r"go down one list: `(.*?)`", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
-ORDER = LISTED.group(1).split() if LISTED else []
+HOUSE = ROOT / "braininit"
+MODULES = sorted(HOUSE.rglob("*.py"))
+ORDER = [
+    "_jax",
+    "_params",
+    "_engine",
+    "_math",
+    "initializer",
+    "distributions",
+    "composition",
+    "layers",
+    "spatial",
+    "rows",
+    "config",
+    "param",
+    "files",
+    "caches",
+    "theory",
+    "plot",
+    "__init__",
+    "__main__",
+]
+"""The rooms, from the lowest floor up: folders, then modules that stand by themselves."""
+
+
+def room(path: Path) -> str:
+    return path.relative_to(HOUSE).parts[0].removesuffix(".py")
 
 
 def imported(path):
+    """The modules of this package that a file imports, as paths."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            yield node, node.module
-            if node.module == "braininit":
-                yield from ((node, f"braininit.{a.name}") for a in node.names)
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
         elif isinstance(node, ast.Import):
-            yield from ((node, a.name) for a in node.names)
+            names = [a.name for a in node.names]
+        for name in names:
+            place = ROOT / name.replace(".", "/")
+            if name.split(".")[0] == "braininit" and name != "braininit":
+                yield from (
+                    p for p in (place.with_suffix(".py"), place / "__init__.py") if p.exists()
+                )
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if p.stem != "__init__"], ids=lambda p: p.stem)
-def test_imports_go_down_the_list(path):
-    above = ORDER[: ORDER.index(path.stem)]
-    for _, module in imported(path):
-        name = module.removeprefix("braininit.")
-        if module.startswith("braininit.") and name in ORDER:
-            assert name in above
+def test_every_room_is_on_the_list():
+    assert {room(path) for path in MODULES} == set(ORDER)
 
 
-def test_every_module_is_on_the_list():
-    assert sorted(ORDER) == sorted(p.stem for p in MODULES if p.stem != "__init__")
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(HOUSE)))
+def test_rooms_import_only_rooms_below(path):
+    own = ORDER.index(room(path))
+    for other in imported(path):
+        assert ORDER.index(room(other)) <= own, f"{other.relative_to(HOUSE)} is above"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda p: p.stem)
-def test_rooms_stay_small(path):
+def test_nothing_is_imported_in_a_circle():
+    below = {path: set(imported(path)) - {path} for path in MODULES}
+    while leaves := [path for path, needs in below.items() if not needs & below.keys()]:
+        for path in leaves:
+            del below[path]
+    assert not below, sorted(str(p.relative_to(HOUSE)) for p in below)
+
+
+def test_parameters_and_the_engine_do_not_know_each_other():
+    for one, other in (("_params", "_engine"),):
+        for path in (HOUSE / one).rglob("*.py"):
+            assert other not in {room(p) for p in imported(path)}, path
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(HOUSE)))
+def test_files_stay_small(path):
     assert len(path.read_text().splitlines()) <= 700
 
 

@@ -18,8 +18,8 @@ from cases import CASES, RANDOM
 from flax import nnx
 
 import braininit as init
-from braininit._checks import _far_apart
-from braininit._dtypes import inside
+from braininit._jax.dtypes import inside
+from braininit._params.checks import _far_apart
 
 NAN, INF = float("nan"), float("inf")
 BAD = {

@@ -18,7 +18,8 @@ from cases import CASES
 from matplotlib import pyplot
 
 import braininit as init
-from braininit import _files, plot
+from braininit import files as _files
+from braininit import plot
 from braininit.__main__ import _NINE, Refusal, distributions, main, read
 
 NORMAL = "Normal(0.5*nS, 0.1*nS)"

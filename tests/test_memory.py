@@ -14,7 +14,10 @@ from jax.sharding import AbstractMesh, AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import braininit as init
-from braininit import _erf_inv, _loops, _platforms, _sampler
+from braininit._engine import loops as _loops
+from braininit._engine import platforms as _platforms
+from braininit._engine import sampler as _sampler
+from braininit._math import erf_inv as _erf_inv
 
 SHAPE = (256, 64, 8)
 ELEMENTS = 256 * 64 * 8

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import braininit as init
-from braininit._children import split
+from braininit.initializer.children import split
 
 M, N = init.Normal(2.0, 0.25), init.Normal(2.0 * u.nS, 0.25 * u.nS)
 SHAPE = (3,)

@@ -18,7 +18,13 @@ from jax import export
 from jax.extend.random import threefry_2x32
 
 import braininit as init
-from braininit import _bits, _children, _erf_inv, _keys, _loops, _platforms, _sampler
+from braininit._engine import bits as _bits
+from braininit._engine import keys as _keys
+from braininit._engine import loops as _loops
+from braininit._engine import platforms as _platforms
+from braininit._engine import sampler as _sampler
+from braininit._math import erf_inv as _erf_inv
+from braininit.initializer import children as _children
 
 PLATFORMS = ("cpu", "cuda", "tpu", "rocm")
 FAR = np.array([[0.0, 30.0], [60.0, 90.0]])
@@ -456,7 +462,10 @@ for name in ("", ".core", ".backend", ".random"):
 sys.modules["jax.experimental.xla_metadata"] = sys.modules["jaxlib.version"] = None
 
 import braininit as init
-from braininit import _keys, _loops, _platforms, _sampler
+from braininit._engine import keys as _keys
+from braininit._engine import loops as _loops
+from braininit._engine import platforms as _platforms
+from braininit._engine import sampler as _sampler
 
 assert _loops.set_xla_metadata is None and _keys.get_opaque_trace_state is None
 assert _sampler._options() is None and not _platforms._has_only_cpus()

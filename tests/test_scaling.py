@@ -312,7 +312,7 @@ def test_the_negative_slope_can_be_traced():
 
 
 def test_shapes_are_compiled_once():
-    from braininit import _sampler
+    from braininit._engine import sampler as _sampler
 
     before = _sampler._sampler.cache_info().misses
     for scale in (1.0, 2.0, 0.3):
@@ -505,7 +505,7 @@ def test_a_bias_with_its_kernel_s_fan():
 
 
 def test_the_probe_of_an_object_tells_the_unit_without_a_draw():
-    from braininit._sampler import probe
+    from braininit._engine.sampler import probe
 
     for obj, unit in itertools.product((init.VarianceScaling, init.KaimingNormal), (None, u.nS)):
         told = obj._function(probe(), (), **obj(unit=unit)._arguments())

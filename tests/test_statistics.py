@@ -16,7 +16,7 @@ from cases import DRAWN, NARROW, RANDOM, Truncnorm
 from scipy import special, stats
 
 import braininit as init
-from braininit._dtypes import _step
+from braininit._jax.dtypes import _step
 
 RATE = 1e-6
 KS = np.sqrt(-np.log(RATE / 2) / 2)  # the distance times sqrt(n) that a right sampler exceeds

@@ -14,8 +14,8 @@ import pytest
 from scipy import stats
 
 import braininit as init
-from braininit._radius import spectral_radius
-from braininit._structured import _count
+from braininit._math.radius import spectral_radius
+from braininit.layers.structured import _count
 
 RATE = 1e-6  # of false alarms, for each statistical test
 WIDE = init.Normal(0.0, 1.0)
@@ -71,7 +71,7 @@ def test_all_choices_are_equally_likely():
 
 def test_ties_are_told_apart(monkeypatch):
     """Words of two values only: the count stays exact."""
-    import braininit._structured as module
+    import braininit.layers.structured as module
 
     few = module.words
     monkeypatch.setattr(module, "words", lambda *args: few(*args) >> np.uint32(31))

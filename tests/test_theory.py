@@ -8,7 +8,7 @@ from scipy import stats
 
 import braininit as init
 from braininit import theory
-from braininit._core import Initialization
+from braininit.initializer.initialization import Initialization
 
 QUANTILES = np.r_[1e-9, 1e-4, np.linspace(0.002, 0.998, 101), 1 - 1e-6]
 

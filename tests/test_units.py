@@ -13,7 +13,7 @@ import pytest
 from cases import CASES
 
 import braininit as init
-from braininit._values import Value
+from braininit._params.values import Value
 
 UM, NS = u.um, u.nS
 WRITTEN = (

@@ -16,8 +16,9 @@ import pytest
 from cases import CASES, RANDOM
 
 import braininit as init
-from braininit import _sampler, _truncated
-from braininit._elementary import KNOWN, TRACED
+from braininit._engine import sampler as _sampler
+from braininit._math import truncated as _truncated
+from braininit._math.elementary import KNOWN, TRACED
 
 PINNED = Path(__file__).with_name("pinned_values.json")
 SHAPE = (2, 3)

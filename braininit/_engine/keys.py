@@ -1,0 +1,351 @@
+"""Every source of randomness a user may hold, made into a key.
+
+A key inside the package is a typed key, a legacy ``uint32`` key, or the raw words of
+one as a NumPy array: wrapping words into a key costs 17 us eagerly and nothing inside
+the compiled sampler, so that is where it happens.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from braininit._jax.dtypes import setting
+
+try:
+    from jax.extend.core import get_opaque_trace_state
+except Exception:  # then traces are seen in another way
+    get_opaque_trace_state = None
+
+__all__ = [
+    "Column",
+    "Window",
+    "as_key",
+    "eager",
+    "from_rng",
+    "is_key",
+    "legacy_impl",
+    "seed",
+    "split",
+    "typed",
+]
+
+
+# ---------------------------------------------------------------- keys
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["key", "start"], meta_fields=["rows", "total"]
+)
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """A key that draws `rows` rows out of `total`, from `start` on: what `init.rows` passes.
+
+    `start` is in two words, the upper one first. Being a PyTree of its own form, a window has
+    compiled samplers of its own as well.
+    """
+
+    key: Any
+    start: Any
+    rows: int
+    total: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A key that draws in every column of a row what belongs in the column `index`."""
+
+    key: Any
+    index: Any
+
+
+def is_key(x: Any) -> bool:
+    """Whether x is one key, or several: typed, or legacy of the session's default kind."""
+    if type(x) is _typed_array() or type(x) is Window:
+        return True
+    if not isinstance(x, (np.ndarray, jax.Array)):
+        return False
+    kind = _kind(x.dtype)
+    if kind == "legacy":
+        return x.ndim >= 1 and x.shape[-1:] == _legacy_shape(_default_impl())
+    return kind == "typed"
+
+
+@functools.cache
+def _typed_array() -> type:
+    """The class of concrete typed keys: known by it, a key need not be asked for its dtype."""
+    return type(_aside(lambda: jax.random.key(0)))
+
+
+@functools.lru_cache(maxsize=64)
+def _kind(dtype: Any) -> str | None:
+    """Which kind of key an array of this dtype can be; asking JAX each time costs 1 us."""
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        return "typed"
+    return "legacy" if dtype == np.uint32 else None
+
+
+def as_key(key: Any) -> Any:
+    """Refuse what is not exactly one key."""
+    if type(key) is Window:
+        return key
+    if not is_key(key):
+        raise TypeError(f"`key` must be a JAX key, {_not_a_key(key)}")
+    if key.ndim and key.ndim > (_kind(key.dtype) == "legacy"):
+        raise ValueError(
+            f"`key` must be one key, got an array {key.shape}; map over it by jax.vmap"
+        )
+    return key
+
+
+def _not_a_key(value: Any) -> str:
+    """What was given for a key, and what to write."""
+    if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return f"got {value}; write jax.random.key({value})"
+    if isinstance(value, (tuple, list)):
+        return f"got {value!r}; the key comes first, then the shape: (key, {value!r})"
+    kind, make = type(value).__name__, "make one with jax.random.key(seed)"
+    if isinstance(value, _GENERATORS):
+        make = "an object takes it, as in init.Normal()(size, rng=rng)"
+    if isinstance(value, (np.ndarray, jax.Array)):
+        impl = _default_impl()
+        kind = f"an array of {value.dtype} of the shape {value.shape}"
+        make = f"a legacy key of {impl} is of uint32 and ends in {_legacy_shape(impl)}"
+    return f"got {kind}; {make}"
+
+
+def legacy_impl(key: Any) -> str | None:
+    """The implementation a key without a type stands for; None for a typed one."""
+    if type(key) is Window:
+        return legacy_impl(key.key)
+    if type(key) is _typed_array() or _kind(key.dtype) == "typed":
+        return None
+    return _default_impl()
+
+
+def typed(key: Any, impl: str | None = None) -> Any:
+    """The typed key of a key in any of its forms; `impl` is that of bare words."""
+    if type(key) is Window:
+        return dataclasses.replace(key, key=typed(key.key, impl))
+    return key if _kind(key.dtype) == "typed" else jax.random.wrap_key_data(key, impl=impl)
+
+
+def split(key: Any, n: int = 2) -> Any:
+    """Independent keys from a typed one."""
+    if isinstance(key, (Window, Column)):
+        return [dataclasses.replace(key, key=k) for k in jax.random.split(key.key, n)]
+    return jax.random.split(key, n)
+
+
+def _default_impl() -> str:
+    return setting("jax_default_prng_impl")
+
+
+@functools.lru_cache(maxsize=16)
+def _legacy_shape(impl: str) -> tuple[int, ...]:
+    return _aside(lambda: jax.random.key_data(jax.random.key(0, impl=impl)).shape)
+
+
+# ---------------------------------------------------------------- rng -> key
+
+
+def from_rng(rng: Any) -> Any:
+    """Make a key from whatever a user passes as ``rng=``.
+
+    A JAX key; an int seed; a NumPy Generator or RandomState, or the module
+    ``np.random``; a callable that returns a key (`nnx.Rngs` and its streams,
+    `hk.next_rng_key`); an object with ``split_key()`` (brainstate); or None, the
+    package's own default stream.
+    """
+    if is_key(rng):
+        return rng
+    if rng is None:
+        _refuse_tracing("the default stream")
+        return _default_stream.words()
+    if isinstance(rng, np.random.Generator):
+        _refuse_tracing("a NumPy generator")
+        return _words_from(rng)
+    if isinstance(rng, np.random.RandomState) or rng is np.random:
+        _refuse_tracing("a NumPy generator")
+        (length,) = _legacy_shape(_default_impl())
+        return np.frombuffer(rng.bytes(4 * length), "<u4").astype(np.uint32, copy=False)
+    if isinstance(rng, (int, np.integer)) and not isinstance(rng, (bool, np.bool_)):
+        return _key_from_seed(int(rng), _default_impl())
+    try:
+        # nnx.Rngs answers every hasattr, so ask whether it can be called before the name.
+        source = rng if callable(rng) else getattr(rng, "split_key", None)
+        key = source() if callable(source) else None
+    except Exception as error:
+        raise TypeError(
+            f"`rng` gave no key, {type(error).__name__} in {_named(rng)}: {error}; "
+            "pass what can be called without arguments, or a JAX key"
+        ) from error
+    if not callable(source):
+        raise TypeError(
+            f"`rng` can't be a {type(rng).__name__}; pass a JAX key, an int seed, a NumPy "
+            "Generator or RandomState, an object with split_key(), a callable that returns "
+            "a key, or None"
+        )
+    if not is_key(key):
+        raise TypeError(
+            f"`rng` must give a JAX key when called, got {type(key).__name__} from {_named(rng)}; "
+            + ("pass that itself" if isinstance(key, _GENERATORS) else "pass a JAX key")
+        )
+    return key
+
+
+_GENERATORS = (np.random.Generator, np.random.RandomState)
+
+
+def _named(source: Any) -> str:
+    function = inspect.isroutine(source) or isinstance(source, type)
+    return getattr(source if function else type(source), "__qualname__", "it")
+
+
+def seed(value: int | None = None) -> None:
+    """Restart the default stream, the one an object draws from without ``rng=``.
+
+    Parameters
+    ----------
+    value : int, optional
+        Any integer, of any size. None takes fresh entropy from the system, which is
+        how the stream starts.
+
+    Notes
+    -----
+    A process that is forked draws from a stream of its own, not from its parent's: of a
+    seeded stream, the first child always gets the same, the second another, and so on,
+    however much the parent has drawn. A process that is spawned starts with fresh entropy.
+    Threads share the stream.
+
+    Examples
+    --------
+    >>> import braininit as init
+    >>> init.seed(42)
+    >>> first = init.Uniform(0.0, 1.0)(3)
+    >>> init.seed(42)
+    >>> bool((init.Uniform(0.0, 1.0)(3) == first).all())
+    True
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer))):
+        raise TypeError(f"`value` must be an int or None, got {value!r} ({type(value).__name__})")
+    _default_stream.restart(value)
+
+
+class _Stream:
+    """Words for key after key; safe across threads, and another in every forked process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._start(_seed_sequence(None))
+
+    def _start(self, seed: np.random.SeedSequence) -> None:
+        self._seed, self._forks = seed, 0
+        self._generator = np.random.Generator(np.random.PCG64(seed))
+
+    def restart(self, value: int | None) -> None:
+        seed = _seed_sequence(value)
+        with self._lock:
+            self._start(seed)
+
+    def words(self) -> np.ndarray:
+        with self._lock:
+            return _words_from(self._generator)
+
+    def before_fork(self) -> None:
+        self._lock.acquire()  # so that no other thread is within, and forks are counted
+
+    def in_parent(self) -> None:
+        self._forks += 1
+        self._lock.release()
+
+    def in_child(self) -> None:
+        self._lock = threading.Lock()
+        # Longer than the spawn key of any seed, so that it is none's.
+        branch = (*self._seed.spawn_key, 2, self._forks)
+        self._start(np.random.SeedSequence(self._seed.entropy, spawn_key=branch))
+
+
+def _seed_sequence(value: int | None) -> np.random.SeedSequence:
+    # SeedSequence takes integers of any size but no negative ones: the sign goes beside.
+    if value is None:
+        return np.random.SeedSequence()
+    return np.random.SeedSequence(abs(int(value)), spawn_key=(1,) if value < 0 else ())
+
+
+_default_stream = _Stream()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_default_stream.before_fork,
+        after_in_parent=_default_stream.in_parent,
+        after_in_child=_default_stream.in_child,
+    )
+
+
+def _words_from(generator: np.random.Generator) -> np.ndarray:
+    """The words of a key. Raw ones cost 1 us, where `bytes` costs 6 and `integers` 5."""
+    (length,) = _legacy_shape(_default_impl())
+    return generator.bit_generator.random_raw(length).astype(np.uint32)  # the lower halves
+
+
+@functools.lru_cache(maxsize=4096)
+def _key_from_seed(value: int, impl: str) -> np.ndarray:
+    """The raw words of `jax.random.key(value)`; of a hash where JAX cuts the seed to 32 bits.
+
+    It cuts negative ones as well, -1 to 2**32 - 1, and only without ``jax_enable_x64``.
+    """
+    if 0 <= value < 2**32:
+        return _aside(lambda: np.asarray(jax.random.key_data(jax.random.key(value, impl=impl))))
+    return _seed_sequence(value).generate_state(_legacy_shape(impl)[0])
+
+
+def _refuse_tracing(source: str) -> None:
+    """A draw from a source JAX can't trace would be the same in every run of the program."""
+    if not eager():
+        raise RuntimeError(
+            f"{source} can't be used while JAX is tracing (jit, vmap, grad, eval_shape, ...): "
+            "its one draw would be frozen into the program; pass a JAX key, as in "
+            "init(key, shape) or init(size, rng=key)"
+        )
+
+
+def eager() -> bool:
+    """Whether JAX is not tracing: neither jit, vmap, grad nor anything else."""
+    clean = _clean_state()
+    if clean is None:
+        try:
+            jax.sharding.get_mesh()  # which JAX refuses to tell within a trace
+        except ValueError:
+            return False
+        return True
+    return get_opaque_trace_state() == clean  # pyright: ignore[reportOptionalCall]
+
+
+@functools.cache
+def _clean_state() -> Any:
+    """The state outside all traces: the first call may come from inside one, so ask elsewhere."""
+    try:
+        return _elsewhere(get_opaque_trace_state)
+    except Exception:
+        return None
+
+
+def _aside(function: Any) -> Any:
+    """What a function computes outside of all traces and meshes, within `shard_map` say."""
+    outside = eager() and jax.sharding.get_abstract_mesh().empty
+    return function() if outside else _elsewhere(function)
+
+
+def _elsewhere(function: Any) -> Any:
+    """What a function gives in a thread of its own, as traces and meshes are a thread's own."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(function).result()

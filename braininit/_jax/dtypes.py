@@ -1,0 +1,160 @@
+"""Which dtypes can be drawn, in which dtype the arithmetic is done, and what they hold."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from braininit._jax.rounding import kept
+
+__all__ = [
+    "Finfo",
+    "default_float",
+    "drawn_in",
+    "finfo",
+    "inside",
+    "is_symbolic",
+    "resolve",
+    "setting",
+    "wide",
+]
+
+
+class Finfo(NamedTuple):
+    """What a floating dtype reaches: its smallest and its largest positive number."""
+
+    least: float
+    most: float
+
+
+def setting(name: str, default: Any = None) -> Any:
+    """One of JAX's settings, as this thread has it; the default where JAX has it no longer."""
+    return getattr(jax.config, name, default)
+
+
+def is_symbolic(shape: tuple[Any, ...]) -> bool:
+    """Whether a shape has sizes that `jax.export` keeps open."""
+    for n in shape:  # noqa: SIM110 - in every eager call, where `any` takes three times as long
+        if type(n) is not int:
+            return True
+    return False
+
+
+def default_float() -> np.dtype:
+    """JAX's default float: float32, or float64 under ``jax_enable_x64``."""
+    return _DOUBLE if setting("jax_enable_x64") else _SINGLE
+
+
+_SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
+
+
+def resolve(dtype: Any, *, complex_too: bool = False) -> np.dtype:
+    """Turn a user's dtype into the result's; None is JAX's default float.
+
+    float64 without ``jax_enable_x64`` is float32, as everywhere in JAX.
+    """
+    if dtype is None:
+        return default_float()
+    try:
+        return _resolve(dtype, complex_too, bool(setting("jax_enable_x64")))
+    except TypeError as error:
+        if "unhashable" not in str(error):
+            raise
+        raise TypeError(
+            f"`dtype` must name a dtype, got {dtype!r}; write jnp.float32, for example"
+        ) from None
+
+
+@functools.lru_cache(maxsize=256)
+def _resolve(dtype: Any, complex_too: bool, x64: bool) -> np.dtype:
+    try:
+        asked = np.dtype(dtype)
+        if asked.itemsize * 8 > (64 if asked.kind == "f" else 128) or not asked.isnative:
+            raise TypeError
+    except Exception as error:
+        raise TypeError(
+            f"`dtype` must name a dtype, got {dtype!r}; write jnp.float32, for example"
+        ) from (None if isinstance(error, TypeError) else error)
+    real = jnp.issubdtype(asked, np.floating)
+    if real and asked.itemsize == 1:
+        # float4, float6 and the sign-less scale format float8_e8m0fnu can't hold a draw.
+        info = jnp.finfo(asked)
+        real = info.bits == 8 and float(info.min) < 0
+    if not real and not (complex_too and jnp.issubdtype(asked, np.complexfloating)):
+        kinds = "a floating or complex dtype" if complex_too else "a real floating dtype"
+        raise TypeError(f"`dtype` must be {kinds} of at least 8 bits, got {asked}; draw, then cast")
+    if not x64 and asked.name in ("float64", "complex128"):
+        return np.dtype(np.float32 if asked == _DOUBLE else np.complex64)
+    return asked
+
+
+def drawn_in(dtype: np.dtype) -> np.dtype:
+    """The real dtype in which a draw of this dtype is computed."""
+    return _DOUBLE if dtype in (_DOUBLE, np.dtype(np.complex128)) else _SINGLE
+
+
+def wide(dtype: np.dtype) -> np.dtype:
+    """The dtype in which the parts of a draw are drawn and put together."""
+    return dtype if dtype.kind == "c" else drawn_in(dtype)
+
+
+@functools.lru_cache(maxsize=64)
+def finfo(dtype: Any) -> Finfo:
+    """Smallest and largest positive number of a dtype, as XLA keeps them."""
+    info, drawn = jnp.finfo(dtype), jnp.finfo(drawn_in(np.dtype(dtype)))
+    # XLA flushes float32 and float64 numbers below the smallest normal one to zero.
+    return Finfo(max(float(info.smallest_subnormal), float(drawn.tiny)), float(info.max))
+
+
+# ---------------------------------------------------------------- the grid of a dtype
+
+
+def inside(xp: Any, low: Any, high: Any, dtype: Any, *, open_high: bool = False) -> Any:
+    """Smallest and largest value of `dtype` in [low, high], or in [low, high).
+
+    Both come in the drawing dtype, and are NaN where the dtype has no value inside.
+    One code for NumPy (the check of concrete bounds) and for JAX (the draw itself).
+    """
+    kind, dtype = drawn_in(np.dtype(dtype)), np.dtype(dtype)
+    most = np.asarray(finfo(dtype).most, kind)
+    zero = np.asarray(0, kind)
+    hold = (lambda x: x) if xp is np else kept  # in registers: each is used several times
+    low, high = (  # as XLA will have them
+        hold(xp.where(abs(x) < np.asarray(finfo(kind).least, kind), zero, x))
+        for x in (xp.asarray(low, kind), xp.asarray(high, kind))
+    )
+
+    def on_grid(x: Any) -> Any:
+        return hold(xp.clip(x, -most, most).astype(dtype))
+
+    def back(x: Any) -> Any:
+        return hold(x.astype(kind))
+
+    bottom, top = on_grid(low), on_grid(high)
+    bottom = xp.where(back(bottom) < low, _step(xp, bottom, 1), bottom)
+    over = back(top) >= high if open_high else back(top) > high
+    top = xp.where(over, _step(xp, top, -1), top)
+    bottom, top = back(bottom), back(top)
+    ok = (bottom >= low) & ((top < high) if open_high else (top <= high)) & (bottom <= top)
+    nan = np.asarray(np.nan, kind)
+    return xp.where(ok, bottom, nan), xp.where(ok, top, nan)
+
+
+def _step(xp: Any, x: Any, way: int) -> Any:
+    """The next number of x's dtype, up (+1) or down (-1); subnormal float32s don't count."""
+    dtype = np.dtype(x.dtype)
+    words = np.dtype(f"uint{8 * dtype.itemsize}")
+    sign = np.asarray(1 << (8 * dtype.itemsize - 1), words)
+    least = np.asarray(finfo(dtype).least, dtype)
+    bits = x.view(words) if xp is np else jax.lax.bitcast_convert_type(x, words)
+    outward = (bits & sign != 0) == (way < 0)
+    one = np.asarray(1, words)
+    moved = xp.where(outward, bits + one, bits - one)
+    moved = moved.view(dtype) if xp is np else jax.lax.bitcast_convert_type(moved, dtype)
+    zero = np.asarray(0, dtype)
+    moved = xp.where(abs(moved) < least, zero, moved)  # also the step from -least to -0
+    return xp.where(x == zero, least if way > 0 else -least, moved)

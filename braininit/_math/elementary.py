@@ -1,0 +1,253 @@
+"""Elementary functions for long fused loops: polynomial, logarithm, exponential, sine.
+
+A draw is a chain of some hundred operations, each waiting for the one before: its length
+costs more than the number of operations. So what does not wait is computed beside the
+chain, powers are of 2, and nothing is spent on arguments that do not occur.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from braininit._jax.rounding import kept
+
+__all__ = [
+    "ARRAYS",
+    "KNOWN",
+    "LOG2_E",
+    "TRACED",
+    "Arithmetic",
+    "apart",
+    "exp2_digits",
+    "exp2_parts",
+    "exponent",
+    "fraction",
+    "log",
+    "log_parts",
+    "over",
+    "polynomial",
+    "sine",
+    "times_exp2",
+    "where",
+]
+
+LOG2_E = 1 / math.log(2)
+
+
+def _itself(x: Any) -> Any:
+    return x
+
+
+def apart(x: jax.Array) -> jax.Array:
+    """A finite x, with a maximum between it and what is made of it.
+
+    A product and the sum that follows don't contract to one rounding. And LLVM 22 (jaxlib
+    0.12), which goes every way from a word through a long draw, for minutes, stops there.
+    """
+    return lax.max(x, np.asarray(-jnp.finfo(x.dtype).max, x.dtype))
+
+
+@jax.custom_jvp
+def over(x: jax.Array, y: jax.Array) -> jax.Array:
+    """The quotient x / y. Its derivative divides by y twice, where JAX's divides by y^2.
+
+    The square of 1e20 overflows in float32, and that of 1e-20 is 0.
+    """
+    return x / y
+
+
+@over.defjvp
+def _over_jvp(primals: tuple, tangents: tuple) -> tuple:
+    (x, y), (dx, dy) = primals, tangents
+    ratio = over(x, y)
+    return ratio, over(dx - ratio * dy, y)
+
+
+class Arithmetic(NamedTuple):
+    """What a formula is worked out with: `exact` keeps a product from contracting with a sum.
+
+    Of numbers known before the draw NumPy makes what XLA makes of the same numbers once they
+    are traced, bit for bit, if each product that a sum follows is rounded. Where a formula
+    runs once for each element of an array, that would cost too much.
+    """
+
+    xp: Any
+    kept: Callable[[Any], Any]
+    exact: Callable[[Any], Any]
+    over: Callable[[Any, Any], Any]
+
+
+KNOWN = Arithmetic(np, _itself, _itself, operator.truediv)
+TRACED = Arithmetic(jnp, kept, apart, over)
+ARRAYS = Arithmetic(jnp, kept, _itself, over)
+
+
+def polynomial(x: Any, coefficients: Sequence[Any], exact: Callable[[Any], Any] = _itself) -> Any:
+    """Polynomial by Estrin's scheme, the coefficients lowest power first.
+
+    Horner's rule is one chain; here there are several at a time, a third as long.
+    """
+    terms = list(coefficients)
+    add, multiply = operator.add, operator.mul
+    if isinstance(x, jax.Array) and not any(map(np.ndim, terms)):
+        # A third of the time to trace, but neither broadcasting nor promotion.
+        add, multiply = lax.add, lax.mul
+        terms = [x.dtype.type(c) if type(c) is float else c for c in terms]
+    while True:
+        pairs = list(zip(terms[::2], terms[1::2], strict=False))
+        sums = [add(low, exact(multiply(high, x))) for low, high in pairs]
+        terms = sums + terms[2 * len(pairs) :]
+        if len(terms) == 1:
+            return terms[0]
+        x = multiply(x, x)
+
+
+def where(condition: jax.Array, x: Any, y: Any) -> jax.Array:
+    """`jnp.where` of floats and arrays of one dtype, in operations of `lax`.
+
+    `jnp.where` itself is a program within the program, which a first call has to trace.
+    """
+    kind = next(v.dtype for v in (x, y) if type(v) is not float)
+    shape = lax.broadcast_shapes(*map(np.shape, (condition, x, y)))
+
+    def whole(v: Any) -> jax.Array:
+        if type(v) is float:
+            return lax.full(shape, v, kind)
+        axes = tuple(range(len(shape) - v.ndim, len(shape)))
+        return v if v.shape == shape else lax.broadcast_in_dim(v, shape, axes)
+
+    return lax.select_n(whole(condition), whole(y), whole(x))
+
+
+def fraction(word: jax.Array, exponent: int) -> jax.Array:
+    """(word + 1/2) 2^exponent, the word read as signed: that converts in one instruction."""
+    bits = 8 * word.dtype.itemsize
+    whole = lax.bitcast_convert_type(word, np.dtype(f"int{bits}"))
+    # Rounded once, in the sum, contracted or not.
+    return whole.astype(np.dtype(f"float{bits}")) * 2.0**exponent + 2.0 ** (exponent - 1)
+
+
+def log(
+    x: jax.Array, replace: Callable[[jax.Array], jax.Array] | None = None, sign: int = 1
+) -> jax.Array:
+    """Logarithm of a positive normal number, times `sign`.
+
+    In float32 `replace` may put something better in place of f, where x = (1 + f) 2^n: what
+    1 + f was before it was rounded.
+    """
+    if x.dtype != np.dtype(np.float32):
+        return sign * jnp.log(x)
+    f, n = log_parts(x)
+    f = replace(f) if replace else f
+    linear = sign * f + n * (sign * math.log(2))
+    return linear + f * f * polynomial(f, [sign * c for c in _LOG])
+
+
+def log_parts(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Of a positive normal float32 (1 + f) 2^n: f in [sqrt(1/2) - 1, sqrt(2) - 1], and n."""
+    bits = lax.bitcast_convert_type(x, np.int32)
+    width = np.int32(23)
+    n = lax.shift_right_arithmetic(lax.sub(bits, np.int32(0x3F3504F3)), width)  # from sqrt(1/2) on
+    rest = lax.bitcast_convert_type(lax.sub(bits, lax.shift_left(n, width)), np.float32)
+    return lax.sub(rest, np.float32(1)), lax.convert_element_type(n, np.float32)
+
+
+def sine(x: jax.Array) -> jax.Array:
+    """Sine of x quarter turns, |x| <= 1, in float32."""
+    # Horner's rule: nothing waits for this one.
+    square = kept(x * x)
+    return x * functools.reduce(lambda p, c: p * square + c, reversed(_SINE))
+
+
+def times_exp2(
+    scale: jax.Array, y: jax.Array, factor: Any = 1, moderate: bool = False
+) -> jax.Array:
+    """Scale 2^y factor, where 2^y or scale 2^y alone may be beyond what the dtype holds.
+
+    Neither is if they are `moderate`: then one power of 2 does, and the digits are the same.
+    """
+    if moderate:
+        bias = jnp.finfo(y.dtype).maxexp - 1
+        rest, k = exp2_digits(y, bias)
+        half, other_half = exponent(k, y.dtype), 1
+    else:
+        rest, half, other_half = exp2_parts(y)
+    # About sqrt(scale x), so it is not beyond; and it does not wait for the rest.
+    middle = kept(scale * half)
+    # middle + middle * rest rounds once, and the powers of 2 are exact.
+    return kept(middle + middle * rest) * factor * other_half
+
+
+def exp2_parts(y: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """2^y as (1 + rest) * half * other_half, the last two powers of 2, |rest| < 0.42.
+
+    In two powers, for one alone would overflow.
+    """
+    info = jnp.finfo(y.dtype)
+    reach = 2.0 * info.maxexp - 4.0  # half of it is the least exponent
+    # Twice the exponent's bias is added, so that both halves come out biased.
+    y = where(y < -reach, -reach, y)
+    rest, k = exp2_digits(where(y > reach, reach, y), 2 * (info.maxexp - 1))
+    half = k >> 1
+    return rest, exponent(half, y.dtype), exponent(k - half, y.dtype)
+
+
+def exp2_digits(y: Any, bias: int, by: Arithmetic = ARRAYS) -> tuple[Any, Any]:
+    """2^y as rest and k + bias: (1 + rest) 2^k, rest to full relative precision."""
+    info = jnp.finfo(y.dtype)
+    word = np.dtype(f"int{info.bits}")
+    # Added to 1.5 2^23 (2^52), y is rounded to an integer, which then stands in the last bits.
+    shift = np.asarray(1.5 * 2.0**info.nmant, y.dtype)[()]
+    y = by.kept(y)  # else a constant in it would be added to the shift
+    shifted = by.kept(y + shift)
+    if by.xp is jnp:
+        shifted = lax.stop_gradient(shifted)  # as an integer it does not change with y
+    k = _as(word, shifted) + (np.asarray(bias, word) - shift.view(word))
+    r = y - by.kept(shifted - shift)  # exact
+    # Not kept apart, one of the products contracts with the sum: either way the digits hold.
+    rest = by.exact(by.kept(r * math.log(2))) + by.exact(
+        r * r * polynomial(r, _EXP2[y.dtype], by.exact)
+    )
+    return by.kept(rest), k
+
+
+def exponent(biased: Any, kind: np.dtype) -> Any:
+    """The power of 2 with this biased exponent."""
+    return _as(kind, biased << jnp.finfo(kind).nmant)
+
+
+def _as(kind: np.dtype, x: Any) -> Any:
+    """The bits of `x` as another dtype's."""
+    return x.view(kind) if isinstance(x, np.generic) else lax.bitcast_convert_type(x, kind)
+
+
+# ---------------------------------------------------------------- coefficients
+# Every literal is printed by `python benchmarks/fits/elementary.py`; lowest power first.
+
+# (log(1 + f) - f)/f^2 in float32: log(1 + f) within 3.0e-08 relative.
+_LOG = (
+    -0.4999999, 0.3333395, -0.25001755, 0.19962071, -0.16570513, 0.14917986, -0.14307491,
+    0.0873477,
+)  # fmt: skip
+
+# (2^r - 1 - r log 2)/r^2, |r| <= 1/2: 2^r - 1 within 1.3e-08 and 5.0e-17 relative.
+_EXP2 = {
+    np.dtype(np.float32): (0.24022649, 0.0555037, 0.0096182525, 0.0013386648, 0.00015396468),
+    np.dtype(np.float64): (
+        0.24022650695910105, 0.055504108664821875, 0.00961812910760479, 0.0013333558146306505,
+        0.00015403530444218886, 1.525273395994032e-05, 1.3215441326288283e-06,
+        1.01779994440265e-07, 7.072812206455538e-09, 4.4657453621346763e-10,
+    ),
+}  # fmt: skip
+
+# sin(pi x / 2)/x in powers of x^2, |x| <= 1, in float32: the sine within 5.3e-09 relative.
+_SINE = (1.5707964, -0.6459637, 0.07968968, -0.0046737683, 0.00015148584)

@@ -1,0 +1,497 @@
+"""Truncated normal and exponential draws, one word of random bits each.
+
+Pure, elementwise, without branches: whatever makes the words and whatever uses
+the draws can be fused with it. Right for every pair of bounds, because it never
+subtracts two values of the distribution function:
+
+- The anchor is the point of [low, high] nearest the mean, alpha its distance
+  from the mean in std. Draws are worked out from the anchor outwards.
+- Each side's mass, as a part of Q(alpha) (Q: the normal's survival function,
+  phi: its density), comes from the Mills ratio m = Q/phi by way of a divided
+  difference, which keeps its relative precision for the narrowest interval.
+- The word picks the side and the survival q beyond the draw; E = -log q.
+- The distance d with Q(alpha + d)/Q(alpha) = exp(-E) comes from one rational
+  function, relative error 1.8e-7 (9e-6 in float64's longer tail); float64 adds
+  one Halley step, which leaves rounding.
+
+What does not depend on the word is a Cut, prepared beforehand: plain numbers by NumPy,
+traced scalars once, a bound for each element in the loop itself.
+
+With scalars at exactly -2 and 2 std the draw is jax.random.truncated_normal's, bit for
+bit: the scaled initializers rest on it. ``benchmarks/fits/truncated.py`` makes the tables.
+"""
+
+import functools
+import itertools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from braininit._engine.keys import eager
+from braininit._jax.rounding import kept
+from braininit._math.elementary import (
+    ARRAYS,
+    KNOWN,
+    LOG2_E,
+    TRACED,
+    exp2_digits,
+    exponent,
+    fraction,
+    log,
+    over,
+    polynomial,
+    where,
+)
+from braininit._math.erf_inv import central_erf_inv
+
+# Hazard 1/m(x) = x + N(x)/D(x): powers of x, lowest first, but for the highest, which are 1.
+_HAZARD_N_32 = (2.198341014e02, 1.562379453e02, 5.534450034e01, 1.080067858e01)
+
+_HAZARD_D_32 = (2.755211868e02, 3.212957575e02, 1.780494275e02, 5.733871428e01, 1.080070599e01)
+
+_HAZARD_N_64 = (
+    6.2427386585184364e06,
+    8.7100139296255894e06,
+    6.1566883860544758e06,
+    2.8374942975452710e06,
+    9.3317717590329330e05,
+    2.2735843509298255e05,
+    4.1441273599710359e04,
+    5.5803808321552315e03,
+    5.3285916691094371e02,
+    3.2794268545251001e01,
+)
+
+_HAZARD_D_64 = (
+    7.8241126162871579e06,
+    1.4479715889637509e07,
+    1.3241826984313630e07,
+    7.7963507932050182e06,
+    3.2601067066877019e06,
+    1.0129045530364726e06,
+    2.3832243147805988e05,
+    4.2500991929011674e04,
+    5.6459693692782694e03,
+    5.3485916691085185e02,
+    3.2794268545251043e01,
+)
+
+# d = E m N(y, c)/D(y, c), y = E m^2, c = 1 - alpha m: rows of powers of c, a row to each of y.
+# The first rows are the same, so that near the anchor d is E m.
+_INVERSE_N = (
+    (1.0000000e00, 9.0961840e00, 1.6409472e01, 5.0983520e00),
+    (2.4848068e00, 1.6212591e01, 1.8234373e01, 2.9253599e00),
+    (1.7146013e00, 7.3956261e00, 4.8735448e00, 4.9604578e-01),
+    (3.5968679e-01, 9.4006030e-01, 3.4774365e-01, 1.8891219e-02),
+    (2.0029662e-02, 2.7939476e-02, 4.3589162e-03),
+    (1.9619226e-04, 9.5799759e-05),
+)
+
+_INVERSE_D = (
+    (1.0000000e00, 9.0961840e00, 1.6409472e01, 5.0983520e00),
+    (2.9848022e00, 2.0261396e01, 2.3354045e01, 3.3167852e00),
+    (2.7070478e00, 1.2818270e01, 8.7446215e00, 6.1085259e-01),
+    (8.4527332e-01, 2.5768489e00, 9.9807165e-01, 3.9439275e-02),
+    (8.2398557e-02, 1.4692934e-01, 2.8779639e-02),
+    (1.9301965e-03, 1.6242033e-03, 7.1148574e-05),
+    (4.6447268e-06, 5.8344625e-07),
+)
+
+# Bytes of the dtype: N, D, and a large x whose N/D, 1/x nearly, is nothing beside it.
+_HAZARD = {4: (_HAZARD_N_32, _HAZARD_D_32, 2.0**12), 8: (_HAZARD_N_64, _HAZARD_D_64, 2.0**30)}
+
+_FAR = 1e18  # std from the mean to the anchor: its square is finite in float32
+_REACH = 16.0  # std from the anchor: further than any draw goes
+
+
+def _part(count, unit):
+    """(count + 1/2) unit: a part of the whole that is never 0."""
+    # Read as signed it converts in one instruction, and a half is what the whole would round off.
+    bits = jnp.finfo(unit.dtype).bits
+    signed = lax.bitcast_convert_type(count, np.dtype(f"int{bits}"))
+    more = where(signed < 0, unit.dtype.type(2.0**bits), 0.5)
+    return (signed.astype(unit.dtype) + more) * unit
+
+
+class _Anchor(NamedTuple):
+    """What the divided differences of the Mills ratio from an anchor share."""
+
+    alpha: Any
+    x: Any  # alpha, or a number beyond which g does not matter
+    g: Any  # hazard less alpha, N(x)/D(x)
+    hazard: Any
+    m: Any  # Mills ratio, 1/hazard
+    d: Any  # D(x)
+    n_slope: list[Any]  # Horner's partial sums before N(x), highest power first
+    d_slope: list[Any]  # and before D(x)
+
+
+def _sums(x, coefficients, by):
+    """Horner's partial sums for x^k and these lower powers, the last of them the polynomial."""
+    sums = [x + coefficients[-1]]
+    for c in coefficients[-2::-1]:
+        sums.append(by.exact(sums[-1] * x) + c)
+    return sums
+
+
+def _anchored(alpha, by=ARRAYS):
+    """Everything that depends on alpha alone."""
+    n, d, large = _HAZARD[alpha.dtype.itemsize]
+    x = by.xp.minimum(alpha, large)
+    *n_slope, n = _sums(x, n, by)
+    *d_slope, d = _sums(x, d, by)
+    n, d = by.kept(n), by.kept(d)
+    g = by.kept(by.over(n, d))
+    m = by.kept(by.over(d, by.exact(alpha * d) + n))
+    return _Anchor(alpha, x, g, by.kept(alpha + g), m, d, n_slope, d_slope)
+
+
+def _slope(x, sums, by):
+    """The divided difference whose coefficients are these partial sums."""
+    return functools.reduce(lambda p, c: by.exact(p * x) + c, sums, 1.0)
+
+
+def _mills_parts(d, at, by=ARRAYS):
+    """1 - r and r = m(alpha + d)/m(alpha).
+
+    Horner's partial sums for a polynomial are the coefficients of its divided difference: no
+    difference of two nearly equal Mills ratios is ever taken.
+    """
+    x = at.x + d
+    d_slope = by.kept(_slope(x, at.d_slope, by))
+    d_of_x = by.kept(at.d + by.exact(d * d_slope))
+    fall = by.exact(at.g * d_slope) - _slope(x, at.n_slope, by)  # of g, times D(x) / d
+    loss, rest = by.exact(d * (d_of_x - fall)), by.exact(at.hazard * d_of_x)
+    whole = by.kept(loss + rest)
+    rate = by.kept(by.over(by.xp.ones_like(whole), whole))
+    return by.kept(loss * rate), by.kept(rest * rate)
+
+
+def _fall(d, alpha, by=ARRAYS):
+    """exp(-d (alpha + d/2)), and what it lacks to 1, each with full relative precision."""
+    drop = d * (by.exact(alpha * -LOG2_E) + by.exact(d * (-0.5 * LOG2_E)))
+    drop = by.xp.maximum(by.kept(drop), -120.0)  # as good as infinity
+    rest, k = exp2_digits(drop, jnp.finfo(drop.dtype).maxexp - 1, by)
+    power = exponent(k, drop.dtype)
+    return by.kept(power + power * rest), by.kept((1.0 - power) - power * rest)
+
+
+def _side(d, at, by=ARRAYS):
+    """Mass of [alpha, alpha + d] and of what lies beyond, both divided by Q(alpha)."""
+    loss, rest = _mills_parts(d, at, by)
+    beyond, fallen = _fall(d, at.alpha, by)
+    return by.exact(loss * beyond) + fallen, beyond * rest
+
+
+def _minus_log(q, v):
+    """-log q, with full relative precision where q = 1 - v is given by a small v."""
+    if q.dtype == jnp.float32:
+        # q is above sqrt(1/2) where v < 0.29: log(1 + f) has its f, -v, as it is.
+        return kept(log(kept(q), lambda f: where(v < 0.29, -v, f), sign=-1))
+    q = kept(where(v < 0.5, 1.0 - v, q))
+    tiny = jnp.finfo(q.dtype).tiny
+    lost = jnp.maximum(1.0 - q, tiny)
+    e = -jnp.log(q) * where(v < 0.5, v / lost, 1.0)
+    return kept(where(q == 1.0, v, e))
+
+
+def _distance(e, cut):
+    """D with Q(alpha + d)/Q(alpha) = exp(-e)."""
+    y = kept(e * cut.m2)
+    distance = kept(e * cut.m * polynomial(y, cut.n) / polynomial(y, cut.d))
+    if e.dtype == jnp.float32:
+        return distance
+    # Halley on log Q, whose first two derivatives are the hazard h and h (h - x).
+    loss, rest = _mills_parts(distance, _anchored(cut.alpha))
+    m = cut.m * rest
+    step = kept((distance * (cut.alpha + 0.5 * distance) - jnp.log1p(-loss) - e) * m)
+    return distance - step * m / (m - 0.5 * step * (1.0 - m * (cut.alpha + distance)))
+
+
+def two_sigma(word, dtype):
+    """jax.random.truncated_normal(key, -2, 2) of the same word, operation by operation."""
+    info = jnp.finfo(dtype)
+    sqrt2 = np.asarray(math.sqrt(2), dtype)
+    # Behind a barrier: folded at compile time, erf need not round as it does at run time.
+    low, high = lax.optimization_barrier((np.asarray(-2, dtype), np.asarray(2, dtype)))
+    low, high = lax.erf(low / sqrt2), lax.erf(high / sqrt2)
+    bits = lax.shift_right_logical(word, np.asarray(info.bits - info.nmant, word.dtype))
+    bits = lax.bitwise_or(bits, np.ones((), dtype).view(word.dtype))
+    u = (lax.bitcast_convert_type(bits, dtype) - np.ones((), dtype)) * (high - low) + low
+    z = sqrt2 * central_erf_inv(u)
+    two = np.asarray(2, dtype)
+    limit = np.nextafter(two, np.zeros((), dtype))
+    return lax.clamp(-limit, z, limit)
+
+
+def at_two_std(mean, std, low, high):
+    """Whether the draw is to be jax.random.truncated_normal's."""
+    return (low == mean - 2 * std) & (high == mean + 2 * std) & (std > 0)
+
+
+class Cut(NamedTuple):
+    """A mean, a std and two bounds, made ready: what all their draws share."""
+
+    low: Any
+    high: Any
+    anchor: Any
+    unit: Any  # of distances from the anchor
+    alpha: Any
+    m: Any  # Mills ratio at alpha
+    m2: Any  # its square
+    share: Any  # of the words, those that belong below the anchor
+    word_mass: Any  # a word's part of the interval's mass, divided by Q(alpha)
+    beyond_low: Any  # mass beyond the bound, divided by Q(alpha)
+    beyond_high: Any
+    bottom: Any  # the least and the greatest draw
+    top: Any
+    n: tuple[Any, ...]  # the inverse's numerator, of powers of y
+    d: tuple[Any, ...]  # its denominator
+
+
+def _steps(by, mean, std, low, high):
+    """The anchor, the unit, and in that unit how far the mean and the bounds are from it."""
+    xp = by.xp
+    # Chosen by comparison: a minimum that has NaN to think of takes five instructions.
+    anchor = xp.where(mean < low, low, mean)
+    anchor = xp.where(anchor > high, high, anchor)
+    # Where std is beyond all measure the density is flat: a smaller unit does as well, for
+    # the anchor's distance too, and nothing underflows. Quarters keep bounds of +-3e38, and
+    # the inverse of such a unit, within the finite normal numbers.
+    unit = xp.minimum(std, (high - low) * 1e25)
+    rate = by.kept(4.0 / xp.maximum(unit, 2.0 * jnp.finfo(unit.dtype).tiny))
+
+    def in_units(x, most):
+        return by.kept(xp.minimum(x * rate, most))
+
+    start = 0.25 * anchor
+    alpha = in_units(abs(start - 0.25 * mean), _FAR)
+    d_low, d_high = (in_units(d, _REACH) for d in (start - 0.25 * low, 0.25 * high - start))
+    return anchor, unit, alpha, d_low, d_high
+
+
+def prepared(by, mean, std, low, high):
+    """The cut of these parameters."""
+    xp, info = by.xp, jnp.finfo(mean.dtype)
+    anchor, unit, alpha, d_low, d_high = _steps(by, mean, std, low, high)
+    at = _anchored(alpha, by)
+    mass_low, beyond_low = _side(d_low, at, by)
+    mass_high, beyond_high = _side(d_high, at, by)
+    word_mass = by.kept((mass_low + mass_high) * 2.0**-info.bits)
+    c = by.kept(at.g * at.m)  # 1 - alpha m
+
+    def row(powers):  # by Horner's rule: nothing waits for it, and fewer constants are loaded
+        return by.kept(functools.reduce(lambda p, q: q + by.exact(p * c), powers[::-1]))
+
+    n, d = (tuple(map(row, rows)) for rows in (_INVERSE_N, _INVERSE_D))
+    # A bound of exactly 0 is no result of a continuous draw: the smallest number is.
+    spread = xp.where(std > 0.0, info.tiny, 0.0).astype(mean.dtype)
+    return Cut(
+        low=low,
+        high=high,
+        anchor=anchor,
+        unit=unit,
+        alpha=alpha,
+        m=at.m,
+        m2=by.kept(at.m * at.m),
+        share=by.kept(mass_low / word_mass),
+        word_mass=word_mass,
+        beyond_low=beyond_low,
+        beyond_high=beyond_high,
+        bottom=xp.where(low == 0.0, spread, xp.maximum(low, -info.max)),
+        top=xp.where(high == 0.0, -spread, xp.minimum(high, info.max)),
+        n=n,
+        d=d,
+    )
+
+
+def known(kind, *parameters):
+    """Of plain numbers: whether their draws are jax.random's, and the cut as one array.
+
+    On the CPU bit for bit what tracing makes of them, but the compiler has half the work.
+    """
+    # An array that is on its device already takes half of an eager call's time away.
+    return (_resident if eager() else _known)(kind, *parameters)
+
+
+@functools.lru_cache(maxsize=1024)
+def _resident(kind, *parameters):
+    standard, numbers = _known(kind, *parameters)
+    return standard, jax.device_put(numbers)
+
+
+@functools.lru_cache(maxsize=1024)
+def _known(kind, *parameters):
+    with np.errstate(all="ignore"):
+        given = [kind.type(p) for p in parameters]
+        cut = prepared(KNOWN, *given)
+        return bool(at_two_std(*given)), np.array(jax.tree.leaves(cut), kind)
+
+
+def unpacked(numbers):
+    """The cut of such an array."""
+    numbers = _unfolded(numbers)
+    leaf = iter(jnp.unstack(numbers))
+    single = {name: next(leaf) for name in Cut._fields[:-2]}
+    n, d = (tuple(itertools.islice(leaf, len(rows))) for rows in (_INVERSE_N, _INVERSE_D))
+    return Cut(**single, n=n, d=d)
+
+
+def within(word, cut, standard=False):
+    """The draws of a cut, and how far outwards they are, negative below the anchor.
+
+    `standard`: whether they are jax.random's, as `at_two_std` says.
+    """
+    dtype, total = cut.anchor.dtype, 2.0 ** jnp.finfo(cut.anchor.dtype).bits
+    # The words below `split` belong to the side below the anchor.
+    all_low = cut.share >= total  # does not fit the word's type
+    split = where(all_low, 0.0, cut.share).astype(word.dtype)
+    below = (word < split) | all_low
+    inner = where(below, split - 1 - word, word - split)  # draws nearer the anchor
+    outer = where(below, word, ~word)  # draws further out
+    beyond = where(below, cut.beyond_low, cut.beyond_high)
+    v = kept(_part(inner, cut.word_mass))
+    d = _distance(_minus_log(_part(outer, cut.word_mass) + beyond, v), cut)
+
+    z = where(below, -d, d)
+    if standard is not False:
+        z = jnp.where(standard, two_sigma(word, dtype), z)
+    z = kept(z)  # also so that nothing merges into its sqrt(2)
+    x = cut.anchor + cut.unit * z
+    x = where(x < cut.bottom, cut.bottom, x)
+    return where(x > cut.top, cut.top, x), z
+
+
+def _unfolded(constants):
+    """Not for the compiler to calculate with: its own arithmetic rounds differently."""
+    return lax.optimization_barrier(constants)
+
+
+def _draw(word, *parameters):
+    # Of scalars alone: what an array is made from shall be fused with the draw.
+    parameters = tuple(p if jnp.ndim(p) else _unfolded(p) for p in parameters)
+    if any(jnp.ndim(p) for p in parameters):
+        return within(word, prepared(ARRAYS, *parameters))
+    return within(word, prepared(TRACED, *parameters), at_two_std(*parameters))
+
+
+@jax.jit  # One compiled program for eager calls too: op by op, last bits would differ.
+def truncated_normal(word, mean, std, low, high):
+    """Normal draws restricted to [low, high], one per word.
+
+    `word`: uint32 for float32 draws, uint64 for float64. The parameters are in that
+    float dtype, scalars or of the words' rank; low < high, either may be infinite,
+    std >= 0 (0: the mean, brought to the nearest bound). NaN in any of them gives NaN.
+    Differentiable in all four, the word held fixed, as often as you like.
+    """
+    return _derivable(word, mean, std, low, high)[0]
+
+
+# ---------------------------------------------------------------- derivatives
+
+
+@jax.custom_jvp
+def _derivable(word, *parameters):
+    """The draw, and how far outwards it is."""
+    return _draw(word, *parameters)
+
+
+@_derivable.defjvp
+def _derivative(primals, tangents):
+    """The word held fixed: F(x; parameters) = u gives dx = -dF/f.
+
+    With A, D_far, D_opposite the drops of the log density from the anchor to the draw,
+    to the bound beyond it and to the other one, everything is a product or a sum of
+    positive terms but for one difference, so narrow and distant intervals keep their
+    digits too. It is made of what has derivatives itself: those are the second ones.
+    """
+    word, *parameters = primals
+    _, *dots = tangents
+    mean_dot, std_dot, low_dot, high_dot = dots
+    x, z = _derivable(word, *parameters)
+    (alpha, d_low, d_high), (alpha_dot, d_low_dot, d_high_dot) = jax.jvp(_apart, parameters, dots)
+    info = jnp.finfo(x.dtype)
+    below = jnp.where(z == 0.0, d_high == 0.0, z < 0.0)
+    d = jnp.where(below, -z, z)
+    far, far_dot = (jnp.where(below, *pair) for pair in ((d_low, d_high), (d_low_dot, d_high_dot)))
+    opposite, opposite_dot = (
+        jnp.where(below, *pair) for pair in ((d_high, d_low), (d_high_dot, d_low_dot))
+    )
+    whole = np.asarray(2.0**-info.bits, x.dtype)
+    outer = _part(jnp.where(below, word, ~word), whole)
+    inner = _part(jnp.where(below, ~word, word), whole)
+
+    at = _anchored(alpha)
+    loss, rest = _mills_parts(d, at)
+    loss_far, rest_far = _mills_parts(far, at)
+    mass_far, _ = _side(far, at)
+    mass_opposite, _ = _side(opposite, at)
+    a = d * (alpha + 0.5 * d)
+    d_far = far * (alpha + 0.5 * far)
+    d_opposite = opposite * (alpha + 0.5 * opposite)
+    to_far = -(far - d) * (alpha + 0.5 * (far + d))  # A - D_far
+    ratio = jnp.exp(to_far)
+
+    by_far = inner * ratio  # dx/d(bound beyond the draw)
+    by_opposite = outer * jnp.exp(a - d_opposite)  # dx/d(other bound)
+    by_mean = over(  # 1 - by_far - by_opposite
+        -mass_opposite * jnp.expm1(to_far)
+        - jnp.expm1(-d_opposite) * (rest - ratio * rest_far)
+        - loss * jnp.expm1(-d_far)
+        - loss_far * (jnp.exp(-d_far) * jnp.expm1(a)),
+        mass_far + mass_opposite,
+    )
+    by_std = (alpha + d) * by_mean + by_opposite * (d + opposite) - by_far * (far - d)
+    x_dot = (
+        by_mean * mean_dot
+        + jnp.where(below, -by_std, by_std) * std_dot
+        + jnp.where(below, by_far, by_opposite) * low_dot
+        + jnp.where(below, by_opposite, by_far) * high_dot
+    )
+    d_dot = by_far * far_dot - by_opposite * opposite_dot - by_mean * alpha_dot
+    return (x, z), (x_dot, jnp.where(below, -d_dot, d_dot))
+
+
+@jax.custom_jvp
+def _apart(mean, std, low, high):
+    """From the anchor, in its unit, how far the mean and the bounds are."""
+    return _steps(TRACED, mean, std, low, high)[2:]
+
+
+@_apart.defjvp
+def _apart_jvp(primals, tangents):
+    """What is as good as infinitely far does not move: an open bound, or all where std is 0."""
+    mean, std, low, high = primals
+    mean_dot, std_dot, low_dot, high_dot = tangents
+    anchor, unit = _steps(TRACED, *primals)[:2]
+    alpha, d_low, d_high = _apart(*primals)
+    anchor_dot = jnp.where(mean < low, low_dot, jnp.where(mean > high, high_dot, mean_dot))
+    unit_dot = jnp.where(unit < std, 1e25 * (high_dot - low_dot), std_dot)
+    some = unit > 2.0 * jnp.finfo(unit.dtype).tiny
+    unit = jnp.where(some, unit, 1.0)
+
+    def moved(d, most, by):
+        return jnp.where(some & (d < most), over(by - d * unit_dot, unit), 0.0)
+
+    mean_by = jnp.where(mean < anchor, anchor_dot - mean_dot, mean_dot - anchor_dot)
+    return (alpha, d_low, d_high), (
+        moved(alpha, _FAR, mean_by),
+        moved(d_low, _REACH, anchor_dot - low_dot),
+        moved(d_high, _REACH, high_dot - anchor_dot),
+    )
+
+
+@jax.jit
+def exponential(word):
+    """Standard exponential draws from all bits of the words: never 0, both tails honest.
+
+    uint32 gives float32 in [1.2e-10, 22.9], uint64 float64 in [2.7e-20, 45.1].
+    """
+    dtype = jnp.float32 if word.dtype == jnp.uint32 else jnp.float64
+    small = fraction(lax.min(word, ~word), -jnp.finfo(dtype).bits)
+    lower = word <= ~word  # near 0
+    return _minus_log(where(lower, 1.0 - small, small), where(lower, small, 1.0))

@@ -1,0 +1,476 @@
+"""Units off, units on: the only code that touches a unit or a mantissa.
+
+A *unit* in here is a `brainunit.Unit`, or None for what has no dimension, so that
+"has it a unit?" is one `is None`. Nothing in here calls `jax.numpy` on a scalar: an
+eager draw of a thousand numbers costs less than three such calls.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import numbers
+import reprlib
+from collections.abc import Callable, Mapping
+from types import CodeType
+from typing import Any
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from braininit._jax.dtypes import default_float
+from braininit._params.types import is_sequence
+
+__all__ = [
+    "LONGEST",
+    "UnitError",
+    "as_written",
+    "brief",
+    "dimensionless",
+    "inverse",
+    "is_dtype",
+    "known",
+    "of",
+    "off",
+    "off_draws",
+    "on",
+    "parts",
+    "per",
+    "power",
+    "root",
+    "scaled",
+    "show",
+    "split",
+    "together",
+]
+
+
+LONGEST = 200
+"""Characters of a unit's name; brainunit reads it in time that grows with their square."""
+
+
+class UnitError(u.UnitMismatchError, ValueError):
+    """A parameter has the wrong dimension, or lacks a unit its partners have."""
+
+
+# ---------------------------------------------------------------- one parameter
+
+
+def split(name: str, value: Any, *, number: bool = False) -> tuple[Any, u.Unit | None]:
+    """Take a parameter apart into its bare value and its unit.
+
+    The bare value comes in one form per kind: a concrete scalar is a Python float, a
+    concrete NumPy array is a read-only floating array, a JAX array stays one. One form
+    means one trace, whether a user wrote ``1``, ``1.0`` or ``np.float32(1)``. `number`
+    lets complex values through as well.
+    """
+    if type(value) is float:
+        return value, None
+    if not isinstance(value, _PLAIN):
+        value = _opened(name, value, number)
+    if not isinstance(value, u.Quantity):
+        return _bare(name, value, number), None
+    bare, unit = value.mantissa, value.unit
+    if type(bare) is not float:
+        bare = bare if isinstance(bare, _PLAIN) else _opened(name, bare, number)
+        bare = _bare(name, bare, number)
+    factor = _pure_number(unit)
+    return (bare, unit) if factor is None else (bare if factor == 1 else bare * factor, None)
+
+
+_PLAIN = (u.Quantity, float, int, np.ndarray, np.generic, jax.Array)
+
+
+def _opened(name: str, value: Any, number: bool) -> Any:
+    """An array or a Quantity from a sequence, or from an array of another library."""
+    if is_sequence(value):
+        return _stacked(name, value, number)
+    if isinstance(value, (type, np.dtype, u.Unit)):
+        return value
+    try:
+        if hasattr(value, "__jax_array__"):  # what nnx holds
+            return value.__jax_array__()
+        return np.asarray(value) if hasattr(value, "__array__") else value  # pandas, PyTorch
+    except Exception as error:
+        raise TypeError(
+            f"`{name}` can't be read as an array, {_kind(error)} in {_kind(value)}: {error}; "
+            "make a NumPy array of it first"
+        ) from error
+
+
+def _stacked(name: str, values: Any, number: bool) -> Any:
+    """An array, or a Quantity, from a sequence of numbers, traced or not, and of sequences."""
+    if all(issubclass(kind, _ORDINARY) and kind not in _STRANGE for kind in set(map(type, values))):
+        try:
+            return np.array(list(values), float)
+        except OverflowError:
+            pass  # one by one, to say which
+    unit, bares = _off({f"{name}[{i}]": v for i, v in enumerate(values)}, number)
+    try:
+        if any(isinstance(bare, jax.Array) for bare in bares):
+            array = jnp.asarray(bares)
+        else:
+            array = np.array(bares)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"`{name}` must be an array of numbers, got {brief(values)}; make its rows of one shape"
+        ) from None
+    return on(array, unit)
+
+
+_ORDINARY = (int, float, np.floating, np.integer)
+_STRANGE = (bool, np.timedelta64)  # to Python and NumPy these are integers
+
+
+def _by_identity(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Remember what a function says of units, by the very objects: to compare two costs 10 us."""
+    found: dict[Any, tuple[Any, Any]] = {}
+
+    @functools.wraps(function)
+    def remembered(*units: Any) -> Any:
+        key = id(units[0]) if len(units) == 1 else tuple(map(id, units))
+        known = found.get(key)
+        if known is None:
+            if len(found) >= 4096:  # of a program that makes units in a loop
+                found.clear()
+            known = found[key] = units, function(*units)  # kept alive, they keep their ids
+        return known[1]
+
+    return remembered
+
+
+@_by_identity
+def _pure_number(unit: u.Unit) -> float | None:
+    """What a unit without a dimension is worth, as mV/V is 1e-3; None where it has one."""
+    return float(unit.magnitude) if unit.dim.is_dimensionless else None
+
+
+def dimensionless(name: str, value: Any) -> Any:
+    """Take the bare value of a parameter that has no dimension."""
+    bare, unit = split(name, value)
+    if unit is not None:
+        raise UnitError(f"`{name}` is a pure number, got {show(bare, unit)}; divide the unit away")
+    return bare
+
+
+def _bare(name: str, value: Any, number: bool) -> Any:
+    if type(value) is float:
+        return value
+    if isinstance(value, u.Unit):
+        raise TypeError(f"`{name}` must be a number, got the unit {value}; write 1 * u.{value}")
+    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
+        return _bare_array(name, value, number)
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError(
+                f"`{name}` is beyond the range of a float; take another unit"
+            ) from None
+    if number and isinstance(value, numbers.Complex) and not isinstance(value, bool):
+        return complex(value)
+    if is_dtype(value):
+        raise TypeError(
+            f"`{name}` must be a number, got the dtype {np.dtype(value)}; a layer that passes "
+            f"(key, shape, dtype) takes {_caller_twin()}"
+        )
+    remedy = "take its real part" if isinstance(value, complex) else "write 0.5 or 0.5 * u.nS"
+    raise TypeError(
+        f"`{name}` must be a number, an array or a Quantity, got {brief(value)} ({_kind(value)}); "
+        f"{remedy}, for example"
+    )
+
+
+def _bare_array(name: str, value: Any, number: bool) -> Any:
+    """One form for arrays: float32 or float64 in native byte order, NumPy's own read-only."""
+    dtype = value.dtype
+    imaginary = jnp.issubdtype(dtype, np.complexfloating)
+    real = jnp.issubdtype(dtype, np.floating) or jnp.issubdtype(dtype, np.integer)
+    if (not real or dtype.kind == "m") and not (number and imaginary):
+        raise TypeError(f"`{name}` must be a real number or array, got {_what(dtype)}")
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"`{name}` is a masked array; fill it first, as in a.filled(0)")
+    if not isinstance(value, Tracer) and value.ndim == 0:
+        return complex(value) if imaginary else float(value)
+    if isinstance(value, jax.Array):
+        if dtype in _WHOLE or imaginary:
+            return value
+        small = dtype.itemsize < 4 and jnp.issubdtype(dtype, np.floating)
+        return value.astype(np.float32 if small else default_float())
+    kind = dtype.newbyteorder("=") if dtype.newbyteorder("=") in _WHOLE else np.dtype(float)
+    value = np.array(value, np.complex128 if imaginary else kind)
+    value.flags.writeable = False
+    return value
+
+
+_WHOLE = (np.dtype(np.float32), np.dtype(np.float64))  # wide enough to convert units in
+
+
+def _what(dtype: Any) -> str:
+    """What an array of a dtype that is no number's is, and what to do with it."""
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):
+        return "a key; a key goes to a draw, and comes first: init.Normal()(key, shape)"
+    if dtype.kind == "m":
+        return f"dtype {dtype}; write a / np.timedelta64(1, 's') * u.second"
+    return f"dtype {dtype}; convert it first, as in a.astype(float)"
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
+
+
+twins: dict[CodeType, type] = {}
+"""The class of each function, by the function's code: for error messages."""
+
+
+def is_dtype(value: Any) -> bool:
+    """Whether a value names a dtype, as what a layer passes does."""
+    if not isinstance(value, (type, np.dtype, str)):
+        return False
+    if isinstance(value, str):
+        return value in _DTYPES
+    try:
+        return np.dtype(value) != object  # what NumPy takes all other classes for
+    except TypeError:
+        return False
+
+
+_DTYPES = ("float64", "float32", "float16", "bfloat16", "complex64", "complex128")
+
+
+def _caller_twin() -> str:
+    """The class to use in place of the function that is running, as one would write it."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code not in twins:
+        frame = frame.f_back
+    return "an object" if frame is None else f"init.{twins[frame.f_code].__name__}(...)"
+
+
+def known(name: str, unit: Any) -> u.Unit | None:
+    """Take a parameter that is itself a unit, or a unit's name; None is what has none."""
+    if isinstance(unit, str):
+        try:
+            if len(unit) > LONGEST:
+                raise ValueError
+            unit = u.Quantity(1.0, unit).unit
+        except Exception:
+            raise ValueError(
+                f"`{name}` = {brief(unit)} names no unit; write one as in u.nS"
+            ) from None
+    if unit is not None and not isinstance(unit, u.Unit):
+        raise TypeError(f"`{name}` must be a unit such as u.nS, got {brief(unit)}; write its name")
+    factor = None if unit is None else _pure_number(unit)
+    if factor not in (None, 1):
+        raise UnitError(f"`{name}` = {unit} has no dimension; multiply the result by {factor:g}")
+    return unit if factor is None else None
+
+
+@functools.lru_cache(maxsize=1024)
+def root(unit: u.Unit) -> u.Unit | None:
+    """The unit whose square this is; None where it is the square of none."""
+    half = unit**0.5
+    whole = all(half.dim.get_dimension(d) % 1 == 0 for d in _DIMENSIONS)
+    return half if whole else None
+
+
+_DIMENSIONS = ("m", "kg", "s", "A", "K", "mol", "cd")
+
+
+# ---------------------------------------------------------------- several that share a unit
+
+
+def off(**values: Any) -> tuple[u.Unit | None, list[Any]]:
+    """Take the unit off parameters that share one: the unit, and the bare values in it.
+
+    The unit is that of the first parameter that has one; the others are converted. A
+    concrete 0 or infinity fits every unit; any other bare number beside a unit is an
+    error, as is another dimension.
+    """
+    return _off(values)
+
+
+def off_draws(**values: Any) -> tuple[u.Unit | None, list[Any]]:
+    """Take the unit off draws that share one; unlike parameters they may be complex."""
+    return _off(values, number=True)
+
+
+def _off(values: Mapping[str, Any], number: bool = False) -> tuple[u.Unit | None, list[Any]]:
+    common, first, bares, units, mixed = None, "", [], [], False
+    for name, value in values.items():
+        bare, unit = split(name, value, number=number)
+        bares.append(bare)
+        units.append(unit)
+        if common is None and unit is not None:
+            common, first = unit, name
+        mixed |= unit is not common
+    if common is None or (not mixed and units[0] is common):
+        return common, bares
+    for i, (name, bare, unit) in enumerate(zip(values, bares, units, strict=True)):
+        if unit is common:
+            continue
+        if unit is None:
+            if not (type(bare) is float and (bare == 0 or math.isinf(bare))):
+                raise UnitError(
+                    f"`{name}` = {show(bare)} is a bare number beside `{first}` in {common}; "
+                    f"write it with a unit, as in {show(bare)} * u.{common}"
+                )
+            continue
+        ratio = _ratio(unit, common)
+        if ratio is None:
+            raise UnitError(
+                f"`{name}` in {unit} and `{first}` in {common} differ in dimension; "
+                f"give `{name}` in {common} or a multiple of it"
+            )
+        bares[i] = bare * ratio if ratio != 1 else bare
+    return common, bares
+
+
+def per(name: str, value: Any, unit: u.Unit | None) -> Any:
+    """Take the bare value of a parameter that counts per `unit`, as a slope does.
+
+    A bare number counts per that unit already.
+    """
+    bare, own = split(name, value)
+    if own is None:
+        return bare
+    ratio = None if unit is None else _ratio(own, inverse(unit))
+    if ratio is None:
+        wanted = (
+            "a bare number beside bare lengths"
+            if unit is None
+            else f"in {inverse(unit)} or a multiple of it"
+        )
+        raise UnitError(f"`{name}` must be {wanted}, got {show(bare, own)}; convert it")
+    return bare * ratio if ratio != 1 else bare
+
+
+@functools.lru_cache(maxsize=1024)
+def inverse(unit: u.Unit | None) -> u.Unit | None:
+    """1 / unit."""
+    return None if unit is None else unit**-1
+
+
+def as_written(**values: Any) -> Mapping[str, Any]:
+    """Bring parameters that share a unit into the form an object stores them in.
+
+    Each keeps the unit it was written in; a bare 0 or infinity gets its partner's.
+    """
+    common, _ = off(**values)
+    return {
+        name: on(bare, common if unit is None else unit)
+        for name, (bare, unit) in ((n, split(n, v)) for n, v in values.items())
+    }
+
+
+@_by_identity
+def _ratio(unit: u.Unit, into: u.Unit) -> float | None:
+    """How many `into` one `unit` is; None where their dimensions differ."""
+    if not unit.has_same_dim(into):
+        return None
+    if unit.base == into.base:  # 10.0**-3 is exact to the last bit where 1e-9 / 1e-6 is not
+        return float(unit.base) ** (unit.scale - into.scale) * (unit.factor / into.factor)
+    return float(unit.magnitude / into.magnitude)
+
+
+# ---------------------------------------------------------------- of an operation
+
+
+def of(value: Any) -> u.Unit | None:
+    """The unit of a draw, whatever stands in place of its numbers."""
+    unit = value.unit if isinstance(value, u.Quantity) else None
+    return None if unit is None or _pure_number(unit) is not None else unit
+
+
+@functools.lru_cache(maxsize=1024)
+def together(op: str, left: u.Unit | None, right: u.Unit | None) -> tuple[u.Unit | None, float]:
+    """The unit of ``left op right``, and what the right one is multiplied by before."""
+    if op in ("*", "/"):
+        if right is not None:
+            right = right if op == "*" else right**-1
+            left = right if left is None else left * right  # pyright: ignore[reportAssignmentType]
+        factor = None if left is None else _pure_number(left)
+        if factor is None:
+            return left, 1.0
+        return None, factor if op == "*" else 1 / factor
+    if op == "**" and (left is not None or right is not None):
+        side = "right" if left is None else "left"
+        raise UnitError(
+            f"`{side}` of a power must be pure numbers, got an initializer in {left or right}; "
+            f"divide the unit away{'' if left is None else ', or give one concrete exponent'}"
+        )
+    if left is None and right is None:
+        return None, 1.0
+    done = {"+": "added", "-": "subtracted"}[op]
+    refused = f"`left` {_in(left)} and `right` {_in(right)} can't be {done}"
+    if left is None or right is None:
+        raise UnitError(f"{refused}; give both the unit, as in 1 * u.{left or right}")
+    ratio = _ratio(right, left)
+    if ratio is None:
+        raise UnitError(f"{refused}: they differ in dimension; give both a unit of one")
+    return left, ratio
+
+
+def power(unit: u.Unit | None, exponent: float) -> u.Unit | None:
+    """The unit of a power."""
+    return None if unit is None or exponent == 0 else unit**exponent
+
+
+def _in(unit: u.Unit | None) -> str:
+    return "without a unit" if unit is None else f"in {unit}"
+
+
+def scaled(unit: Any, **factor: Any) -> tuple[u.Unit | None, Any]:
+    """Take a factor that gives its product a unit: that unit, and the bare factor in it.
+
+    A `unit` that is asked for by name goes before the factor's own.
+    """
+    own, (bare,) = off(**factor)
+    asked = known("unit", unit)
+    if asked is None or own is None:
+        return (own if asked is None else asked), bare
+    ratio = _ratio(own, asked)
+    if ratio is None:
+        raise UnitError(
+            f"`{next(iter(factor))}` in {own} and `unit` = {asked} differ in dimension; "
+            "give the result's unit once"
+        )
+    return asked, bare * ratio if ratio != 1 else bare
+
+
+# ---------------------------------------------------------------- back on
+
+
+def on(bare: Any, unit: u.Unit | None) -> Any:
+    """Put a unit on; what has none stays bare, so that Flax layers can use it."""
+    # The constructor costs 5 us, as much as the unit handling of a whole eager draw.
+    return bare if unit is None else u.Quantity.tree_unflatten(unit, (bare,))
+
+
+def parts(value: Any) -> tuple[Any, u.Unit | None]:
+    """A result as it was put together by `on`: its dtype stays."""
+    return (value.mantissa, value.unit) if isinstance(value, u.Quantity) else (value, None)
+
+
+def brief(value: Any) -> str:
+    """Write any value in one short line."""
+    return " ".join(_short.repr(value).split())
+
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 80
+
+
+def show(bare: Any, unit: u.Unit | None = None) -> str:
+    """Write a value the way an error message should: short, with its unit."""
+    if isinstance(bare, Tracer):
+        text = str(bare)
+    elif np.ndim(bare):
+        text = np.array2string(np.asarray(bare), threshold=6, separator=", ")
+    else:
+        text = repr(bare.item() if isinstance(bare, np.generic) else bare)
+        text = text[:-2] if text.endswith(".0") else text
+    return text if unit is None else f"{text} {unit}"

@@ -1,0 +1,1 @@
+"""Initializers made of others: arithmetic, functions, mixtures."""

@@ -1,0 +1,419 @@
+"""What operators between initializers make: sums, products, powers."""
+
+from __future__ import annotations
+
+import functools
+import math
+import numbers
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from braininit._engine.sampler import is_probe
+from braininit._jax.dtypes import wide
+from braininit._params import checks, units
+from braininit._params.types import DType, Key, NumberLike, Shape, Sharding
+from braininit._params.values import static
+from braininit.initializer.calls import explained
+from braininit.initializer.children import (
+    UNKNOWN,
+    InitializerLike,
+    as_child,
+    draws,
+    finished,
+    only_unit,
+    run,
+    unit_of,
+)
+from braininit.initializer.constant import Constant
+from braininit.initializer.initialization import Initialization, late
+
+late["constant"] = Constant
+
+# ---------------------------------------------------------------- + - * / ** abs
+
+
+@explained
+def combined(
+    key: Key | None,
+    shape: Shape,
+    op: str,
+    left: InitializerLike,
+    right: InitializerLike | None = None,
+    *,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+    **context: Any,
+) -> Any:
+    """Draw ``left op right``, element by element; each side from its own key.
+
+    Parameters
+    ----------
+    key : key
+        A JAX key.
+    shape : int or tuple of int
+        Shape of the result.
+    op : str
+        One of ``+ - * / **`` and ``abs``.
+    left, right : initializer, number, array or Quantity
+        The operands; `abs` has one. Powers are of pure numbers.
+    dtype : dtype, optional
+        A dtype that the operands can be drawn in; None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+    **context
+        What the operands may need: `distances`, `neuron_indices`, ...
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape; in the unit of `left` for sums.
+
+    Raises
+    ------
+    UnitError
+        If the operands of a sum differ in dimension, or those of a power have one.
+
+    Notes
+    -----
+    Numerics: 16-bit and 8-bit dtypes are put together in float32 and rounded once. What is
+    beyond the dtype's largest number becomes that number, here and wherever initializers
+    are put together: ``Normal(0.0, 1.0) * 1e6`` in float16 is 65504 or less.
+
+    Examples
+    --------
+    >>> import braininit as init
+    >>> init.Normal(0.0, 1.0) * 2.0 + 1.0
+    ((Normal(mean=0.0, std=1.0) * 2.0) + 1.0)
+    """
+    operands = _operands(op, left, right)
+    if is_probe(key):
+        return _probed(op, [unit_of(child, dtype) for child in operands])
+    return run(
+        _KERNELS[op], key, shape, *operands, dtype=dtype, out_sharding=out_sharding, context=context
+    )
+
+
+class Combined(Initialization, function=combined, random=None):
+    """Two initializers and an operator between them; what ``+ - * / **`` make.
+
+    Parameters
+    ----------
+    op : str
+        One of ``+ - * / **`` and ``abs``.
+    left, right : initializer, number, array or Quantity
+        The operands.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init
+    >>> noisy = init.Constant(0.5 * u.nS) + init.Normal(0 * u.nS, 0.01 * u.nS)
+    >>> noisy(1000, rng=0).unit
+    Unit("nS")
+    """
+
+    op: str = static()
+    left: InitializerLike
+    right: InitializerLike | None = None
+
+    def __repr__(self) -> str:
+        if self.right is None:
+            return f"{self.op}({self.left!r})"
+        return f"({_operand(self.left)} {self.op} {_operand(self.right)})"
+
+
+def _operands(op: str, left: Any, right: Any) -> list[Initialization]:
+    if not isinstance(op, str) or op not in _KERNELS:
+        raise ValueError(f"`op` must be one of {' '.join(_KERNELS)}, got {op!r}")
+    if (right is None) != (op == "abs"):
+        raise TypeError(f"`right` must be {'None' if op == 'abs' else 'given'} where `op` is {op}")
+    return [as_child("left", left)] + ([] if right is None else [as_child("right", right)])
+
+
+def _probed(op: str, seen: list[Any]) -> Any:
+    if UNKNOWN in seen:
+        return UNKNOWN
+    return units.on(None, units.together(op, *seen)[0] if len(seen) == 2 else seen[0])
+
+
+def _kernel(op: str, compute: Callable[..., Any]) -> Callable[..., Any]:
+    """The kernel of an operator: draw the operands, bring them to one unit, compute."""
+
+    def kernel(key: Any, shape: Any, dtype: Any, context: Any, *children: Initialization) -> Any:
+        drawn = draws(key, shape, wide(dtype), context, children)
+        bares, theirs = zip(*(units.split("operand", x, number=True) for x in drawn), strict=True)
+        if len(bares) == 1:
+            return finished(compute(*bares), theirs[0], dtype)
+        unit, factor = units.together(op, *theirs)
+        right = bares[1] if factor == 1 else bares[1] * factor
+        return finished(compute(bares[0], right), unit, dtype)
+
+    kernel.__name__ = kernel.__qualname__ = {"+": "add", "-": "sub", "*": "mul"}.get(op, "combined")
+    return kernel
+
+
+_KERNELS = {
+    op: _kernel(op, compute)
+    for op, compute in {
+        "+": operator.add,
+        "-": operator.sub,
+        "*": operator.mul,
+        "/": operator.truediv,
+        "**": operator.pow,
+        "abs": abs,
+    }.items()
+}
+
+
+def _combine(op: str, left: Any, right: Any = None) -> Any:
+    """What an operator makes; NotImplemented of what can't be an operand."""
+    if op == "abs":
+        return Combined("abs", left)
+    if not all(_may_be_operand(x) for x in (left, right)):
+        return NotImplemented
+    given, left, right = right, as_child("left", left), as_child("right", right)
+    if op == "**" and right is not given and type(exponent := _bare(right)) is float:
+        return Power(left, exponent)
+    if op in ("+", "-"):
+        left, right = _with_unit(left, right), _with_unit(right, left)
+    return Combined(op, left, right)
+
+
+late["combined"] = _combine
+
+
+def _may_be_operand(x: Any) -> bool:
+    kinds = (Initialization, numbers.Number, np.generic, np.ndarray, jax.Array, u.Quantity, u.Unit)
+    return not isinstance(x, (bool, str)) and (
+        isinstance(x, (*kinds, list, tuple)) or hasattr(type(x), "__array__")  # as pandas' Series
+    )
+
+
+def _bare(child: Initialization) -> Any:
+    """The number that a constant fills with; None of anything else."""
+    return child.value if type(child) is Constant else None
+
+
+def _with_unit(child: Initialization, partner: Initialization) -> Initialization:
+    """A bare 0 or infinity, which fits every unit, takes its partner's."""
+    bare = _bare(child)
+    if type(bare) is float and (bare == 0 or math.isinf(bare)):
+        unit = unit_of(partner)
+        if unit is not None and unit is not UNKNOWN:
+            return Constant(units.on(bare, unit))
+    return child
+
+
+def _operand(child: Any) -> str:
+    """An operand as it was written: a constant as its value where that evaluates again."""
+    if type(child) is Constant and not isinstance(child.value, u.Quantity):
+        return repr(child)[len("Constant(value=") : -1]
+    return repr(child)
+
+
+# ---------------------------------------------------------------- power
+
+
+@explained
+def powered(
+    key: Key | None,
+    shape: Shape,
+    base: InitializerLike,
+    exponent: float,
+    *,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+    **context: Any,
+) -> Any:
+    """Draw the power of an initializer; its unit takes the exponent too.
+
+    Parameters
+    ----------
+    key : key
+        A JAX key.
+    shape : int or tuple of int
+        Shape of the result.
+    base : initializer
+        What is raised.
+    exponent : float
+        A concrete, finite number.
+    dtype : dtype, optional
+        A dtype that `base` can be drawn in; None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+    **context
+        What `base` may need: `distances`, `neuron_indices`, ...
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape, in the unit of `base` to the power.
+
+    Raises
+    ------
+    ValueError
+        If `exponent` is not finite.
+    TypeError
+        If `exponent` is an array, traced or complex.
+    UnitError
+        If `exponent` carries a unit.
+
+    Notes
+    -----
+    Numerics: whole exponents by multiplication; NaN where a negative draw has no power.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init
+    >>> (init.Constant(3.0 * u.mV) ** 2)(1).unit
+    Unit("mV^2")
+    """
+    child, exponent = as_child("base", base), _exponent(exponent)
+    if is_probe(key):
+        unit = unit_of(child, dtype)
+        return only_unit(unit if unit is UNKNOWN else units.power(unit, exponent))
+    return run(
+        _power_of(exponent), key, shape, child, dtype=dtype, out_sharding=out_sharding,
+        context=context,
+    )  # fmt: skip
+
+
+class Power(Initialization, function=powered, random=None):
+    """An initializer to a power; what ``initializer ** 2`` makes.
+
+    Parameters
+    ----------
+    base : initializer
+        What is raised.
+    exponent : float
+        A concrete, finite number.
+
+    Examples
+    --------
+    >>> import braininit as init
+    >>> init.Normal(0.0, 1.0) ** 2
+    (Normal(mean=0.0, std=1.0) ** 2.0)
+    """
+
+    base: InitializerLike
+    exponent: float = static()
+
+    def __post_init__(self) -> None:
+        """Store the exponent as a float, however it was written."""
+        object.__setattr__(self, "exponent", _exponent(self.exponent))
+        super().__post_init__()
+
+    def __repr__(self) -> str:
+        return f"({_operand(self.base)} ** {self.exponent!r})"
+
+
+def _exponent(value: Any) -> float:
+    """The exponent of a unit: it is part of a program's form, and concrete."""
+    bare = units.dimensionless("exponent", value)
+    if type(bare) is not float:
+        got = "a traced one" if isinstance(bare, Tracer) else f"the shape {np.shape(bare)}"
+        raise TypeError(
+            f"`exponent` must be one concrete number, got {got}; for an array or a traced one, of "
+            "draws without a unit, write base ** exponent"
+        )
+    return checks.finite("exponent", bare)
+
+
+@functools.lru_cache(maxsize=256)
+def _power_of(exponent: float) -> Callable[..., Any]:
+    """The kernel of one exponent: whole ones multiply, as ``x ** 2`` does."""
+    power = int(exponent) if exponent.is_integer() else exponent
+
+    def _power(key: Any, shape: Any, dtype: Any, context: Any, base: Initialization) -> Any:
+        (drawn,) = draws(key, shape, wide(dtype), context, (base,))
+        bare, unit = units.split("base", drawn, number=True)
+        return finished(jnp.asarray(bare) ** power, units.power(unit, exponent), dtype)
+
+    return _power
+
+
+# ---------------------------------------------------------------- scaled
+
+
+@explained
+def scaled(
+    key: Key | None,
+    shape: Shape,
+    base_dist: InitializerLike,
+    scale_factor: NumberLike,
+    *,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+    **context: Any,
+) -> Any:
+    """Draw an initializer and multiply by a factor.
+
+    Parameters
+    ----------
+    key : key
+        A JAX key.
+    shape : int or tuple of int
+        Shape of the result.
+    base_dist : initializer
+        What is scaled.
+    scale_factor : number, array or Quantity
+        The factor; its unit multiplies that of `base_dist`.
+    dtype : dtype, optional
+        A dtype that `base_dist` can be drawn in; None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+    **context
+        What `base_dist` may need: `distances`, `neuron_indices`, ...
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape, in the product of the two units.
+
+    Raises
+    ------
+    TypeError
+        If `scale_factor` is not a number.
+
+    Notes
+    -----
+    Numerics: 16-bit and 8-bit dtypes are multiplied in float32 and rounded once.
+
+    Examples
+    --------
+    >>> import jax, brainunit as u, braininit as init
+    >>> init.scaled(jax.random.key(0), 3, init.KaimingNormal(fan_in=3), 2 * u.nS).unit
+    Unit("nS")
+    """
+    factor, unit = units.split("scale_factor", scale_factor, number=True)
+    return combined(
+        key, shape, "*", base_dist, units.on(factor, unit), dtype=dtype,
+        out_sharding=out_sharding, **context,
+    )  # fmt: skip
+
+
+class Scaled(Initialization, function=scaled, random=None):
+    """An initializer times a factor; the twin of `scaled`.
+
+    Parameters
+    ----------
+    base_dist : initializer
+        What is scaled.
+    scale_factor : number, array or Quantity
+        The factor; its unit multiplies that of `base_dist`.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init
+    >>> init.Scaled(init.Normal(1.0 * u.nS, 0.2 * u.nS), 0.5)(1000, rng=0).shape
+    (1000,)
+    """
+
+    base_dist: InitializerLike
+    scale_factor: NumberLike

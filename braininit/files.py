@@ -1,0 +1,283 @@
+"""Values on disk: an ``.npz`` file that holds the numbers, their dtype and their unit."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import math
+import os
+import secrets
+import signal
+import stat
+import threading
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from braininit._params.units import LONGEST
+from braininit.config import number_dtype
+
+__all__ = ["load", "replacing", "save"]
+
+_ONE, _NAMED = "braininit 1", "braininit 2"
+
+
+def save(path: str | os.PathLike[str], values: Any) -> None:
+    """Write values and their unit to an ``.npz`` file.
+
+    The file appears whole or not at all: an old one stays until the new one is complete,
+    which then gets its permissions.
+
+    Parameters
+    ----------
+    path : str or path
+        Where to; it ends in ``.npz``.
+    values : array, Quantity, or mapping of names to these
+        Of any number dtype that JAX has, bfloat16 and the 8-bit floats included.
+
+    Raises
+    ------
+    ValueError
+        If `path` does not end in ``.npz``, or a name or a unit can't be written.
+    TypeError
+        If `values` are not numbers, or a mapping holds another one.
+    OSError
+        If the file can't be written, or `path` is a pipe, a device or a folder.
+
+    Notes
+    -----
+    `numpy.load` reads the file too: ``values``, ``dtype`` and ``unit`` are its entries, or
+    ``values/w``, ``dtype/w`` and ``unit/w`` for each name ``w``. A dtype that NumPy does
+    not know is stored as the unsigned integers of its bits.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, brainunit as u, braininit as init
+    >>> weights = init.Normal(0.5 * u.nS, 0.1 * u.nS)(1000, rng=42)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder) / "weights.npz"
+    ...     init.save(file, weights)
+    ...     again = init.load(file)
+    >>> bool((again == weights).all())
+    True
+    """
+    with replacing(_npz(path)) as file:
+        write(file, values)
+
+
+def write(file: BinaryIO, values: Any) -> None:
+    """Write values and their unit to an open file."""
+    if not isinstance(values, Mapping):
+        np.savez(file, format=_ONE, **_entries("values", "", values))
+        return
+    entries: dict[str, Any] = {"format": _NAMED}
+    for name, value in values.items():
+        if not isinstance(name, str):
+            raise TypeError(f"a name in `values` must be a string, got {name!r}")
+        if not (name.isprintable() and len(name) <= LONGEST and "\\" not in name):
+            raise ValueError(
+                f"a name in `values` has at most {LONGEST} characters, all of them printable, "
+                f"and no backslash; got {name[:LONGEST]!r}"
+            )
+        entries |= _entries(f"values[{name!r}]", f"/{name}", value)
+    np.savez(file, **entries)
+
+
+def _entries(name: str, suffix: str, values: Any) -> dict[str, Any]:
+    """One array and what belongs to it, by the names they have in the file."""
+    bare, unit = values, ""
+    if isinstance(values, u.Quantity):
+        bare, unit = values.mantissa, _unit_name(values.unit)
+    if any(isinstance(x, np.ma.MaskedArray) for x in jax.tree.leaves(bare)):
+        raise TypeError(f"`{name}` is a masked array; fill it first, as in a.filled(0)")
+    wanted = f"`{name}` must be an array of numbers or a Quantity"
+    if isinstance(bare, Mapping):
+        raise TypeError(f"{wanted}, got another mapping; join the names, as in 'layer/w'")
+    try:
+        numbers = np.asarray(bare)
+    except Exception as error:
+        raise TypeError(f"{wanted}, got {type(bare).__name__}: {error}") from error
+    dtype = number_dtype(numbers.dtype)
+    if dtype is None:
+        raise TypeError(f"{wanted}, got dtype {numbers.dtype}")
+    numbers = numbers.astype(dtype, copy=False).view(_stored(dtype))
+    found = {"values": numbers, "dtype": dtype.name, "unit": unit}
+    return {key + suffix: value for key, value in found.items()}
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Read what `save` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+        Where from.
+
+    Returns
+    -------
+    jax.Array, Quantity, or dict of these
+        Values, dtype and unit as they were saved. A 64-bit dtype comes as a NumPy
+        array unless ``jax_enable_x64`` is set: JAX would drop half of its digits.
+
+    Raises
+    ------
+    ValueError
+        If the file is not one that `save` wrote.
+    OSError
+        If the file can't be read.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, jax.numpy as jnp, braininit as init
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder) / "weights.npz"
+    ...     init.save(file, jnp.ones(3, jnp.bfloat16))
+    ...     print(init.load(file).dtype)
+    bfloat16
+    """
+    with open(os.fspath(path), "rb") as file:
+        try:
+            form, values = _read(file)
+        except Exception as error:  # what is not such a file fails in any way it likes
+            raise ValueError(
+                f"{os.fspath(path)} is not a file that braininit.save wrote, or it is damaged"
+            ) from error
+    if form not in (_ONE, _NAMED):
+        raise ValueError(
+            f"{os.fspath(path)} is of the format {form!r}; this version reads "
+            f"{_ONE!r} and {_NAMED!r}"
+        )
+    return values
+
+
+def _read(file: BinaryIO) -> tuple[str, Any]:
+    """Read the format of a file and what is in it, if it is of a format known here."""
+    with zipfile.ZipFile(file) as archive:
+        every = archive.infolist()
+        size = os.fstat(file.fileno()).st_size
+        # `save` does not compress: nothing of its own becomes more in memory than it is on disk.
+        if any(e.compress_type for e in every) or sum(e.file_size for e in every) > size:
+            raise ValueError("the file would become larger in memory")
+        form = _text(archive, "format")
+        if form not in (_ONE, _NAMED):
+            return form, None
+        suffixes = [e.filename[6:-4] for e in every if e.filename.startswith("values")]
+        if len(every) != 1 + 3 * len(suffixes):
+            raise ValueError("an entry has lost its name")
+        values = {suffix[1:]: _values(archive, suffix) for suffix in suffixes}
+        return form, values[""] if form == _ONE else values
+
+
+def _values(archive: zipfile.ZipFile, suffix: str) -> Any:
+    dtype, unit = number_dtype(_text(archive, f"dtype{suffix}")), _text(archive, f"unit{suffix}")
+    numbers = _array(archive, f"values{suffix}")
+    if dtype is None or numbers.dtype.newbyteorder("=") != _stored(dtype):
+        raise ValueError(f"the numbers are stored as {numbers.dtype}, and said to be {dtype}")
+    numbers = numbers.astype(_stored(dtype), copy=False).view(dtype)
+    if jax.dtypes.canonicalize_dtype(dtype) == dtype:
+        numbers = jnp.asarray(numbers)
+    return u.Quantity(numbers, u.parse_unit(unit)) if unit else numbers
+
+
+def _text(archive: zipfile.ZipFile, name: str) -> str:
+    text = _array(archive, name)
+    if text.dtype.kind != "U" or text.ndim or len(str(text)) > LONGEST:
+        raise ValueError(f"{name} is not a short text")
+    return str(text)
+
+
+def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """One entry, if there are as many numbers as it says: NumPy makes room for them first."""
+    entry = archive.getinfo(f"{name}.npy")
+    with archive.open(entry) as stream:
+        np.lib.format.read_magic(stream)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        if math.prod(shape) * dtype.itemsize != entry.file_size - stream.tell():
+            raise ValueError(f"{name} does not have the size it says")
+    with archive.open(entry) as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+def _unit_name(unit: u.Unit) -> str:
+    """Name a unit, if its name says all of it; nothing for what has none."""
+    if unit.is_unitless and unit.magnitude == 1:
+        return ""
+    name = str(unit)
+    with contextlib.suppress(Exception):
+        if len(name) <= LONGEST and u.parse_unit(name) == unit:
+            return name
+    raise ValueError(f"the unit {name} can't be read back by its name; convert the values first")
+
+
+def _stored(dtype: np.dtype) -> np.dtype:
+    """What NumPy writes for a dtype: of JAX's own, which it would forget, the bits."""
+    return np.dtype(f"uint{8 * dtype.itemsize}") if dtype.isbuiltin == 2 else dtype
+
+
+# ---------------------------------------------------------------- whole files only
+
+
+def _npz(path: str | os.PathLike[str]) -> Path:
+    if Path(path).suffix.lower() != ".npz":
+        raise ValueError(f"`path` must end in .npz, got {os.fspath(path)!r}")
+    return Path(path)
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of `path` when all went well, and vanishes if not."""
+    target = Path(os.path.realpath(path))  # a link keeps pointing to where it points
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder", os.fspath(target.parent))
+    old = target.stat().st_mode if target.exists() else None
+    if old is not None and not stat.S_ISREG(old):
+        raise FileExistsError(f"{os.fspath(path)} is not a regular file; it stays as it is")
+    mode = 0o666 if old is None else stat.S_IMODE(old)
+    # Beside the target: only within one file system is the exchange a single step. Not by
+    # tempfile, whose files nobody else may read.
+    draft = target.with_name(f".braininit-{secrets.token_hex(8)}.tmp")
+    with _sigterm_unwinds():
+        try:
+            with open(draft, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+                if old is not None:
+                    draft.chmod(mode)  # whatever the umask takes away
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(draft, target)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+class _Terminated(BaseException):
+    """SIGTERM has come."""
+
+
+@contextlib.contextmanager
+def _sigterm_unwinds() -> Iterator[None]:
+    """Let SIGTERM end the process only after `finally`, not on the spot.
+
+    Where a handler is set already, or where none can be, off the main thread, all stays as it is.
+    """
+
+    def stop(number: int, frame: Any) -> None:
+        raise _Terminated
+
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except _Terminated:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

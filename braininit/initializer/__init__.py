@@ -1,0 +1,1 @@
+"""What every initializer is: the base class, initializers made of others, constants."""

@@ -1,0 +1,1 @@
+"""Initializers that know a layer: fans, gains, orthogonal and structured matrices."""

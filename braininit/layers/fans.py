@@ -1,0 +1,304 @@
+"""The fans of a kernel, and what all scaled initializers do with them.
+
+A layer adds up as many products as it has inputs: its fan. Here it is read from the axes
+of a shape, and here are the kernels that draw with a variance of `scale` over it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from braininit._engine.rounding import finish
+from braininit._engine.sampler import as_shape, draw, goes_with, is_probe, sizes_known
+from braininit._jax.dtypes import drawn_in, is_symbolic
+from braininit._jax.shardings import canonical, following
+from braininit._math import standard as draws
+from braininit._math.elementary import over
+from braininit._params import checks, units
+
+__all__ = ["NORMALS", "Axes", "Distribution", "Fans", "Mode", "NormalForm", "one_of", "scaled"]
+
+Mode: TypeAlias = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
+"""Which number of connections the variance is divided by."""
+
+Distribution: TypeAlias = Literal["uniform", "normal", "truncated_normal"]
+"""The form of the draw; all have the same mean, 0, and the same variance."""
+
+NormalForm: TypeAlias = Literal["truncated_normal", "normal"]
+"""The normal distribution, cut off at 2 std or whole."""
+
+Axes: TypeAlias = int | Sequence[int]
+"""One axis or several, counted from either end."""
+
+
+def one_of(name: str, value: Any, known: Sequence[str]) -> Any:
+    """Take a parameter that is one of a few words."""
+    if isinstance(value, str) and value in known:
+        return value
+    near = difflib.get_close_matches(value, known, n=1) if isinstance(value, str) else ()
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    listed = ", ".join(repr(word) for word in known)
+    raise ValueError(f"`{name}` must be one of {listed}, got {units.brief(value)}{hint}")
+
+
+# ---------------------------------------------------------------- fans
+
+_NEEDED = {
+    "fan_in": ("fan_in",),
+    "fan_out": ("fan_out",),
+    "fan_avg": ("fan_in", "fan_out"),
+    "fan_geo_avg": ("fan_in", "fan_out"),
+}
+
+
+class Fans(NamedTuple):
+    """Which fan a draw is to have: by `mode` from the shape's axes, or as given."""
+
+    mode: Any
+    in_axis: Any
+    out_axis: Any
+    batch_axis: Any
+    fan_in: Any
+    fan_out: Any = None
+
+    def checked(self, dtype: Any) -> Fans:
+        """The same in one form: axes as tuples, fans bare and in their domain."""
+        needed = _NEEDED[one_of("mode", self.mode, [*_NEEDED])]
+        new: dict[str, Any] = {
+            name: _axes(name, getattr(self, name)) for name in ("in_axis", "out_axis", "batch_axis")
+        }
+        for name, fan in {"fan_in": self.fan_in, "fan_out": self.fan_out}.items():
+            if fan is None:
+                continue
+            new[name] = checks.positive(name, units.dimensionless(name, fan))
+            checks.fits(dtype, **{name: new[name]})
+            if name not in needed:
+                raise ValueError(
+                    f"`{name}` has no part in mode {self.mode!r}; give `{needed[0]}` instead"
+                )
+        return self._replace(**new)
+
+    def of(self, shape: tuple[int, ...]) -> Any:
+        """What the variance is divided by: a float, unless a fan was given as an array."""
+        fans = {"fan_in": self.fan_in, "fan_out": self.fan_out}
+        given = {name: fan for name, fan in fans.items() if fan is not None}
+        for name, fan in given.items():
+            goes_with(name, np.shape(fan), shape)
+        needed = _NEEDED[self.mode]
+        if len(given) < len(needed):
+            axes = (self.in_axis, self.out_axis, self.batch_axis)
+            if is_symbolic(shape):  # known all the same if what is open is a batch
+                with sizes_known(shape, f"; or give `{needed[0]}=`"):
+                    own = _from_shape.__wrapped__(shape, *axes, needed[0], bool(given))
+            else:
+                own = _from_shape(shape, *axes, needed[0], bool(given))
+            given = own | given
+            if 0 in shape:  # nothing is drawn, and no fan is too small for that
+                return 1.0
+        if len(needed) == 1:
+            return given[needed[0]]
+        fan_in, fan_out = given["fan_in"], given["fan_out"]
+        if type(fan_in) is float and type(fan_out) is float:
+            return (fan_in + fan_out) / 2 if self.mode == "fan_avg" else (fan_in * fan_out) ** 0.5
+        mean = _half_the_sum if self.mode == "fan_avg" else _root_of_the_product
+        return checks._lined_up(mean, fan_in, fan_out)
+
+
+def _half_the_sum(a: Any, b: Any) -> Any:
+    return (a + b) / 2
+
+
+def _root_of_the_product(a: Any, b: Any) -> Any:
+    return jnp.sqrt(a * b)
+
+
+def _axes(name: str, axes: Any) -> tuple[int, ...]:
+    if type(axes) is int:
+        return (axes,)
+    if isinstance(axes, (u.Unit, u.Quantity)):
+        raise TypeError(f"`{name}` must be an axis or several, got {axes}; write unit=u.{axes}")
+    return checks.axes(name, axes)
+
+
+@functools.lru_cache(maxsize=4096)
+def _from_shape(
+    shape: tuple[int, ...],
+    in_axis: tuple[int, ...],
+    out_axis: tuple[int, ...],
+    batch_axis: tuple[int, ...],
+    needed: str,
+    lenient: bool,
+) -> dict[str, float]:
+    """Both fans of a kernel. Where one was given, `lenient`, missing axes count as 1."""
+    axes = {"in_axis": in_axis, "out_axis": out_axis, "batch_axis": batch_axis}
+    role: dict[int, str] = {}
+    size = dict.fromkeys(axes, 1)
+    for name, axis in ((name, axis) for name, those in axes.items() for axis in those):
+        at = axis + len(shape) if axis < 0 else axis
+        if lenient and at < 0:
+            continue
+        if not 0 <= at < len(shape):
+            raise ValueError(
+                f"the shape {shape} has no axis {axis} for `{name}`; give `{needed}=`, "
+                "as for a bias that takes its kernel's, or say which axes it has"
+            )
+        if at in role:
+            raise ValueError(
+                f"axis {axis} of the shape {shape} is in `{role[at]}` and again in `{name}`; "
+                "give each axis one role"
+            )
+        role[at] = name
+        size[name] *= shape[at]
+    field = math.prod(n for at, n in enumerate(shape) if at not in role)
+    return {"fan_in": float(size["in_axis"] * field), "fan_out": float(size["out_axis"] * field)}
+
+
+# ---------------------------------------------------------------- units off, check, draw, units on
+
+
+def scaled(
+    key: Any,
+    shape: Any,
+    scale: Any,
+    fans: Fans,
+    distribution: Any,
+    unit: Any,
+    dtype: Any,
+    out_sharding: Any,
+) -> Any:
+    """What all scaled initializers do."""
+    squared, (scale,) = units.off(scale=scale)
+    unit = _result_unit(scale, squared, units.known("unit", unit))
+    scale = checks.non_negative("scale", scale, squared)
+    kernel = _KERNELS[one_of("distribution", distribution, [*_KERNELS])]
+    fans = fans.checked(dtype)
+    if is_probe(key):  # of the parameters alone: the shape comes with the draw
+        return units.on(None, unit)
+    size = as_shape(shape)
+    goes_with("scale", np.shape(scale), size)
+    lives, fan = canonical(out_sharding), fans.of(size)
+    if not type(scale) is type(fan) is float:
+        given = {"scale": scale, "fan_in": fans.fan_in, "fan_out": fans.fan_out}
+        lives = lives or following(size, given.items())
+    if type(scale) is float and type(fan) is float:
+        scale, fan = scale / fan, 1.0
+        checks.fits(dtype, squared, variance=scale)
+        checks.fits(dtype, unit, std=math.sqrt(scale))
+    elif not isinstance(scale, Tracer) and not isinstance(fan, Tracer):
+        scale, fan = np.asarray(scale, float) / np.asarray(fan, float), 1.0
+        checks.fits(dtype, squared, variance=scale)
+        checks.fits(dtype, unit, std=np.sqrt(scale))
+    x = draw(
+        kernel,
+        key,
+        size,
+        scale,
+        fan,
+        dtype=dtype,
+        out_sharding=lives,
+        complex_too=True,
+        brief=kernel is _uniform,
+    )
+    return units.on(x, unit)
+
+
+def _result_unit(scale: Any, squared: u.Unit | None, unit: u.Unit | None) -> u.Unit | None:
+    """The unit of the result: what `unit` says, or the root of what `scale` carries."""
+    if squared is None:
+        return unit
+    root = units.root(squared)
+    if root is None:
+        raise units.UnitError(
+            "`scale` multiplies the variance: it is a pure number, or in the square of the "
+            f"result's unit as in 4 * u.nS**2, got {units.show(scale, squared)}; "
+            "square its unit, or give the result one by unit="
+        )
+    if unit is not None:
+        raise units.UnitError(
+            f"`scale` in {squared} gives the result the unit {root} already; drop unit={unit}"
+        )
+    return root
+
+
+# ---------------------------------------------------------------- kernels
+
+
+def _uniform(key: Any, shape: Any, dtype: Any, variance: Any, fan_in: Any) -> jax.Array:
+    kind = drawn_in(dtype)
+    if jnp.issubdtype(dtype, np.complexfloating):
+        return _spread(draws.complex_uniform(key, shape, kind), _root(variance, fan_in, dtype))
+    limit = _root(variance, fan_in, dtype, 3)
+    return finish((draws.uniform(key, shape, kind) * 2 - 1) * limit, dtype, -limit, limit)
+
+
+def _normal(key: Any, shape: Any, dtype: Any, variance: Any, fan_in: Any) -> jax.Array:
+    kind, std = drawn_in(dtype), _root(variance, fan_in, dtype)
+    if jnp.issubdtype(dtype, np.complexfloating):
+        return _spread(draws.complex_normal(key, shape, kind), std)
+    return finish(draws.initial_normal(key, shape, kind, std), dtype)
+
+
+def _truncated_normal(key: Any, shape: Any, dtype: Any, variance: Any, fan_in: Any) -> jax.Array:
+    kind, std = drawn_in(dtype), _root(variance, fan_in, dtype)
+    if jnp.issubdtype(dtype, np.complexfloating):
+        z = draws.complex_two_sigma(key, shape, kind)
+        return _spread(z, std / _unfolded(_COMPLEX_LEFT, kind))
+    parent = std / _unfolded(_LEFT, kind)
+    return finish(draws.two_sigma(key, shape, kind) * parent, dtype, -2 * parent, 2 * parent)
+
+
+# The std that cutting off at 2 leaves of 1. With the normal density phi and distribution
+# function Phi it is sqrt(1 - 4 phi(2) / (2 Phi(2) - 1)). The complex one is JAX's, whose
+# numbers are to be met: sqrt(1 - 5 e^-4), not divided by the probability 1 - e^-4 of being
+# within, so that the std comes out 0.9 % too large.
+_LEFT, _COMPLEX_LEFT = 0.87962566103423978, 0.95311164380491208
+
+_KERNELS: Mapping[str, Callable[..., jax.Array]] = {
+    "uniform": _uniform,
+    "normal": _normal,
+    "truncated_normal": _truncated_normal,
+}
+NORMALS = ("truncated_normal", "normal")
+
+
+def _root(variance: Any, fan_in: Any, dtype: Any, times: int = 1) -> jax.Array:
+    """The root of a variance in the drawing dtype; NaN where the result's can't hold it."""
+    return checks.poisoned("std", _root_of_share(times, variance, fan_in), dtype)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _root_of_share(times: int, variance: jax.Array, fan_in: jax.Array) -> jax.Array:
+    share = variance / fan_in
+    return jnp.sqrt(share if times == 1 else share * times)
+
+
+@_root_of_share.defjvp
+def _root_of_share_jvp(times: int, primals: tuple, tangents: tuple) -> tuple:
+    """Half of it, relative to either: by its power -3/2 second derivatives would be lost.
+
+    At a variance of 0 the derivative is 0 rather than infinite.
+    """
+    (variance, fan_in), (dvariance, dfan_in) = primals, tangents
+    y = _root_of_share(times, variance, fan_in)
+    zero = variance == 0
+    by_variance = jnp.where(zero, 0.0, over(y, jnp.where(zero, 1.0, variance)))
+    return y, 0.5 * (by_variance * dvariance - over(y, fan_in) * dfan_in)
+
+
+def _unfolded(value: float, kind: np.dtype) -> jax.Array:
+    """A divisor the compiler can't know: by a constant it would multiply with its inverse."""
+    return jax.lax.optimization_barrier(np.asarray(value, kind))
+
+
+def _spread(z: jax.Array, std: jax.Array) -> jax.Array:
+    return jax.lax.complex(z.real * std, z.imag * std)

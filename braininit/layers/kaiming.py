@@ -1,0 +1,471 @@
+"""Gains, and the scaled initializers that make up for a nonlinearity (Kaiming, He)."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import KW_ONLY
+from typing import Any, TypeAlias
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy  # its parts are imported when they are first named
+
+from braininit._params import checks, units
+from braininit._params.types import DType, Key, QuantityLike, RealLike, Shape, Sharding
+from braininit._params.values import static
+from braininit.initializer.calls import explained
+from braininit.initializer.initialization import Initialization
+from braininit.layers.fans import NORMALS, Axes, Fans, Mode, NormalForm, one_of, scaled
+
+Nonlinearity: TypeAlias = str | Callable[[Any], Any]
+"""The name of an activation function, or the function itself."""
+
+# ---------------------------------------------------------------- gain
+
+
+def gain(nonlinearity: Nonlinearity, param: RealLike | None = None) -> Any:
+    r"""Give the factor on the std of weights that makes up for a nonlinearity.
+
+    .. math:: gain = E\,[f(z)^2]^{-1/2}, \quad z \sim N(0, 1)
+
+    With weights of variance gain^2 / fan_in the mean square of a layer's input is that of
+    the next one's.
+
+    Parameters
+    ----------
+    nonlinearity : str or callable
+        'linear', 'identity', 'relu', 'leaky_relu', 'tanh', 'sigmoid', 'selu', 'elu',
+        'gelu' (with erf), 'silu' or 'swish', 'softplus', 'mish', or PyTorch's names of
+        linear layers: 'conv1d' to 'conv3d', 'conv_transpose1d' to 'conv_transpose3d'. Or
+        the function itself, which maps an array to an array element by element.
+    param : number or array, optional
+        The negative slope of 'leaky_relu', 0.01 if not given; no other one has any.
+
+    Returns
+    -------
+    float or array
+        The gain; an array where `param` is one, or traced.
+
+    Raises
+    ------
+    ValueError
+        If the name is not known, if `param` is given where it has no part, or if
+        E[f(z)^2] is zero, not finite, or does not converge.
+    TypeError
+        If the function does not map real arrays to real arrays of their shape.
+
+    Notes
+    -----
+    Numerics: three names have PyTorch's values, which are not the formula's: 'tanh' 5/3
+    (by formula 1.59), 'sigmoid' 1 (1.85), 'selu' 3/4 (1, which is what LeCun's
+    initializers assume). A function is integrated in float64 by adaptive quadrature, once
+    in a session: to 1e-6 or better, also with kinks and jumps, bumps down to a thousandth
+    wide, and growth like e^(15 z) or e^(z^2 / 5).
+
+    Examples
+    --------
+    >>> import jax, braininit as init
+    >>> round(init.gain("leaky_relu", 0.2), 4), round(init.gain(jax.nn.relu6), 4)
+    (1.3868, 1.4142)
+    """
+    return _root(gain_squared(nonlinearity, param))
+
+
+def gain_squared(nonlinearity: Any, param: Any = None) -> Any:
+    """The square of the gain, exact where it is a rational number."""
+    if param is not None and nonlinearity != "leaky_relu":
+        raise ValueError(
+            f"`param` has no part in the gain of {nonlinearity!r}, only in that of 'leaky_relu'; "
+            "leave it out, or give a function that has it inside"
+        )
+    if nonlinearity == "leaky_relu":
+        slope = checks.finite(
+            "param", units.dimensionless("param", 0.01 if param is None else param)
+        )
+        return 2 / (1 + slope * slope)
+    if isinstance(nonlinearity, str):
+        return _SQUARES[one_of("nonlinearity", nonlinearity, [*_SQUARES, "leaky_relu"])]
+    if not callable(nonlinearity):
+        raise TypeError(f"`nonlinearity` must be a name or a function, got {nonlinearity!r}")
+    try:
+        return 1 / _mean_square(nonlinearity)
+    except TypeError as error:
+        if "unhashable" not in str(error):
+            raise
+        raise TypeError(
+            f"`nonlinearity` must be hashable, got {nonlinearity!r}; wrap it in a function"
+        ) from None
+
+
+_LAYERS = ("conv1d", "conv2d", "conv3d")
+_LAYERS += ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+
+_SQUARES: dict[str, float] = {
+    **dict.fromkeys(("linear", "identity", *_LAYERS, "sigmoid"), 1.0),
+    "tanh": 25 / 9,
+    "relu": 2.0,
+    "selu": 9 / 16,
+    # 1 / E[f(z)^2] by 30-digit quadrature.
+    "gelu": 1 / 0.42522148257029867492,
+    "silu": 1 / 0.35577551981735215623,
+    "swish": 1 / 0.35577551981735215623,
+    "elu": 1 / 0.64494541749392286306,
+    "softplus": 1 / 0.92124590885930027868,
+    "mish": 1 / 0.45234219237588277068,
+}
+
+
+def _root(square: Any) -> Any:
+    if isinstance(square, jax.Array):
+        return jnp.sqrt(square)
+    return math.sqrt(square) if isinstance(square, float) else np.sqrt(square)
+
+
+# ---------------------------------------------------------------- quadrature
+
+_REACH, _CORE = 40, 8  # where to look; within _CORE std a function must be finite
+_WIDTH = 2.0**-8  # of a panel at first: a bump of a thousandth std is seen
+_LEVELS = 36  # halvings: a jump is then located to 6e-14
+_MOST = 2**16  # panels at a time
+_PIECE = 2**15  # points at a time, always as many, so that JAX compiles once
+
+
+@functools.lru_cache(maxsize=256)
+def _mean_square(function: Callable[[Any], Any]) -> float:
+    """E[f(z)^2], over as wide a range as it takes."""
+    middles = np.arange(-_REACH, _REACH, _WIDTH) + _WIDTH / 2
+    with np.errstate(all="ignore"):  # what is not finite is told here
+        logs = _log_integrand(function, middles)
+        bad = middles[~(logs < math.inf)]
+        if (abs(bad) < _CORE).any():
+            z = min(bad, key=abs)
+            raise _no_gain(function, f"it is not finite at z = {z:.4g}", "is finite")
+        # Further out it may overflow, if what counts is over before.
+        low, high = max(bad[bad < 0], default=-math.inf), min(bad[bad > 0], default=math.inf)
+        inside = (low + 2 * _WIDTH < middles) & (middles < high - 2 * _WIDTH)
+        peak = logs[inside].max()
+        peak = peak if peak > -math.inf else 0.0  # zero at all of them; perhaps not between
+        total = _integral(function, middles[inside] - _WIDTH / 2, peak)
+        total = float(np.exp(peak + np.log(total / math.sqrt(2 * math.pi))))
+    if not 0 < total < math.inf:
+        raise _no_gain(function, f"E[f(z)^2] = {total:g}", "float64 can square and is not zero")
+    return total
+
+
+def _no_gain(function: Any, reason: str, remedy: str) -> ValueError:
+    return ValueError(
+        f"`nonlinearity` {function!r} has no gain: {reason}; give a function that {remedy}"
+    )
+
+
+def _integral(function: Any, left: np.ndarray, peak: float) -> float:
+    """Integrate f(z)^2 e^(-z^2 / 2 - peak), halving panels wherever halving matters."""
+
+    def on_panels(left: np.ndarray) -> Any:
+        def values(t: np.ndarray) -> np.ndarray:
+            return np.exp(_log_integrand(function, left[..., None] + width * t) - peak)
+
+        return width * scipy.integrate.fixed_quad(values, 0, 1, n=12)[0]
+
+    width, done, total, unresolved = _WIDTH, 0.0, 0.0, math.inf
+    whole = on_panels(left)
+    if not whole[0] + whole[-1] <= 1e-13 * whole.sum():
+        raise _no_gain(function, "E[f(z)^2] is infinite, or nearly so", "grows less")
+    for _ in range(_LEVELS):
+        width /= 2
+        halves = on_panels(np.stack([left, left + width]))
+        parts = halves.sum(0)
+        total, error = done + parts.sum(), abs(parts - whole)
+        # A panel counts as done at 1e-11 of the whole, or at what float32 can tell of it.
+        fine = error <= 1e-11 * total + 3e-7 * parts
+        done, unresolved = done + parts[fine].sum(), error[~fine].sum()
+        left, whole = np.concatenate([left[~fine], left[~fine] + width]), halves[:, ~fine].ravel()
+        if not 0 < len(left) < _MOST:
+            break
+    if not unresolved <= 1e-7 * total:
+        raise _no_gain(function, "the integral E[f(z)^2] did not converge", "is smoother")
+    return total
+
+
+def _log_integrand(function: Any, z: np.ndarray) -> np.ndarray:
+    """In logarithms: f^2 may overflow where the density makes up for it."""
+    flat = np.resize(z, -(-z.size // _PIECE) * _PIECE)
+    values = np.concatenate([_evaluated(function, piece) for piece in flat.reshape(-1, _PIECE)])
+    return 2 * np.log(abs(values[: z.size].reshape(z.shape))) - z**2 / 2
+
+
+def _evaluated(function: Any, z: np.ndarray) -> np.ndarray:
+    # At once and in float64, also where a surrounding jit is being traced.
+    with jax.enable_x64(True), jax.ensure_compile_time_eval():
+        y = np.asarray(function(jnp.asarray(z)))
+    if y.shape != (z.size,) or not jnp.issubdtype(y.dtype, np.floating):
+        raise TypeError(
+            "`nonlinearity` must map a real array to a real array of its shape, "
+            f"got {y.dtype}{list(y.shape)} of float64[{z.size}]"
+        )
+    return y.astype(float)
+
+
+# ---------------------------------------------------------------- Kaiming
+
+
+@explained
+def kaiming_normal(
+    key: Key,
+    shape: Shape,
+    scale: QuantityLike | None = None,
+    mode: Mode = "fan_in",
+    nonlinearity: Nonlinearity = "relu",
+    negative_slope: RealLike = 0.01,
+    unit: u.Unit | str | None = None,
+    *,
+    in_axis: Axes = -2,
+    out_axis: Axes = -1,
+    batch_axis: Axes = (),
+    fan_in: RealLike | None = None,
+    fan_out: RealLike | None = None,
+    distribution: NormalForm = "truncated_normal",
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+) -> Any:
+    r"""Draw from a normal distribution that makes up for a nonlinearity (Kaiming, He).
+
+    He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015.
+
+    .. math:: \mathrm{Var}(x) = \frac{scale}{n}, \quad scale = gain^2
+
+    Parameters
+    ----------
+    key : key
+        A JAX key.
+    shape : int or tuple of int
+        Shape of the result, as in `variance_scaling`.
+    scale : number, array or Quantity, optional
+        Multiplies the variance, in place of gain^2; finite, scale >= 0. A pure number, or
+        in the square of a unit, which the result then has.
+    mode : {'fan_in', 'fan_out', 'fan_avg', 'fan_geo_avg'}
+        What n is: 'fan_in' keeps the size of signals, 'fan_out' that of gradients.
+    nonlinearity : str or callable
+        What comes after the layer: any that `gain` takes.
+    negative_slope : number or array
+        The slope of 'leaky_relu' below zero, finite; other nonlinearities have none.
+    unit : Unit or str, optional
+        Unit of the result, or its name; with a `scale` that is a pure number.
+    in_axis, out_axis, batch_axis : int or sequence of int
+        The axes of inputs, of outputs, and of those that tell independent kernels apart.
+    fan_in, fan_out : number or array, optional
+        Numbers of inputs and outputs, positive, in place of what the shape says.
+    distribution : {'truncated_normal', 'normal'}
+        Cut off at 2 of its own std as in JAX, or not, as in PyTorch and BrainTools; the
+        variance is the same.
+    dtype : dtype, optional
+        A floating or complex dtype; None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape, in `unit` or in that whose square `scale` carries.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is outside its domain, the nonlinearity not known or without a
+        gain, or if the shape does not tell the fans.
+    UnitError
+        If `scale` carries a unit that is no square, or one beside `unit`.
+
+    Notes
+    -----
+    Numerics: as `variance_scaling`; for ReLU bit for bit `jax.nn.initializers.he_normal`.
+
+    Examples
+    --------
+    >>> import jax, brainunit as u, braininit as init
+    >>> w = init.kaiming_normal(jax.random.key(0), (800, 200), nonlinearity=jax.nn.relu, unit=u.nS)
+    >>> print(f"{w.mantissa.std():.3f} {w.unit}")
+    0.050 nS
+    """
+    scale = _scale(scale, nonlinearity, negative_slope)
+    fans = Fans(mode, in_axis, out_axis, batch_axis, fan_in, fan_out)
+    distribution = one_of("distribution", distribution, NORMALS)
+    return scaled(key, shape, scale, fans, distribution, unit, dtype, out_sharding)
+
+
+class KaimingNormal(Initialization, function=kaiming_normal):
+    """Normal, for layers with a nonlinearity (Kaiming, He); the twin of `kaiming_normal`.
+
+    Parameters
+    ----------
+    scale : number, array or Quantity, optional
+        Multiplies the variance, in place of gain^2.
+    mode : {'fan_in', 'fan_out', 'fan_avg', 'fan_geo_avg'}
+        What the variance is divided by.
+    nonlinearity : str or callable
+        What comes after the layer: any that `gain` takes.
+    negative_slope : number or array
+        The slope of 'leaky_relu' below zero.
+    unit : Unit or str, optional
+        Unit of the result, or its name.
+    in_axis, out_axis, batch_axis : int or sequence of int
+        The axes of inputs, of outputs, and of those that tell independent kernels apart.
+    fan_in, fan_out : number or array, optional
+        Numbers of inputs and outputs, in place of what the shape says.
+    distribution : {'truncated_normal', 'normal'}
+        Cut off at 2 of its own std, or not.
+
+    Examples
+    --------
+    >>> import jax, braininit as init
+    >>> init.KaimingNormal(nonlinearity="leaky_relu", negative_slope=0.2)((256, 128), rng=0).shape
+    (256, 128)
+    """
+
+    scale: QuantityLike | None = None
+    mode: Mode = static(default="fan_in")
+    nonlinearity: Nonlinearity = static(default="relu")
+    negative_slope: RealLike = 0.01
+    unit: u.Unit | str | None = static(default=None)
+    _: KW_ONLY
+    in_axis: Axes = static(default=-2)
+    out_axis: Axes = static(default=-1)
+    batch_axis: Axes = static(default=())
+    fan_in: RealLike | None = None
+    fan_out: RealLike | None = None
+    distribution: NormalForm = static(default="truncated_normal")
+
+
+@explained
+def kaiming_uniform(
+    key: Key,
+    shape: Shape,
+    scale: QuantityLike | None = None,
+    mode: Mode = "fan_in",
+    nonlinearity: Nonlinearity = "relu",
+    negative_slope: RealLike = 0.01,
+    unit: u.Unit | str | None = None,
+    *,
+    in_axis: Axes = -2,
+    out_axis: Axes = -1,
+    batch_axis: Axes = (),
+    fan_in: RealLike | None = None,
+    fan_out: RealLike | None = None,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+) -> Any:
+    r"""Draw from a uniform distribution that makes up for a nonlinearity (Kaiming, He).
+
+    He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015.
+
+    .. math:: \mathrm{Var}(x) = \frac{scale}{n}, \quad scale = gain^2
+
+    Parameters
+    ----------
+    key : key
+        A JAX key.
+    shape : int or tuple of int
+        Shape of the result, as in `variance_scaling`.
+    scale : number, array or Quantity, optional
+        Multiplies the variance, in place of gain^2; finite, scale >= 0. A pure number, or
+        in the square of a unit, which the result then has.
+    mode : {'fan_in', 'fan_out', 'fan_avg', 'fan_geo_avg'}
+        What n is: 'fan_in' keeps the size of signals, 'fan_out' that of gradients.
+    nonlinearity : str or callable
+        What comes after the layer: any that `gain` takes.
+    negative_slope : number or array
+        The slope of 'leaky_relu' below zero, finite; other nonlinearities have none.
+    unit : Unit or str, optional
+        Unit of the result, or its name; with a `scale` that is a pure number.
+    in_axis, out_axis, batch_axis : int or sequence of int
+        The axes of inputs, of outputs, and of those that tell independent kernels apart.
+    fan_in, fan_out : number or array, optional
+        Numbers of inputs and outputs, positive, in place of what the shape says.
+    dtype : dtype, optional
+        A floating or complex dtype; None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape, in `unit` or in that whose square `scale` carries; within
+        +-sqrt(3 scale / n).
+
+    Raises
+    ------
+    ValueError
+        If a parameter is outside its domain, the nonlinearity not known or without a
+        gain, or if the shape does not tell the fans.
+    UnitError
+        If `scale` carries a unit that is no square, or one beside `unit`.
+
+    Notes
+    -----
+    Numerics: as `variance_scaling`; for ReLU bit for bit `jax.nn.initializers.he_uniform`.
+
+    Examples
+    --------
+    >>> import jax, brainunit as u, braininit as init
+    >>> w = init.kaiming_uniform(jax.random.key(0), (800, 200), nonlinearity=jax.nn.relu, unit=u.nS)
+    >>> print(f"{w.mantissa.std():.3f} {w.unit}")
+    0.050 nS
+    """
+    scale = _scale(scale, nonlinearity, negative_slope)
+    fans = Fans(mode, in_axis, out_axis, batch_axis, fan_in, fan_out)
+    return scaled(key, shape, scale, fans, "uniform", unit, dtype, out_sharding)
+
+
+class KaimingUniform(Initialization, function=kaiming_uniform):
+    """Uniform, for layers with a nonlinearity (Kaiming, He); the twin of `kaiming_uniform`.
+
+    Parameters
+    ----------
+    scale : number, array or Quantity, optional
+        Multiplies the variance, in place of gain^2.
+    mode : {'fan_in', 'fan_out', 'fan_avg', 'fan_geo_avg'}
+        What the variance is divided by.
+    nonlinearity : str or callable
+        What comes after the layer: any that `gain` takes.
+    negative_slope : number or array
+        The slope of 'leaky_relu' below zero.
+    unit : Unit or str, optional
+        Unit of the result, or its name.
+    in_axis, out_axis, batch_axis : int or sequence of int
+        The axes of inputs, of outputs, and of those that tell independent kernels apart.
+    fan_in, fan_out : number or array, optional
+        Numbers of inputs and outputs, in place of what the shape says.
+
+    Examples
+    --------
+    >>> import jax, braininit as init
+    >>> init.KaimingUniform(nonlinearity="leaky_relu", negative_slope=0.2)((256, 128), rng=0).shape
+    (256, 128)
+    """
+
+    scale: QuantityLike | None = None
+    mode: Mode = static(default="fan_in")
+    nonlinearity: Nonlinearity = static(default="relu")
+    negative_slope: RealLike = 0.01
+    unit: u.Unit | str | None = static(default=None)
+    _: KW_ONLY
+    in_axis: Axes = static(default=-2)
+    out_axis: Axes = static(default=-1)
+    batch_axis: Axes = static(default=())
+    fan_in: RealLike | None = None
+    fan_out: RealLike | None = None
+
+
+def _scale(scale: Any, nonlinearity: Any, negative_slope: Any) -> Any:
+    """What multiplies the variance: as given, else the square of the gain."""
+    slope = units.dimensionless("negative_slope", negative_slope)
+    slope = checks.finite("negative_slope", slope)
+    if scale is None:
+        return gain_squared(nonlinearity, slope if nonlinearity == "leaky_relu" else None)
+    if isinstance(nonlinearity, str) or not callable(nonlinearity):
+        gain_squared(nonlinearity)  # for what it says of a wrong one
+    return scale

@@ -1,0 +1,591 @@
+"""The matrices: orthogonal, delta-orthogonal, identity, Dirac, each a function and its twin."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from braininit._engine.rounding import rounded
+from braininit._engine.sampler import draw
+from braininit._jax.dtypes import drawn_in, wide
+from braininit._math import standard as draws
+from braininit._params import checks, units
+from braininit._params.types import DType, Key, QuantityLike, Shape, Sharding
+from braininit._params.values import static
+from braininit.initializer.calls import explained
+from braininit.initializer.initialization import Initialization
+
+# ---------------------------------------------------------------- orthogonal
+
+
+@explained
+def orthogonal(
+    key: Key,
+    shape: Shape,
+    scale: QuantityLike = 1.0,
+    unit: u.Unit | str | None = None,
+    column_axis: int = -1,
+    batch_axis: int | tuple[int, ...] = (),
+    *,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+) -> Any:
+    r"""Draw a matrix with orthonormal columns or rows, uniformly among all such.
+
+    .. math:: Q^* Q = scale^2 I \quad (rows \ge columns), \qquad
+        Q Q^* = scale^2 I \quad (rows \le columns)
+
+    A shape of more than two axes is one matrix: `column_axis` counts its columns, all
+    other axes together its rows. Axes in `batch_axis` count independent matrices.
+
+    Parameters
+    ----------
+    key : key
+        A JAX key.
+    shape : tuple of int
+        Shape of the result: besides the batch at least two axes.
+    scale : number, array or Quantity
+        What the matrix is multiplied by, finite, in any unit. An array has to broadcast
+        to the shape, as one gain for each matrix of a batch does.
+    unit : Unit or str, optional
+        The unit of the result, or its name; None is that of `scale`.
+    column_axis : int
+        The axis of the columns.
+    batch_axis : int or tuple of int
+        The axes of the batch.
+    dtype : dtype, optional
+        A floating or complex dtype, complex for a unitary matrix; None is JAX's
+        default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh; a constraint on what is drawn whole.
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape, in `unit` or in the unit of `scale`.
+
+    Raises
+    ------
+    ValueError
+        If the shape leaves no rows, an axis is not one of the shape's or is given two
+        roles, or `scale` is not finite.
+    UnitError
+        If `scale` and `unit` differ in dimension.
+
+    Notes
+    -----
+    Numerics: the QR decomposition of normal draws, the signs of R's diagonal taken over
+    into Q (Mezzadri 2007, https://arxiv.org/abs/math-ph/0609050): without them the
+    distribution depends on the algorithm. Bit for bit
+    `jax.nn.initializers.orthogonal` where there is no batch, in float32 and wider.
+    16-bit and 8-bit floats are computed in float32 and rounded once. Needs as much
+    memory again as the matrix has in the dtype it is computed in.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp, braininit as init
+    >>> q = init.orthogonal(jax.random.key(0), (64, 16))
+    >>> bool(jnp.allclose(q.T @ q, jnp.eye(16), atol=1e-5))
+    True
+    """
+    unit, scale = units.scaled(unit, scale=scale)
+    scale = checks.finite("scale", scale, unit)
+    checks.fits(dtype, unit, scale=scale)
+    axes = (checks.whole("column_axis", column_axis), checks.axes("batch_axis", batch_axis))
+    x = draw(
+        _orthogonal,
+        key,
+        shape,
+        scale,
+        static=axes,
+        dtype=dtype,
+        out_sharding=out_sharding,
+        complex_too=True,
+        elementwise=False,
+    )
+    return units.on(x, unit)
+
+
+class Orthogonal(Initialization, function=orthogonal):
+    """Orthonormal columns or rows; the twin of `orthogonal`.
+
+    Parameters
+    ----------
+    scale : number, array or Quantity
+        What the matrix is multiplied by, finite, in any unit.
+    unit : Unit or str, optional
+        The unit of the result, or its name; None is that of `scale`.
+    column_axis : int
+        The axis of the columns.
+    batch_axis : int or tuple of int
+        The axes of the batch.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init
+    >>> init.Orthogonal(0.9, u.nS)((8, 100, 100), rng=0).shape  # one matrix, 800 x 100
+    (8, 100, 100)
+    >>> init.Orthogonal(batch_axis=0)((8, 100, 100), rng=0).shape  # eight matrices
+    (8, 100, 100)
+    """
+
+    scale: QuantityLike = 1.0
+    unit: u.Unit | str | None = static(default=None)
+    column_axis: int = static(default=-1)
+    batch_axis: int | tuple[int, ...] = static(default=())
+
+
+def _orthogonal(
+    key: Any, shape: Any, dtype: Any, column_axis: Any, batch_axis: Any, scale: Any
+) -> jax.Array:
+    (column,) = checks.within("column_axis", (column_axis,), shape)
+    batch = checks.within("batch_axis", batch_axis, shape)
+    rows = tuple(a for a in range(len(shape)) if a != column and a not in batch)
+    if column in batch:
+        raise ValueError(f"`column_axis` = {column_axis} is in `batch_axis` = {batch_axis}")
+    if not rows:
+        raise ValueError(
+            f"the size {shape} leaves no rows beside `column_axis` = {column_axis} and "
+            f"`batch_axis` = {batch_axis}; give it another axis"
+        )
+    if 0 in shape:
+        return jnp.zeros(shape, dtype)
+    order = (*batch, *rows, column)
+    sizes = [shape[a] for a in order]
+    height = math.prod(sizes[len(batch) : -1])
+    q = _haar(key, sizes[: len(batch)], height, sizes[-1], wide(dtype))
+    q = q.reshape(sizes).transpose(np.argsort(order).tolist())
+    return rounded(scale.astype(q.dtype) * q, dtype)
+
+
+# ---------------------------------------------------------------- delta-orthogonal
+
+
+@explained
+def delta_orthogonal(
+    key: Key,
+    shape: Shape,
+    scale: QuantityLike = 1.0,
+    unit: u.Unit | str | None = None,
+    column_axis: int = -1,
+    in_axis: int = -2,
+    out_axis: int = -1,
+    *,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+) -> Any:
+    r"""Draw a convolution kernel that is an orthogonal matrix at its centre, and 0 elsewhere.
+
+    .. math:: W_{s} = Q \ \text{at}\ s = \lfloor (k - 1) / 2 \rfloor, \quad 0 \ \text{elsewhere}
+
+    Where there are at least as many channels out as in, the convolution preserves the
+    norm of its input; where there are fewer, Q has orthonormal columns, one for each
+    channel out: of the subspace they span the norm is preserved, the rest is dropped.
+
+    Parameters
+    ----------
+    key : key
+        A JAX key.
+    shape : tuple of int
+        Shape of the kernel: the channels in and out, and at least one spatial axis.
+    scale : number, array or Quantity
+        What the kernel is multiplied by, finite, in any unit.
+    unit : Unit or str, optional
+        The unit of the result, or its name; None is that of `scale`.
+    column_axis : int
+        Which axis of the (in, out) matrix counts its columns; tells two draws of a
+        square matrix apart, as in JAX.
+    in_axis, out_axis : int
+        The axes of the channels. The default is JAX's (\*spatial, in, out);
+        ``in_axis=1, out_axis=0`` is (out, in, \*spatial).
+    dtype : dtype, optional
+        A floating or complex dtype; None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape, in `unit` or in the unit of `scale`.
+
+    Raises
+    ------
+    ValueError
+        If the shape has fewer than three axes, an axis is not one of the shape's or is
+        given two roles, or `scale` is not finite.
+    UnitError
+        If `scale` and `unit` differ in dimension.
+
+    Notes
+    -----
+    Numerics: the matrix is drawn as by `orthogonal`. Bit for bit
+    `jax.nn.initializers.delta_orthogonal` where that has one (as many channels out as
+    in, or more), in float32 and wider; the kernel of another layout is the same one
+    transposed. The centre is the tap that padding "SAME" leaves in place, also where
+    the kernel's size is even. From Xiao et al. 2018, https://arxiv.org/abs/1806.05393.
+
+    Examples
+    --------
+    >>> import jax, braininit as init
+    >>> w = init.delta_orthogonal(jax.random.key(0), (3, 3, 16, 32))
+    >>> float(abs(w[0]).max())
+    0.0
+    """
+    unit, scale = units.scaled(unit, scale=scale)
+    scale = checks.finite("scale", scale, unit)
+    checks.fits(dtype, unit, scale=scale)
+    axes = {"column_axis": column_axis, "in_axis": in_axis, "out_axis": out_axis}
+    x = draw(
+        _delta_orthogonal,
+        key,
+        shape,
+        scale,
+        static=tuple(checks.whole(name, axis) for name, axis in axes.items()),
+        dtype=dtype,
+        out_sharding=out_sharding,
+        complex_too=True,
+        elementwise=False,
+    )
+    return units.on(x, unit)
+
+
+class DeltaOrthogonal(Initialization, function=delta_orthogonal):
+    """An orthogonal matrix at the centre of a kernel; the twin of `delta_orthogonal`.
+
+    Parameters
+    ----------
+    scale : number, array or Quantity
+        What the kernel is multiplied by, finite, in any unit.
+    unit : Unit or str, optional
+        The unit of the result, or its name; None is that of `scale`.
+    column_axis : int
+        Which axis of the (in, out) matrix counts its columns.
+    in_axis, out_axis : int
+        The axes of the channels.
+
+    Examples
+    --------
+    >>> import braininit as init
+    >>> init.DeltaOrthogonal(in_axis=1, out_axis=0)((32, 16, 3, 3), rng=0).shape
+    (32, 16, 3, 3)
+    """
+
+    scale: QuantityLike = 1.0
+    unit: u.Unit | str | None = static(default=None)
+    column_axis: int = static(default=-1)
+    in_axis: int = static(default=-2)
+    out_axis: int = static(default=-1)
+
+
+def _delta_orthogonal(
+    key: Any, shape: Any, dtype: Any, column_axis: Any, in_axis: Any, out_axis: Any, scale: Any
+) -> jax.Array:
+    into, out, spatial = _channels(in_axis, out_axis, shape)
+    width = (shape[into], shape[out])
+    (column,) = checks.within("column_axis", (column_axis,), width)
+    if 0 in shape:
+        return jnp.zeros(shape, dtype)
+    q = _haar(key, (), width[1 - column], width[column], wide(dtype))
+    q = q if (column == 1) == (into < out) else q.T  # (in, out), then in the kernel's order
+    x = scale.astype(q.dtype) * jnp.expand_dims(q, spatial)
+    hit = _all_at(shape, {a: (shape[a] - 1) // 2 for a in spatial})
+    return rounded(jnp.where(hit, x, _beside(scale).astype(x.dtype)), dtype)
+
+
+# ---------------------------------------------------------------- identity
+
+
+@explained
+def identity(
+    key: Key | None,
+    shape: Shape,
+    scale: QuantityLike = 1.0,
+    unit: u.Unit | str | None = None,
+    *,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+) -> Any:
+    r"""Fill with the identity: `scale` on the diagonal of the last two axes, 0 elsewhere.
+
+    .. math:: x_{\dots i j} = scale \cdot [i = j]
+
+    Axes before the last two count copies. A vector, which has no second axis, is filled
+    with `scale`: by it elementwise multiplication is the identity.
+
+    Parameters
+    ----------
+    key : key or None
+        Not used; it is there so that every initializer is called alike.
+    shape : int or tuple of int
+        Shape of the result; the matrix need not be square.
+    scale : number, array or Quantity
+        The value on the diagonal, finite, in any unit. An array broadcasts to the shape,
+        so that a vector is the diagonal itself.
+    unit : Unit or str, optional
+        The unit of the result, or its name; None is that of `scale`.
+    dtype : dtype, optional
+        A floating or complex dtype; None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape, in `unit` or in the unit of `scale`.
+
+    Raises
+    ------
+    ValueError
+        If `scale` is not finite, or does not broadcast to `shape`.
+    UnitError
+        If `scale` and `unit` differ in dimension.
+
+    Notes
+    -----
+    Numerics: exact; `scale` is rounded once. A comparison of two indices an element,
+    without temporaries, whatever the number of axes.
+
+    Examples
+    --------
+    >>> import jax, brainunit as u, braininit as init
+    >>> print(init.identity(None, (2, 3), 0.5 * u.nS))
+    [[0.5 0.  0. ]
+     [0.  0.5 0. ]] nS
+    """
+    unit, scale = units.scaled(unit, scale=scale)
+    scale = checks.finite("scale", scale, unit)
+    checks.fits(dtype, unit, scale=scale)
+    x = draw(
+        _identity,
+        key,
+        shape,
+        scale,
+        dtype=dtype,
+        out_sharding=out_sharding,
+        complex_too=True,
+        random=False,
+    )
+    return units.on(x, unit)
+
+
+class Identity(Initialization, function=identity, random=False):
+    """The identity, in as many axes as the size has; the twin of `identity`.
+
+    Parameters
+    ----------
+    scale : number, array or Quantity
+        The value on the diagonal, finite, in any unit.
+    unit : Unit or str, optional
+        The unit of the result, or its name; None is that of `scale`.
+
+    Examples
+    --------
+    >>> import braininit as init
+    >>> print(init.Identity(0.5)((2, 2)))
+    [[0.5 0. ]
+     [0.  0.5]]
+    """
+
+    scale: QuantityLike = 1.0
+    unit: u.Unit | str | None = static(default=None)
+
+
+def _identity(key: Any, shape: Any, dtype: Any, scale: Any) -> jax.Array:
+    if len(shape) < 2:
+        return rounded(jnp.broadcast_to(scale, shape), dtype)
+    hit = index_along(shape, -2) == index_along(shape, -1)
+    return rounded(jnp.where(hit, scale, _beside(scale)), dtype)
+
+
+# ---------------------------------------------------------------- dirac
+
+
+@explained
+def dirac(
+    key: Key | None,
+    shape: Shape,
+    groups: int = 1,
+    scale: QuantityLike = 1.0,
+    unit: u.Unit | str | None = None,
+    in_axis: int = -2,
+    out_axis: int = -1,
+    *,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+) -> Any:
+    r"""Fill a convolution kernel so that it passes its input on, as far as channels go.
+
+    .. math:: W_{s, i, o} = scale \cdot [s = centre]\, [i = o \bmod (n_{out} / groups)]
+
+    Within each group the first channels out are the channels in; those beyond are 0.
+
+    Parameters
+    ----------
+    key : key or None
+        Not used; it is there so that every initializer is called alike.
+    shape : tuple of int
+        Shape of the kernel: the channels in (of one group) and out, and at least one
+        spatial axis.
+    groups : int
+        Groups of the convolution, a divisor of the channels out.
+    scale : number, array or Quantity
+        The value at the centre, finite, in any unit.
+    unit : Unit or str, optional
+        The unit of the result, or its name; None is that of `scale`.
+    in_axis, out_axis : int
+        The axes of the channels. The default is JAX's (\*spatial, in / groups, out);
+        ``in_axis=1, out_axis=0`` is torch's (out, in / groups, \*spatial).
+    dtype : dtype, optional
+        A floating or complex dtype; None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape, in `unit` or in the unit of `scale`.
+
+    Raises
+    ------
+    ValueError
+        If the shape has fewer than three axes, `groups` does not divide the channels
+        out, an axis is not one of the shape's or is given two roles, or `scale` is not
+        finite.
+    UnitError
+        If `scale` and `unit` differ in dimension.
+
+    Notes
+    -----
+    Numerics: exact; `scale` is rounded once. The centre of a spatial axis of size k is
+    the tap that padding "SAME" leaves in place, (k - 1) // 2. Where the spatial axes
+    come last it is k // 2, as in `torch.nn.init.dirac_`, the tap that stays in place
+    under a padding of k // 2. The two differ where k is even.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp, braininit as init
+    >>> x = jnp.arange(10.0).reshape(1, 5, 2)
+    >>> w = init.dirac(None, (3, 2, 2))
+    >>> axes = ("NWC", "WIO", "NWC")
+    >>> y = jax.lax.conv_general_dilated(x, w, (1,), "SAME", dimension_numbers=axes)
+    >>> bool((y == x).all())
+    True
+    """
+    groups = checks.whole("groups", groups, 1)
+    unit, scale = units.scaled(unit, scale=scale)
+    scale = checks.finite("scale", scale, unit)
+    checks.fits(dtype, unit, scale=scale)
+    axes = (checks.whole("in_axis", in_axis), checks.whole("out_axis", out_axis))
+    x = draw(
+        _dirac,
+        key,
+        shape,
+        scale,
+        static=(groups, *axes),
+        dtype=dtype,
+        out_sharding=out_sharding,
+        complex_too=True,
+        random=False,
+    )
+    return units.on(x, unit)
+
+
+class Dirac(Initialization, function=dirac, random=False):
+    """A kernel that passes its input on; the twin of `dirac`.
+
+    Parameters
+    ----------
+    groups : int
+        Groups of the convolution, a divisor of the channels out.
+    scale : number, array or Quantity
+        The value at the centre, finite, in any unit.
+    unit : Unit or str, optional
+        The unit of the result, or its name; None is that of `scale`.
+    in_axis, out_axis : int
+        The axes of the channels.
+
+    Examples
+    --------
+    >>> import braininit as init
+    >>> float(init.Dirac()((3, 3, 16, 16)).sum())
+    16.0
+    """
+
+    groups: int = static(default=1)
+    scale: QuantityLike = 1.0
+    unit: u.Unit | str | None = static(default=None)
+    in_axis: int = static(default=-2)
+    out_axis: int = static(default=-1)
+
+
+def _dirac(
+    key: Any, shape: Any, dtype: Any, groups: Any, in_axis: Any, out_axis: Any, scale: Any
+) -> jax.Array:
+    into, out, spatial = _channels(in_axis, out_axis, shape)
+    share, rest = divmod(shape[out], groups)
+    if rest:
+        raise ValueError(
+            f"`groups` must divide the {shape[out]} channels out of the size {shape}, got {groups}"
+        )
+    torch_like = max(into, out) < min(spatial)
+    hit = _all_at(shape, {a: (shape[a] - (not torch_like)) // 2 for a in spatial})
+    hit &= index_along(shape, into) == index_along(shape, out) % np.int32(max(share, 1))
+    return rounded(jnp.where(hit, scale, _beside(scale)), dtype)
+
+
+# ---------------------------------------------------------------- what they share
+
+
+def _haar(key: Any, batch: Any, rows: int, columns: int, kind: np.dtype) -> jax.Array:
+    """Orthonormal rows or columns, whichever are fewer: uniform under rotation."""
+    shape = (*batch, max(rows, columns), min(rows, columns))
+    if jnp.issubdtype(kind, np.complexfloating):
+        parts = [draws.normal(k, shape, drawn_in(kind)) for k in jax.random.split(key)]
+        z = lax.complex(*parts) / np.asarray(np.sqrt(2), kind)
+    else:
+        z = draws.normal(key, shape, kind)
+    q, r = jnp.linalg.qr(z)
+    diagonal = jnp.diagonal(r, axis1=-2, axis2=-1)
+    # The sign of 0 is 0, and a column of zeros no direction.
+    sign = jnp.where(diagonal == 0, jnp.ones_like(diagonal), jnp.sign(diagonal))
+    q = q * jnp.expand_dims(sign, -2)
+    return q.mT if rows < columns else q
+
+
+def _beside(scale: jax.Array) -> jax.Array:
+    """What stands where the scale does not: 0, or NaN beside a scale that was refused."""
+    return jnp.where(jnp.isnan(scale), scale, jnp.zeros_like(scale))
+
+
+def _channels(in_axis: int, out_axis: int, shape: Any) -> tuple[int, int, tuple[int, ...]]:
+    """The axes of a kernel, counted from the front: in, out, and the spatial ones."""
+    if len(shape) < 3:
+        raise ValueError(
+            f"`in_axis` and `out_axis` leave at least one spatial axis to a kernel, got {shape}"
+        )
+    (into,), (out,) = (
+        checks.within(name, (axis,), shape)
+        for name, axis in (("in_axis", in_axis), ("out_axis", out_axis))
+    )
+    if into == out:
+        raise ValueError(f"`in_axis` = {in_axis} and `out_axis` = {out_axis} are the same axis")
+    return into, out, tuple(a for a in range(len(shape)) if a not in (into, out))
+
+
+def index_along(shape: Any, axis: int) -> jax.Array:
+    """Every element's index along one axis."""
+    return lax.broadcasted_iota(jnp.int32, shape, axis % len(shape))
+
+
+def _all_at(shape: Any, places: dict[int, int]) -> jax.Array:
+    """Whether an element lies at the given place of each given axis."""
+    hit = jnp.ones(shape, bool)
+    for axis, place in places.items():
+        hit &= index_along(shape, axis) == np.int32(place)
+    return hit

@@ -1,0 +1,586 @@
+"""Variance scaling: draws whose variance is one over the number of a layer's inputs.
+
+A layer adds up as many products as it has inputs. Weights of variance `scale` over that
+number, the fan, keep the signal's size from layer to layer. Which axes of a kernel are
+inputs and which are outputs is said by `in_axis` and `out_axis`, JAX's defaults and
+meaning: all axes not named are the receptive field of a convolution.
+
+=================  =================  ==========  ===========  ===========================
+kernel             layout             `in_axis`   `out_axis`   `batch_axis`
+=================  =================  ==========  ===========  ===========================
+JAX, Flax          (*field, in, out)  -2          -1
+PyTorch, Equinox   (out, in, *field)  1           0
+several at once    (groups, in, out)  -2          -1           0
+=================  =================  ==========  ===========  ===========================
+"""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY
+from typing import Any
+
+import brainunit as u
+
+from braininit._params.types import DType, Key, QuantityLike, RealLike, Shape, Sharding
+from braininit._params.values import static
+from braininit.initializer.calls import explained
+from braininit.initializer.initialization import Initialization
+from braininit.layers.fans import (
+    NORMALS,
+    Axes,
+    Distribution,
+    Fans,
+    Mode,
+    NormalForm,
+    one_of,
+    scaled,
+)
+
+# ---------------------------------------------------------------- variance scaling
+
+
+@explained
+def variance_scaling(
+    key: Key,
+    shape: Shape,
+    scale: QuantityLike = 1.0,
+    mode: Mode = "fan_in",
+    distribution: Distribution = "normal",
+    in_axis: Axes = -2,
+    out_axis: Axes = -1,
+    batch_axis: Axes = (),
+    fan_in: RealLike | None = None,
+    *,
+    fan_out: RealLike | None = None,
+    unit: u.Unit | str | None = None,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+) -> Any:
+    r"""Draw with mean 0 and a variance that goes with the size of the layer.
+
+    .. math:: \mathrm{Var}(x) = \frac{scale}{n}, \quad n = fan_{in},\ fan_{out},\
+        \frac{fan_{in} + fan_{out}}{2}\ \text{or}\ \sqrt{fan_{in}\, fan_{out}}
+
+    Parameters
+    ----------
+    key : key
+        A JAX key.
+    shape : int or tuple of int
+        Shape of the result: with two axes or more, or of any kind where the fans that
+        `mode` needs are given. Of a zero-sized shape the draw is empty.
+    scale : number, array or Quantity
+        Multiplies the variance; finite, scale >= 0; 0 gives zeros. A pure number, or in
+        the square of a unit, which the result then has.
+    mode : {'fan_in', 'fan_out', 'fan_avg', 'fan_geo_avg'}
+        What n is: the number of inputs, of outputs, or their arithmetic or geometric mean.
+    distribution : {'uniform', 'normal', 'truncated_normal'}
+        Uniform on +-sqrt(3 scale / n), normal, or a normal cut off at 2 of its own std
+        and widened to have the variance nevertheless.
+    in_axis, out_axis, batch_axis : int or sequence of int
+        The axes of inputs, of outputs, and of those that tell independent kernels apart.
+        All others are the receptive field, which multiplies both fans. The default is
+        JAX's layout, (\*spatial, in, out); ``in_axis=1, out_axis=0`` is PyTorch's and
+        BrainTools' (out, in, \*spatial).
+    fan_in, fan_out : number or array, optional
+        Numbers of inputs and outputs, positive, in place of what the shape says: a bias
+        takes its kernel's. The shape may then lack axes, which count as 1.
+    unit : Unit or str, optional
+        Unit of the result, or its name; with a `scale` that is a pure number.
+    dtype : dtype, optional
+        A real floating dtype, or a complex one: of the modulus, as in JAX, 'uniform' is
+        then uniform on a disk and 'truncated_normal' cut off. None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape, in `unit` or in that whose square `scale` carries; within
+        +-sqrt(3 scale / n) or +-2.27 sqrt(scale / n) where not normal.
+
+    Raises
+    ------
+    ValueError
+        If `scale` is negative or not finite, a fan not positive or not one that `mode`
+        makes use of, or if the shape lacks an axis or has one in two roles.
+    UnitError
+        If `scale` carries a unit that is no square, or one beside `unit`.
+
+    Notes
+    -----
+    Numerics: bit for bit `jax.nn.initializers.variance_scaling` run eagerly, in float32,
+    float64, complex64 and complex128; a real 'normal' changed its last bit with JAX 0.12,
+    and so it does here. A traced `scale` or fan is divided in the drawing dtype, a concrete
+    one in float64, which may move the last bit. 16-bit and 8-bit floats are drawn in float32
+    and rounded once, inward. A complex 'truncated_normal' has JAX's std, 0.9 % above the
+    formula's.
+
+    Examples
+    --------
+    >>> import jax, brainunit as u, braininit as init
+    >>> w = init.variance_scaling(jax.random.key(0), (512, 256), 2.0, "fan_avg", unit=u.nS)
+    >>> print(f"{w.mantissa.std():.3f} {w.unit}")
+    0.072 nS
+    >>> w = init.variance_scaling(jax.random.key(0), (400, 256), 4 * u.nS**2)
+    >>> print(f"{w.mantissa.std():.1f} {w.unit}")
+    0.1 nS
+    """
+    fans = Fans(mode, in_axis, out_axis, batch_axis, fan_in, fan_out)
+    return scaled(key, shape, scale, fans, distribution, unit, dtype, out_sharding)
+
+
+class VarianceScaling(Initialization, function=variance_scaling):
+    """Mean 0, variance by the size of the layer; the twin of `variance_scaling`.
+
+    Parameters
+    ----------
+    scale : number, array or Quantity
+        Multiplies the variance; a pure number, or in the square of the result's unit.
+    mode : {'fan_in', 'fan_out', 'fan_avg', 'fan_geo_avg'}
+        What the variance is divided by.
+    distribution : {'uniform', 'normal', 'truncated_normal'}
+        The form of the draw.
+    in_axis, out_axis, batch_axis : int or sequence of int
+        The axes of inputs, of outputs, and of those that tell independent kernels apart.
+    fan_in, fan_out : number or array, optional
+        Numbers of inputs and outputs, in place of what the shape says.
+    unit : Unit or str, optional
+        Unit of the result, or its name.
+
+    Examples
+    --------
+    >>> import braininit as init
+    >>> kernel = init.VarianceScaling(1.0, "fan_avg", "uniform")
+    >>> kernel((256, 128), rng=0).shape
+    (256, 128)
+    >>> init.VarianceScaling(fan_in=256)(128, rng=1).shape  # a bias with its kernel's fan
+    (128,)
+    """
+
+    scale: QuantityLike = 1.0
+    mode: Mode = static(default="fan_in")
+    distribution: Distribution = static(default="normal")
+    in_axis: Axes = static(default=-2)
+    out_axis: Axes = static(default=-1)
+    batch_axis: Axes = static(default=())
+    fan_in: RealLike | None = None
+    _: KW_ONLY
+    fan_out: RealLike | None = None
+    unit: u.Unit | str | None = static(default=None)
+
+
+# ---------------------------------------------------------------- Xavier, LeCun
+
+
+@explained
+def xavier_normal(
+    key: Key,
+    shape: Shape,
+    scale: QuantityLike = 1.0,
+    unit: u.Unit | str | None = None,
+    *,
+    in_axis: Axes = -2,
+    out_axis: Axes = -1,
+    batch_axis: Axes = (),
+    fan_in: RealLike | None = None,
+    fan_out: RealLike | None = None,
+    distribution: NormalForm = "truncated_normal",
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+) -> Any:
+    r"""Draw from a normal distribution that goes with both fans (Xavier, Glorot).
+
+    Glorot and Bengio, Understanding the difficulty of training deep feedforward neural
+    networks, 2010: for tanh and other functions that are linear around 0.
+
+    .. math:: \mathrm{Var}(x) = \frac{2\, scale}{fan_{in} + fan_{out}}
+
+    Parameters
+    ----------
+    key : key
+        A JAX key.
+    shape : int or tuple of int
+        Shape of the result, as in `variance_scaling`.
+    scale : number, array or Quantity
+        Multiplies the variance; finite, scale >= 0. A pure number, or in the square of a
+        unit, which the result then has.
+    unit : Unit or str, optional
+        Unit of the result, or its name; with a `scale` that is a pure number.
+    in_axis, out_axis, batch_axis : int or sequence of int
+        The axes of inputs, of outputs, and of those that tell independent kernels apart.
+    fan_in, fan_out : number or array, optional
+        Numbers of inputs and outputs, positive, in place of what the shape says.
+    distribution : {'truncated_normal', 'normal'}
+        Cut off at 2 of its own std as in JAX, or not, as in PyTorch and BrainTools; the
+        variance is the same.
+    dtype : dtype, optional
+        A floating or complex dtype; None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape, in `unit` or in that whose square `scale` carries.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is outside its domain, or the shape does not tell the fans.
+    UnitError
+        If `scale` carries a unit that is no square, or one beside `unit`.
+
+    Notes
+    -----
+    Numerics: as `variance_scaling`; bit for bit `jax.nn.initializers.glorot_normal`.
+
+    Examples
+    --------
+    >>> import jax, brainunit as u, braininit as init
+    >>> w = init.xavier_normal(jax.random.key(0), (600, 200), unit=u.nS)
+    >>> print(f"{w.mantissa.std():.3f} {w.unit}")
+    0.050 nS
+    """
+    fans = Fans("fan_avg", in_axis, out_axis, batch_axis, fan_in, fan_out)
+    distribution = one_of("distribution", distribution, NORMALS)
+    return scaled(key, shape, scale, fans, distribution, unit, dtype, out_sharding)
+
+
+class XavierNormal(Initialization, function=xavier_normal):
+    """Normal, by both fans (Xavier, Glorot); the twin of `xavier_normal`.
+
+    Parameters
+    ----------
+    scale : number, array or Quantity
+        Multiplies the variance; a pure number, or in the square of the result's unit.
+    unit : Unit or str, optional
+        Unit of the result, or its name.
+    in_axis, out_axis, batch_axis : int or sequence of int
+        The axes of inputs, of outputs, and of those that tell independent kernels apart.
+    fan_in, fan_out : number or array, optional
+        Numbers of inputs and outputs, in place of what the shape says.
+    distribution : {'truncated_normal', 'normal'}
+        Cut off at 2 of its own std, or not.
+
+    Examples
+    --------
+    >>> import braininit as init
+    >>> init.XavierNormal()((256, 128), rng=0).shape
+    (256, 128)
+    """
+
+    scale: QuantityLike = 1.0
+    unit: u.Unit | str | None = static(default=None)
+    _: KW_ONLY
+    in_axis: Axes = static(default=-2)
+    out_axis: Axes = static(default=-1)
+    batch_axis: Axes = static(default=())
+    fan_in: RealLike | None = None
+    fan_out: RealLike | None = None
+    distribution: NormalForm = static(default="truncated_normal")
+
+
+@explained
+def xavier_uniform(
+    key: Key,
+    shape: Shape,
+    scale: QuantityLike = 1.0,
+    unit: u.Unit | str | None = None,
+    *,
+    in_axis: Axes = -2,
+    out_axis: Axes = -1,
+    batch_axis: Axes = (),
+    fan_in: RealLike | None = None,
+    fan_out: RealLike | None = None,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+) -> Any:
+    r"""Draw from a uniform distribution that goes with both fans (Xavier, Glorot).
+
+    Glorot and Bengio, Understanding the difficulty of training deep feedforward neural
+    networks, 2010: for tanh and other functions that are linear around 0.
+
+    .. math:: \mathrm{Var}(x) = \frac{2\, scale}{fan_{in} + fan_{out}}
+
+    Parameters
+    ----------
+    key : key
+        A JAX key.
+    shape : int or tuple of int
+        Shape of the result, as in `variance_scaling`.
+    scale : number, array or Quantity
+        Multiplies the variance; finite, scale >= 0. A pure number, or in the square of a
+        unit, which the result then has.
+    unit : Unit or str, optional
+        Unit of the result, or its name; with a `scale` that is a pure number.
+    in_axis, out_axis, batch_axis : int or sequence of int
+        The axes of inputs, of outputs, and of those that tell independent kernels apart.
+    fan_in, fan_out : number or array, optional
+        Numbers of inputs and outputs, positive, in place of what the shape says.
+    dtype : dtype, optional
+        A floating or complex dtype; None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape, in `unit` or in that whose square `scale` carries;
+        within +-sqrt(6 scale / (fan_in + fan_out)).
+
+    Raises
+    ------
+    ValueError
+        If a parameter is outside its domain, or the shape does not tell the fans.
+    UnitError
+        If `scale` carries a unit that is no square, or one beside `unit`.
+
+    Notes
+    -----
+    Numerics: as `variance_scaling`; bit for bit `jax.nn.initializers.glorot_uniform`.
+
+    Examples
+    --------
+    >>> import jax, brainunit as u, braininit as init
+    >>> w = init.xavier_uniform(jax.random.key(0), (600, 200), unit=u.nS)
+    >>> print(f"{w.mantissa.std():.3f} {w.unit}")
+    0.050 nS
+    """
+    fans = Fans("fan_avg", in_axis, out_axis, batch_axis, fan_in, fan_out)
+    return scaled(key, shape, scale, fans, "uniform", unit, dtype, out_sharding)
+
+
+class XavierUniform(Initialization, function=xavier_uniform):
+    """Uniform, by both fans (Xavier, Glorot); the twin of `xavier_uniform`.
+
+    Parameters
+    ----------
+    scale : number, array or Quantity
+        Multiplies the variance; a pure number, or in the square of the result's unit.
+    unit : Unit or str, optional
+        Unit of the result, or its name.
+    in_axis, out_axis, batch_axis : int or sequence of int
+        The axes of inputs, of outputs, and of those that tell independent kernels apart.
+    fan_in, fan_out : number or array, optional
+        Numbers of inputs and outputs, in place of what the shape says.
+
+    Examples
+    --------
+    >>> import braininit as init
+    >>> init.XavierUniform()((256, 128), rng=0).shape
+    (256, 128)
+    """
+
+    scale: QuantityLike = 1.0
+    unit: u.Unit | str | None = static(default=None)
+    _: KW_ONLY
+    in_axis: Axes = static(default=-2)
+    out_axis: Axes = static(default=-1)
+    batch_axis: Axes = static(default=())
+    fan_in: RealLike | None = None
+    fan_out: RealLike | None = None
+
+
+@explained
+def lecun_normal(
+    key: Key,
+    shape: Shape,
+    scale: QuantityLike = 1.0,
+    unit: u.Unit | str | None = None,
+    *,
+    in_axis: Axes = -2,
+    out_axis: Axes = -1,
+    batch_axis: Axes = (),
+    fan_in: RealLike | None = None,
+    distribution: NormalForm = "truncated_normal",
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+) -> Any:
+    r"""Draw from a normal distribution that goes with the inputs (LeCun).
+
+    LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998; with SELU, self-normalizing
+    networks.
+
+    .. math:: \mathrm{Var}(x) = \frac{scale}{fan_{in}}
+
+    Parameters
+    ----------
+    key : key
+        A JAX key.
+    shape : int or tuple of int
+        Shape of the result, as in `variance_scaling`.
+    scale : number, array or Quantity
+        Multiplies the variance; finite, scale >= 0. A pure number, or in the square of a
+        unit, which the result then has.
+    unit : Unit or str, optional
+        Unit of the result, or its name; with a `scale` that is a pure number.
+    in_axis, out_axis, batch_axis : int or sequence of int
+        The axes of inputs, of outputs, and of those that tell independent kernels apart.
+    fan_in : number or array, optional
+        Number of inputs, positive, in place of what the shape says.
+    distribution : {'truncated_normal', 'normal'}
+        Cut off at 2 of its own std as in JAX, or not, as in PyTorch and BrainTools; the
+        variance is the same.
+    dtype : dtype, optional
+        A floating or complex dtype; None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape, in `unit` or in that whose square `scale` carries.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is outside its domain, or the shape does not tell the fans.
+    UnitError
+        If `scale` carries a unit that is no square, or one beside `unit`.
+
+    Notes
+    -----
+    Numerics: as `variance_scaling`; bit for bit `jax.nn.initializers.lecun_normal`.
+
+    Examples
+    --------
+    >>> import jax, brainunit as u, braininit as init
+    >>> w = init.lecun_normal(jax.random.key(0), (400, 200), unit=u.nS)
+    >>> print(f"{w.mantissa.std():.3f} {w.unit}")
+    0.050 nS
+    """
+    fans = Fans("fan_in", in_axis, out_axis, batch_axis, fan_in)
+    distribution = one_of("distribution", distribution, NORMALS)
+    return scaled(key, shape, scale, fans, distribution, unit, dtype, out_sharding)
+
+
+class LecunNormal(Initialization, function=lecun_normal):
+    """Normal, by the inputs (LeCun); the twin of `lecun_normal`.
+
+    Parameters
+    ----------
+    scale : number, array or Quantity
+        Multiplies the variance; a pure number, or in the square of the result's unit.
+    unit : Unit or str, optional
+        Unit of the result, or its name.
+    in_axis, out_axis, batch_axis : int or sequence of int
+        The axes of inputs, of outputs, and of those that tell independent kernels apart.
+    fan_in : number or array, optional
+        Number of inputs, in place of what the shape says.
+    distribution : {'truncated_normal', 'normal'}
+        Cut off at 2 of its own std, or not.
+
+    Examples
+    --------
+    >>> import braininit as init
+    >>> init.LecunNormal()((256, 128), rng=0).shape
+    (256, 128)
+    """
+
+    scale: QuantityLike = 1.0
+    unit: u.Unit | str | None = static(default=None)
+    _: KW_ONLY
+    in_axis: Axes = static(default=-2)
+    out_axis: Axes = static(default=-1)
+    batch_axis: Axes = static(default=())
+    fan_in: RealLike | None = None
+    distribution: NormalForm = static(default="truncated_normal")
+
+
+@explained
+def lecun_uniform(
+    key: Key,
+    shape: Shape,
+    scale: QuantityLike = 1.0,
+    unit: u.Unit | str | None = None,
+    *,
+    in_axis: Axes = -2,
+    out_axis: Axes = -1,
+    batch_axis: Axes = (),
+    fan_in: RealLike | None = None,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+) -> Any:
+    r"""Draw from a uniform distribution that goes with the inputs (LeCun).
+
+    LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998; with SELU, self-normalizing
+    networks.
+
+    .. math:: \mathrm{Var}(x) = \frac{scale}{fan_{in}}
+
+    Parameters
+    ----------
+    key : key
+        A JAX key.
+    shape : int or tuple of int
+        Shape of the result, as in `variance_scaling`.
+    scale : number, array or Quantity
+        Multiplies the variance; finite, scale >= 0. A pure number, or in the square of a
+        unit, which the result then has.
+    unit : Unit or str, optional
+        Unit of the result, or its name; with a `scale` that is a pure number.
+    in_axis, out_axis, batch_axis : int or sequence of int
+        The axes of inputs, of outputs, and of those that tell independent kernels apart.
+    fan_in : number or array, optional
+        Number of inputs, positive, in place of what the shape says.
+    dtype : dtype, optional
+        A floating or complex dtype; None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape, in `unit` or in that whose square `scale` carries; within
+        +-sqrt(3 scale / fan_in).
+
+    Raises
+    ------
+    ValueError
+        If a parameter is outside its domain, or the shape does not tell the fans.
+    UnitError
+        If `scale` carries a unit that is no square, or one beside `unit`.
+
+    Notes
+    -----
+    Numerics: as `variance_scaling`; bit for bit `jax.nn.initializers.lecun_uniform`.
+
+    Examples
+    --------
+    >>> import jax, brainunit as u, braininit as init
+    >>> w = init.lecun_uniform(jax.random.key(0), (400, 200), unit=u.nS)
+    >>> print(f"{w.mantissa.std():.3f} {w.unit}")
+    0.050 nS
+    """
+    fans = Fans("fan_in", in_axis, out_axis, batch_axis, fan_in)
+    return scaled(key, shape, scale, fans, "uniform", unit, dtype, out_sharding)
+
+
+class LecunUniform(Initialization, function=lecun_uniform):
+    """Uniform, by the inputs (LeCun); the twin of `lecun_uniform`.
+
+    Parameters
+    ----------
+    scale : number, array or Quantity
+        Multiplies the variance; a pure number, or in the square of the result's unit.
+    unit : Unit or str, optional
+        Unit of the result, or its name.
+    in_axis, out_axis, batch_axis : int or sequence of int
+        The axes of inputs, of outputs, and of those that tell independent kernels apart.
+    fan_in : number or array, optional
+        Number of inputs, in place of what the shape says.
+
+    Examples
+    --------
+    >>> import braininit as init
+    >>> init.LecunUniform()((256, 128), rng=0).shape
+    (256, 128)
+    """
+
+    scale: QuantityLike = 1.0
+    unit: u.Unit | str | None = static(default=None)
+    _: KW_ONLY
+    in_axis: Axes = static(default=-2)
+    out_axis: Axes = static(default=-1)
+    batch_axis: Axes = static(default=())
+    fan_in: RealLike | None = None

@@ -1,0 +1,134 @@
+"""`param`: a parameter from whatever a model's constructor was given for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import brainunit as u
+import numpy as np
+
+from braininit._engine.sampler import as_shape
+from braininit._params.types import Shape
+from braininit.config import get
+from braininit.initializer.children import as_child, without_quantity
+from braininit.initializer.initialization import Initialization
+
+__all__ = ["param"]
+
+
+def param(
+    init: Any,
+    sizes: Shape,
+    batch_size: int | None = None,
+    allow_none: bool = True,
+    allow_scalar: bool = True,
+    **param_kwargs: Any,
+) -> Any:
+    """Make a parameter of a size from an initializer, a value, or a container of one.
+
+    Parameters
+    ----------
+    init : initializer, callable, str, mapping, number, array, Quantity, State or None
+        An initializer or a function is called with the size (one that takes a key gets
+        one made from ``rng=``), a name or a configuration goes through `get`, a value is
+        checked against the size, a container (brainstate's ``State`` and ``Param``,
+        nnx's ``Variable``: whatever has a `value`) has its value checked and replaced.
+    sizes : int or tuple of int
+        Shape of the parameter.
+    batch_size : int, optional
+        Length of an axis that is put before the others.
+    allow_none : bool
+        Whether `init` may be None, which is given back.
+    allow_scalar : bool
+        Whether `init` may be one number, which is given back as it is.
+    **param_kwargs
+        Passed to the initializer: ``rng=``, ``dtype=``, ...
+
+    Returns
+    -------
+    array, Quantity, number, container or None
+        Values broadcast to the size with a batch, else as they are.
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit the size or the batch, or `init` is None and must not be.
+    TypeError
+        If `init` is none of the above.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init
+    >>> init.param(init.Normal(0.5 * u.nS, 0.1 * u.nS), 10, batch_size=2, rng=0).shape
+    (2, 10)
+    >>> print(init.param(0.5 * u.nS, 10))
+    0.5 nS
+    """
+    if init is None:
+        if allow_none:
+            return None
+        raise ValueError("`init` must not be None here; give an initializer or a value")
+    init, size = without_quantity(init), as_shape(sizes)
+    batch = () if batch_size is None else as_shape(batch_size)
+    if isinstance(init, (str, Mapping)):
+        init = get(init)
+    if isinstance(init, Initialization):
+        return _fitting(init((*batch, *size), **param_kwargs), (*batch, *size), ())
+    if (container := _container(init)) is not None:
+        read, write = container
+        write(_fitting(read(), size, batch))
+        return init
+    if _is_value(init):
+        if np.ndim(u.get_mantissa(init)) == 0:
+            if allow_scalar:
+                return init
+            raise TypeError(f"`init` must not be one number here, got {init!r}; give an array")
+        return _fitting(init, size, batch)
+    if callable(init):
+        drawn = as_child("init", init)((*batch, *size), **param_kwargs)
+        return _fitting(drawn, (*batch, *size), ())
+    raise TypeError(
+        f"`init` must be an initializer, a function, a number, an array or a Quantity, got {init!r}"
+    )
+
+
+def _is_value(x: Any) -> bool:
+    return (
+        isinstance(x, (u.Quantity, u.Unit, np.ndarray, np.generic))
+        or u.math.isscalar(x)
+        or (hasattr(x, "shape") and hasattr(x, "dtype"))
+    )
+
+
+def _container(x: Any) -> tuple[Any, Any] | None:
+    """How to read and to replace the value of what holds one; None of anything else."""
+    if isinstance(x, (u.Quantity, np.ndarray, np.generic, type)):
+        return None
+    if callable(write := getattr(x, "set_value", None)):
+        read = getattr(x, "get_value", None) or getattr(x, "value", None)
+        if callable(read):
+            return read, write
+    if hasattr(type(x), "value"):
+        return lambda: x.value, lambda value: setattr(x, "value", value)
+    return None
+
+
+def _fitting(value: Any, size: tuple[int, ...], batch: tuple[int, ...]) -> Any:
+    """The value, if its shape fits; broadcast where there is a batch it lacks."""
+    shape = np.shape(u.get_mantissa(value))
+    extra = len(shape) - len(size)
+    own = shape[max(extra, 0) :]
+    if any(n not in (1, m) for n, m in zip(own[::-1], size[::-1], strict=False)):
+        raise ValueError(f"the shape {shape} of the parameter does not match the size {size}")
+    if extra > 0:
+        if len(batch) == 1 and extra == 1 and shape[:1] != batch:
+            raise ValueError(
+                f"the batch size {shape[0]} of the parameter does not match batch_size={batch[0]}"
+            )
+        if shape[:extra] != batch:
+            raise ValueError(
+                f"the shape {shape} of the parameter does not match the size {(*batch, *size)}"
+            )
+        return value
+    return u.math.broadcast_to(value, (*batch, *size)) if batch else value

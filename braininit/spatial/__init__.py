@@ -1,0 +1,1 @@
+"""Connections by distance: profiles, distances, and weights modulated by them."""

@@ -1,0 +1,453 @@
+"""Distances between neurons, and what a profile makes of them and of weights.
+
+Nothing in here is larger than its result: a matrix of distances is summed axis by axis
+within one fused loop, never laid out as (n_pre, n_post, axes), and weights are modulated
+within the same loop.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from braininit._engine.keys import Window
+from braininit._engine.sampler import is_probe
+from braininit._jax.dtypes import wide
+from braininit._jax.rounding import power_of_two
+from braininit._jax.shardings import along_one_axis, following, placed
+from braininit._params import checks, units
+from braininit._params.types import DType, Key, NumberLike, QuantityLike, Shape, Sharding
+from braininit._params.values import static
+from braininit.initializer.calls import explained
+from braininit.initializer.children import (
+    InitializerLike,
+    as_child,
+    draws,
+    finished,
+    only_unit,
+    run,
+    unit_of,
+)
+from braininit.initializer.initialization import Initialization
+from braininit.spatial.profile import DistanceProfile, aligned, evaluated, go_together
+
+__all__ = ["DistanceModulated", "distance_modulated", "modulated", "pairwise_distances"]
+
+
+def pairwise_distances(
+    pre_positions: QuantityLike,
+    post_positions: QuantityLike | None = None,
+    *,
+    box: QuantityLike | None = None,
+    anisotropy: QuantityLike | None = None,
+) -> Any:
+    r"""Distances between all neurons of one population and all of another.
+
+    .. math:: d_{ij} = \sqrt{\sum_k \left(\frac{x_{ik} - y_{jk}}{a_k}\right)^2}
+
+    Parameters
+    ----------
+    pre_positions : array or Quantity
+        Positions :math:`x` of shape (n_pre, axes), or (n_pre,) along one axis.
+    post_positions : array or Quantity, optional
+        Positions :math:`y` of shape (n_post, axes) or (n_post,); None takes `pre_positions`.
+    box : number, array or Quantity, optional
+        Period of each axis, or of all of them, positive: distances are measured around a
+        periodic box, to the nearest image. An infinite period leaves its axis open.
+    anisotropy : number, array or Quantity, optional
+        Divisor :math:`a_k` of each axis, or of all of them, positive: along an axis with 2 a
+        neuron is only half as far. Lengths here, of the positions' dimension, turn the
+        result into pure numbers: distances in units of an ellipsoid's half axes.
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of shape (n_pre, n_post), in the unit of `pre_positions`.
+
+    Raises
+    ------
+    ValueError
+        If shapes don't go together, or a period or a divisor is not positive.
+    UnitError
+        If positions, or positions and box, differ in dimension.
+
+    Notes
+    -----
+    Numerics: coordinates are subtracted before they are squared, and scaled by a power of
+    two in between, so that neither nearby neurons far from the origin nor squares beyond
+    the range of the dtype cost accuracy. The derivative at distance 0 is 0. Memory: the
+    result, and nothing of its size beside it.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init
+    >>> print(init.pairwise_distances([0.0, 30.0] * u.um, [0.0, 0.04, 0.1] * u.mm))
+    [[  0.  40. 100.]
+     [ 30.  10.  70.]] um
+    >>> print(init.pairwise_distances([[0.0, 0.0], [97.0, 4.0]] * u.um, box=100 * u.um))
+    [[0. 5.]
+     [5. 0.]] um
+    """
+    geometry, unit = _geometry(pre_positions, post_positions, box, anisotropy)
+    along = {"pre_positions": along_one_axis(geometry[0], False)}
+    if post_positions is not None:  # of one population each is a row, and is not split again
+        along["post_positions"] = along_one_axis(geometry[1], True)
+    shape = (geometry[0].shape[0], geometry[1].shape[0])
+    return units.on(placed(_pairwise, following(shape, along.items()))(*geometry), unit)
+
+
+def _geometry(
+    pre: Any, post: Any, box: Any, anisotropy: Any
+) -> tuple[tuple[Any, Any, Any, Any], u.Unit | None]:
+    """Bare positions of shape (n, axes), period and divisor of each axis; the result's unit."""
+    given = {"pre_positions": pre, "post_positions": pre if post is None else post}
+    if box is not None:
+        given["box"] = box
+    unit, (pre, post, *period) = units.off(**given)
+    pre, post = _coordinates("pre_positions", pre), _coordinates("post_positions", post)
+    axes = pre.shape[1]
+    if post.shape[1] != axes:
+        raise ValueError(
+            f"`pre_positions` has {axes} coordinates a neuron and `post_positions` "
+            f"{post.shape[1]}; give both the same"
+        )
+    box = _per_axis("box", period[0], axes, unit) if period else None
+    if anisotropy is None:
+        return (pre, post, box, None), unit
+    divisor, own = units.split("anisotropy", anisotropy)
+    if own is not None:
+        _, (_, divisor) = units.off(pre_positions=units.on(1.0, unit), anisotropy=anisotropy)
+    divisor = _per_axis("anisotropy", divisor, axes, own)
+    return (pre, post, box, divisor), unit if own is None else None
+
+
+def _coordinates(name: str, value: Any) -> Any:
+    shape = np.shape(value)
+    if len(shape) == 1:
+        return value.reshape(-1, 1)
+    if len(shape) != 2 or shape[1] == 0:
+        raise ValueError(
+            f"`{name}` must have the shape (neurons, axes), or (neurons,) along one axis; "
+            f"got {shape}"
+        )
+    return value
+
+
+def _per_axis(name: str, value: Any, axes: int, unit: u.Unit | None) -> Any:
+    """A positive number for each axis; a period may also be infinite."""
+    shape = np.shape(value)
+    if shape not in ((), (1,), (axes,)):
+        raise ValueError(f"`{name}` must be one number or one for each of {axes} axes, got {shape}")
+    if name == "box":
+        xp = jnp if isinstance(value, Tracer) else np
+        infinite = xp.isposinf(value)
+        checked = checks.positive(name, xp.where(infinite, xp.ones_like(value), value), unit)
+        value = xp.where(infinite, value, checked)
+    else:
+        value = checks.positive(name, value, unit)
+    return (jnp if isinstance(value, Tracer) else np).broadcast_to(value, (axes,))
+
+
+@jax.jit
+def _pairwise(pre: Any, post: Any, box: Any, divisor: Any) -> jax.Array:
+    dtype = jnp.result_type(pre, post)
+    pre, post = (jnp.asarray(x, dtype) for x in (pre, post))
+    box, divisor = (None if x is None else jnp.asarray(x, dtype) for x in (box, divisor))
+    scale = _extent(pre, post, divisor)
+    total = jnp.zeros((pre.shape[0], post.shape[0]), dtype)
+    for axis in range(pre.shape[1]):
+        apart = pre[:, axis, None] - post[None, :, axis]
+        if box is not None:
+            apart = _nearest_image(apart, box[axis])
+        if divisor is not None:
+            apart = apart / divisor[axis]
+        apart = apart * (1 / scale)
+        total = total + apart * apart
+    # The derivative of sqrt at 0 is infinite; times 0, that would be NaN.
+    root = jnp.sqrt(jnp.where(total > 0, total, 1))
+    return jnp.where(total > 0, root, total) * scale
+
+
+def _nearest_image(apart: jax.Array, period: jax.Array) -> jax.Array:
+    closed = period < math.inf
+    length = jnp.where(closed, period, 1)  # 0 * inf would be NaN
+    turns = jnp.where(closed, jnp.round(apart / length), 0)
+    wrapped = apart - length * turns
+    return jnp.where(period > 0, wrapped, jnp.nan)
+
+
+def _extent(pre: jax.Array, post: jax.Array, divisor: Any) -> jax.Array:
+    """A power of two near the extent of the positions."""
+
+    def reach(x: jax.Array) -> jax.Array:
+        x = x if divisor is None else x / divisor[None, :]
+        return jnp.max(jnp.where(jnp.isfinite(x), jnp.abs(x), 0), initial=0)
+
+    return power_of_two(jnp.maximum(reach(pre), reach(post)))
+
+
+# ---------------------------------------------------------------- weights
+
+
+@explained
+def distance_modulated(
+    key: Key | None,
+    shape: Shape,
+    base_dist: InitializerLike,
+    distance_profile: DistanceProfile,
+    box: NumberLike | None = None,
+    anisotropy: NumberLike | None = None,
+    include_self: bool = True,
+    *,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+    **context: Any,
+) -> Any:
+    """Draw weights and multiply each by a profile's value at its connection's length.
+
+    The profile's `weight_scaling` is meant, which is negative where a surround inhibits;
+    nothing is dropped at random. A balance of `base_dist` is not kept: to balance what is
+    modulated, modulate magnitudes, as in ``Dale(DistanceModulated(...), balance="exact")``.
+
+    Parameters
+    ----------
+    key : key
+        A JAX key.
+    shape : int or tuple of int
+        Shape of the result: with positions (n_pre, n_post), or n_pre * n_post for all
+        pairs, row by row.
+    base_dist : initializer
+        The weights at distance 0.
+    distance_profile : DistanceProfile
+        The factor by distance.
+    box : number, array or Quantity, optional
+        Period of each axis, as in `pairwise_distances`.
+    anisotropy : number, array or Quantity, optional
+        Divisor of each axis, as in `pairwise_distances`.
+    include_self : bool
+        False gives 0 to the weight of a neuron onto itself, the diagonal.
+    dtype : dtype, optional
+        A dtype that `base_dist` can be drawn in; None is JAX's default float.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result is to live on a mesh.
+    **context
+        `distances`, which broadcast to the shape, or `pre_positions` and
+        `post_positions`, of shape (neurons, axes) or (neurons,); and what `base_dist` may
+        need.
+
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape, in the unit of `base_dist`.
+
+    Raises
+    ------
+    ValueError
+        If there are neither distances nor positions, or they do not fit the shape.
+    UnitError
+        If distances and the profile's lengths differ in dimension.
+
+    Notes
+    -----
+    Numerics: distances, profile and weights are computed in one fused loop; nothing is
+    stored but the result. 16-bit dtypes are multiplied in float32 and rounded once.
+
+    Examples
+    --------
+    >>> import jax, brainunit as u, braininit as init
+    >>> near = init.GaussianProfile(50 * u.um)
+    >>> at = [0.0, 50.0, 1000.0] * u.um
+    >>> key = jax.random.key(0)
+    >>> print(init.distance_modulated(key, 3, init.Constant(1.0 * u.nS), near, distances=at))
+    [1.         0.60653067 0.        ] nS
+    """
+    child = as_child("base_dist", base_dist)
+    if not isinstance(distance_profile, DistanceProfile):
+        raise TypeError(
+            f"`distance_profile` must be a profile, as GaussianProfile(...), "
+            f"got {distance_profile!r}"
+        )
+    include_self = checks.flag("include_self", include_self)
+    for name, value in (("box", box), ("anisotropy", anisotropy)):
+        if value is not None:
+            bare, unit = units.split(name, value)
+            if not isinstance(bare, Tracer):
+                _per_axis(name, bare, (np.shape(bare) or (1,))[-1], unit)
+    if is_probe(key):
+        return only_unit(unit_of(child, dtype))
+    return run(
+        _distance_modulated(include_self), key, shape, child, distance_profile, box,
+        anisotropy, dtype=dtype, out_sharding=out_sharding, context=context,
+        traceable=distance_profile._fuses(),
+    )  # fmt: skip
+
+
+class DistanceModulated(Initialization, function=distance_modulated, random=None):
+    """Weights that depend on distance; the twin of `distance_modulated`.
+
+    Parameters
+    ----------
+    base_dist : initializer
+        The weights at distance 0.
+    distance_profile : DistanceProfile
+        The factor by distance.
+    box : number, array or Quantity, optional
+        Period of each axis, as in `pairwise_distances`.
+    anisotropy : number, array or Quantity, optional
+        Divisor of each axis, as in `pairwise_distances`.
+    include_self : bool
+        False gives 0 to the weight of a neuron onto itself, the diagonal.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init, numpy as np
+    >>> local = init.DistanceModulated(
+    ...     init.Normal(1.0 * u.nS, 0.2 * u.nS),
+    ...     init.GaussianProfile(50 * u.um),
+    ...     box=1 * u.mm,
+    ...     include_self=False,
+    ... )
+    >>> at = np.random.default_rng(0).uniform(0, 1000, (100, 2)) * u.um
+    >>> local((100, 100), pre_positions=at, post_positions=at, rng=0).shape
+    (100, 100)
+    """
+
+    base_dist: InitializerLike
+    distance_profile: DistanceProfile
+    box: NumberLike | None = None
+    anisotropy: NumberLike | None = None
+    include_self: bool = static(default=True)
+
+    def _is_traceable(self) -> bool:
+        return self.distance_profile._fuses() and super()._is_traceable()
+
+
+@functools.lru_cache(maxsize=2)
+def _distance_modulated(include_self: bool) -> Any:
+    """The kernel with or without the diagonal."""
+
+    def _modulate(
+        key: Any,
+        shape: Any,
+        dtype: Any,
+        context: Any,
+        base_dist: Any,
+        profile: Any,
+        box: Any,
+        anisotropy: Any,
+    ) -> Any:
+        (weights,) = draws(key, shape, wide(dtype), context, (base_dist,))
+        places = ("distances", "pre_positions", "post_positions")
+        given = {name: context[name] for name in places if name in context}
+        weights = modulated(
+            weights,
+            profile,
+            box=box,
+            anisotropy=anisotropy,
+            include_self=include_self,
+            window=key if type(key) is Window else None,
+            **given,
+        )
+        return finished(*units.parts(weights), dtype)
+
+    return _modulate
+
+
+def modulated(
+    weights: Any,
+    profile: DistanceProfile,
+    *,
+    distances: Any = None,
+    pre_positions: Any = None,
+    post_positions: Any = None,
+    box: Any = None,
+    anisotropy: Any = None,
+    include_self: bool = True,
+    window: Window | None = None,
+) -> Any:
+    """Weights times the profile's `weight_scaling` at their distances.
+
+    Of `distances` and positions the former win. `include_self=False` sets the weight of a
+    neuron onto itself to 0: the diagonal of what has to be a square matrix, or of the one
+    from which a `window` has rows.
+    """
+    bare, unit = units.parts(weights)
+    shape = np.shape(bare)
+    if distances is not None:
+        for name, value in (("box", box), ("anisotropy", anisotropy)):
+            if value is not None:
+                raise ValueError(f"`{name}` goes with positions; leave out `distances`")
+        apart, own = units.split("distances", distances)
+        _broadcasts(np.shape(apart), shape)
+        matrix, geometry = shape, (apart,)
+    elif pre_positions is not None and post_positions is not None:
+        geometry, own = _geometry(pre_positions, post_positions, box, anisotropy)
+        matrix = (geometry[0].shape[0], geometry[1].shape[0])
+        if shape not in (matrix, (math.prod(matrix),)):
+            raise ValueError(
+                f"a size of {shape} does not fit {matrix[0]} `pre_positions` and {matrix[1]} "
+                f"`post_positions`; give the size {matrix}, or {math.prod(matrix)} for all pairs"
+            )
+    else:
+        raise ValueError(
+            "`distances` are needed: call with distances=..., or with pre_positions=... and "
+            "post_positions=..."
+        )
+    whole = matrix if window is None else (window.total, *matrix[1:])
+    if not include_self and (len(whole) != 2 or whole[0] != whole[1]):
+        raise ValueError(
+            "`include_self=False` is about one population, whose weights are a square matrix; "
+            f"got {whole}"
+        )
+    if profile._fuses():
+        like = geometry[0] if own is None and len(geometry) == 1 else units.on(1.0, own)
+        plan, numbers = profile._plan(None, like, "weight_scaling")
+        go_together(matrix, plan, numbers, within=True)
+    else:
+        apart = geometry[0] if len(geometry) == 1 else _pairwise(*geometry)
+        plan, numbers = None, profile.weight_scaling(units.on(apart, own))
+        numbers = units.dimensionless("weight_scaling", numbers)
+        go_together(matrix, plan, numbers, within=True)
+        geometry = (0.0,)
+    first = None if include_self else np.uint32(0) if window is None else window.start[1]
+    parts = [("base_dist", bare), *(("distance_profile", n) for n in jax.tree.leaves(numbers))]
+    parts += [("distances", geometry[0])] if len(geometry) == 1 else []
+    combine = placed(lambda *args: _modulated(plan, matrix, *args), following(shape, parts))
+    return units.on(combine(first, bare, geometry, numbers), unit)
+
+
+def _broadcasts(shape: tuple[int, ...], size: tuple[int, ...]) -> None:
+    trailing = zip(shape[::-1], size[::-1], strict=False)
+    if len(shape) > len(size) or any(n not in (1, m) for n, m in trailing):
+        raise ValueError(
+            f"`distances` of shape {shape} does not broadcast to the size {size}; give one "
+            "distance a weight"
+        )
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _modulated(
+    plan: Any,
+    matrix: tuple[int, ...],
+    first: Any,  # the number of the first row where the diagonal is to be 0, else None
+    weights: Any,
+    where: Any,
+    numbers: Any,
+) -> jax.Array:
+    weights = jnp.asarray(weights)
+    apart = where[0] if len(where) == 1 else _pairwise(*where)
+    apart, numbers = aligned(apart, numbers, len(matrix))
+    factor = evaluated(plan, apart, numbers)
+    # 16-bit weights are multiplied in float32 and rounded once.
+    result = weights.reshape(matrix) * factor
+    if first is not None:
+        rows, columns = (jax.lax.broadcasted_iota(jnp.uint32, matrix, axis) for axis in (0, 1))
+        result = jnp.where(rows + first == columns, 0, result)
+    return result.astype(weights.dtype).reshape(weights.shape)

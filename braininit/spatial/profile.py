@@ -1,0 +1,552 @@
+"""What a distance profile is, and what it is made into: sums, products, powers, clips.
+
+A profile is evaluated in one compiled program, whatever it is composed of. A *plan*
+tells the program what to compute: the class of a profile, or an operation and the plans
+of its two operands. The plan is static; the numbers travel beside it, as a tree of the
+same form, so that profiles that differ in their numbers alone share a program.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, TypeAlias
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from braininit._jax.shardings import following, placed
+from braininit._params import checks, units
+from braininit._params.types import QuantityLike
+from braininit._params.values import (
+    Value,
+    fields,
+    frozen,
+    refuse_deep,
+    register,
+    shares,
+    static,
+    written,
+)
+from braininit.initializer.calls import explain
+
+__all__ = [
+    "ApplyProfile",
+    "CombinedProfile",
+    "DistanceProfile",
+    "aligned",
+    "choose",
+    "evaluated",
+    "go_together",
+]
+
+Planned: TypeAlias = tuple[Any, Any]  # a plan, and its numbers
+
+_DOMAINS = {
+    "center1": checks.finite,
+    "center2": checks.finite,
+    "inside_prob": checks.fraction,
+    "outside_prob": checks.fraction,
+}
+"""Domains of parameters. Other lengths are positive, other numbers finite."""
+
+
+class DistanceProfile(Value):
+    r"""Base class of distance profiles: how a connection depends on its length.
+
+    A profile is a function of distance that is used in two ways. `weight_scaling`, also
+    reached by calling the profile, is the function itself, by which `DistanceModulated`
+    multiplies weights; it may be negative, as the surround of a Mexican hat is.
+    `probability` is the same cut to [0, 1], for drawing connections:
+
+    .. math:: probability(d) = \min(\max(weight\_scaling(d), 0), 1)
+
+    Both give plain numbers. Distances come in any unit of the dimension in which the
+    profile's lengths are written, or bare where those are bare.
+
+    Profiles and numbers combine by ``+ - * / **`` and unary minus; ``profile | function``
+    and ``profile.apply(function)`` apply a function to the values;
+    ``profile.clip(min_val, max_val)`` limits them. A combination computes with values as
+    they are; only its own `probability` is cut to [0, 1], once, at the end. So
+    ``(2 * p) * 0.5`` is ``p``.
+
+    A subclass overrides `probability`, from which `weight_scaling` then follows, or both,
+    or `weight_scaling` alone. It is called with the distances as the caller wrote them,
+    and takes part in combinations, where a `probability` of its own stands for it in
+    theirs. With an ``__init__`` of its own it is an ordinary object. Without one, its
+    annotated fields make it a frozen dataclass and a PyTree, as the built-in profiles are.
+    It may then name a kernel instead of overriding anything: the unit-free arithmetic in
+    JAX, called with bare numbers that share a unit.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init, jax.numpy as jnp, numpy as np
+    >>> profile = 0.8 * init.GaussianProfile(50 * u.um) + 0.1
+    >>> print(np.asarray(profile.probability([0.0, 0.05, 1.0] * u.mm)).round(3))
+    [0.9   0.585 0.1  ]
+    >>> class Plateau(init.DistanceProfile):
+    ...     def __init__(self, radius):
+    ...         self.radius = radius
+    ...     def probability(self, distances):
+    ...         return jnp.where(distances < self.radius, 1.0, 0.5)
+    >>> print((Plateau(50 * u.um) ** 2)([0.0, 80.0] * u.um))
+    [1.   0.25]
+    >>> def ring(distance, radius, width):
+    ...     return jnp.exp(-(((distance - radius) / width) ** 2))
+    >>> class Ring(init.DistanceProfile, kernel=ring):
+    ...     radius: init.QuantityLike
+    ...     width: init.QuantityLike
+    >>> print(Ring(50 * u.um, 10 * u.um)([0.05, 1.0] * u.mm))
+    [1. 0.]
+    """
+
+    _kernel: ClassVar[Callable[..., jax.Array] | None] = None
+    _takes: ClassVar[tuple[str, ...]] = ()  # the parameters of the kernel
+    _lengths: ClassVar[tuple[str, ...]] = ()
+    _slopes: ClassVar[frozenset[str]] = frozenset()  # what counts per length
+    _overrides: ClassVar[frozenset[str]] = frozenset()  # methods that stand for the kernel
+
+    # NumPy's numbers and arrays leave the operators to the profile.
+    __array_ufunc__ = None
+
+    def __init_subclass__(
+        cls, *, kernel: Callable[..., jax.Array] | None = None, **options: Any
+    ) -> None:
+        """Make a PyTree of a subclass, unless it has an ``__init__`` of its own.
+
+        Parameters
+        ----------
+        kernel : callable, optional
+            ``(distance, *parameters) -> value`` in JAX, whose parameters are fields. Called
+            with bare numbers: lengths come in the unit of the distance.
+        **options
+            Passed on to the next class in line.
+        """
+        super().__init_subclass__(**options)
+        if "__init__" not in cls.__dict__:
+            frozen(cls)
+            explain(cls)
+            register(cls)
+        if kernel is not None:
+            cls._kernel = staticmethod(kernel)
+            cls._takes = tuple(inspect.signature(kernel).parameters)[1:]
+            cls._lengths = tuple(f.name for f in fields(cls) if shares(f))
+            cls._slopes = frozenset(
+                f.name for f in fields(cls) if str(f.type).endswith("ReciprocalLike")
+            )
+            cls._overrides = frozenset()
+        cls._overrides |= {"probability", "weight_scaling"} & cls.__dict__.keys()
+
+    def __post_init__(self) -> None:
+        """Store the parameters in one form, and check them."""
+        super().__post_init__()
+        if self._kernel is not None:
+            arrays = dict(_arrays(type(self), self._numbers(0.0)))
+            try:
+                np.broadcast_shapes(*arrays.values())
+            except ValueError:
+                listed = ", ".join(f"`{name}` {shape}" for name, shape in arrays.items())
+                raise ValueError(f"the parameters' shapes don't go together: {listed}") from None
+
+    # ------------------------------------------------------------ values
+
+    def probability(self, distances: QuantityLike) -> Any:
+        """Probability of a connection of this length.
+
+        Parameters
+        ----------
+        distances : number, array or Quantity
+            Of the dimension of the profile's lengths.
+
+        Returns
+        -------
+        jax.Array
+            Of the shape of `distances`, in [0, 1].
+        """
+        if self._kernel is None and "weight_scaling" in self._overrides:
+            return _cut(self.weight_scaling(distances))
+        return self._value(distances, "probability")
+
+    def weight_scaling(self, distances: QuantityLike) -> Any:
+        """Factor of a weight at this distance.
+
+        Parameters
+        ----------
+        distances : number, array or Quantity
+            Of the dimension of the profile's lengths.
+
+        Returns
+        -------
+        jax.Array
+            Of the shape of `distances`; neither cut at 0 nor at 1.
+        """
+        if "probability" in self._overrides:
+            return self.probability(distances)
+        return self._value(distances, "weight_scaling")
+
+    def __call__(self, distances: QuantityLike) -> Any:
+        """`weight_scaling`."""
+        return self.weight_scaling(distances)
+
+    def _value(self, distances: Any, method: str) -> Any:
+        """Evaluate the profile in one compiled program."""
+        bare, unit = units.split("distances", distances)
+        # Lengths are converted beside a 1 in that unit: it says as much as a large array.
+        like = distances if unit is None else units.on(1.0, unit)
+        plan, numbers = self._plan(distances, like, method)
+        go_together(np.shape(bare), plan, numbers)
+        return _evaluate(plan, method == "probability", bare, numbers)
+
+    def _plan(self, distances: Any, like: Any, method: str) -> Planned:
+        """What to compute, and from which numbers."""
+        return type(self), self._numbers(like)
+
+    def _part(self, distances: Any, like: Any, method: str) -> Planned:
+        """The same for a profile as an operand: methods of its own stand for it."""
+        own = self._overrides
+        if own and self._kernel is None and "probability" not in own:
+            method = "weight_scaling"  # of which `probability` would be the cut
+        if method in own or "probability" in own:
+            value = getattr(self, method)(distances)
+            return None, units.dimensionless(f"{type(self).__name__}.{method}", value)
+        return self._plan(distances, like, method)
+
+    def _fuses(self) -> bool:
+        """Whether the profile is arithmetic throughout, with no function of a user's in it."""
+        return not self._overrides
+
+    def _numbers(self, distances: Any) -> Any:
+        """The parameters, checked, as bare numbers in the unit of `distances`."""
+        if self._kernel is None:
+            raise TypeError(f"{type(self).__name__} is abstract: override its `probability`")
+        given = self._given(distances)
+        left_out = {f.name for f in fields(self) if f.default is None and given[f.name] is None}
+        lengths = {n: given[n] for n in self._lengths if n not in left_out}
+        unit, (_, *bares) = units.off(distances=distances, **lengths)
+        values = {
+            name: _DOMAINS.get(name, checks.positive)(name, bare, unit)
+            for name, bare in zip(lengths, bares, strict=True)
+        }
+        for name in self._takes:
+            if name not in self._lengths:
+                slope = name in self._slopes
+                value = (
+                    units.per(name, given[name], unit)
+                    if slope
+                    else units.dimensionless(name, given[name])
+                )
+                values[name] = _DOMAINS.get(name, checks.finite)(name, value)
+        self._check_together(values, unit)
+        # At a given distance some parameters are only compared with, or not used at all.
+        values = {n: checks.spoiled(v, *values.values()) for n, v in values.items()}
+        cut = None if "max_distance" in self._takes else values.get("max_distance")
+        return tuple(values[name] for name in self._takes), cut
+
+    def _given(self, distances: Any) -> dict[str, Any]:
+        """The parameters as written, by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+    def _check_together(self, values: dict[str, Any], unit: u.Unit | None) -> None:
+        """Check what concerns several parameters, in `values`, where they may be replaced."""
+
+    # ------------------------------------------------------------ algebra
+
+    def __add__(self, other: Any) -> Any:
+        return _combine("+", self, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return _combine("+", other, self)
+
+    def __sub__(self, other: Any) -> Any:
+        return _combine("-", self, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return _combine("-", other, self)
+
+    def __mul__(self, other: Any) -> Any:
+        return _combine("*", self, other)
+
+    def __rmul__(self, other: Any) -> Any:
+        return _combine("*", other, self)
+
+    def __truediv__(self, other: Any) -> Any:
+        return _combine("/", self, other)
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return _combine("/", other, self)
+
+    def __pow__(self, other: Any) -> Any:
+        return _combine("**", self, other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return _combine("**", other, self)
+
+    def __neg__(self) -> CombinedProfile:
+        return CombinedProfile("*", -1.0, self)
+
+    def __pos__(self) -> DistanceProfile:
+        return self
+
+    def __or__(self, func: Callable[[Any], Any]) -> ApplyProfile:
+        return ApplyProfile(self, func)
+
+    def apply(self, func: Callable[[Any], Any]) -> ApplyProfile:
+        """Apply a function to the values; ``profile | func`` is the same.
+
+        Parameters
+        ----------
+        func : callable
+            From an array of values to one of the same shape.
+
+        Returns
+        -------
+        ApplyProfile
+            The profile whose values are ``func(values)``.
+        """
+        return ApplyProfile(self, func)
+
+    def clip(self, min_val: Any = None, max_val: Any = None) -> Any:
+        """Limit the values to [min_val, max_val].
+
+        Parameters
+        ----------
+        min_val, max_val : number or array, optional
+            Bounds, pure numbers, min_val < max_val; None leaves that side open.
+
+        Returns
+        -------
+        DistanceProfile
+            The profile whose values are limited.
+        """
+        low = -math.inf if min_val is None else units.dimensionless("min_val", min_val)
+        high = math.inf if max_val is None else units.dimensionless("max_val", max_val)
+        low, high = checks.increasing("min_val", low, "max_val", high)
+        limited = self if min_val is None else CombinedProfile("max", self, low)
+        return limited if max_val is None else CombinedProfile("min", limited, high)
+
+
+class CombinedProfile(DistanceProfile):
+    """Two profiles, or a profile and a number, joined by an operation.
+
+    The operators of profiles make it, and `DistanceProfile.clip` does.
+
+    Parameters
+    ----------
+    op : str
+        One of ``+ - * / ** max min``.
+    left, right : DistanceProfile, number or array
+        Operands, of which one at least is a profile; numbers are pure.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init
+    >>> init.StepProfile(50 * u.um) - 0.5
+    (StepProfile(threshold=Quantity(50.0, 'um'), inside_prob=1.0, outside_prob=0.0) - 0.5)
+    """
+
+    op: str = static()
+    left: Any
+    right: Any
+
+    def __post_init__(self) -> None:
+        """Check the operands and store them in one form."""
+        if self.op not in _OPERATIONS:
+            listed = " ".join(_OPERATIONS)
+            raise ValueError(f"`op` must be one of {listed}, got {self.op!r}")
+        for name in ("left", "right"):
+            operand = getattr(self, name)
+            if not isinstance(operand, DistanceProfile):
+                object.__setattr__(self, name, units.dimensionless(name, operand))
+        profiles = (isinstance(x, DistanceProfile) for x in (self.left, self.right))
+        if not any(profiles):
+            raise TypeError("one of `left` and `right` at least must be a profile")
+        refuse_deep(self)
+
+    def _plan(self, distances: Any, like: Any, method: str) -> Planned:
+        planned = [
+            operand._part(distances, like, method)
+            if isinstance(operand, DistanceProfile)
+            else (None, units.dimensionless(name, operand))
+            for name, operand in (("left", self.left), ("right", self.right))
+        ]
+        plans, numbers = zip(*planned, strict=True)
+        return (self.op, *plans), numbers
+
+    def _fuses(self) -> bool:
+        operands = (self.left, self.right)
+        profiles = (x for x in operands if isinstance(x, DistanceProfile))
+        return super()._fuses() and all(p._fuses() for p in profiles)
+
+    def __repr__(self) -> str:
+        """The expression that makes the object."""
+        left, right = written(self.left), written(self.right)
+        if self.op in ("min", "max"):
+            if isinstance(self.left, DistanceProfile):
+                limit = "min_val" if self.op == "max" else "max_val"
+                if not isinstance(self.right, DistanceProfile):
+                    return f"{left}.clip({limit}={right})"
+            return f"CombinedProfile({self.op!r}, {left}, {right})"
+        return f"({left} {self.op} {right})"
+
+
+class ApplyProfile(DistanceProfile):
+    """A profile whose values pass through a function; `DistanceProfile.apply` makes it.
+
+    The function is called with the values themselves: eagerly it may be NumPy's, inside a
+    transform of JAX it has to be JAX's. It is part of the object's type to JAX, and a
+    lambda equals itself alone.
+
+    Parameters
+    ----------
+    base : DistanceProfile
+        Where the values come from.
+    func : callable
+        From an array of values to one of the same shape.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init, jax.numpy as jnp
+    >>> profile = init.LinearProfile(100 * u.um) | jnp.sqrt
+    >>> float(profile(75 * u.um))
+    0.5
+    """
+
+    base: DistanceProfile
+    func: Callable[[Any], Any] = static()
+
+    def __post_init__(self) -> None:
+        """Check what the object is made of."""
+        if not isinstance(self.base, DistanceProfile):
+            raise TypeError(f"`base` must be a distance profile, got {self.base!r}")
+        if isinstance(self.func, DistanceProfile):
+            raise TypeError(
+                "`func` is a profile, a function of distance, and can't follow `|`, which passes "
+                "on values; join profiles by + - * /"
+            )
+        if not callable(self.func):
+            raise TypeError(f"`func` must be callable, got {self.func!r}")
+        refuse_deep(self)
+
+    def _plan(self, distances: Any, like: Any, method: str) -> Planned:
+        # Outside of the compiled program: the function may be NumPy's, and a new lambda
+        # does not make a new program.
+        bare, _ = units.split("distances", distances)
+        plan, numbers = self.base._part(distances, like, method)
+        go_together(np.shape(bare), plan, numbers)
+        values = self.func(_evaluate(plan, False, bare, numbers))
+        return None, units.dimensionless("func", values)
+
+    def _fuses(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        """The call that makes the object."""
+        name = getattr(self.func, "__qualname__", None) or repr(self.func)
+        return f"{self.base!r}.apply({name})"
+
+
+# ---------------------------------------------------------------- joining
+
+_OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": jnp.add,
+    "-": jnp.subtract,
+    "*": jnp.multiply,
+    "/": jnp.divide,
+    "**": jnp.power,
+    "max": jnp.maximum,
+    "min": jnp.minimum,
+}
+
+
+def _combine(op: str, left: Any, right: Any) -> Any:
+    """Join two operands; what is neither a profile nor a number is left to its own operator."""
+    kinds = (DistanceProfile, int, float, np.number, np.ndarray, jax.Array, u.Quantity, u.Unit)
+    if not (isinstance(left, kinds) and isinstance(right, kinds)):
+        return NotImplemented
+    return CombinedProfile(op, left, right)
+
+
+# ---------------------------------------------------------------- the compiled program
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _evaluate(plan: Any, cut: bool, distances: Any, numbers: Any) -> jax.Array:
+    """Compute what a plan says; at the end cut the values to [0, 1], or not."""
+    distances, numbers = aligned(distances, numbers)
+    arrays = [distances, *jax.tree.leaves(numbers)]
+    shape = jnp.broadcast_shapes(*(x.shape for x in arrays))
+
+    def whole(distances: jax.Array, numbers: Any) -> jax.Array:
+        value = jnp.broadcast_to(evaluated(plan, distances, numbers), shape)
+        return jnp.clip(value, 0.0, 1.0) if cut else value
+
+    return placed(whole, following(shape, (("distances", x) for x in arrays)))(distances, numbers)
+
+
+@jax.jit
+def _cut(values: Any) -> jax.Array:
+    return jnp.clip(jnp.asarray(values), 0.0, 1.0)
+
+
+def _arrays(plan: Any, numbers: Any, name: str = "func") -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The names and the shapes of a plan's parameters that are arrays."""
+    if isinstance(plan, tuple):
+        for side, its, operand in zip(("left", "right"), plan[1:], numbers, strict=True):
+            yield from _arrays(its, operand, side)
+        return
+    if plan is None:
+        names, values = (name,), (numbers,)
+    else:
+        names, values = (*plan._takes, "max_distance"), (*numbers[0], numbers[1])
+    for its, value in zip(names, values, strict=True):
+        if getattr(value, "ndim", 0):
+            yield its, value.shape
+
+
+def go_together(shape: tuple[int, ...], plan: Any, numbers: Any, *, within: bool = False) -> None:
+    """Refuse parameters whose shapes don't broadcast with the distances', or not `within` it."""
+    for name, its in _arrays(plan, numbers):
+        try:
+            good = np.broadcast_shapes(shape, its)
+        except ValueError:
+            good = None
+        if good is None or (within and good != shape):
+            raise ValueError(
+                f"`{name}` of shape {its} does not go with distances of shape {shape}; give one "
+                "number, or one for each distance"
+            )
+
+
+def aligned(distances: Any, numbers: Any, rank: int = 0) -> tuple[jax.Array, Any]:
+    """Arrays of one rank, as JAX may be set to refuse to raise it implicitly; scalars stay."""
+    leaves, tree = jax.tree.flatten(numbers)
+    arrays = [jnp.asarray(x) for x in (distances, *leaves)]
+    # The distances decide on the dtype; parameters that are Python floats adapt to it.
+    arrays[0] = jax.lax.convert_element_type(arrays[0], arrays[0].dtype)
+    rank = max(rank, *(x.ndim for x in arrays))
+    raised = [x.reshape((1,) * (rank - x.ndim) + x.shape) if x.ndim else x for x in arrays]
+    return raised[0], jax.tree.unflatten(tree, raised[1:])
+
+
+def evaluated(plan: Any, distances: jax.Array, numbers: Any) -> jax.Array:
+    """What a plan says, inside of a program."""
+    if plan is None:
+        return numbers
+    if isinstance(plan, tuple):
+        op, *plans = plan
+        operands = (evaluated(p, distances, n) for p, n in zip(plans, numbers, strict=True))
+        return _OPERATIONS[op](*operands)
+    parameters, limit = numbers
+    value = plan._kernel(distances, *parameters)
+    return value if limit is None else choose(distances, limit, value, 0.0)
+
+
+def choose(distances: jax.Array, limit: Any, within: Any, beyond: Any) -> jax.Array:
+    """Take `within` up to a distance and `beyond` strictly beyond; NaN gives NaN."""
+    # One comparison would let a NaN pass as the other side.
+    nan = jnp.full_like(distances, jnp.nan)
+    return jnp.where(distances <= limit, within, jnp.where(distances > limit, beyond, nan))

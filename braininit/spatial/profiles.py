@@ -1,0 +1,425 @@
+"""The ten distance profiles.
+
+Each is a kernel ``(distance, *parameters)``, unit-free arithmetic whose lengths are all in
+the unit of the distance, and a class that names its parameters. The base class sees to
+units, domains, and to `max_distance`, strictly beyond which a profile is 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+
+from braininit._params import checks, units
+from braininit._params.types import QuantityLike, RealLike, ReciprocalLike
+from braininit.spatial.profile import DistanceProfile, choose
+
+__all__ = [
+    "BimodalProfile",
+    "DoGProfile",
+    "ExponentialProfile",
+    "GaussianProfile",
+    "LinearProfile",
+    "LogisticProfile",
+    "MexicanHatProfile",
+    "PowerLawProfile",
+    "SigmoidProfile",
+    "StepProfile",
+]
+
+
+# ---------------------------------------------------------------- the kernels
+
+
+def _ratio(d: jax.Array, length: Any) -> jax.Array:
+    """D / length, held at 1e4 where an exponential of it is long 0.
+
+    Infinite, its square would make NaN of products and derivatives: 0 * inf.
+    """
+    most = 1e4 * length
+    return jnp.where(d > most, most, d) / length
+
+
+def _bell(d: jax.Array, sigma: Any) -> jax.Array:
+    x = _ratio(d, sigma)
+    return jnp.exp(-0.5 * x * x)
+
+
+def _exponential(d: jax.Array, decay_constant: Any) -> jax.Array:
+    return jnp.exp(-_ratio(d, decay_constant))
+
+
+def _power_law(d: jax.Array, exponent: Any, min_distance: Any) -> jax.Array:
+    return jnp.power(jnp.maximum(d / min_distance, 1), -exponent)
+
+
+def _linear(d: jax.Array, max_distance: Any) -> jax.Array:
+    # XLA may multiply by 1 / max_distance: without the comparison 2e-8 would be left at it.
+    within = jnp.where(d < max_distance, jnp.maximum(1 - d / max_distance, 0), 0)
+    return choose(d, max_distance, within, 0)
+
+
+def _step(d: jax.Array, threshold: Any, inside_prob: Any, outside_prob: Any) -> jax.Array:
+    return choose(d, threshold, inside_prob, outside_prob)
+
+
+def _sigmoid(d: jax.Array, midpoint: Any, slope: Any) -> jax.Array:
+    return jax.nn.sigmoid(slope * (midpoint - d))
+
+
+def _logistic(d: jax.Array, growth_rate: Any, midpoint: Any) -> jax.Array:
+    return jax.nn.sigmoid(growth_rate * (midpoint - d))
+
+
+def _difference_of_gaussians(
+    d: jax.Array,
+    sigma_center: Any,
+    sigma_surround: Any,
+    amplitude_center: Any,
+    amplitude_surround: Any,
+) -> jax.Array:
+    center = amplitude_center * _bell(d, sigma_center)
+    return center - amplitude_surround * _bell(d, sigma_surround)
+
+
+def _bimodal(
+    d: jax.Array,
+    sigma1: Any,
+    sigma2: Any,
+    center1: Any,
+    center2: Any,
+    amplitude1: Any,
+    amplitude2: Any,
+) -> jax.Array:
+    first = amplitude1 * _bell(jnp.abs(d - center1), sigma1)
+    return first + amplitude2 * _bell(jnp.abs(d - center2), sigma2)
+
+
+def _mexican_hat(d: jax.Array, sigma: Any, amplitude: Any) -> jax.Array:
+    x = _ratio(d, sigma)
+    return amplitude * (1 - x * x) * jnp.exp(-0.5 * x * x)
+
+
+# ---------------------------------------------------------------- the classes
+
+
+class GaussianProfile(DistanceProfile, kernel=_bell):
+    r"""A bell: the Gaussian of the distance, 1 at distance 0.
+
+    .. math:: f(d) = e^{-d^2 / (2 \sigma^2)}
+
+    Parameters
+    ----------
+    sigma : number, array or Quantity
+        Length at which the profile has fallen to exp(-1/2) = 0.607, positive.
+    max_distance : number, array or Quantity, optional
+        Length strictly beyond which the profile is 0, positive; None cuts nothing off.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init, numpy as np
+    >>> profile = init.GaussianProfile(50 * u.um, max_distance=0.15 * u.mm)
+    >>> print(np.asarray(profile([0.0, 50.0, 150.0, 151.0] * u.um)).round(3))
+    [1.    0.607 0.011 0.   ]
+    """
+
+    sigma: QuantityLike
+    max_distance: QuantityLike | None = None
+
+
+class ExponentialProfile(DistanceProfile, kernel=_exponential):
+    r"""Exponential decay with distance, from 1 at distance 0.
+
+    .. math:: f(d) = e^{-d / \lambda}
+
+    Parameters
+    ----------
+    decay_constant : number, array or Quantity
+        Length λ over which the profile falls to 1/e, positive.
+    max_distance : number, array or Quantity, optional
+        Length strictly beyond which the profile is 0, positive; None cuts nothing off.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init, numpy as np
+    >>> print(np.asarray(init.ExponentialProfile(100 * u.um)([0.0, 100.0, 300.0] * u.um)).round(3))
+    [1.    0.368 0.05 ]
+    """
+
+    decay_constant: QuantityLike
+    max_distance: QuantityLike | None = None
+
+
+class PowerLawProfile(DistanceProfile, kernel=_power_law):
+    r"""A power of distance, levelled at 1 up to a shortest distance.
+
+    .. math:: f(d) = \left(\frac{\max(d, d_0)}{d_0}\right)^{-exponent}
+
+    Parameters
+    ----------
+    exponent : number or array
+        Power with which the profile falls, finite; a negative one makes it rise.
+    min_distance : number, array or Quantity, optional
+        Length :math:`d_0` up to which the profile is 1, positive. None is 1 um, or 1 where
+        lengths are bare numbers.
+    max_distance : number, array or Quantity, optional
+        Length strictly beyond which the profile is 0, more than `min_distance`; None cuts
+        nothing off.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init, numpy as np
+    >>> profile = init.PowerLawProfile(2.0, min_distance=10 * u.um)
+    >>> print(np.asarray(profile([0.0, 10.0, 20.0, 100.0] * u.um)).round(3))
+    [1.   1.   0.25 0.01]
+    """
+
+    exponent: RealLike
+    min_distance: QuantityLike | None = None
+    max_distance: QuantityLike | None = None
+
+    def _given(self, distances: Any) -> dict[str, Any]:
+        given = super()._given(distances)
+        if self.min_distance is None:
+            others = (distances, self.max_distance)
+            has_unit = any(isinstance(x, u.Quantity) for x in others)
+            given["min_distance"] = units.on(1.0, u.um if has_unit else None)
+        return given
+
+    def _check_together(self, values: dict[str, Any], unit: u.Unit | None) -> None:
+        if "max_distance" in values:
+            values["min_distance"], _ = checks.increasing(
+                "min_distance", values["min_distance"], "max_distance", values["max_distance"], unit
+            )
+
+
+class LinearProfile(DistanceProfile, kernel=_linear):
+    r"""A straight line from 1 at distance 0 to 0 at the largest distance, and 0 beyond.
+
+    .. math:: f(d) = \max(0, 1 - d / d_{max})
+
+    Parameters
+    ----------
+    max_distance : number, array or Quantity
+        Length at which the profile reaches 0, positive.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init
+    >>> print(init.LinearProfile(200 * u.um)([0.0, 50.0, 200.0, 300.0] * u.um))
+    [1.   0.75 0.   0.  ]
+    """
+
+    max_distance: QuantityLike
+
+
+class StepProfile(DistanceProfile, kernel=_step):
+    r"""One value up to a threshold, another beyond it.
+
+    .. math:: f(d) = \begin{cases} inside & d \le threshold \\ outside & d > threshold
+        \end{cases}
+
+    Parameters
+    ----------
+    threshold : number, array or Quantity
+        Largest distance that is inside, positive.
+    inside_prob, outside_prob : number or array
+        Values on the two sides, pure numbers in [0, 1].
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init
+    >>> print(init.StepProfile(100 * u.um, 0.75, 0.125)([50.0, 100.0, 101.0] * u.um))
+    [0.75  0.75  0.125]
+    """
+
+    threshold: QuantityLike
+    inside_prob: RealLike = 1.0
+    outside_prob: RealLike = 0.0
+
+
+class SigmoidProfile(DistanceProfile, kernel=_sigmoid):
+    r"""A smooth step down around a midpoint, where it is 1/2.
+
+    .. math:: f(d) = \frac{1}{1 + e^{slope\,(d - midpoint)}}
+
+    Parameters
+    ----------
+    midpoint : number, array or Quantity
+        Length at which the profile is 1/2, positive.
+    slope : number, array or Quantity
+        Steepness in 1/length, finite; a negative one makes the profile rise. A bare number
+        counts per unit in which `midpoint` is written: beside ``100 * u.um``, 0.05 is
+        ``0.05 / u.um``, and it is stored so. Written with its own unit, it does not depend
+        on the midpoint's.
+    max_distance : number, array or Quantity, optional
+        Length strictly beyond which the profile is 0, positive; None cuts nothing off.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init, numpy as np
+    >>> profile = init.SigmoidProfile(100 * u.um, 50 / u.mm)
+    >>> print(np.asarray(profile([0.0, 100.0, 200.0] * u.um)).round(3))
+    [0.993 0.5   0.007]
+    >>> init.SigmoidProfile(100 * u.um).slope
+    Quantity(0.05, "1 / um")
+    """
+
+    midpoint: QuantityLike
+    slope: ReciprocalLike = 0.05
+    max_distance: QuantityLike | None = None
+
+    def __post_init__(self) -> None:
+        """Give a bare slope its unit."""
+        slope = _per_unit("slope", self.slope, self.midpoint)
+        object.__setattr__(self, "slope", slope)
+        super().__post_init__()
+
+
+class LogisticProfile(DistanceProfile, kernel=_logistic):
+    r"""Logistic decay with distance, 1/2 at a midpoint.
+
+    .. math:: f(d) = \frac{1}{1 + e^{growth\_rate\,(d - midpoint)}}
+
+    The same function as `SigmoidProfile`, its parameters in another order.
+
+    Parameters
+    ----------
+    growth_rate : number, array or Quantity
+        Steepness in 1/length, finite; a negative one makes the profile rise. A bare number
+        counts per unit in which `midpoint` is written, and is stored so.
+    midpoint : number, array or Quantity
+        Length at which the profile is 1/2, positive.
+    max_distance : number, array or Quantity, optional
+        Length strictly beyond which the profile is 0, positive; None cuts nothing off.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init, numpy as np
+    >>> profile = init.LogisticProfile(0.05 / u.um, 100 * u.um)
+    >>> print(np.asarray(profile([0.0, 100.0, 200.0] * u.um)).round(3))
+    [0.993 0.5   0.007]
+    """
+
+    growth_rate: ReciprocalLike
+    midpoint: QuantityLike
+    max_distance: QuantityLike | None = None
+
+    def __post_init__(self) -> None:
+        """Give a bare growth rate its unit."""
+        growth_rate = _per_unit("growth_rate", self.growth_rate, self.midpoint)
+        object.__setattr__(self, "growth_rate", growth_rate)
+        super().__post_init__()
+
+
+class DoGProfile(DistanceProfile, kernel=_difference_of_gaussians):
+    r"""A difference of Gaussians: a centre, less a surround.
+
+    .. math:: f(d) = A_c\, e^{-d^2 / (2 \sigma_c^2)} - A_s\, e^{-d^2 / (2 \sigma_s^2)}
+
+    `weight_scaling` is this function, negative where the surround inhibits; `probability`
+    is 0 there. In BrainTools both are 0 there.
+
+    Parameters
+    ----------
+    sigma_center, sigma_surround : number, array or Quantity
+        Standard deviations of centre and surround, positive; the surround usually is the
+        wider one.
+    amplitude_center, amplitude_surround : number or array
+        Their amplitudes, pure numbers, finite.
+    max_distance : number, array or Quantity, optional
+        Length strictly beyond which the profile is 0, positive; None cuts nothing off.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init, numpy as np
+    >>> profile = init.DoGProfile(30 * u.um, 90 * u.um)
+    >>> distances = [0.0, 30.0, 90.0] * u.um
+    >>> print(np.asarray(profile.weight_scaling(distances)).round(3))
+    [ 0.5    0.134 -0.292]
+    >>> print(np.asarray(profile.probability(distances)).round(3))
+    [0.5   0.134 0.   ]
+    """
+
+    sigma_center: QuantityLike
+    sigma_surround: QuantityLike
+    amplitude_center: RealLike = 1.0
+    amplitude_surround: RealLike = 0.5
+    max_distance: QuantityLike | None = None
+
+
+class BimodalProfile(DistanceProfile, kernel=_bimodal):
+    r"""The sum of two Gaussians around two distances, say local and long-range connections.
+
+    .. math:: f(d) = A_1\, e^{-(d - c_1)^2 / (2 \sigma_1^2)}
+        + A_2\, e^{-(d - c_2)^2 / (2 \sigma_2^2)}
+
+    Where the sum passes 1, `weight_scaling` follows it and `probability` is 1.
+
+    Parameters
+    ----------
+    sigma1, sigma2 : number, array or Quantity
+        Standard deviations, positive.
+    center1, center2 : number, array or Quantity
+        Distances of the two peaks, finite.
+    amplitude1, amplitude2 : number or array
+        Their amplitudes, pure numbers, finite.
+    max_distance : number, array or Quantity, optional
+        Length strictly beyond which the profile is 0, positive; None cuts nothing off.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init, numpy as np
+    >>> profile = init.BimodalProfile(30 * u.um, 50 * u.um, center2=0.2 * u.mm, amplitude2=0.5)
+    >>> print(np.asarray(profile([0.0, 100.0, 200.0] * u.um)).round(3))
+    [1.    0.072 0.5  ]
+    """
+
+    sigma1: QuantityLike
+    sigma2: QuantityLike
+    center1: QuantityLike = 0.0
+    center2: QuantityLike = 0.0
+    amplitude1: RealLike = 1.0
+    amplitude2: RealLike = 1.0
+    max_distance: QuantityLike | None = None
+
+
+class MexicanHatProfile(DistanceProfile, kernel=_mexican_hat):
+    r"""The Mexican hat (Ricker wavelet), scaled to its peak at distance 0.
+
+    .. math:: f(d) = A\, (1 - d^2 / \sigma^2)\, e^{-d^2 / (2 \sigma^2)}
+
+    `weight_scaling` is this function, negative beyond `sigma` and lowest at
+    :math:`\sqrt{3}\,\sigma`, with -0.446 A; `probability` is 0 there. In BrainTools both
+    are 0 there.
+
+    Parameters
+    ----------
+    sigma : number, array or Quantity
+        Length at which the profile crosses 0, positive.
+    amplitude : number or array
+        Value at distance 0, a pure number, finite.
+    max_distance : number, array or Quantity, optional
+        Length strictly beyond which the profile is 0, positive; None cuts nothing off.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init, numpy as np
+    >>> profile = init.MexicanHatProfile(50 * u.um)
+    >>> print(np.asarray(profile([0.0, 50.0, 100.0] * u.um)).round(3))
+    [ 1.     0.    -0.406]
+    """
+
+    sigma: QuantityLike
+    amplitude: RealLike = 1.0
+    max_distance: QuantityLike | None = None
+
+
+def _per_unit(name: str, value: Any, length: Any) -> Any:
+    """What counts per length as it is stored: a bare number gets the length's unit."""
+    _, unit = units.split("midpoint", length)
+    bare, own = units.split(name, value)
+    return units.on(bare, units.inverse(unit) if own is None else own)
