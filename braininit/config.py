@@ -1,33 +1,24 @@
-"""Initializers as plain data: names and dictionaries, for JSON, YAML and command lines."""
+"""Initializers as text and plain data: names, expressions and dictionaries."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, get_type_hints
 
 import brainunit as u
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from braininit._params import units
-from braininit._params.types import is_sequence
+from braininit._params import reader, units
 from braininit._params.values import Value, fields
 from braininit.initializer.calls import alike, folded, nearest
-from braininit.initializer.children import Custom, as_child, without_quantity
+from braininit.initializer.children import Custom, InitializerLike, as_child, without_quantity
 
-__all__ = ["get", "number_dtype", "to_config"]
+__all__ = ["classes", "get", "to_config"]
 
 _DEEPEST = 150  # levels of plain data; a list of children is one more than each of them
 _MOST = 10_000_000  # lists and dictionaries in one level
-_TOO_DEEP = (
-    f"the configuration holds itself, is nested more than {_DEEPEST} deep, or has more than "
-    f"{_MOST} parts"
-)
 
 
 def to_config(obj: Any) -> dict[str, Any]:
@@ -59,34 +50,30 @@ def to_config(obj: Any) -> dict[str, Any]:
     obj = without_quantity(obj)
     if not isinstance(obj, Value):
         raise TypeError(f"{obj!r} can't be written as plain data; only named objects can")
-    try:
-        return _bounded(_written(obj))
-    except RecursionError:
-        raise ValueError(_TOO_DEEP) from None
+    return _bounded(_plain("obj", obj))
 
 
 def get(identifier: Any) -> Any:
-    """Make an initializer from its name, or whatever `to_config` wrote.
+    """Make an initializer from its name, an expression, or what `to_config` wrote.
 
     Parameters
     ----------
     identifier : str, mapping, initializer or number
-        A class's name or its function's, in any case (``"KaimingNormal"``,
-        ``"kaiming_normal"``, also ``"he_normal"``); a dictionary with the name under
-        ``"class"`` and parameters beside it; or anything that is an initializer, which is
-        given back. A Quantity is a dictionary of `value` and `unit`, or text as in
-        ``"0.5 nS"``. Any sequence but text goes for a list. Nothing in it is ever
-        evaluated as code.
+        The name of a class or of its function, in any case (``"KaimingNormal"``,
+        ``"he_normal"``); an expression, as on the command line; a quantity (``"0.5 nS"``);
+        a dictionary with the name under ``"class"`` and the parameters beside it,
+        Quantities as text or as a dictionary of `value` and `unit`, lists as any sequence.
+        An initializer is returned as it is. Nothing is evaluated as code.
 
     Returns
     -------
     Initialization or DistanceProfile
-        The object; a profile only from a dictionary that names one.
+        The object.
 
     Raises
     ------
     ValueError
-        If no class has the name, or the dictionary is nested more than 150 deep.
+        If a class or a unit is unknown, or what is given is nested too deeply.
     TypeError
         If a parameter is missing, unknown or of the wrong kind.
 
@@ -95,48 +82,59 @@ def get(identifier: Any) -> Any:
     >>> import braininit as init
     >>> init.get("uniform")
     Uniform(low=0.0, high=1.0)
+    >>> init.get("Normal(0.5*nS, 0.15*nS)")
+    Normal(mean=Quantity(0.5, 'nS'), std=Quantity(0.15, 'nS'))
     >>> init.get({"class": "Normal", "mean": "0.5 nS", "std": {"value": 150, "unit": "pS"}})
     Normal(mean=Quantity(0.5, 'nS'), std=Quantity(150.0, 'pS'))
     """
     if isinstance(identifier, str):
-        if re.match(r"[-+.\d]|(inf|nan)\b", identifier):
-            return as_child("identifier", _number("identifier", identifier))
-        return _named(identifier)()
+        if identifier.isidentifier() and reader.quantity("identifier", identifier) is None:
+            return _named(identifier)()
+        identifier = reader.read(identifier, classes())
     if isinstance(identifier, Mapping):
-        made = _made("the configuration", _bounded(identifier))
-        return made if isinstance(made, Value) else as_child("identifier", made)
-    return as_child("identifier", identifier)
+        identifier = _from_mapping("the configuration", _bounded(identifier))
+    return identifier if isinstance(identifier, Value) else as_child("identifier", identifier)
 
 
-# ---------------------------------------------------------------- out
+def classes() -> dict[str, Any]:
+    """Every class that text may name; one of braininit's goes before a user's of that name."""
+    every: list[type] = [Value]
+    for cls in every:  # the list grows meanwhile
+        every += cls.__subclasses__()
+    named = [cls for cls in every if fields(cls) or getattr(cls, "_function", None)]
+    named.remove(Custom)  # it holds a function, which text can't name
+    named.sort(key=lambda cls: cls.__module__.partition(".")[0] == __package__)
+    return {cls.__name__: cls for cls in named if not cls.__name__.startswith("_")}
 
 
-def _written(obj: Value) -> dict[str, Any]:
-    if type(obj).__name__ not in _classes():
-        raise TypeError(f"{obj!r} can't be written as plain data; only named objects can")
-    written = {f.name: _plain(f.name, getattr(obj, f.name)) for f in fields(obj)}
-    return {"class": type(obj).__name__, **written}
+def _named(name: str) -> Any:
+    """The class with a name, its own or its function's, in any case."""
+    every = classes()
+    twins = (cls for cls in every.values() if getattr(cls, "_function", None))
+    known = {folded(cls._function.__name__): cls for cls in twins}
+    known |= {folded(n): cls for n, cls in every.items()}  # a class goes by its own name first
+    if folded(name) not in known:
+        raise ValueError(f"no initializer is called {name!r}{alike(name, [*every])}")
+    return known[folded(name)]
 
 
 def _plain(name: str, value: Any) -> Any:
-    """One parameter as plain data."""
-    if isinstance(value, Value):
-        return _written(value)
+    """One object or parameter as plain data."""
+    if isinstance(value, Value) and type(value).__name__ in classes():
+        written = {f.name: _plain(f.name, getattr(value, f.name)) for f in fields(value)}
+        return {"class": type(value).__name__, **written}
     if isinstance(value, u.Quantity):
         return {"value": _plain(name, value.mantissa), "unit": str(value.unit)}
-    if isinstance(value, u.Unit):
-        return str(value)
     if isinstance(value, (list, tuple)):
         return [_plain(name, v) for v in value]
     if isinstance(value, complex):
         return {"complex": [_plain(name, value.real), _plain(name, value.imag)]}
-    if isinstance(value, float):
-        # JSON has no word for them.
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, (np.ndarray, jax.Array)) and not isinstance(value, Tracer):
+    if isinstance(value, u.Unit) or (isinstance(value, float) and not math.isfinite(value)):
+        return str(value)  # JSON has no infinity
+    if hasattr(value, "__array__") and not isinstance(value, Tracer):
         array = np.asarray(value)
         return {"array": _plain(name, array.tolist()), "dtype": str(array.dtype)}
-    if value is None or isinstance(value, (bool, int, str)):
+    if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(
         f"`{name}` = {value!r} can't be written as plain data; write a condition as a mask, a "
@@ -145,36 +143,76 @@ def _plain(name: str, value: Any) -> Any:
     )
 
 
-# ---------------------------------------------------------------- in
+def _from_mapping(name: str, given: Mapping[Any, Any]) -> Any:
+    """A Quantity, an array, a complex number or an object from a dictionary."""
+    match dict(given):
+        case {"value": value, "unit": unit} if len(given) == 2:
+            return units.on(_bare(name, value), units.known(name, unit))
+        case {"array": value, "dtype": named} if len(given) == 2:
+            array, dtype = np.asarray(_bare(name, value)), reader.number_dtype(name, named)
+            try:
+                with np.errstate(over="raise"):
+                    return array.astype(dtype, casting="same_kind")
+            except (TypeError, FloatingPointError):
+                raise TypeError(f"`{name}` = {units.show(array)} has no place in {dtype}") from None
+        case {"complex": value} if len(given) == 1:
+            if np.shape(parts := _bare(name, value)) == (2,):
+                return complex(*parts)
+            raise TypeError(f"`{name}` = {given!r} must have a real and an imaginary part")
+        case {"class": str(named), **rest}:
+            cls = _named(named)
+            known = kinds(cls)
+            if strange := [n for n in rest if n not in known]:
+                raise nearest(cls.__name__, strange[0], known)
+            return cls(**{n: v if v is None else _made(n, v, known[n]) for n, v in rest.items()})
+    raise TypeError(f"{name} = {given!r} names no class; write one as in {{'class': 'Normal'}}")
 
 
-def _classes() -> dict[str, type]:
-    """Every class of values, by name; braininit's own before a user's."""
-
-    def below(cls: type) -> Iterator[type]:
-        for sub in cls.__subclasses__():
-            yield sub
-            yield from below(sub)
-
-    every = [cls for cls in below(Value) if fields(cls) or getattr(cls, "_function", None)]
-    every.remove(Custom)  # what holds a function has no place in plain data
-    every.sort(key=lambda cls: cls.__module__.partition(".")[0] == __package__)
-    return {cls.__name__: cls for cls in every if not cls.__name__.startswith("_")}
+def kinds(cls: type) -> dict[str, str]:
+    """What each field of a class holds. To be replaced by `kinds` of `_params.values`."""
+    try:
+        hints = get_type_hints(cls)
+    except NameError:  # a class within a function, under postponed annotations
+        hints = {}
+    child = {InitializerLike: "child", InitializerLike | None: "child"}
+    child[Sequence[InitializerLike]] = "children"
+    kind = {f.name: child.get(hints.get(f.name), "number") for f in fields(cls)}
+    return kind | {f.name: "option" for f in fields(cls) if f.metadata.get("static")}
 
 
-def _named(name: str) -> type:
-    classes = _classes()
-    known = {
-        folded(f.__name__): c for c in classes.values() if (f := getattr(c, "_function", None))
-    }
-    known |= {folded(n): cls for n, cls in classes.items()}  # a class goes by its own name first
-    if folded(name) in known:
-        return known[folded(name)]
-    raise ValueError(f"no initializer is called {name!r}{alike(name, [*classes])}")
+def _made(name: str, value: Any, kind: str) -> Any:
+    """One parameter; by the kind of its field, text is an option, an initializer or a number."""
+    if _is_list(value):
+        inner = {"children": "child", "child": "number"}.get(kind, kind)
+        return [_made(f"{name}[{i}]", v, inner) for i, v in enumerate(value)]
+    if isinstance(value, Mapping):
+        return _from_mapping(name, value)
+    if kind in ("option", "unit"):
+        return value.tolist() if hasattr(value, "tolist") else value
+    if kind in ("child", "children") and isinstance(value, str):
+        return get(value)
+    number = reader.quantity(name, value) if isinstance(value, str) else value
+    if number is None or isinstance(number, bool):
+        raise TypeError(f"`{name}` must be a number, got {value!r}; write 0.5 or '0.5 nS'")
+    return number
+
+
+def _bare(name: str, value: Any) -> Any:
+    """A number or an array without a unit."""
+    bare, unit = units.split(name, _made(name, value, "number"), number=True)
+    if unit is not None:
+        raise TypeError(f"`{name}` must be a bare number here, got {units.show(bare, unit)}")
+    return bare
+
+
+def _is_list(value: Any) -> bool:
+    """Whether a value stands for a list: it has a length and items, and is no text or array."""
+    other = isinstance(value, (str, bytes, bytearray, Mapping)) or hasattr(value, "__array__")
+    return not other and hasattr(type(value), "__getitem__") and hasattr(type(value), "__len__")
 
 
 def _bounded(config: Any) -> Any:
-    """Refuse data too deep or too large to be read, as data is that holds itself."""
+    """Refuse data too deep or too large to be read; data that holds itself is both."""
     level = {id(config): (config, 1)}  # each part once, and how often it occurs
     for _ in range(_DEEPEST):
         parts: dict[int, tuple[Any, int]] = {}
@@ -187,93 +225,7 @@ def _bounded(config: Any) -> Any:
         if sum(times for _, times in parts.values()) > _MOST:
             break
         level = parts
-    raise ValueError(_TOO_DEEP)
-
-
-def _is_list(value: Any) -> bool:
-    """Whether to take something for a list: a sequence, or what can do the same."""
-    like = hasattr(type(value), "__getitem__") and hasattr(type(value), "__len__")
-    other = isinstance(value, (str, bytes, bytearray, Mapping)) or hasattr(value, "__array__")
-    return is_sequence(value) or (like and not other)
-
-
-def _made(name: str, value: Any) -> Any:
-    """One parameter, or a whole object, from plain data."""
-    if _is_list(value):
-        return [_made(f"{name}[{i}]", v) for i, v in enumerate(value)]
-    if not isinstance(value, Mapping):
-        return value
-    given = dict(value)
-    if given.keys() == {"value", "unit"}:
-        bare, unit = _bare(name, given["value"]), units.known(name, given["unit"])
-        return units.on(bare, unit)
-    if given.keys() == {"array", "dtype"}:
-        array, dtype = np.asarray(_bare(name, given["array"])), number_dtype(given["dtype"])
-        if dtype is None:
-            raise TypeError(f"`{name}` has the dtype {given['dtype']!r}, which is not of numbers")
-        try:
-            with np.errstate(over="raise"):
-                return array.astype(dtype, casting="same_kind")
-        except (TypeError, FloatingPointError):
-            raise TypeError(f"`{name}` = {units.show(array)} has no place in {dtype}") from None
-    if given.keys() == {"complex"}:
-        parts = _bare(name, given["complex"])
-        if np.shape(parts) != (2,):
-            raise TypeError(f"`{name}` = {value!r} must have a real and an imaginary part")
-        return complex(*parts)
-    if not isinstance(given.get("class"), str):
-        raise TypeError(f"{name} = {value!r} names no class; write one as in {{'class': 'Normal'}}")
-    cls = _named(given.pop("class"))
-    annotations = {f.name: f for f in fields(cls)}
-    strange = next((n for n in given if n not in annotations), None)
-    if strange is not None:
-        raise nearest(cls.__name__, strange, annotations)
-    return cls(**{n: _parameter(n, annotations[n], v) for n, v in given.items()})
-
-
-def _parameter(name: str, field: Any, value: Any) -> Any:
-    """A parameter by what its field may hold: text is a number, a name or an option."""
-    if field.metadata.get("static"):
-        return _made(name, value.tolist() if hasattr(value, "tolist") else value)
-    child = "Initializer" in str(field.type)
-    if child and _is_list(value):
-        return [_parameter(f"{name}[{i}]", field, v) for i, v in enumerate(value)]
-    if child and isinstance(value, str):
-        return get(value)
-    return None if value is None else _number(name, value)
-
-
-def _number(name: str, value: Any) -> Any:
-    """A number, or nested lists of them; text as in "inf" and "0.5 nS" too."""
-    if _is_list(value):
-        return [_number(f"{name}[{i}]", v) for i, v in enumerate(value)]
-    if value is None or isinstance(value, bool):
-        raise TypeError(f"`{name}` must be a number, got {value}")
-    if not isinstance(value, str):
-        return _made(name, value)
-    number, _, unit = value.strip().partition(" ")
-    try:
-        bare = float(number)
-    except ValueError:
-        raise TypeError(f"`{name}` must be a number, as in '0.5 nS', got {value!r}") from None
-    return units.on(bare, units.known(name, unit.strip())) if unit else bare
-
-
-def _bare(name: str, value: Any) -> Any:
-    """A number or an array without a unit."""
-    bare, unit = units.split(name, _number(name, value), number=True)
-    if unit is not None:
-        raise TypeError(f"`{name}` must be a bare number here, got {units.show(bare, unit)}")
-    return bare
-
-
-def number_dtype(name: Any) -> np.dtype | None:
-    """A dtype of numbers that JAX has too, in the machine's byte order; None for any other."""
-    with contextlib.suppress(Exception):  # NumPy raises what it likes, also of a text
-        found = "" if name is None else np.dtype(name).name
-        if hasattr(jnp, found) and found not in _NOT_IN_XLA:
-            return np.dtype(found)
-    return None
-
-
-_NOT_IN_XLA = ("int1", "uint1", "float6_e2m3fn", "float6_e3m2fn")
+    raise ValueError(
+        f"the configuration holds itself, is nested more than {_DEEPEST} deep, or has more than "
+        f"{_MOST} parts"
+    )

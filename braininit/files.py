@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import errno
+import functools
 import math
 import os
 import secrets
@@ -20,8 +20,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from braininit._params.reader import number_dtype
 from braininit._params.units import LONGEST
-from braininit.config import number_dtype
 
 __all__ = ["load", "replacing", "save"]
 
@@ -31,8 +31,10 @@ _ONE, _NAMED = "braininit 1", "braininit 2"
 def save(path: str | os.PathLike[str], values: Any) -> None:
     """Write values and their unit to an ``.npz`` file.
 
-    The file appears whole or not at all: an old one stays until the new one is complete,
-    which then gets its permissions.
+    The file appears whole or not at all: an old one stays until the new one is complete, and
+    passes its permissions on. `numpy.load` reads the file too: its entries are ``values``,
+    ``dtype`` and ``unit``, or ``values/w``, ``dtype/w`` and ``unit/w`` for each name ``w``. A
+    dtype that NumPy does not know is stored as the unsigned integers of its bits.
 
     Parameters
     ----------
@@ -50,12 +52,6 @@ def save(path: str | os.PathLike[str], values: Any) -> None:
     OSError
         If the file can't be written, or `path` is a pipe, a device or a folder.
 
-    Notes
-    -----
-    `numpy.load` reads the file too: ``values``, ``dtype`` and ``unit`` are its entries, or
-    ``values/w``, ``dtype/w`` and ``unit/w`` for each name ``w``. A dtype that NumPy does
-    not know is stored as the unsigned integers of its bits.
-
     Examples
     --------
     >>> import pathlib, tempfile, brainunit as u, braininit as init
@@ -67,7 +63,9 @@ def save(path: str | os.PathLike[str], values: Any) -> None:
     >>> bool((again == weights).all())
     True
     """
-    with replacing(_npz(path)) as file:
+    if Path(path).suffix.lower() != ".npz":
+        raise ValueError(f"`path` must end in .npz, got {os.fspath(path)!r}")
+    with replacing(path) as file:
         write(file, values)
 
 
@@ -103,12 +101,9 @@ def _entries(name: str, suffix: str, values: Any) -> dict[str, Any]:
         numbers = np.asarray(bare)
     except Exception as error:
         raise TypeError(f"{wanted}, got {type(bare).__name__}: {error}") from error
-    dtype = number_dtype(numbers.dtype)
-    if dtype is None:
-        raise TypeError(f"{wanted}, got dtype {numbers.dtype}")
+    dtype = number_dtype(name, numbers.dtype)
     numbers = numbers.astype(dtype, copy=False).view(_stored(dtype))
-    found = {"values": numbers, "dtype": dtype.name, "unit": unit}
-    return {key + suffix: value for key, value in found.items()}
+    return {f"values{suffix}": numbers, f"dtype{suffix}": dtype.name, f"unit{suffix}": unit}
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -132,14 +127,9 @@ def load(path: str | os.PathLike[str]) -> Any:
     OSError
         If the file can't be read.
 
-    Examples
+    See Also
     --------
-    >>> import pathlib, tempfile, jax.numpy as jnp, braininit as init
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = pathlib.Path(folder) / "weights.npz"
-    ...     init.save(file, jnp.ones(3, jnp.bfloat16))
-    ...     print(init.load(file).dtype)
-    bfloat16
+    save : with an example of both.
     """
     with open(os.fspath(path), "rb") as file:
         try:
@@ -148,7 +138,7 @@ def load(path: str | os.PathLike[str]) -> Any:
             raise ValueError(
                 f"{os.fspath(path)} is not a file that braininit.save wrote, or it is damaged"
             ) from error
-    if form not in (_ONE, _NAMED):
+    if values is None:
         raise ValueError(
             f"{os.fspath(path)} is of the format {form!r}; this version reads "
             f"{_ONE!r} and {_NAMED!r}"
@@ -157,7 +147,7 @@ def load(path: str | os.PathLike[str]) -> Any:
 
 
 def _read(file: BinaryIO) -> tuple[str, Any]:
-    """Read the format of a file and what is in it, if it is of a format known here."""
+    """The format of a file and what it holds; None of a format that is not known here."""
     with zipfile.ZipFile(file) as archive:
         every = archive.infolist()
         size = os.fstat(file.fileno()).st_size
@@ -175,9 +165,9 @@ def _read(file: BinaryIO) -> tuple[str, Any]:
 
 
 def _values(archive: zipfile.ZipFile, suffix: str) -> Any:
-    dtype, unit = number_dtype(_text(archive, f"dtype{suffix}")), _text(archive, f"unit{suffix}")
-    numbers = _array(archive, f"values{suffix}")
-    if dtype is None or numbers.dtype.newbyteorder("=") != _stored(dtype):
+    dtype = number_dtype("values", _text(archive, f"dtype{suffix}"))
+    numbers, unit = _array(archive, f"values{suffix}"), _text(archive, f"unit{suffix}")
+    if numbers.dtype.newbyteorder("=") != _stored(dtype):
         raise ValueError(f"the numbers are stored as {numbers.dtype}, and said to be {dtype}")
     numbers = numbers.astype(_stored(dtype), copy=False).view(dtype)
     if jax.dtypes.canonicalize_dtype(dtype) == dtype:
@@ -193,14 +183,14 @@ def _text(archive: zipfile.ZipFile, name: str) -> str:
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    """One entry, if there are as many numbers as it says: NumPy makes room for them first."""
+    """One entry, if it holds as many numbers as it says: NumPy makes room for them first."""
     entry = archive.getinfo(f"{name}.npy")
     with archive.open(entry) as stream:
         np.lib.format.read_magic(stream)
         shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
         if math.prod(shape) * dtype.itemsize != entry.file_size - stream.tell():
             raise ValueError(f"{name} does not have the size it says")
-    with archive.open(entry) as stream:
+        stream.seek(0)
         return np.lib.format.read_array(stream, allow_pickle=False)
 
 
@@ -220,21 +210,12 @@ def _stored(dtype: np.dtype) -> np.dtype:
     return np.dtype(f"uint{8 * dtype.itemsize}") if dtype.isbuiltin == 2 else dtype
 
 
-# ---------------------------------------------------------------- whole files only
-
-
-def _npz(path: str | os.PathLike[str]) -> Path:
-    if Path(path).suffix.lower() != ".npz":
-        raise ValueError(f"`path` must end in .npz, got {os.fspath(path)!r}")
-    return Path(path)
-
-
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file that takes the place of `path` when all went well, and vanishes if not."""
     target = Path(os.path.realpath(path))  # a link keeps pointing to where it points
     if not target.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "there is no such folder", os.fspath(target.parent))
+        raise FileNotFoundError(f"there is no folder {target.parent}")
     old = target.stat().st_mode if target.exists() else None
     if old is not None and not stat.S_ISREG(old):
         raise FileExistsError(f"{os.fspath(path)} is not a regular file; it stays as it is")
@@ -244,7 +225,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     draft = target.with_name(f".braininit-{secrets.token_hex(8)}.tmp")
     with _sigterm_unwinds():
         try:
-            with open(draft, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+            with open(draft, "xb", opener=functools.partial(os.open, mode=mode)) as file:
                 if old is not None:
                     draft.chmod(mode)  # whatever the umask takes away
                 yield file
@@ -255,21 +236,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             draft.unlink(missing_ok=True)
 
 
-class _Terminated(BaseException):
-    """SIGTERM has come."""
-
-
 @contextlib.contextmanager
 def _sigterm_unwinds() -> Iterator[None]:
-    """Let SIGTERM end the process only after `finally`, not on the spot.
-
-    Where a handler is set already, or where none can be, off the main thread, all stays as it is.
-    """
+    """Let SIGTERM end the process after `finally`, unless the program handles it by itself."""
 
     def stop(number: int, frame: Any) -> None:
         raise _Terminated
 
-    main = threading.current_thread() is threading.main_thread()
+    main = threading.current_thread() is threading.main_thread()  # others set no handlers
     if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
@@ -281,3 +255,7 @@ def _sigterm_unwinds() -> Iterator[None]:
         signal.raise_signal(signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+class _Terminated(BaseException):
+    """SIGTERM has come."""

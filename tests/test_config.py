@@ -84,7 +84,7 @@ def test_a_configuration_written_by_hand():
             "distributions": [
                 {"class": "Normal", "mean": "0.5 nS", "std": {"value": 1e-4, "unit": "uS"}},
                 "5e-1 nS",
-                {"class": "LogNormal", "mean": "1 nS", "std": "0.5 nS"},
+                "LogNormal(1*nS, 0.5*nS)",
             ],
             "weights": [0.5, 0.25, 0.25],
         }
@@ -103,7 +103,7 @@ def test_a_configuration_written_by_hand():
     ("identifier", "error", "text"),
     [
         ("Nromal", ValueError, "'Nromal'; did you mean 'Normal'"),
-        ("__import__('os')", ValueError, "no initializer is called"),
+        ("__import__('os')", ValueError, "unknown name __import__"),
         ({"class": "Normal", "std_": 1}, TypeError, "'std_'; did you mean 'std'"),
         ({"class": "Normal", "mean": "a lot"}, TypeError, "`mean`.*'a lot'"),
         ({"class": "Normal", "mean": "1 furlong"}, ValueError, "'furlong' names no unit"),
@@ -197,15 +197,15 @@ NONSENSE = [
     (
         NORMAL | {"mean": {"array": [1], "dtype": "S1000000000"}},
         TypeError,
-        "`mean` has the dtype 'S1000000000'",
+        "`mean` must be an array of numbers, got dtype S1000000000",
     ),
-    (NORMAL | {"mean": {"array": [1], "dtype": "object"}}, TypeError, "the dtype 'object'"),
+    (NORMAL | {"mean": {"array": [1], "dtype": "object"}}, TypeError, "got dtype object"),
     (
         NORMAL | {"mean": {"array": [1], "dtype": "m8[s]"}},
         TypeError,
-        "the dtype 'm8.*not of numbers",
+        "of numbers, got dtype m8",
     ),
-    (NORMAL | {"mean": {"array": [1], "dtype": None}}, TypeError, "the dtype None"),
+    (NORMAL | {"mean": {"array": [1], "dtype": None}}, TypeError, "got dtype None"),
     (NORMAL | {"mean": {"array": [[1], [1, 2]], "dtype": "float32"}}, TypeError, "`mean`"),
     (NORMAL | {"mean": {"array": ["a"], "dtype": "float32"}}, TypeError, r"`mean\[0\]`.*'a'"),
     (NORMAL | {"mean": {"array": {"class": "Normal"}, "dtype": "float32"}}, TypeError, "`mean`"),
@@ -239,7 +239,7 @@ NONSENSE = [
         "names no unit",
     ),
     (NORMAL | {"mean": "1 " + "nS / " * 5000 + "nS"}, ValueError, "names no unit"),
-    (NORMAL | {"mean": "0.5nS"}, TypeError, "`mean` must be a number, as in '0.5 nS', got '0.5nS'"),
+    (NORMAL | {"mean": "0.5nS"}, TypeError, "`mean` must be a number, got '0.5nS'; .*'0.5 nS'"),
     (NORMAL | {"mean": {"complex": [1]}}, TypeError, "real and an imaginary"),
     (NORMAL | {"mean": {"complex": [1, 2, 3]}}, TypeError, "real and an imaginary"),
     (NORMAL | {"mean": {"complex": 3}}, TypeError, "real and an imaginary"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -451,22 +452,8 @@ def test_a_long_name_has_room():
     assert os.listdir() == [name]
 
 
-def terminated(code):
-    """How a process ends that gets SIGTERM once it says so, and what it leaves behind."""
-    environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(init.__file__))}
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
-    )
-    with process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        process.terminate()
-        rest = process.stdout.read()
-    return process.returncode, rest, sorted(os.listdir())
-
-
 WRITING = """
-import signal, sys, time
+import time
 from braininit import files as _files
 with _files.replacing("a.npz") as a, _files.replacing("b.npz") as b:
     a.write(b"half")
@@ -476,9 +463,28 @@ with _files.replacing("a.npz") as a, _files.replacing("b.npz") as b:
 
 
 def test_sigterm_leaves_nothing_behind():
-    assert terminated(WRITING) == (-15, "", [])
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(init.__file__))}
+    process = subprocess.Popen(
+        [sys.executable, "-c", WRITING], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.terminate()
+        rest = process.stdout.read()
+    assert (process.returncode, rest, os.listdir()) == (-15, "", [])
 
 
 def test_a_handler_of_the_programs_own_stays():
-    own = "signal.signal(signal.SIGTERM, lambda *_: sys.exit(print('mine') or 3))\nwith"
-    assert terminated(WRITING.replace("with", own, 1)) == (3, "mine\n", [])
+    def own(*_):
+        raise SystemExit(3)
+
+    before = signal.signal(signal.SIGTERM, own)
+    try:
+        with pytest.raises(SystemExit), _files.replacing("a.npz") as file:
+            file.write(b"half")
+            signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) is own
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert os.listdir() == []

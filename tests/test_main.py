@@ -216,7 +216,7 @@ BAD = {
     '{"class": "Normal", "mean": [1, true]}': r"`mean\[1\]` must be a number, got True",
     '{"class": "Nromal"}': "the configuration: no initializer is called 'Nromal'; did you mean",
     '{"class": "Custom", "function": "os.system"}': "no initializer is called 'Custom'",
-    '{"class": "Normal", "mean": {"array": [1], "dtype": "S1000000000"}}': "not of numbers",
+    '{"class": "Normal", "mean": {"array": [1], "dtype": "S1000000000"}}': "`mean` .*dtype S1",
     '{"class": "GaussianProfile", "sigma": 1}': "not a distribution",
     '{"value": 1, "unit": "furlong"}': "names no unit",
     '{"class": "Normal"': "never closed",
