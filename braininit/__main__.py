@@ -24,9 +24,9 @@ import numpy as np
 import braininit
 from braininit import files as _files
 from braininit import plot, theory
-from braininit._engine.sampler import as_shape
 from braininit._jax.dtypes import resolve
 from braininit._params import units
+from braininit._params.shapes import as_shape
 from braininit.config import get
 from braininit.initializer.initialization import Initialization
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from braininit._params import checks as _checks
-
 __all__ = ["clear_caches"]
 
 
@@ -33,5 +31,6 @@ def clear_caches() -> None:
         if name.startswith("braininit."):
             for value in vars(module).copy().values():
                 if str(getattr(value, "__module__", "")).startswith("braininit."):
-                    getattr(value, "cache_clear", lambda: None)()
-    _checks._passed.clear()
+                    clear = getattr(value, "cache_clear", None)
+                    if clear is not None and not isinstance(value, type):
+                        clear()

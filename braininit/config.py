@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, get_type_hints
+from collections.abc import Mapping
+from typing import Any
 
 import brainunit as u
 import numpy as np
 from jax.core import Tracer
 
 from braininit._params import reader, units
-from braininit._params.values import Value, fields
+from braininit._params.values import Value, fields, kinds
 from braininit.initializer.calls import alike, folded, nearest
-from braininit.initializer.children import Custom, InitializerLike, as_child, without_quantity
+from braininit.initializer.children import Custom, as_child, without_quantity
 
 __all__ = ["classes", "get", "to_config"]
 
@@ -166,18 +166,6 @@ def _from_mapping(name: str, given: Mapping[Any, Any]) -> Any:
                 raise nearest(cls.__name__, strange[0], known)
             return cls(**{n: v if v is None else _made(n, v, known[n]) for n, v in rest.items()})
     raise TypeError(f"{name} = {given!r} names no class; write one as in {{'class': 'Normal'}}")
-
-
-def kinds(cls: type) -> dict[str, str]:
-    """What each field of a class holds. To be replaced by `kinds` of `_params.values`."""
-    try:
-        hints = get_type_hints(cls)
-    except NameError:  # a class within a function, under postponed annotations
-        hints = {}
-    child = {InitializerLike: "child", InitializerLike | None: "child"}
-    child[Sequence[InitializerLike]] = "children"
-    kind = {f.name: child.get(hints.get(f.name), "number") for f in fields(cls)}
-    return kind | {f.name: "option" for f in fields(cls) if f.metadata.get("static")}
 
 
 def _made(name: str, value: Any, kind: str) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import brainunit as u
 import numpy as np
 
-from braininit._engine.sampler import as_shape
+from braininit._params.shapes import as_shape
 from braininit._params.types import Shape
 from braininit.config import get
 from braininit.initializer.children import as_child, without_quantity

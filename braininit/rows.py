@@ -7,31 +7,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from braininit._engine import keys as _keys
-from braininit._engine.sampler import as_shape
-from braininit._params import checks, units
-from braininit._params.types import DType, Key, Shape
-from braininit.composition import mixture as composite
-from braininit.composition import operators, pipes
-from braininit.distributions import continuous, positive
-from braininit.distributions.truncated import truncated
-from braininit.initializer import constant as constants
+from braininit._engine import keys
+from braininit._engine.source import Rows
+from braininit._params import options, units
+from braininit._params.shapes import as_shape
+from braininit._params.types import DType, Key, Shape, Values
+from braininit.initializer.calls import CONTEXT, unknown
 from braininit.initializer.children import without_quantity
-from braininit.initializer.initialization import CONTEXT, Initialization, unknown
-from braininit.spatial.distances import distance_modulated
+from braininit.initializer.initialization import Initialization
+from braininit.initializer.recipe import draw
 
 __all__ = ["rows"]
-
-_ELEMENTWISE = frozenset(
-    {
-        *(constants.constant, constants.zeros, constants.ones),
-        *(continuous.uniform, continuous.normal, continuous.truncated_normal, continuous.beta),
-        *(positive.lognormal, positive.gamma, positive.exponential, positive.weibull),
-        *(operators.combined, operators.powered, operators.scaled, pipes.clipped),
-        *(composite.mixture, truncated, distance_modulated),
-    }
-)
-"""What draws each element by itself. A fan, a sum over a column, an index need the whole."""
 
 
 def rows(
@@ -43,7 +29,7 @@ def rows(
     *,
     dtype: DType | None = None,
     **context: Any,
-) -> Any:
+) -> Values:
     """Draw some rows of a result, the very ones that the whole draw has.
 
     For weight matrices that are larger than memory, or wanted piece by piece: with threefry
@@ -101,7 +87,7 @@ def rows(
     Unit("nS")
     """
     initializer, size = without_quantity(initializer), as_shape(shape)
-    start, stop = checks.whole("start", start, 0), checks.whole("stop", stop)
+    start, stop = options.whole("start", start, 0), options.whole("stop", stop)
     if not size or not start <= stop <= size[0]:
         raise ValueError(
             f"no rows {start} to {stop} in the shape {size}; they count from its front"
@@ -111,28 +97,26 @@ def rows(
     if context and stop > 2**32:
         raise ValueError(f"`stop` must be 2**32 at most where rows have places, got {stop}")
     _refuse_whole(initializer)
-    typed = _keys.typed(_keys.as_key(key), _keys.legacy_impl(key))
+    typed = keys.typed(keys.as_key(key), keys.legacy_impl(key))
     jax.eval_shape(lambda k, c: initializer(size, rng=k, dtype=dtype, **c), typed, context)
-    first = np.array(divmod(start, 2**32), np.uint32)
     # Blocks share a key and none of its numbers: no key is reused.
-    window = _keys.Window(jax.random.clone(typed), first, stop - start, size[0])
+    part = Rows(np.array(divmod(start, 2**32), np.uint32), size[0])
     here = {n: _part(n, value, size, start, stop) for n, value in context.items()}
-    return initializer._draw(window, (stop - start, *size[1:]), dtype, None, here)
+    shape = (stop - start, *size[1:])
+    return draw(initializer._recipe, jax.random.clone(typed), shape, dtype, context=here, rows=part)
 
 
-def _refuse_whole(obj: Any) -> None:
-    by_column = getattr(obj, "axis", None) is not None
-    if getattr(type(obj), "_function", None) not in _ELEMENTWISE or by_column:
+def _refuse_whole(obj: Initialization) -> None:
+    if not obj._recipe.plan.by_rows:
         raise TypeError(
             f"{type(obj).__name__} needs the whole shape and can't be drawn by rows: {obj!r}"
         )
-    if type(obj)._function is not truncated:
-        for child in obj._children():
-            _refuse_whole(child)
+    for child in obj._children():
+        _refuse_whole(child)
 
 
 def _part(name: str, value: Any, size: tuple[int, ...], start: int, stop: int) -> Any:
-    """What of the context belongs to the rows."""
+    """The context of the rows."""
     along = {"pre_positions": 1, "distances": len(size)}.get(name)
     shape = np.shape(units.parts(value)[0])
     if along is None or not shape or len(shape) < along or shape[0] != size[0]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import brainunit as u
 import jax
@@ -27,8 +27,8 @@ import scipy  # its parts are imported when they are first named
 
 from braininit._math import special
 from braininit._params import units
-from braininit.composition import operators
 from braininit.distributions import continuous, positive
+from braininit.initializer import operators
 from braininit.initializer.children import as_child
 from braininit.initializer.constant import constant, ones, zeros
 
@@ -235,14 +235,14 @@ def _find(dist: Any) -> tuple[Law | None, u.Unit | None]:
         raise TypeError(f"`dist` must be an initializer object, got {name}")
     # By function, not by class: a subclass that draws from another one is another law.
     function = getattr(type(dist), "_function", None)
+    given = {its: getattr(dist, mine) for mine, its in getattr(dist, "_names", ())}
     if function is operators.combined:
-        return _combined(**cast(Any, dist)._arguments())
+        return _combined(**given)
     if function is operators.scaled:
-        return _combined("*", *cast(Any, dist)._arguments().values())
+        return _combined("*", *given.values())
     law = laws.get(function)
     if law is None:
         return None, None
-    given = dict(cast(Any, dist)._arguments())
     own = given.pop("unit", None)
     carriers = {name: v for name, v in given.items() if isinstance(v, u.Quantity)}
     unit, bare = units.off(**carriers)

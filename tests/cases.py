@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 import braininit as init
-from braininit._params.values import shares
+from braininit._params.values import kinds
 
 INF = np.inf
 
@@ -72,7 +72,8 @@ class Case:
     @property
     def carriers(self) -> list[str]:
         """The parameters that may carry a unit."""
-        return [f.name for f in dataclasses.fields(self.cls) if shares(f) or f.name == "value"]
+        holds = kinds(self.cls)
+        return [n for n, kind in holds.items() if kind == "shared" or n == "value"]
 
     @property
     def composed(self) -> bool:

@@ -24,7 +24,6 @@ KEYS = (jax.random.key(0), jax.random.PRNGKey(0), np.asarray(jax.random.PRNGKey(
 @FUNCTIONS
 def test_every_function_explains_wrong_calls(case):
     assert inspect.unwrap(case.function) is not case.function
-    assert case.cls._bare is inspect.unwrap(case.function)  # an object's draws don't pay for it
 
 
 # ---------------------------------------------------------------- as in JAX

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.random import split
 
 import braininit as init
-from braininit.initializer.children import split
 
 M, N = init.Normal(2.0, 0.25), init.Normal(2.0 * u.nS, 0.25 * u.nS)
 SHAPE = (3,)

@@ -10,7 +10,7 @@ import pytest
 from jax._src import test_util as jtu
 
 import braininit as init
-from braininit._engine import bits as _bits
+from braininit._engine import threefry as _bits
 
 N = init.Normal(0.5 * u.nS, 0.1 * u.nS)
 POSITIONS = np.linspace(0, 300, 12) * u.um

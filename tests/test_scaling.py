@@ -314,10 +314,10 @@ def test_the_negative_slope_can_be_traced():
 def test_shapes_are_compiled_once():
     from braininit._engine import sampler as _sampler
 
-    before = _sampler._sampler.cache_info().misses
+    before = _sampler._program.cache_info().misses
     for scale in (1.0, 2.0, 0.3):
         init.XavierUniform(scale)((41, 43), rng=0)
-    assert _sampler._sampler.cache_info().misses == before + 1
+    assert _sampler._program.cache_info().misses == before + 1
 
 
 @pytest.mark.parametrize("cls", NAMED.values())

@@ -16,7 +16,7 @@ import pytest
 from cases import CASES, RANDOM
 
 import braininit as init
-from braininit._engine import sampler as _sampler
+from braininit._engine.cpu import options as _sampler
 from braininit._math import truncated as _truncated
 from braininit._math.elementary import KNOWN, TRACED
 
@@ -186,14 +186,14 @@ def test_what_is_known_does_not_leak_from_a_trace(first):
 
 def test_an_option_the_compiler_does_not_have(monkeypatch):
     monkeypatch.setattr(_sampler, "_WIDE", {"xla_no_such_option": 1})
-    _sampler._options.cache_clear()
+    _sampler.options.cache_clear()
     try:
-        assert _sampler._options() is None
+        assert _sampler.options() is None
         shape = (3, 997)  # that nothing else has compiled
         drawn = init.lognormal(jax.random.key(2), shape, 1.0, 1.0)
         same_bits(drawn, jax.jit(lambda k: init.lognormal(k, shape, 1.0, 1.0))(jax.random.key(2)))
     finally:
-        _sampler._options.cache_clear()
+        _sampler.options.cache_clear()
 
 
 if __name__ == "__main__":

@@ -7,35 +7,24 @@ the compiled sampler, so that is where it happens.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import inspect
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from braininit._jax.dtypes import setting
-
-try:
-    from jax.extend.core import get_opaque_trace_state
-except Exception:  # then traces are seen in another way
-    get_opaque_trace_state = None
+from braininit._jax.settings import eager, outside, setting
 
 __all__ = [
-    "Column",
-    "Window",
     "as_key",
-    "eager",
     "from_rng",
     "is_key",
     "legacy_impl",
     "seed",
-    "split",
     "typed",
 ]
 
@@ -43,34 +32,9 @@ __all__ = [
 # ---------------------------------------------------------------- keys
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["key", "start"], meta_fields=["rows", "total"]
-)
-@dataclasses.dataclass(frozen=True)
-class Window:
-    """A key that draws `rows` rows out of `total`, from `start` on: what `init.rows` passes.
-
-    `start` is in two words, the upper one first. Being a PyTree of its own form, a window has
-    compiled samplers of its own as well.
-    """
-
-    key: Any
-    start: Any
-    rows: int
-    total: int
-
-
-@dataclasses.dataclass(frozen=True)
-class Column:
-    """A key that draws in every column of a row what belongs in the column `index`."""
-
-    key: Any
-    index: Any
-
-
 def is_key(x: Any) -> bool:
     """Whether x is one key, or several: typed, or legacy of the session's default kind."""
-    if type(x) is _typed_array() or type(x) is Window:
+    if type(x) is _typed_array():
         return True
     if not isinstance(x, (np.ndarray, jax.Array)):
         return False
@@ -83,7 +47,7 @@ def is_key(x: Any) -> bool:
 @functools.cache
 def _typed_array() -> type:
     """The class of concrete typed keys: known by it, a key need not be asked for its dtype."""
-    return type(_aside(lambda: jax.random.key(0)))
+    return type(outside(lambda: jax.random.key(0)))
 
 
 @functools.lru_cache(maxsize=64)
@@ -96,8 +60,6 @@ def _kind(dtype: Any) -> str | None:
 
 def as_key(key: Any) -> Any:
     """Refuse what is not exactly one key."""
-    if type(key) is Window:
-        return key
     if not is_key(key):
         raise TypeError(f"`key` must be a JAX key, {_not_a_key(key)}")
     if key.ndim and key.ndim > (_kind(key.dtype) == "legacy"):
@@ -125,8 +87,6 @@ def _not_a_key(value: Any) -> str:
 
 def legacy_impl(key: Any) -> str | None:
     """The implementation a key without a type stands for; None for a typed one."""
-    if type(key) is Window:
-        return legacy_impl(key.key)
     if type(key) is _typed_array() or _kind(key.dtype) == "typed":
         return None
     return _default_impl()
@@ -134,16 +94,7 @@ def legacy_impl(key: Any) -> str | None:
 
 def typed(key: Any, impl: str | None = None) -> Any:
     """The typed key of a key in any of its forms; `impl` is that of bare words."""
-    if type(key) is Window:
-        return dataclasses.replace(key, key=typed(key.key, impl))
     return key if _kind(key.dtype) == "typed" else jax.random.wrap_key_data(key, impl=impl)
-
-
-def split(key: Any, n: int = 2) -> Any:
-    """Independent keys from a typed one."""
-    if isinstance(key, (Window, Column)):
-        return [dataclasses.replace(key, key=k) for k in jax.random.split(key.key, n)]
-    return jax.random.split(key, n)
 
 
 def _default_impl() -> str:
@@ -152,7 +103,7 @@ def _default_impl() -> str:
 
 @functools.lru_cache(maxsize=16)
 def _legacy_shape(impl: str) -> tuple[int, ...]:
-    return _aside(lambda: jax.random.key_data(jax.random.key(0, impl=impl)).shape)
+    return outside(lambda: jax.random.key_data(jax.random.key(0, impl=impl)).shape)
 
 
 # ---------------------------------------------------------------- rng -> key
@@ -304,7 +255,7 @@ def _key_from_seed(value: int, impl: str) -> np.ndarray:
     It cuts negative ones as well, -1 to 2**32 - 1, and only without ``jax_enable_x64``.
     """
     if 0 <= value < 2**32:
-        return _aside(lambda: np.asarray(jax.random.key_data(jax.random.key(value, impl=impl))))
+        return outside(lambda: np.asarray(jax.random.key_data(jax.random.key(value, impl=impl))))
     return _seed_sequence(value).generate_state(_legacy_shape(impl)[0])
 
 
@@ -316,36 +267,3 @@ def _refuse_tracing(source: str) -> None:
             "its one draw would be frozen into the program; pass a JAX key, as in "
             "init(key, shape) or init(size, rng=key)"
         )
-
-
-def eager() -> bool:
-    """Whether JAX is not tracing: neither jit, vmap, grad nor anything else."""
-    clean = _clean_state()
-    if clean is None:
-        try:
-            jax.sharding.get_mesh()  # which JAX refuses to tell within a trace
-        except ValueError:
-            return False
-        return True
-    return get_opaque_trace_state() == clean  # pyright: ignore[reportOptionalCall]
-
-
-@functools.cache
-def _clean_state() -> Any:
-    """The state outside all traces: the first call may come from inside one, so ask elsewhere."""
-    try:
-        return _elsewhere(get_opaque_trace_state)
-    except Exception:
-        return None
-
-
-def _aside(function: Any) -> Any:
-    """What a function computes outside of all traces and meshes, within `shard_map` say."""
-    outside = eager() and jax.sharding.get_abstract_mesh().empty
-    return function() if outside else _elsewhere(function)
-
-
-def _elsewhere(function: Any) -> Any:
-    """What a function gives in a thread of its own, as traces and meshes are a thread's own."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(function).result()

@@ -12,12 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from braininit._engine.platforms import by_platform, is_tuned
+from braininit._engine.cpu.bfloat16 import to_bfloat16
 from braininit._jax.dtypes import finfo, inside
 
 __all__ = ["finish", "rounded"]
-
-_SINGLE, _BFLOAT16 = np.dtype(np.float32), np.dtype(jnp.bfloat16)
 
 
 def finish(
@@ -74,29 +72,5 @@ def _between(x: jax.Array, low: Any, high: Any) -> jax.Array:
 
 
 def _converted(x: jax.Array, dtype: np.dtype) -> jax.Array:
-    if dtype == _BFLOAT16 and x.dtype == _SINGLE and is_tuned():
-        return _to_bfloat16(x)
-    return jax.lax.convert_element_type(x, dtype)
-
-
-@jax.custom_jvp
-def _to_bfloat16(x: jax.Array) -> jax.Array:
-    return by_platform(_upper_half, lambda x: jax.lax.convert_element_type(x, _BFLOAT16))(x)
-
-
-_to_bfloat16.defjvps(lambda tangent, _, __: jax.lax.convert_element_type(tangent, _BFLOAT16))
-
-
-def _upper_half(x: jax.Array) -> jax.Array:
-    """A float32 as bfloat16, bit for bit XLA's conversion, which on the CPU has a price.
-
-    The loop that ends with it gets vectors of 256 bits; one that ends with 16 bits cut
-    out of 32 gets vectors of 512 where there are such, and takes half the time.
-    """
-    info = jnp.finfo(_BFLOAT16)
-    word = jax.lax.bitcast_convert_type(
-        jax.lax.reduce_precision(x, info.nexp, info.nmant), np.uint32
-    )
-    upper = jax.lax.shift_right_logical(word, np.uint32(info.bits)).astype(np.uint16)
-    nan = np.asarray(np.nan, _BFLOAT16).view(np.uint16)  # what is left of one may be infinity
-    return jax.lax.bitcast_convert_type(jnp.where(x == x, upper, nan), _BFLOAT16)
+    bfloat16 = dtype == np.dtype(jnp.bfloat16) and x.dtype == np.dtype(np.float32)
+    return to_bfloat16(x) if bfloat16 else jax.lax.convert_element_type(x, dtype)

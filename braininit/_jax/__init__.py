@@ -1,1 +1,1 @@
-"""What is asked of JAX: settings, dtypes, shardings."""
+"""What is asked of JAX: its settings and traces, dtypes, shardings, and where XLA rounds."""

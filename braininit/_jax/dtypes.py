@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from braininit._jax.rounding import kept
+from braininit._jax.settings import setting
 
 __all__ = [
     "Finfo",
@@ -18,8 +20,8 @@ __all__ = [
     "finfo",
     "inside",
     "is_symbolic",
+    "log_parts",
     "resolve",
-    "setting",
     "wide",
 ]
 
@@ -29,11 +31,6 @@ class Finfo(NamedTuple):
 
     least: float
     most: float
-
-
-def setting(name: str, default: Any = None) -> Any:
-    """One of JAX's settings, as this thread has it; the default where JAX has it no longer."""
-    return getattr(jax.config, name, default)
 
 
 def is_symbolic(shape: tuple[Any, ...]) -> bool:
@@ -150,11 +147,20 @@ def _step(xp: Any, x: Any, way: int) -> Any:
     words = np.dtype(f"uint{8 * dtype.itemsize}")
     sign = np.asarray(1 << (8 * dtype.itemsize - 1), words)
     least = np.asarray(finfo(dtype).least, dtype)
-    bits = x.view(words) if xp is np else jax.lax.bitcast_convert_type(x, words)
+    bits = x.view(words) if xp is np else lax.bitcast_convert_type(x, words)
     outward = (bits & sign != 0) == (way < 0)
     one = np.asarray(1, words)
     moved = xp.where(outward, bits + one, bits - one)
-    moved = moved.view(dtype) if xp is np else jax.lax.bitcast_convert_type(moved, dtype)
+    moved = moved.view(dtype) if xp is np else lax.bitcast_convert_type(moved, dtype)
     zero = np.asarray(0, dtype)
     moved = xp.where(abs(moved) < least, zero, moved)  # also the step from -least to -0
     return xp.where(x == zero, least if way > 0 else -least, moved)
+
+
+def log_parts(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Of a positive normal float32 (1 + f) 2^n: f in [sqrt(1/2) - 1, sqrt(2) - 1], and n."""
+    bits = lax.bitcast_convert_type(x, np.int32)
+    width = np.int32(23)
+    n = lax.shift_right_arithmetic(lax.sub(bits, np.int32(0x3F3504F3)), width)  # from sqrt(1/2) on
+    rest = lax.bitcast_convert_type(lax.sub(bits, lax.shift_left(n, width)), np.float32)
+    return lax.sub(rest, np.float32(1)), lax.convert_element_type(n, np.float32)

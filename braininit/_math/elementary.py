@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from braininit._jax.dtypes import log_parts
 from braininit._jax.rounding import kept
 
 __all__ = [
@@ -32,7 +33,6 @@ __all__ = [
     "exponent",
     "fraction",
     "log",
-    "log_parts",
     "over",
     "polynomial",
     "sine",
@@ -152,15 +152,6 @@ def log(
     return linear + f * f * polynomial(f, [sign * c for c in _LOG])
 
 
-def log_parts(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Of a positive normal float32 (1 + f) 2^n: f in [sqrt(1/2) - 1, sqrt(2) - 1], and n."""
-    bits = lax.bitcast_convert_type(x, np.int32)
-    width = np.int32(23)
-    n = lax.shift_right_arithmetic(lax.sub(bits, np.int32(0x3F3504F3)), width)  # from sqrt(1/2) on
-    rest = lax.bitcast_convert_type(lax.sub(bits, lax.shift_left(n, width)), np.float32)
-    return lax.sub(rest, np.float32(1)), lax.convert_element_type(n, np.float32)
-
-
 def sine(x: jax.Array) -> jax.Array:
     """Sine of x quarter turns, |x| <= 1, in float32."""
     # Horner's rule: nothing waits for this one.
@@ -168,19 +159,9 @@ def sine(x: jax.Array) -> jax.Array:
     return x * functools.reduce(lambda p, c: p * square + c, reversed(_SINE))
 
 
-def times_exp2(
-    scale: jax.Array, y: jax.Array, factor: Any = 1, moderate: bool = False
-) -> jax.Array:
-    """Scale 2^y factor, where 2^y or scale 2^y alone may be beyond what the dtype holds.
-
-    Neither is if they are `moderate`: then one power of 2 does, and the digits are the same.
-    """
-    if moderate:
-        bias = jnp.finfo(y.dtype).maxexp - 1
-        rest, k = exp2_digits(y, bias)
-        half, other_half = exponent(k, y.dtype), 1
-    else:
-        rest, half, other_half = exp2_parts(y)
+def times_exp2(scale: jax.Array, y: jax.Array, factor: Any = 1) -> jax.Array:
+    """Scale 2^y factor, where 2^y or scale 2^y alone may be beyond what the dtype holds."""
+    rest, half, other_half = exp2_parts(y)
     # About sqrt(scale x), so it is not beyond; and it does not wait for the rest.
     middle = kept(scale * half)
     # middle + middle * rest rounds once, and the powers of 2 are exact.

@@ -31,7 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from braininit._engine.keys import eager
+from braininit._engine.cpu.erf_inv import central_erf_inv
 from braininit._jax.rounding import kept
 from braininit._math.elementary import (
     ARRAYS,
@@ -46,7 +46,6 @@ from braininit._math.elementary import (
     polynomial,
     where,
 )
-from braininit._math.erf_inv import central_erf_inv
 
 # Hazard 1/m(x) = x + N(x)/D(x): powers of x, lowest first, but for the highest, which are 1.
 _HAZARD_N_32 = (2.198341014e02, 1.562379453e02, 5.534450034e01, 1.080067858e01)
@@ -309,23 +308,12 @@ def prepared(by, mean, std, low, high):
     )
 
 
+@functools.lru_cache(maxsize=1024)
 def known(kind, *parameters):
     """Of plain numbers: whether their draws are jax.random's, and the cut as one array.
 
-    On the CPU bit for bit what tracing makes of them, but the compiler has half the work.
+    On the CPU bit for bit what tracing makes of them, but the first call takes a third.
     """
-    # An array that is on its device already takes half of an eager call's time away.
-    return (_resident if eager() else _known)(kind, *parameters)
-
-
-@functools.lru_cache(maxsize=1024)
-def _resident(kind, *parameters):
-    standard, numbers = _known(kind, *parameters)
-    return standard, jax.device_put(numbers)
-
-
-@functools.lru_cache(maxsize=1024)
-def _known(kind, *parameters):
     with np.errstate(all="ignore"):
         given = [kind.type(p) for p in parameters]
         cut = prepared(KNOWN, *given)

@@ -8,12 +8,10 @@ eager draw of a thousand numbers costs less than three such calls.
 from __future__ import annotations
 
 import functools
-import inspect
 import math
 import numbers
 import reprlib
 from collections.abc import Callable, Mapping
-from types import CodeType
 from typing import Any
 
 import brainunit as u
@@ -55,6 +53,14 @@ LONGEST = 200
 
 class UnitError(u.UnitMismatchError, ValueError):
     """A parameter has the wrong dimension, or lacks a unit its partners have."""
+
+
+class GotDtype(TypeError):
+    """A dtype stands where a parameter should, as where a layer calls a function of ours."""
+
+    def naming(self, instead: str) -> TypeError:
+        """The error that says what a layer takes."""
+        return TypeError(f"{self}; a layer that passes (key, shape, dtype) takes {instead}")
 
 
 # ---------------------------------------------------------------- one parameter
@@ -174,10 +180,7 @@ def _bare(name: str, value: Any, number: bool) -> Any:
     if number and isinstance(value, numbers.Complex) and not isinstance(value, bool):
         return complex(value)
     if is_dtype(value):
-        raise TypeError(
-            f"`{name}` must be a number, got the dtype {np.dtype(value)}; a layer that passes "
-            f"(key, shape, dtype) takes {_caller_twin()}"
-        )
+        raise GotDtype(f"`{name}` must be a number, got the dtype {np.dtype(value)}")
     remedy = "take its real part" if isinstance(value, complex) else "write 0.5 or 0.5 * u.nS"
     raise TypeError(
         f"`{name}` must be a number, an array or a Quantity, got {brief(value)} ({_kind(value)}); "
@@ -223,10 +226,6 @@ def _kind(value: Any) -> str:
     return type(value).__name__
 
 
-twins: dict[CodeType, type] = {}
-"""The class of each function, by the function's code: for error messages."""
-
-
 def is_dtype(value: Any) -> bool:
     """Whether a value names a dtype, as what a layer passes does."""
     if not isinstance(value, (type, np.dtype, str)):
@@ -240,14 +239,6 @@ def is_dtype(value: Any) -> bool:
 
 
 _DTYPES = ("float64", "float32", "float16", "bfloat16", "complex64", "complex128")
-
-
-def _caller_twin() -> str:
-    """The class to use in place of the function that is running, as one would write it."""
-    frame = inspect.currentframe()
-    while frame is not None and frame.f_code not in twins:
-        frame = frame.f_back
-    return "an object" if frame is None else f"init.{twins[frame.f_code].__name__}(...)"
 
 
 def known(name: str, unit: Any) -> u.Unit | None:

@@ -7,7 +7,9 @@ import functools
 import math
 import numbers
 import re
-from collections.abc import Callable
+import sys
+import typing
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, dataclass_transform
 
 import brainunit as u
@@ -16,16 +18,16 @@ import numpy as np
 from jax.core import Tracer
 
 from braininit._params import units as _units
-from braininit._params.types import NumberLike, QuantityLike, RealLike, ReciprocalLike, is_sequence
+from braininit._params.types import Initializer, Kind, is_sequence
 
 __all__ = [
     "Value",
     "fields",
     "frozen",
     "identity",
+    "kinds",
     "refuse_deep",
     "register",
-    "shares",
     "static",
     "written",
 ]
@@ -47,22 +49,25 @@ class Value:
     def __post_init__(self) -> None:
         """Store the parameters in one form."""
         shared, values = {}, {}
-        for f, kind in _kinds(type(self)):
-            value = self._of(f)
-            if f.metadata.get("static"):
-                unit = kind == "unit"
-                values[f.name] = _units.known(f.name, value) if unit else _settled(value)
+        for f in fields(self):
+            value, kind = getattr(self, f.name), kinds(type(self))[f.name]
+            if kind == "unit":
+                values[f.name] = _units.known(f.name, value)
+            elif f.metadata.get("static"):
+                values[f.name] = _settled(value)
             elif value is None and f.default is None:
                 pass  # left open
             elif kind == "shared":
                 shared[f.name] = value
-            elif kind == "number" or _is_number(value):
+            elif kind in ("number", "reciprocal") or _is_number(value):
                 values[f.name] = _units.on(*_units.split(f.name, value, number=True))
         for name, value in (values | dict(_units.as_written(**shared))).items():
             object.__setattr__(self, name, value)
 
-    def _of(self, field: dataclasses.Field[Any]) -> Any:
-        return getattr(self, field.name)
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle and copy the parameters alone."""
+        names = {f.name for f in fields(self)}
+        return {n: v for n, v in self.__dict__.items() if n in names or n[:1] != "_"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a pickle or a copy, arrays read-only as they were."""
@@ -126,25 +131,39 @@ def _fields(cls: type) -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
 
 
-def shares(field: dataclasses.Field[Any]) -> bool:
-    """Whether a field's annotation says that it may carry a unit, shared with its like."""
-    return _kind(field.type) == "shared"
-
-
 @functools.lru_cache(maxsize=1024)
-def _kinds(cls: type) -> tuple[tuple[dataclasses.Field[Any], str], ...]:
-    return tuple((f, _kind(f.type)) for f in _fields(cls))
+def kinds(cls: type) -> Mapping[str, str]:
+    """What each field holds, by the annotation's type.
+
+    "child" or "children" of an initializer's parameters, "shared" for a number that shares its
+    unit with its like, "number" and "reciprocal" for others, "unit" or "option" for static ones.
+    """
+    return {f.name: _kind(cls, f) for f in fields(cls)}
 
 
-def _kind(annotation: Any) -> str:
-    """What a field's annotation, or its text where a module postpones them, says that it holds."""
-    text = str(annotation).removesuffix(" | None")
-    if annotation in (QuantityLike, QuantityLike | None) or text.endswith("QuantityLike"):
-        return "shared"
-    numbers = (RealLike, ReciprocalLike, NumberLike)
-    if annotation in numbers or text.endswith(("RealLike", "ReciprocalLike", "NumberLike")):
-        return "number"
-    return "unit" if "Unit" in text else "other"
+def _kind(cls: type, field: dataclasses.Field[Any]) -> str:
+    hint = field.type
+    if isinstance(hint, str):  # a module postpones its annotations
+        owner = next(c for c in cls.__mro__ if field.name in vars(c).get("__annotations__", {}))
+        try:
+            hint = eval(hint, vars(sys.modules[owner.__module__]))
+        except Exception:  # a name that only the function around the class knows
+            return "other"
+    if field.metadata.get("static"):
+        return "unit" if u.Unit in typing.get_args(hint) else "option"
+    return _said(hint) or "other"
+
+
+def _said(hint: Any) -> str | None:
+    """The kind that an annotation names, the outermost first."""
+    for mark in getattr(hint, "__metadata__", ()):
+        if isinstance(mark, Kind):
+            return mark.name
+    if hint is Initializer:
+        return "child"
+    inner = (_said(arg) for arg in typing.get_args(hint))
+    found = next((kind for kind in inner if kind), None)
+    return "children" if found == "child" and typing.get_origin(hint) is Sequence else found
 
 
 def _settled(option: Any) -> Any:

@@ -1,8 +1,10 @@
-"""The continuous distributions: each a function and, right below it, its twin."""
+"""The continuous distributions: each a function, its recipe and, right below it, its twin."""
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -10,14 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from braininit._engine.rounding import finish
-from braininit._engine.sampler import draw
-from braininit._jax.dtypes import drawn_in, resolve
-from braininit._math import standard as draws
-from braininit._math.truncated import known, unpacked
-from braininit._params import checks, units
-from braininit._params.types import DType, Key, QuantityLike, RealLike, Shape, Sharding
+from braininit._engine.source import Source
+from braininit._jax.dtypes import drawn_in
+from braininit._jax.settings import eager
+from braininit._math import gamma as gammas
+from braininit._math import standard, truncated
+from braininit._params import roles
+from braininit._params.roles import Number, increasing, sharing
+from braininit._params.types import DType, Key, QuantityLike, RealLike, Shape, Sharding, Values
+from braininit.distributions import windows
+from braininit.distributions.windows import window
 from braininit.initializer.calls import explained
 from braininit.initializer.initialization import Initialization
+from braininit.initializer.recipe import Recipe, draw, recipe
 
 # ---------------------------------------------------------------- uniform
 
@@ -31,23 +38,15 @@ def uniform(
     *,
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
-) -> Any:
+) -> Values:
     r"""Draw from the uniform distribution on [low, high).
 
     .. math:: p(x) = \frac{1}{high - low}, \quad low \le x < high
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result.
     low, high : number, array or Quantity
         Bounds, finite, low < high, of one dimension.
-    dtype : dtype, optional
-        A real floating dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
 
     Returns
     -------
@@ -75,22 +74,18 @@ def uniform(
     >>> bool((w >= 0.1 * u.nS).all() and (w < 1.0 * u.nS).all())
     True
     """
-    unit, (low, high) = units.off(low=low, high=high)
-    low, high = checks.finite("low", low, unit), checks.finite("high", high, unit)
-    low, high = checks.increasing("low", low, "high", high, unit)
-    checks.fits(dtype, unit, low=low, high=high)
-    checks.room(dtype, unit, low, high, open_high=True)
-    x = draw(_uniform, key, shape, low, high, dtype=dtype, out_sharding=out_sharding, brief=True)
-    return units.on(x, unit)
+    return draw(_uniform(low, high), key, shape, dtype, out_sharding)
 
 
-class Uniform(Initialization, function=uniform):
+def _uniform(low: Any, high: Any) -> Recipe:
+    unit, (low, high) = sharing(low=roles.location(low), high=roles.location(high))
+    return recipe(
+        _uniform_kernel, increasing(low, high, unit), unit, bounds="half-open", cut=_UNIFORM_WITHIN
+    )
+
+
+class Uniform(Initialization, function=uniform, recipe=_uniform):
     """Uniform on [low, high); the twin of `uniform`.
-
-    Parameters
-    ----------
-    low, high : number, array or Quantity
-        Bounds, finite, low < high, of one dimension.
 
     Examples
     --------
@@ -103,8 +98,8 @@ class Uniform(Initialization, function=uniform):
     high: QuantityLike = 1.0
 
 
-def _uniform(key: Any, shape: Any, dtype: Any, low: Any, high: Any) -> jax.Array:
-    x = _between(draws.uniform(key, shape, drawn_in(dtype)), low, high)
+def _uniform_kernel(source: Source, dtype: np.dtype, low: Any, high: Any) -> jax.Array:
+    x = stretched(standard.uniform(source.words(drawn_in(dtype))), low, high)
     return finish(x, dtype, low, high, open_high=True)
 
 
@@ -120,26 +115,17 @@ def normal(
     *,
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
-) -> Any:
+) -> Values:
     r"""Draw from the normal (Gaussian) distribution.
 
     .. math:: p(x) = \frac{1}{std \sqrt{2\pi}} e^{-(x - mean)^2 / (2\, std^2)}
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result.
     mean : number, array or Quantity
         Mean, finite.
     std : number, array or Quantity
         Standard deviation, finite, std >= 0; 0 gives the mean.
-    dtype : dtype, optional
-        A real floating dtype, or a complex one for the circular complex normal, whose
-        real and imaginary parts have variance std^2 / 2. None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
 
     Returns
     -------
@@ -168,24 +154,16 @@ def normal(
     >>> w.unit
     Unit("nS")
     """
-    unit, (mean, std) = units.off(mean=mean, std=std)
-    mean, std = checks.finite("mean", mean, unit), checks.non_negative("std", std, unit)
-    checks.fits(dtype, unit, mean=mean, std=std)
-    x = draw(
-        _normal, key, shape, mean, std, dtype=dtype, out_sharding=out_sharding, complex_too=True
-    )
-    return units.on(x, unit)
+    return draw(_normal(mean, std), key, shape, dtype, out_sharding)
 
 
-class Normal(Initialization, function=normal):
+def _normal(mean: Any, std: Any) -> Recipe:
+    unit, numbers = sharing(mean=roles.location(mean), std=roles.spread(std))
+    return recipe(_normal_kernel, numbers, unit, complex_too=True, cut=_NORMAL_WITHIN)
+
+
+class Normal(Initialization, function=normal, recipe=_normal):
     """Normal (Gaussian); the twin of `normal`.
-
-    Parameters
-    ----------
-    mean : number, array or Quantity
-        Mean, finite.
-    std : number, array or Quantity
-        Standard deviation, finite, std >= 0; 0 gives the mean.
 
     Examples
     --------
@@ -198,11 +176,12 @@ class Normal(Initialization, function=normal):
     std: QuantityLike = 1.0
 
 
-def _normal(key: Any, shape: Any, dtype: Any, mean: Any, std: Any) -> jax.Array:
+def _normal_kernel(source: Source, dtype: np.dtype, mean: Any, std: Any) -> jax.Array:
     kind = drawn_in(dtype)
-    if not jnp.issubdtype(dtype, np.complexfloating):
-        return finish(mean + std * draws.normal(key, shape, kind), dtype)
-    return mean.astype(dtype) + std.astype(dtype) * draws.complex_normal(key, shape, kind)
+    if dtype.kind == "c":
+        z = standard.complex_normal(source.pair(kind))
+        return mean.astype(dtype) + std.astype(dtype) * z
+    return finish(mean + std * standard.normal(source.words(kind)), dtype)
 
 
 # ---------------------------------------------------------------- truncated normal
@@ -219,17 +198,13 @@ def truncated_normal(
     *,
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
-) -> Any:
+) -> Values:
     r"""Draw from a normal distribution cut off at absolute bounds.
 
     .. math:: p(x) \propto e^{-(x - mean)^2 / (2\, std^2)}, \quad low \le x \le high
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result.
     mean : number, array or Quantity
         Mean of the parent normal, finite.
     std : number, array or Quantity
@@ -237,10 +212,6 @@ def truncated_normal(
         brought to the nearest bound.
     low, high : number, array or Quantity, optional
         Bounds, low < high, in the same units as `mean`; None or an infinity is open.
-    dtype : dtype, optional
-        A real floating dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
 
     Returns
     -------
@@ -272,36 +243,24 @@ def truncated_normal(
     >>> bool((w >= 0 * u.nS).all() and (w <= 1 * u.nS).all())
     True
     """
-    unit, (mean, std, low, high) = units.off(
-        mean=mean,
-        std=std,
-        low=-math.inf if low is None else low,
-        high=math.inf if high is None else high,
+    return draw(_truncated_normal(mean, std, low, high), key, shape, dtype, out_sharding)
+
+
+def _truncated_normal(mean: Any, std: Any, low: Any, high: Any) -> Recipe:
+    unit, (mean, std, low, high) = sharing(
+        mean=roles.location(mean),
+        std=roles.spread(std),
+        low=roles.bound(-math.inf if low is None else low),
+        high=roles.bound(math.inf if high is None else high),
     )
-    mean, std = checks.finite("mean", mean, unit), checks.non_negative("std", std, unit)
-    low, high = checks.increasing("low", low, "high", high, unit)
-    checks.fits(dtype, unit, mean=mean, std=std, low=low, high=high)
-    checks.room(dtype, unit, low, high)
-    kernel, static, given = _truncated_normal, (), (mean, std, low, high)
-    numbers = [p for p in given if type(p) is float]
-    if len(numbers) == len(given):
-        standard, cut = known(drawn_in(resolve(dtype)), *numbers)
-        kernel, static, given = _cut_normal, (standard,), ((cut,),)
-    x = draw(kernel, key, shape, *given, static=static, dtype=dtype, out_sharding=out_sharding)
-    return units.on(x, unit)
+    numbers = (mean, std, *increasing(low, high, unit))
+    return recipe(
+        _truncated_kernel, numbers, unit, bounds="closed", sized=_prepared, cut=_CUT_WITHIN
+    )
 
 
-class TruncatedNormal(Initialization, function=truncated_normal):
+class TruncatedNormal(Initialization, function=truncated_normal, recipe=_truncated_normal):
     """Normal cut off at absolute bounds; the twin of `truncated_normal`.
-
-    Parameters
-    ----------
-    mean : number, array or Quantity
-        Mean of the parent normal, finite.
-    std : number, array or Quantity
-        Standard deviation of the parent normal, finite, std >= 0.
-    low, high : number, array or Quantity, optional
-        Bounds, low < high; None is open.
 
     Examples
     --------
@@ -316,19 +275,35 @@ class TruncatedNormal(Initialization, function=truncated_normal):
     high: QuantityLike | None = None
 
 
-def _truncated_normal(
-    key: Any, shape: Any, dtype: Any, mean: Any, std: Any, low: Any, high: Any
+def _truncated_kernel(
+    source: Source, dtype: np.dtype, mean: Any, std: Any, low: Any, high: Any
 ) -> jax.Array:
     kind = drawn_in(dtype)
-    x = draws.truncated_normal(key, shape, kind, mean, std, low, high)
+    x = truncated.truncated_normal(source.words(kind), mean, std, low, high)
     return x if dtype == kind else finish(x, dtype, low, high)
 
 
-def _cut_normal(
-    key: Any, shape: Any, dtype: Any, standard: bool, numbers: tuple[jax.Array]
-) -> jax.Array:
-    kind, cut = drawn_in(dtype), unpacked(*numbers)
-    x = draws.cut_normal(key, shape, kind, standard, cut)
+def _prepared(
+    made: Recipe, shape: tuple[int, ...], dtype: np.dtype, context: Mapping[str, Any]
+) -> Recipe:
+    """Of plain numbers: what does not depend on the words is worked out beforehand."""
+    if not all(type(value) is float for value in made.values):
+        return made
+    made.fit(dtype)
+    whether, cut = _cut(drawn_in(dtype), eager(), *made.values)
+    return recipe(_cut_kernel, (Number("cut", cut, None),), made.unit, static=(whether,))
+
+
+@functools.lru_cache(maxsize=1024)
+def _cut(kind: np.dtype, now: bool, *numbers: float) -> tuple[bool, Any]:
+    # An array that is on its device already takes half of an eager call's time away.
+    whether, cut = truncated.known(kind, *numbers)
+    return whether, jax.device_put(cut) if now else cut
+
+
+def _cut_kernel(source: Source, dtype: np.dtype, is_two_sigma: bool, cut: Any) -> jax.Array:
+    kind, cut = drawn_in(dtype), truncated.unpacked(*cut)
+    x = truncated.within(source.words(kind), cut, is_two_sigma)[0]
     return x if dtype == kind else finish(x, dtype, cut.low, cut.high)
 
 
@@ -346,7 +321,7 @@ def beta(
     *,
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
-) -> Any:
+) -> Values:
     r"""Draw from the beta distribution, rescaled to [low, high].
 
     .. math:: p(x) = \frac{y^{\alpha - 1} (1 - y)^{\beta - 1}}{(high - low)\,
@@ -354,18 +329,10 @@ def beta(
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result.
     alpha, beta : number or array
         Shape parameters, positive and finite; pure numbers.
     low, high : number, array or Quantity
         Bounds, finite, low < high, of one dimension.
-    dtype : dtype, optional
-        A real floating dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
 
     Returns
     -------
@@ -394,26 +361,18 @@ def beta(
     >>> bool((w >= 0 * u.nS).all() and (w <= 1 * u.nS).all())
     True
     """
-    alpha = checks.positive("alpha", units.dimensionless("alpha", alpha))
-    beta = checks.positive("beta", units.dimensionless("beta", beta))
-    unit, (low, high) = units.off(low=low, high=high)
-    low, high = checks.finite("low", low, unit), checks.finite("high", high, unit)
-    low, high = checks.increasing("low", low, "high", high, unit)
-    checks.fits(dtype, unit, low=low, high=high, alpha=alpha, beta=beta)
-    checks.room(dtype, unit, low, high)
-    x = draw(_beta, key, shape, alpha, beta, low, high, dtype=dtype, out_sharding=out_sharding)
-    return units.on(x, unit)
+    return draw(_beta(alpha, beta, low, high), key, shape, dtype, out_sharding)
 
 
-class Beta(Initialization, function=beta):
+def _beta(alpha: Any, beta: Any, low: Any, high: Any) -> Recipe:
+    shapes = roles.number("alpha", roles.shape(alpha)), roles.number("beta", roles.shape(beta))
+    unit, (low, high) = sharing(low=roles.location(low), high=roles.location(high))
+    numbers = (*shapes, *increasing(low, high, unit))
+    return recipe(_beta_kernel, numbers, unit, bounds="closed", cut=_BETA_WITHIN)
+
+
+class Beta(Initialization, function=beta, recipe=_beta):
     """Beta, rescaled to [low, high]; the twin of `beta`.
-
-    Parameters
-    ----------
-    alpha, beta : number or array
-        Shape parameters, positive and finite; pure numbers.
-    low, high : number, array or Quantity
-        Bounds, finite, low < high, of one dimension.
 
     Examples
     --------
@@ -428,18 +387,27 @@ class Beta(Initialization, function=beta):
     high: QuantityLike = 1.0
 
 
-def _beta(key: Any, shape: Any, dtype: Any, alpha: Any, beta: Any, low: Any, high: Any) -> Any:
-    y, rest = draws.beta(key, shape, drawn_in(dtype), alpha, beta)
+def _beta_kernel(
+    source: Source, dtype: np.dtype, alpha: Any, beta: Any, low: Any, high: Any
+) -> jax.Array:
+    pairs = [part.word_pairs(drawn_in(dtype)) for part in source.split()]
+    y, rest = gammas.beta_variate(*pairs, alpha, beta)
     near_low = y < 0.5  # counted from the nearer bound, which may be 0
-    x = jnp.where(near_low, _between(y, low, high), _between(rest, high, low))
+    x = jnp.where(near_low, stretched(y, low, high), stretched(rest, high, low))
     return finish(x, dtype, low, high)
 
 
 # ---------------------------------------------------------------- what they share
 
 
-def _between(y: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
+def stretched(y: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
     """Take y from [0, 1] to [low, high]; high - low may overflow, as with +-3e38."""
     # Halving is exact and is undone after, so ordinary bounds see no difference at all.
     half = jnp.where(jnp.isfinite(high - low), jnp.ones_like(low), jnp.full_like(low, 0.5))
     return (y * (high * half - low * half) + low * half) / half
+
+
+_UNIFORM_WITHIN = window(_uniform_kernel, bounded=True)
+_NORMAL_WITHIN = window(_truncated_kernel, sized=_prepared)
+_CUT_WITHIN = window(_truncated_kernel, bounded=True, sized=_prepared)
+_BETA_WITHIN = window(windows.beta, bounded=True, whole=True, sized=windows.tabled)

@@ -1,9 +1,7 @@
-"""The distributions of positive numbers: each a function and, right below it, its twin."""
+"""The distributions of positive numbers: each a function, its recipe and its twin."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,15 +9,26 @@ import jax.numpy as jnp
 import numpy as np
 
 from braininit._engine.rounding import finish
-from braininit._engine.sampler import draw
+from braininit._engine.source import Source
 from braininit._jax.dtypes import drawn_in
 from braininit._jax.rounding import kept
-from braininit._math import standard as draws
-from braininit._math.elementary import LOG2_E, log, over, polynomial, times_exp2, where
-from braininit._params import checks, units
-from braininit._params.types import DType, Key, QuantityLike, RealLike, Shape, Sharding
+from braininit._math import gamma as gammas
+from braininit._math import standard, truncated
+from braininit._math.elementary import LOG2_E, log, times_exp2
+from braininit._math.lognormal import log_moments
+from braininit._params import roles
+from braininit._params.roles import number, sharing
+from braininit._params.types import DType, Key, QuantityLike, RealLike, Shape, Sharding, Values
+from braininit.distributions import windows
+from braininit.distributions.windows import window
 from braininit.initializer.calls import explained
 from braininit.initializer.initialization import Initialization
+from braininit.initializer.recipe import Recipe, draw, recipe
+
+_LOGNORMAL_WITHIN = window(windows.lognormal, positive=True)
+_GAMMA_WITHIN = window(windows.gamma, positive=True, sized=windows.tabled)
+_EXPONENTIAL_WITHIN = window(windows.exponential, positive=True)
+_WEIBULL_WITHIN = window(windows.weibull, positive=True)
 
 # ---------------------------------------------------------------- lognormal
 
@@ -33,7 +42,7 @@ def lognormal(
     *,
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
-) -> Any:
+) -> Values:
     r"""Draw from the log-normal distribution with a given mean and std of its own.
 
     .. math::
@@ -44,18 +53,10 @@ def lognormal(
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result.
     mean : number, array or Quantity
         Mean of the result itself, not of its logarithm; positive and finite.
     std : number, array or Quantity
         Standard deviation of the result itself, finite, std >= 0; 0 gives the mean.
-    dtype : dtype, optional
-        A real floating dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
 
     Returns
     -------
@@ -84,25 +85,16 @@ def lognormal(
     >>> bool((w > 0 * u.nS).all())
     True
     """
-    unit, (mean, std) = units.off(mean=mean, std=std)
-    mean, std = checks.positive("mean", mean, unit), checks.non_negative("std", std, unit)
-    checks.fits(dtype, unit, vanishing=("mean", "std"), mean=mean, std=std)
-    static = (_is_moderate(mean, std, lambda mean, std: std < 50 * mean),)  # 6.7 times sigma 2.8
-    x = draw(
-        _lognormal, key, shape, mean, std, static=static, dtype=dtype, out_sharding=out_sharding
-    )
-    return units.on(x, unit)
+    return draw(_lognormal(mean, std), key, shape, dtype, out_sharding)
 
 
-class LogNormal(Initialization, function=lognormal):
+def _lognormal(mean: Any, std: Any) -> Recipe:
+    unit, numbers = sharing(mean=roles.scale(mean), std=roles.spread(std))
+    return recipe(_lognormal_kernel, numbers, unit, cut=_LOGNORMAL_WITHIN)
+
+
+class LogNormal(Initialization, function=lognormal, recipe=_lognormal):
     """Log-normal, by the mean and std of the result itself; the twin of `lognormal`.
-
-    Parameters
-    ----------
-    mean : number, array or Quantity
-        Mean, positive and finite.
-    std : number, array or Quantity
-        Standard deviation, finite, std >= 0; 0 gives the mean.
 
     Examples
     --------
@@ -115,76 +107,16 @@ class LogNormal(Initialization, function=lognormal):
     std: QuantityLike
 
 
-def _lognormal(key: Any, shape: Any, dtype: Any, moderate: bool, mean: Any, std: Any) -> jax.Array:
-    variance, deviation = log_moments(mean, std)
+def _lognormal_kernel(source: Source, dtype: np.dtype, mean: Any, std: Any) -> jax.Array:
+    kind, (variance, deviation) = drawn_in(dtype), log_moments(mean, std)
     # In powers of 2. Only the product that makes z may contract with the difference.
-    z = draws.scaled_normal(key, shape, drawn_in(dtype), deviation * LOG2_E)
-    return _power(mean, z - kept(variance * (LOG2_E / 2)), dtype, moderate)
-
-
-def _is_moderate(scale: Any, other: Any, narrow: Callable[[float, float], bool]) -> bool:
-    """Whether both are known, the scale within 2^60 of 1, and the draws `narrow` around it."""
-    return type(scale) is type(other) is float and 1e-18 < scale < 1e18 and narrow(scale, other)
-
-
-def _power(scale: jax.Array, y: jax.Array, dtype: np.dtype, moderate: bool) -> jax.Array:
-    """Scale 2^y as a draw: where it is `moderate`, far from the ends of the drawing dtype.
-
-    There the scale is within 2^60 of 1, and |y| < 60 (in float64 < 110). To know it beforehand
-    spares a tenth of the time, and the numbers are the same.
-    """
-    x = times_exp2(scale, y, moderate=moderate)
-    return x if moderate and x.dtype == dtype else finish(x, dtype, above_zero=True)
-
-
-def log_variance(mean: jax.Array, std: jax.Array) -> jax.Array:
-    """The variance of a lognormal's logarithm."""
-    ratio = kept(std / mean)
-    large = ratio > 1e4  # where 1 + ratio^2 rounds to ratio^2, which may overflow
-    square, std = where(large, 1.0, ratio) ** 2, where(large, std, 1.0)
-    if ratio.ndim == 0:  # not for the compiler, whose own logarithms round otherwise
-        square, mean, std = jax.lax.optimization_barrier((square, mean, std))
-    log = where(large, jnp.log(std) - jnp.log(mean), 0.0)
-    return kept(where(large, 2 * log, jnp.log1p(square)))
-
-
-def root(x: jax.Array) -> jax.Array:
-    """The square root, with gradient 0 rather than infinite at 0."""
-    zero = x == 0
-    return where(zero, 0.0, jnp.sqrt(where(zero, 1.0, x)))
-
-
-@jax.custom_jvp
-def log_moments(mean: jax.Array, std: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Variance and standard deviation of a lognormal's logarithm."""
-    variance = log_variance(mean, std)
-    return variance, root(variance)
-
-
-@log_moments.defjvp
-def _log_moments_jvp(primals: tuple, tangents: tuple) -> tuple:
-    """With r = std / mean the deviation is sqrt(log(1 + r^2)), smooth also where std is 0."""
-    (mean, std), (dmean, dstd) = primals, tangents
-    variance, deviation = log_moments(mean, std)
-    narrow = variance < math.log(2)  # r < 1
-
-    def held(x: jax.Array, where_narrow: bool) -> jax.Array:  # 1 where it is not used
-        return jnp.where(narrow == where_narrow, x, jnp.ones_like(x))
-
-    # The derivative in r is r / (1 + r^2) / deviation, which is 0 / 0 at 0. Written with the
-    # variance v it is e^(-v/2) sqrt((1 - e^-v) / v).
-    small = jnp.where(narrow, variance, 0.0)
-    factor = jnp.exp(-small / 2) * jnp.sqrt(polynomial(small, _LOST))
-    ratio = over(held(std, True), held(mean, True))
-    near = over(factor * (dstd - ratio * dmean), held(mean, True))
-    # Where r is large it may overflow, and is left out.
-    left = -jnp.expm1(-variance) / held(deviation, False)
-    far = left * (over(dstd, held(std, False)) - over(dmean, held(mean, False)))
-    ddeviation = jnp.where(narrow, near, far)
-    return (variance, deviation), (2 * deviation * ddeviation, ddeviation)
-
-
-_LOST = [(-1) ** n / math.factorial(n + 1) for n in range(18)]  # (1 - e^-v) / v in powers of v
+    scale = deviation * LOG2_E
+    if kind.itemsize == 8:
+        z = scale * standard.normal(source.words(kind))
+    else:
+        z = standard.scaled_normal(source.word_pairs(kind), scale)
+    x = times_exp2(mean, z - kept(variance * (LOG2_E / 2)))
+    return finish(x, dtype, above_zero=True)
 
 
 # ---------------------------------------------------------------- gamma
@@ -199,7 +131,7 @@ def gamma(
     *,
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
-) -> Any:
+) -> Values:
     r"""Draw from the gamma distribution.
 
     .. math:: p(x) = \frac{x^{k - 1} e^{-x / scale}}{\Gamma(k)\, scale^k},
@@ -207,18 +139,10 @@ def gamma(
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result; the distribution's shape parameter is `concentration`.
     concentration : number or array
         Shape parameter k, positive and finite; a pure number.
     scale : number, array or Quantity
         Scale, positive and finite; the mean is concentration * scale.
-    dtype : dtype, optional
-        A real floating dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
 
     Returns
     -------
@@ -246,25 +170,17 @@ def gamma(
     >>> init.gamma(jax.random.key(0), (1000,), 2.0, 0.25 * u.nS).shape
     (1000,)
     """
-    concentration = checks.positive(
-        "concentration", units.dimensionless("concentration", concentration)
-    )
-    unit, (scale,) = units.off(scale=scale)
-    scale = checks.positive("scale", scale, unit)
-    checks.fits(dtype, unit, scale=scale, concentration=concentration)
-    x = draw(_gamma, key, shape, concentration, scale, dtype=dtype, out_sharding=out_sharding)
-    return units.on(x, unit)
+    return draw(_gamma(concentration, scale), key, shape, dtype, out_sharding)
 
 
-class Gamma(Initialization, function=gamma, renamed={"shape": "concentration"}):
+def _gamma(concentration: Any, scale: Any) -> Recipe:
+    k = number("concentration", roles.shape(concentration))
+    unit, (scale,) = sharing(scale=roles.scale(scale))
+    return recipe(_gamma_kernel, (k, scale), unit, cut=_GAMMA_WITHIN)
+
+
+class Gamma(Initialization, function=gamma, recipe=_gamma, renamed={"shape": "concentration"}):
     """Gamma; the twin of `gamma`, which calls the shape parameter `concentration`.
-
-    Parameters
-    ----------
-    shape : number or array
-        Shape parameter, positive and finite; a pure number.
-    scale : number, array or Quantity
-        Scale, positive and finite; the mean is shape * scale.
 
     Examples
     --------
@@ -277,9 +193,9 @@ class Gamma(Initialization, function=gamma, renamed={"shape": "concentration"}):
     scale: QuantityLike = 1.0
 
 
-def _gamma(key: Any, shape: Any, dtype: Any, concentration: Any, scale: Any) -> jax.Array:
-    x = draws.gamma(key, shape, drawn_in(dtype), concentration, scale)
-    return finish(x, dtype, above_zero=True)
+def _gamma_kernel(source: Source, dtype: np.dtype, concentration: Any, scale: Any) -> jax.Array:
+    pair = source.word_pairs(drawn_in(dtype))
+    return finish(gammas.gamma_variate(*pair, concentration, scale), dtype, above_zero=True)
 
 
 # ---------------------------------------------------------------- exponential
@@ -293,23 +209,15 @@ def exponential(
     *,
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
-) -> Any:
+) -> Values:
     r"""Draw from the exponential distribution.
 
     .. math:: p(x) = \frac{1}{scale} e^{-x / scale}, \quad x > 0
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result.
     scale : number, array or Quantity
         Mean, positive and finite.
-    dtype : dtype, optional
-        A real floating dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
 
     Returns
     -------
@@ -336,20 +244,16 @@ def exponential(
     >>> bool((delays > 0 * u.ms).all())
     True
     """
-    unit, (scale,) = units.off(scale=scale)
-    scale = checks.positive("scale", scale, unit)
-    checks.fits(dtype, unit, scale=scale)
-    x = draw(_exponential, key, shape, scale, dtype=dtype, out_sharding=out_sharding)
-    return units.on(x, unit)
+    return draw(_exponential(scale), key, shape, dtype, out_sharding)
 
 
-class Exponential(Initialization, function=exponential):
+def _exponential(scale: Any) -> Recipe:
+    unit, numbers = sharing(scale=roles.scale(scale))
+    return recipe(_exponential_kernel, numbers, unit, cut=_EXPONENTIAL_WITHIN)
+
+
+class Exponential(Initialization, function=exponential, recipe=_exponential):
     """Exponential; the twin of `exponential`.
-
-    Parameters
-    ----------
-    scale : number, array or Quantity
-        Mean, positive and finite.
 
     Examples
     --------
@@ -361,8 +265,9 @@ class Exponential(Initialization, function=exponential):
     scale: QuantityLike = 1.0
 
 
-def _exponential(key: Any, shape: Any, dtype: Any, scale: Any) -> jax.Array:
-    return finish(scale * draws.exponential(key, shape, drawn_in(dtype)), dtype, above_zero=True)
+def _exponential_kernel(source: Source, dtype: np.dtype, scale: Any) -> jax.Array:
+    e = truncated.exponential(source.words(drawn_in(dtype)))
+    return finish(scale * e, dtype, above_zero=True)
 
 
 # ---------------------------------------------------------------- weibull
@@ -377,7 +282,7 @@ def weibull(
     *,
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
-) -> Any:
+) -> Values:
     r"""Draw from the Weibull distribution.
 
     .. math:: p(x) = \frac{k}{scale} \left(\frac{x}{scale}\right)^{k - 1}
@@ -385,18 +290,10 @@ def weibull(
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result; the distribution's shape parameter is `concentration`.
     concentration : number or array
         Shape parameter k, positive and finite; a pure number.
     scale : number, array or Quantity
         Scale, positive and finite; a share 1 - 1/e of the draws lies below it.
-    dtype : dtype, optional
-        A real floating dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
 
     Returns
     -------
@@ -422,29 +319,19 @@ def weibull(
     >>> init.weibull(jax.random.key(0), (1000,), 1.5, 0.5 * u.nS).shape
     (1000,)
     """
-    concentration = checks.positive(
-        "concentration", units.dimensionless("concentration", concentration)
-    )
-    unit, (scale,) = units.off(scale=scale)
-    scale = checks.positive("scale", scale, unit)
-    checks.fits(dtype, unit, scale=scale, concentration=concentration)
-    static = (_is_moderate(scale, concentration, lambda _, k: k > 0.6),)  # (2^33)^(1/k)
-    x = draw(
-        _weibull, key, shape, concentration, scale,
-        static=static, dtype=dtype, out_sharding=out_sharding,
-    )  # fmt: skip
-    return units.on(x, unit)
+    return draw(_weibull(concentration, scale), key, shape, dtype, out_sharding)
 
 
-class Weibull(Initialization, function=weibull, renamed={"shape": "concentration"}):
+def _weibull(concentration: Any, scale: Any) -> Recipe:
+    k = number("concentration", roles.shape(concentration))
+    unit, (scale,) = sharing(scale=roles.scale(scale))
+    return recipe(_weibull_kernel, (k, scale), unit, cut=_WEIBULL_WITHIN)
+
+
+class Weibull(
+    Initialization, function=weibull, recipe=_weibull, renamed={"shape": "concentration"}
+):
     """Weibull; the twin of `weibull`, which calls the shape parameter `concentration`.
-
-    Parameters
-    ----------
-    shape : number or array
-        Shape parameter, positive and finite; a pure number.
-    scale : number, array or Quantity
-        Scale, positive and finite.
 
     Examples
     --------
@@ -457,13 +344,11 @@ class Weibull(Initialization, function=weibull, renamed={"shape": "concentration
     scale: QuantityLike = 1.0
 
 
-def _weibull(
-    key: Any, shape: Any, dtype: Any, moderate: bool, concentration: Any, scale: Any
-) -> jax.Array:
-    logarithm = log(draws.exponential(key, shape, drawn_in(dtype)))
+def _weibull_kernel(source: Source, dtype: np.dtype, concentration: Any, scale: Any) -> jax.Array:
+    logarithm = log(truncated.exponential(source.words(drawn_in(dtype))))
     # Under the floor every power is 0 or infinite already; its derivatives would be 0 * infinity.
     floor = 2.0 ** -(jnp.finfo(concentration.dtype).nmant + 13)
     concentration = jnp.maximum(concentration, floor)
     # A compiler divides by a constant through its inverse, by a traced number not so.
     inverse = LOG2_E / concentration
-    return _power(scale, logarithm * kept(inverse), dtype, moderate)
+    return finish(times_exp2(scale, logarithm * kept(inverse)), dtype, above_zero=True)

@@ -19,9 +19,17 @@ import numpy as np
 
 from braininit._engine.keys import is_key
 from braininit._params.types import is_sequence
-from braininit._params.units import brief, is_dtype, twins
+from braininit._params.units import GotDtype, brief, is_dtype
 
-__all__ = ["alike", "explain", "explained", "folded", "nearest"]
+__all__ = ["CONTEXT", "alike", "explain", "explained", "folded", "nearest", "unknown"]
+
+CONTEXT = frozenset(
+    {
+        *("distances", "pre_positions", "post_positions", "neuron_indices"),
+        *("param_type", "pre_size", "post_size"),
+    }
+)
+"""Keywords that initializers may need beside a size."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -73,6 +81,20 @@ def alike(name: str, known: Collection[str]) -> str:
     names = {folded(n): n for n in known}
     near = difflib.get_close_matches(folded(name), names, n=1)
     return f"; did you mean {names[near[0]]!r}?" if near else ""
+
+
+def unknown(context: Mapping[str, Any]) -> TypeError:
+    """The error about a keyword that no initializer knows, with the nearest that one does."""
+    known = CONTEXT | {"size", "rng", "dtype", "out_sharding", "key", "shape"}
+    name = next(n for n in context if n not in CONTEXT or not context.keys() - CONTEXT)
+    near = ["rng"] if name in ("seed", "generator", "random_state", "prng") else []
+    near = near or difflib.get_close_matches(name, sorted(known), n=1)
+    hint = f"; did you mean {near[0]}=?" if near and near[0] != name else ""
+    if name in CONTEXT:
+        hint = "; it goes with a size, as in init(size, rng=key, ...)"
+    if name == "unit":
+        hint = "; give the parameters their unit instead, as in 0.5 * u.nS"
+    return TypeError(f"an initializer takes no {name}= when it is called{hint}")
 
 
 # ---------------------------------------------------------------- of a class
@@ -134,8 +156,10 @@ def explained(function: Callable[P, R]) -> Callable[P, R]:
     def call(*args: P.args, **keywords: P.kwargs) -> R:
         try:
             return function(*args, **keywords)
+        except GotDtype as error:
+            raise error.naming(f"init.{_twin(call).__name__}(...)") from None
         except (TypeError, ValueError):
-            better = _about_function(function, args, keywords)
+            better = _about_function(call, args, keywords)
             if better is None:
                 raise
             raise better from None
@@ -153,7 +177,7 @@ def _about_function(
         if error is None:
             return None
         unknown = next((n for n in keywords if n not in signature.parameters), None)
-        renamed = twins[function.__code__]._renamed  # pyright: ignore[reportAttributeAccessIssue]
+        renamed = _twin(function)._renamed
         if "shape" in keywords and "shape" in renamed:
             its = renamed["shape"]
             return TypeError(f"the `shape` of {name} is its result's; the other is `{its}`")
@@ -178,6 +202,11 @@ def _about_function(
     )
 
 
+def _twin(function: Any) -> Any:
+    """The class of a function, which sets it when it is created."""
+    return function.twin
+
+
 def _is_size(value: Any) -> bool:
     return is_sequence(value) or isinstance(value, (int, np.integer, np.ndarray))
 
@@ -186,7 +215,7 @@ def _instance(
     function: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any]
 ) -> str:
     """The class's call that makes what somebody expected of the function's."""
-    cls = twins[function.__code__]
+    cls = _twin(function)
     values = [value for value in args if not is_dtype(value)]
     names = [*inspect.signature(cls).parameters]
     given = {name: value for name, value in keywords.items() if not is_dtype(value)}

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import brainunit as u
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from braininit._engine.sampler import fill
-from braininit._params import checks, units
-from braininit._params.types import DType, Key, NumberLike, Shape, Sharding
+from braininit._engine.source import Rows, Source
+from braininit._params import units
+from braininit._params.roles import Number, anything
+from braininit._params.types import DType, Key, NumberLike, Shape, Sharding, Values
 from braininit._params.values import static
 from braininit.initializer.calls import explained
 from braininit.initializer.initialization import Initialization
+from braininit.initializer.recipe import Recipe, draw, recipe
 
 
 @explained
@@ -24,58 +28,39 @@ def constant(
     *,
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
-) -> Any:
-    r"""Fill with one value, or with an array that broadcasts to the shape.
+) -> Values:
+    """Fill with one value, or with an array that broadcasts to the shape.
 
     Parameters
     ----------
-    key : key or None
-        Not used; it is there so that every initializer is called alike.
-    shape : int or tuple of int
-        Shape of the result.
     value : number, array or Quantity
         Any number at all, NaN and infinity included; complex with a complex dtype.
-    dtype : dtype, optional
-        A floating or complex dtype; None is JAX's default float, also for integers.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of `value`.
 
     Raises
     ------
-    ValueError
-        If `value` does not broadcast to `shape`, or overflows the dtype.
     TypeError
         If `value` is not a number, or complex where the dtype is not.
 
     Notes
     -----
-    Numerics: the value is rounded once, to the nearest number of the dtype.
+    Numerics: the value is rounded once, to the nearest number of the dtype. Integers become
+    floats.
 
     Examples
     --------
-    >>> import jax, brainunit as u, braininit as init
-    >>> print(init.constant(jax.random.key(0), 3, 0.5 * u.nS))
+    >>> import brainunit as u, braininit as init
+    >>> print(init.constant(None, 3, 0.5 * u.nS))
     [0.5 0.5 0.5] nS
     """
-    bare, unit = units.split("value", value, number=True)
-    if dtype is None and np.iscomplexobj(bare):
-        dtype = jax.dtypes.canonicalize_dtype(complex)
-    checks.fits(dtype, unit, value=bare)
-    return units.on(fill(key, shape, bare, dtype=dtype, out_sharding=out_sharding), unit)
+    return draw(_constant(value), key, shape, dtype, out_sharding)
 
 
-class Constant(Initialization, function=constant, random=False):
+def _constant(value: Any) -> Recipe:
+    return _filled(*units.split("value", value, number=True))
+
+
+class Constant(Initialization, function=constant, recipe=_constant):
     """One value everywhere, or an array that broadcasts; the twin of `constant`.
-
-    Parameters
-    ----------
-    value : number, array or Quantity
-        The value.
 
     Examples
     --------
@@ -87,61 +72,48 @@ class Constant(Initialization, function=constant, random=False):
     value: NumberLike
 
 
-@explained
-def zeros(
-    key: Key | None,
-    shape: Shape,
-    dtype: DType | None = None,
-    out_sharding: Sharding | None = None,
-    *,
-    unit: u.Unit | str | None = None,
-) -> Any:
-    """Fill with zeros; fits Flax as it is, ``bias_init=init.zeros``.
+# ---------------------------------------------------------------- zeros, ones
+
+
+def _filling(name: str, value: float) -> tuple[Callable[..., Any], Callable[..., Recipe]]:
+    """The function that fills with a number, and its recipe."""
+
+    def recipe_of(unit: Any = None) -> Recipe:
+        return _filled(value, units.known("unit", unit))
+
+    def fill(
+        key: Key | None,
+        shape: Shape,
+        dtype: DType | None = None,
+        out_sharding: Sharding | None = None,
+        *,
+        unit: u.Unit | str | None = None,
+    ) -> Values:
+        return draw(recipe_of(unit), key, shape, dtype, out_sharding)
+
+    fill.__name__ = fill.__qualname__ = name
+    fill.__doc__ = f"""Fill with {name}; fits Flax as it is, ``bias_init=init.{name}``.
 
     Parameters
     ----------
-    key : key or None
-        Not used.
-    shape : int or tuple of int
-        Shape of the result.
-    dtype : dtype, optional
-        A floating or complex dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
     unit : Unit or str, optional
         The unit of the result, or its name.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape.
-
-    Raises
-    ------
-    TypeError
-        If `unit` is not a unit, or `dtype` not a floating or complex dtype.
-
-    Notes
-    -----
-    Numerics: exact.
 
     Examples
     --------
-    >>> import jax, brainunit as u, braininit as init
-    >>> print(init.zeros(jax.random.key(0), 2, unit=u.mV))
-    [0. 0.] mV
+    >>> import brainunit as u, braininit as init
+    >>> print(init.{name}(None, 2, unit=u.mV))
+    [{value:.0f}. {value:.0f}.] mV
     """
-    unit = units.known("unit", unit)
-    return units.on(fill(key, shape, 0.0, dtype=dtype, out_sharding=out_sharding), unit)
+    return explained(fill), recipe_of
 
 
-class ZeroInit(Constant, function=zeros, random=False):
+zeros, _zeros = _filling("zeros", 0.0)
+ones, _ones = _filling("ones", 1.0)
+
+
+class ZeroInit(Constant, function=zeros, recipe=_zeros):
     """Zeros, with or without a unit; the twin of `zeros`.
-
-    Parameters
-    ----------
-    unit : Unit or str, optional
-        The unit of the result, or its name.
 
     Examples
     --------
@@ -154,68 +126,43 @@ class ZeroInit(Constant, function=zeros, random=False):
     unit: u.Unit | str | None = static(default=None)
 
 
-@explained
-def ones(
-    key: Key | None,
-    shape: Shape,
-    dtype: DType | None = None,
-    out_sharding: Sharding | None = None,
-    *,
-    unit: u.Unit | str | None = None,
-) -> Any:
-    """Fill with ones; fits Flax as it is, ``scale_init=init.ones``.
-
-    Parameters
-    ----------
-    key : key or None
-        Not used.
-    shape : int or tuple of int
-        Shape of the result.
-    dtype : dtype, optional
-        A floating or complex dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
-    unit : Unit or str, optional
-        The unit of the result, or its name.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape.
-
-    Raises
-    ------
-    TypeError
-        If `unit` is not a unit, or `dtype` not a floating or complex dtype.
-
-    Notes
-    -----
-    Numerics: exact.
-
-    Examples
-    --------
-    >>> import jax, brainunit as u, braininit as init
-    >>> print(init.ones(jax.random.key(0), 2, unit=u.mV))
-    [1. 1.] mV
-    """
-    unit = units.known("unit", unit)
-    return units.on(fill(key, shape, 1.0, dtype=dtype, out_sharding=out_sharding), unit)
-
-
-class OneInit(Constant, function=ones, random=False):
-    """Ones, with or without a unit; the twin of `ones`.
-
-    Parameters
-    ----------
-    unit : Unit or str, optional
-        The unit of the result, or its name.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> print(init.OneInit(u.mV)(2))
-    [1. 1.] mV
-    """
+class OneInit(Constant, function=ones, recipe=_ones):
+    """Ones, with or without a unit; the twin of `ones`."""
 
     value: ClassVar[float] = 1.0  # pyright: ignore[reportIncompatibleVariableOverride]
     unit: u.Unit | str | None = static(default=None)
+
+
+# ---------------------------------------------------------------- how they are drawn
+
+
+class Filled(Recipe):
+    """A value everywhere; a complex one asks for a complex dtype."""
+
+    def drawn(
+        self,
+        key: Any,
+        shape: tuple[int, ...],
+        dtype: Any,
+        sharding: Any,
+        context: Mapping[str, Any],
+        rows: Rows | None,
+        free: bool,
+    ) -> Any:
+        if np.iscomplexobj(self.values[0]):
+            dtype = jax.dtypes.canonicalize_dtype(complex) if dtype is None else dtype
+            if not jnp.issubdtype(dtype, np.complexfloating):
+                raise TypeError(f"`value` is complex, {dtype} is not; give a complex dtype")
+        return super().drawn(None, shape, dtype, sharding, context, rows, free)
+
+
+jax.tree_util.register_dataclass(Filled, data_fields=["values"], meta_fields=["plan"])
+
+
+def _filled(bare: Any, unit: u.Unit | None) -> Recipe:
+    made = recipe(_fill, (Number("value", bare, anything),), unit, random=False, complex_too=True)
+    return Filled(made.plan, made.values)
+
+
+def _fill(source: Source, dtype: np.dtype, value: jax.Array) -> jax.Array:
+    return jnp.broadcast_to(value, source.shape)

@@ -6,7 +6,7 @@ of a shape, and here are the kernels that draw with a variance of `scale` over i
 
 from __future__ import annotations
 
-import difflib
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -19,14 +19,18 @@ import numpy as np
 from jax.core import Tracer
 
 from braininit._engine.rounding import finish
-from braininit._engine.sampler import as_shape, draw, goes_with, is_probe, sizes_known
+from braininit._engine.source import Source
 from braininit._jax.dtypes import drawn_in, is_symbolic
-from braininit._jax.shardings import canonical, following
-from braininit._math import standard as draws
+from braininit._jax.rounding import kept
+from braininit._math import standard, truncated
 from braininit._math.elementary import over
-from braininit._params import checks, units
+from braininit._params import options, roles, units
+from braininit._params.options import one_of
+from braininit._params.roles import Number, lined_up, nan_unless_held, number
+from braininit._params.shapes import goes_with, sizes_known
+from braininit.initializer.recipe import Plan, Recipe, recipe
 
-__all__ = ["NORMALS", "Axes", "Distribution", "Fans", "Mode", "NormalForm", "one_of", "scaled"]
+__all__ = ["NORMALS", "Axes", "Distribution", "Fans", "Mode", "NormalForm", "scaled"]
 
 Mode: TypeAlias = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
 """Which number of connections the variance is divided by."""
@@ -39,16 +43,6 @@ NormalForm: TypeAlias = Literal["truncated_normal", "normal"]
 
 Axes: TypeAlias = int | Sequence[int]
 """One axis or several, counted from either end."""
-
-
-def one_of(name: str, value: Any, known: Sequence[str]) -> Any:
-    """Take a parameter that is one of a few words."""
-    if isinstance(value, str) and value in known:
-        return value
-    near = difflib.get_close_matches(value, known, n=1) if isinstance(value, str) else ()
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    listed = ", ".join(repr(word) for word in known)
-    raise ValueError(f"`{name}` must be one of {listed}, got {units.brief(value)}{hint}")
 
 
 # ---------------------------------------------------------------- fans
@@ -71,29 +65,23 @@ class Fans(NamedTuple):
     fan_in: Any
     fan_out: Any = None
 
-    def checked(self, dtype: Any) -> Fans:
-        """The same in one form: axes as tuples, fans bare and in their domain."""
+    def checked(self) -> tuple[Fans, list[Number]]:
+        """The same in one form, axes as tuples; the fans that were given apart."""
         needed = _NEEDED[one_of("mode", self.mode, [*_NEEDED])]
-        new: dict[str, Any] = {
-            name: _axes(name, getattr(self, name)) for name in ("in_axis", "out_axis", "batch_axis")
-        }
+        axes = {n: _axes(n, getattr(self, n)) for n in ("in_axis", "out_axis", "batch_axis")}
+        given = []
         for name, fan in {"fan_in": self.fan_in, "fan_out": self.fan_out}.items():
             if fan is None:
                 continue
-            new[name] = checks.positive(name, units.dimensionless(name, fan))
-            checks.fits(dtype, **{name: new[name]})
+            given.append(number(name, roles.shape(fan)))
             if name not in needed:
                 raise ValueError(
                     f"`{name}` has no part in mode {self.mode!r}; give `{needed[0]}` instead"
                 )
-        return self._replace(**new)
+        return self._replace(**axes, fan_in=None, fan_out=None), given
 
-    def of(self, shape: tuple[int, ...]) -> Any:
+    def of(self, shape: tuple[int, ...], given: dict[str, Any]) -> Any:
         """What the variance is divided by: a float, unless a fan was given as an array."""
-        fans = {"fan_in": self.fan_in, "fan_out": self.fan_out}
-        given = {name: fan for name, fan in fans.items() if fan is not None}
-        for name, fan in given.items():
-            goes_with(name, np.shape(fan), shape)
         needed = _NEEDED[self.mode]
         if len(given) < len(needed):
             axes = (self.in_axis, self.out_axis, self.batch_axis)
@@ -111,7 +99,7 @@ class Fans(NamedTuple):
         if type(fan_in) is float and type(fan_out) is float:
             return (fan_in + fan_out) / 2 if self.mode == "fan_avg" else (fan_in * fan_out) ** 0.5
         mean = _half_the_sum if self.mode == "fan_avg" else _root_of_the_product
-        return checks._lined_up(mean, fan_in, fan_out)
+        return lined_up(mean, fan_in, fan_out)
 
 
 def _half_the_sum(a: Any, b: Any) -> Any:
@@ -127,7 +115,7 @@ def _axes(name: str, axes: Any) -> tuple[int, ...]:
         return (axes,)
     if isinstance(axes, (u.Unit, u.Quantity)):
         raise TypeError(f"`{name}` must be an axis or several, got {axes}; write unit=u.{axes}")
-    return checks.axes(name, axes)
+    return options.axes(name, axes)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -163,53 +151,57 @@ def _from_shape(
     return {"fan_in": float(size["in_axis"] * field), "fan_out": float(size["out_axis"] * field)}
 
 
-# ---------------------------------------------------------------- units off, check, draw, units on
+# ---------------------------------------------------------------- the recipe
 
 
-def scaled(
-    key: Any,
-    shape: Any,
-    scale: Any,
-    fans: Fans,
-    distribution: Any,
-    unit: Any,
-    dtype: Any,
-    out_sharding: Any,
-) -> Any:
-    """What all scaled initializers do."""
-    squared, (scale,) = units.off(scale=scale)
-    unit = _result_unit(scale, squared, units.known("unit", unit))
-    scale = checks.non_negative("scale", scale, squared)
+def scaled(scale: Any, fans: Fans, distribution: Any, unit: Any) -> Recipe:
+    """The recipe of all scaled initializers."""
+    squared, (scale,) = roles.sharing(scale=_VARIANCE(scale))
+    unit = _result_unit(scale.value, squared, units.known("unit", unit))
     kernel = _KERNELS[one_of("distribution", distribution, [*_KERNELS])]
-    fans = fans.checked(dtype)
-    if is_probe(key):  # of the parameters alone: the shape comes with the draw
-        return units.on(None, unit)
-    size = as_shape(shape)
-    goes_with("scale", np.shape(scale), size)
-    lives, fan = canonical(out_sharding), fans.of(size)
-    if not type(scale) is type(fan) is float:
-        given = {"scale": scale, "fan_in": fans.fan_in, "fan_out": fans.fan_out}
-        lives = lives or following(size, given.items())
-    if type(scale) is float and type(fan) is float:
-        scale, fan = scale / fan, 1.0
-        checks.fits(dtype, squared, variance=scale)
-        checks.fits(dtype, unit, std=math.sqrt(scale))
-    elif not isinstance(scale, Tracer) and not isinstance(fan, Tracer):
-        scale, fan = np.asarray(scale, float) / np.asarray(fan, float), 1.0
-        checks.fits(dtype, squared, variance=scale)
-        checks.fits(dtype, unit, std=np.sqrt(scale))
-    x = draw(
-        kernel,
-        key,
-        size,
-        scale,
-        fan,
-        dtype=dtype,
-        out_sharding=lives,
-        complex_too=True,
-        brief=kernel is _uniform,
+    fans, given = fans.checked()
+    static = (fans, squared)
+    return recipe(
+        kernel, (scale, *given), unit, static=static, complex_too=True, by_rows=False, sized=_sized
     )
-    return units.on(x, unit)
+
+
+_VARIANCE = roles.spread._replace(wide=True)
+_STD = roles.spread
+
+
+def _sized(
+    made: Recipe, shape: tuple[int, ...], dtype: np.dtype, context: Mapping[str, Any]
+) -> Recipe:
+    """The recipe for a shape: the variance, and a fan by which it is still to be divided."""
+    known = all(type(value) is float for value in made.values) and not is_symbolic(shape)
+    return (_of_numbers if known else _of_arrays)(made.plan, shape, dtype, *made.values)
+
+
+def _of_arrays(plan: Plan, shape: tuple[int, ...], dtype: np.dtype, *values: Any) -> Recipe:
+    fans, squared = plan.static
+    goes_with("scale", np.shape(values[0]), shape)
+    variance, fan = values[0], fans.of(shape, dict(zip(plan.names[1:], values[1:], strict=True)))
+    if type(variance) is float and type(fan) is float:
+        variance, fan = variance / fan, 1.0
+        std = math.sqrt(variance)
+    elif any(isinstance(v, Tracer) for v in (variance, fan)) or _are_placed(variance, fan):
+        std = 1.0
+    else:
+        variance, fan = np.asarray(variance, float) / np.asarray(fan, float), 1.0
+        std = np.sqrt(variance)
+    roles.refuse_unheld(Number("variance", variance, _VARIANCE), squared, dtype)
+    roles.refuse_unheld(Number("std", std, _STD), plan.unit, dtype)
+    changed = {"names": ("scale", "fan_in"), "roles": (_VARIANCE, roles.shape)}
+    return Recipe(dataclasses.replace(plan, static=(), sized=None, **changed), (variance, fan))
+
+
+_of_numbers = functools.lru_cache(maxsize=1024)(_of_arrays)
+
+
+def _are_placed(*values: Any) -> bool:
+    """Whether arrays live on a mesh, and the result is to live there too."""
+    return any(isinstance(v, jax.Array) and v.ndim and len(v.devices()) > 1 for v in values)
 
 
 def _result_unit(scale: Any, squared: u.Unit | None, unit: u.Unit | None) -> u.Unit | None:
@@ -233,28 +225,30 @@ def _result_unit(scale: Any, squared: u.Unit | None, unit: u.Unit | None) -> u.U
 # ---------------------------------------------------------------- kernels
 
 
-def _uniform(key: Any, shape: Any, dtype: Any, variance: Any, fan_in: Any) -> jax.Array:
+def _uniform(source: Source, dtype: np.dtype, variance: Any, fan_in: Any) -> jax.Array:
     kind = drawn_in(dtype)
-    if jnp.issubdtype(dtype, np.complexfloating):
-        return _spread(draws.complex_uniform(key, shape, kind), _root(variance, fan_in, dtype))
+    if dtype.kind == "c":
+        z = standard.complex_uniform(source.pair(kind))
+        return _spread(z, _root(variance, fan_in, dtype))
     limit = _root(variance, fan_in, dtype, 3)
-    return finish((draws.uniform(key, shape, kind) * 2 - 1) * limit, dtype, -limit, limit)
+    return finish((standard.uniform(source.words(kind)) * 2 - 1) * limit, dtype, -limit, limit)
 
 
-def _normal(key: Any, shape: Any, dtype: Any, variance: Any, fan_in: Any) -> jax.Array:
+def _normal(source: Source, dtype: np.dtype, variance: Any, fan_in: Any) -> jax.Array:
     kind, std = drawn_in(dtype), _root(variance, fan_in, dtype)
-    if jnp.issubdtype(dtype, np.complexfloating):
-        return _spread(draws.complex_normal(key, shape, kind), std)
-    return finish(draws.initial_normal(key, shape, kind, std), dtype)
+    if dtype.kind == "c":
+        return _spread(standard.complex_normal(source.pair(kind)), std)
+    return finish(standard.initial_normal(source.words(kind), std), dtype)
 
 
-def _truncated_normal(key: Any, shape: Any, dtype: Any, variance: Any, fan_in: Any) -> jax.Array:
+def _truncated_normal(source: Source, dtype: np.dtype, variance: Any, fan_in: Any) -> jax.Array:
     kind, std = drawn_in(dtype), _root(variance, fan_in, dtype)
-    if jnp.issubdtype(dtype, np.complexfloating):
-        z = draws.complex_two_sigma(key, shape, kind)
+    if dtype.kind == "c":
+        z = standard.complex_two_sigma(source.pair(kind))
         return _spread(z, std / _unfolded(_COMPLEX_LEFT, kind))
     parent = std / _unfolded(_LEFT, kind)
-    return finish(draws.two_sigma(key, shape, kind) * parent, dtype, -2 * parent, 2 * parent)
+    z = kept(truncated.two_sigma(source.words(kind), kind))
+    return finish(z * parent, dtype, -2 * parent, 2 * parent)
 
 
 # The std that cutting off at 2 leaves of 1. With the normal density phi and distribution
@@ -273,7 +267,7 @@ NORMALS = ("truncated_normal", "normal")
 
 def _root(variance: Any, fan_in: Any, dtype: Any, times: int = 1) -> jax.Array:
     """The root of a variance in the drawing dtype; NaN where the result's can't hold it."""
-    return checks.poisoned("std", _root_of_share(times, variance, fan_in), dtype)
+    return nan_unless_held(_STD, _root_of_share(times, variance, fan_in), dtype)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))

@@ -14,12 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 import scipy  # its parts are imported when they are first named
 
-from braininit._params import checks, units
-from braininit._params.types import DType, Key, QuantityLike, RealLike, Shape, Sharding
+from braininit._params import roles
+from braininit._params.options import one_of
+from braininit._params.roles import number
+from braininit._params.types import DType, Key, QuantityLike, RealLike, Shape, Sharding, Values
 from braininit._params.values import static
 from braininit.initializer.calls import explained
 from braininit.initializer.initialization import Initialization
-from braininit.layers.fans import NORMALS, Axes, Fans, Mode, NormalForm, one_of, scaled
+from braininit.initializer.recipe import Recipe, draw
+from braininit.layers.fans import NORMALS, Axes, Fans, Mode, NormalForm, scaled
 
 Nonlinearity: TypeAlias = str | Callable[[Any], Any]
 """The name of an activation function, or the function itself."""
@@ -83,9 +86,7 @@ def gain_squared(nonlinearity: Any, param: Any = None) -> Any:
             "leave it out, or give a function that has it inside"
         )
     if nonlinearity == "leaky_relu":
-        slope = checks.finite(
-            "param", units.dimensionless("param", 0.01 if param is None else param)
-        )
+        slope = number("param", roles.pure(0.01 if param is None else param)).value
         return 2 / (1 + slope * slope)
     if isinstance(nonlinearity, str):
         return _SQUARES[one_of("nonlinearity", nonlinearity, [*_SQUARES, "leaky_relu"])]
@@ -231,7 +232,7 @@ def kaiming_normal(
     distribution: NormalForm = "truncated_normal",
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
-) -> Any:
+) -> Values:
     r"""Draw from a normal distribution that makes up for a nonlinearity (Kaiming, He).
 
     He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015.
@@ -240,10 +241,6 @@ def kaiming_normal(
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result, as in `variance_scaling`.
     scale : number, array or Quantity, optional
         Multiplies the variance, in place of gain^2; finite, scale >= 0. A pure number, or
         in the square of a unit, which the result then has.
@@ -262,10 +259,6 @@ def kaiming_normal(
     distribution : {'truncated_normal', 'normal'}
         Cut off at 2 of its own std as in JAX, or not, as in PyTorch and BrainTools; the
         variance is the same.
-    dtype : dtype, optional
-        A floating or complex dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
 
     Returns
     -------
@@ -293,31 +286,19 @@ def kaiming_normal(
     """
     scale = _scale(scale, nonlinearity, negative_slope)
     fans = Fans(mode, in_axis, out_axis, batch_axis, fan_in, fan_out)
-    distribution = one_of("distribution", distribution, NORMALS)
-    return scaled(key, shape, scale, fans, distribution, unit, dtype, out_sharding)
+    made = scaled(scale, fans, one_of("distribution", distribution, NORMALS), unit)
+    return draw(made, key, shape, dtype, out_sharding)
 
 
-class KaimingNormal(Initialization, function=kaiming_normal):
+def _kaiming_normal(
+    scale: Any, nonlinearity: Any, negative_slope: Any, distribution: Any, unit: Any, **fans: Any
+) -> Recipe:
+    scale = _scale(scale, nonlinearity, negative_slope)
+    return scaled(scale, Fans(**fans), one_of("distribution", distribution, NORMALS), unit)
+
+
+class KaimingNormal(Initialization, function=kaiming_normal, recipe=_kaiming_normal):
     """Normal, for layers with a nonlinearity (Kaiming, He); the twin of `kaiming_normal`.
-
-    Parameters
-    ----------
-    scale : number, array or Quantity, optional
-        Multiplies the variance, in place of gain^2.
-    mode : {'fan_in', 'fan_out', 'fan_avg', 'fan_geo_avg'}
-        What the variance is divided by.
-    nonlinearity : str or callable
-        What comes after the layer: any that `gain` takes.
-    negative_slope : number or array
-        The slope of 'leaky_relu' below zero.
-    unit : Unit or str, optional
-        Unit of the result, or its name.
-    in_axis, out_axis, batch_axis : int or sequence of int
-        The axes of inputs, of outputs, and of those that tell independent kernels apart.
-    fan_in, fan_out : number or array, optional
-        Numbers of inputs and outputs, in place of what the shape says.
-    distribution : {'truncated_normal', 'normal'}
-        Cut off at 2 of its own std, or not.
 
     Examples
     --------
@@ -357,7 +338,7 @@ def kaiming_uniform(
     fan_out: RealLike | None = None,
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
-) -> Any:
+) -> Values:
     r"""Draw from a uniform distribution that makes up for a nonlinearity (Kaiming, He).
 
     He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015.
@@ -366,10 +347,6 @@ def kaiming_uniform(
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result, as in `variance_scaling`.
     scale : number, array or Quantity, optional
         Multiplies the variance, in place of gain^2; finite, scale >= 0. A pure number, or
         in the square of a unit, which the result then has.
@@ -385,10 +362,6 @@ def kaiming_uniform(
         The axes of inputs, of outputs, and of those that tell independent kernels apart.
     fan_in, fan_out : number or array, optional
         Numbers of inputs and outputs, positive, in place of what the shape says.
-    dtype : dtype, optional
-        A floating or complex dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
 
     Returns
     -------
@@ -417,28 +390,17 @@ def kaiming_uniform(
     """
     scale = _scale(scale, nonlinearity, negative_slope)
     fans = Fans(mode, in_axis, out_axis, batch_axis, fan_in, fan_out)
-    return scaled(key, shape, scale, fans, "uniform", unit, dtype, out_sharding)
+    return draw(scaled(scale, fans, "uniform", unit), key, shape, dtype, out_sharding)
 
 
-class KaimingUniform(Initialization, function=kaiming_uniform):
+def _kaiming_uniform(
+    scale: Any, nonlinearity: Any, negative_slope: Any, unit: Any, **fans: Any
+) -> Recipe:
+    return scaled(_scale(scale, nonlinearity, negative_slope), Fans(**fans), "uniform", unit)
+
+
+class KaimingUniform(Initialization, function=kaiming_uniform, recipe=_kaiming_uniform):
     """Uniform, for layers with a nonlinearity (Kaiming, He); the twin of `kaiming_uniform`.
-
-    Parameters
-    ----------
-    scale : number, array or Quantity, optional
-        Multiplies the variance, in place of gain^2.
-    mode : {'fan_in', 'fan_out', 'fan_avg', 'fan_geo_avg'}
-        What the variance is divided by.
-    nonlinearity : str or callable
-        What comes after the layer: any that `gain` takes.
-    negative_slope : number or array
-        The slope of 'leaky_relu' below zero.
-    unit : Unit or str, optional
-        Unit of the result, or its name.
-    in_axis, out_axis, batch_axis : int or sequence of int
-        The axes of inputs, of outputs, and of those that tell independent kernels apart.
-    fan_in, fan_out : number or array, optional
-        Numbers of inputs and outputs, in place of what the shape says.
 
     Examples
     --------
@@ -462,8 +424,7 @@ class KaimingUniform(Initialization, function=kaiming_uniform):
 
 def _scale(scale: Any, nonlinearity: Any, negative_slope: Any) -> Any:
     """What multiplies the variance: as given, else the square of the gain."""
-    slope = units.dimensionless("negative_slope", negative_slope)
-    slope = checks.finite("negative_slope", slope)
+    slope = number("negative_slope", roles.pure(negative_slope)).value
     if scale is None:
         return gain_squared(nonlinearity, slope if nonlinearity == "leaky_relu" else None)
     if isinstance(nonlinearity, str) or not callable(nonlinearity):

@@ -12,14 +12,16 @@ import numpy as np
 from jax import lax
 
 from braininit._engine.rounding import rounded
-from braininit._engine.sampler import draw
+from braininit._engine.source import Source
 from braininit._jax.dtypes import drawn_in, wide
-from braininit._math import standard as draws
-from braininit._params import checks, units
-from braininit._params.types import DType, Key, QuantityLike, Shape, Sharding
+from braininit._math import standard
+from braininit._params import options, roles, units
+from braininit._params.roles import Number
+from braininit._params.types import DType, Key, QuantityLike, Shape, Sharding, Values
 from braininit._params.values import static
 from braininit.initializer.calls import explained
 from braininit.initializer.initialization import Initialization
+from braininit.initializer.recipe import Recipe, draw, recipe
 
 # ---------------------------------------------------------------- orthogonal
 
@@ -35,7 +37,7 @@ def orthogonal(
     *,
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
-) -> Any:
+) -> Values:
     r"""Draw a matrix with orthonormal columns or rows, uniformly among all such.
 
     .. math:: Q^* Q = scale^2 I \quad (rows \ge columns), \qquad
@@ -46,10 +48,6 @@ def orthogonal(
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : tuple of int
-        Shape of the result: besides the batch at least two axes.
     scale : number, array or Quantity
         What the matrix is multiplied by, finite, in any unit. An array has to broadcast
         to the shape, as one gain for each matrix of a batch does.
@@ -59,11 +57,6 @@ def orthogonal(
         The axis of the columns.
     batch_axis : int or tuple of int
         The axes of the batch.
-    dtype : dtype, optional
-        A floating or complex dtype, complex for a unitary matrix; None is JAX's
-        default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh; a constraint on what is drawn whole.
 
     Returns
     -------
@@ -94,37 +87,17 @@ def orthogonal(
     >>> bool(jnp.allclose(q.T @ q, jnp.eye(16), atol=1e-5))
     True
     """
-    unit, scale = units.scaled(unit, scale=scale)
-    scale = checks.finite("scale", scale, unit)
-    checks.fits(dtype, unit, scale=scale)
-    axes = (checks.whole("column_axis", column_axis), checks.axes("batch_axis", batch_axis))
-    x = draw(
-        _orthogonal,
-        key,
-        shape,
-        scale,
-        static=axes,
-        dtype=dtype,
-        out_sharding=out_sharding,
-        complex_too=True,
-        elementwise=False,
-    )
-    return units.on(x, unit)
+    made = _orthogonal(scale, unit, column_axis, batch_axis)
+    return draw(made, key, shape, dtype, out_sharding)
 
 
-class Orthogonal(Initialization, function=orthogonal):
+def _orthogonal(scale: Any, unit: Any, column_axis: Any, batch_axis: Any) -> Recipe:
+    axes = options.whole("column_axis", column_axis), options.axes("batch_axis", batch_axis)
+    return _matrix(_orthogonal_kernel, scale, unit, axes, random=True)
+
+
+class Orthogonal(Initialization, function=orthogonal, recipe=_orthogonal):
     """Orthonormal columns or rows; the twin of `orthogonal`.
-
-    Parameters
-    ----------
-    scale : number, array or Quantity
-        What the matrix is multiplied by, finite, in any unit.
-    unit : Unit or str, optional
-        The unit of the result, or its name; None is that of `scale`.
-    column_axis : int
-        The axis of the columns.
-    batch_axis : int or tuple of int
-        The axes of the batch.
 
     Examples
     --------
@@ -141,11 +114,12 @@ class Orthogonal(Initialization, function=orthogonal):
     batch_axis: int | tuple[int, ...] = static(default=())
 
 
-def _orthogonal(
-    key: Any, shape: Any, dtype: Any, column_axis: Any, batch_axis: Any, scale: Any
+def _orthogonal_kernel(
+    source: Source, dtype: np.dtype, column_axis: int, batch_axis: tuple[int, ...], scale: Any
 ) -> jax.Array:
-    (column,) = checks.within("column_axis", (column_axis,), shape)
-    batch = checks.within("batch_axis", batch_axis, shape)
+    shape = source.shape
+    (column,) = options.within("column_axis", (column_axis,), shape)
+    batch = options.within("batch_axis", batch_axis, shape)
     rows = tuple(a for a in range(len(shape)) if a != column and a not in batch)
     if column in batch:
         raise ValueError(f"`column_axis` = {column_axis} is in `batch_axis` = {batch_axis}")
@@ -159,7 +133,7 @@ def _orthogonal(
     order = (*batch, *rows, column)
     sizes = [shape[a] for a in order]
     height = math.prod(sizes[len(batch) : -1])
-    q = _haar(key, sizes[: len(batch)], height, sizes[-1], wide(dtype))
+    q = _haar(source, sizes[: len(batch)], height, sizes[-1], wide(dtype))
     q = q.reshape(sizes).transpose(np.argsort(order).tolist())
     return rounded(scale.astype(q.dtype) * q, dtype)
 
@@ -179,7 +153,7 @@ def delta_orthogonal(
     *,
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
-) -> Any:
+) -> Values:
     r"""Draw a convolution kernel that is an orthogonal matrix at its centre, and 0 elsewhere.
 
     .. math:: W_{s} = Q \ \text{at}\ s = \lfloor (k - 1) / 2 \rfloor, \quad 0 \ \text{elsewhere}
@@ -190,10 +164,6 @@ def delta_orthogonal(
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : tuple of int
-        Shape of the kernel: the channels in and out, and at least one spatial axis.
     scale : number, array or Quantity
         What the kernel is multiplied by, finite, in any unit.
     unit : Unit or str, optional
@@ -204,10 +174,6 @@ def delta_orthogonal(
     in_axis, out_axis : int
         The axes of the channels. The default is JAX's (\*spatial, in, out);
         ``in_axis=1, out_axis=0`` is (out, in, \*spatial).
-    dtype : dtype, optional
-        A floating or complex dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
 
     Returns
     -------
@@ -237,37 +203,20 @@ def delta_orthogonal(
     >>> float(abs(w[0]).max())
     0.0
     """
-    unit, scale = units.scaled(unit, scale=scale)
-    scale = checks.finite("scale", scale, unit)
-    checks.fits(dtype, unit, scale=scale)
+    made = _delta_orthogonal(scale, unit, column_axis, in_axis, out_axis)
+    return draw(made, key, shape, dtype, out_sharding)
+
+
+def _delta_orthogonal(
+    scale: Any, unit: Any, column_axis: Any, in_axis: Any, out_axis: Any
+) -> Recipe:
     axes = {"column_axis": column_axis, "in_axis": in_axis, "out_axis": out_axis}
-    x = draw(
-        _delta_orthogonal,
-        key,
-        shape,
-        scale,
-        static=tuple(checks.whole(name, axis) for name, axis in axes.items()),
-        dtype=dtype,
-        out_sharding=out_sharding,
-        complex_too=True,
-        elementwise=False,
-    )
-    return units.on(x, unit)
+    static = tuple(options.whole(name, axis) for name, axis in axes.items())
+    return _matrix(_delta_kernel, scale, unit, static, random=True)
 
 
-class DeltaOrthogonal(Initialization, function=delta_orthogonal):
+class DeltaOrthogonal(Initialization, function=delta_orthogonal, recipe=_delta_orthogonal):
     """An orthogonal matrix at the centre of a kernel; the twin of `delta_orthogonal`.
-
-    Parameters
-    ----------
-    scale : number, array or Quantity
-        What the kernel is multiplied by, finite, in any unit.
-    unit : Unit or str, optional
-        The unit of the result, or its name; None is that of `scale`.
-    column_axis : int
-        Which axis of the (in, out) matrix counts its columns.
-    in_axis, out_axis : int
-        The axes of the channels.
 
     Examples
     --------
@@ -283,15 +232,16 @@ class DeltaOrthogonal(Initialization, function=delta_orthogonal):
     out_axis: int = static(default=-1)
 
 
-def _delta_orthogonal(
-    key: Any, shape: Any, dtype: Any, column_axis: Any, in_axis: Any, out_axis: Any, scale: Any
+def _delta_kernel(
+    source: Source, dtype: np.dtype, column_axis: int, in_axis: int, out_axis: int, scale: Any
 ) -> jax.Array:
+    shape = source.shape
     into, out, spatial = _channels(in_axis, out_axis, shape)
     width = (shape[into], shape[out])
-    (column,) = checks.within("column_axis", (column_axis,), width)
+    (column,) = options.within("column_axis", (column_axis,), width)
     if 0 in shape:
         return jnp.zeros(shape, dtype)
-    q = _haar(key, (), width[1 - column], width[column], wide(dtype))
+    q = _haar(source, (), width[1 - column], width[column], wide(dtype))
     q = q if (column == 1) == (into < out) else q.T  # (in, out), then in the kernel's order
     x = scale.astype(q.dtype) * jnp.expand_dims(q, spatial)
     hit = _all_at(shape, {a: (shape[a] - 1) // 2 for a in spatial})
@@ -310,7 +260,7 @@ def identity(
     *,
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
-) -> Any:
+) -> Values:
     r"""Fill with the identity: `scale` on the diagonal of the last two axes, 0 elsewhere.
 
     .. math:: x_{\dots i j} = scale \cdot [i = j]
@@ -320,19 +270,11 @@ def identity(
 
     Parameters
     ----------
-    key : key or None
-        Not used; it is there so that every initializer is called alike.
-    shape : int or tuple of int
-        Shape of the result; the matrix need not be square.
     scale : number, array or Quantity
         The value on the diagonal, finite, in any unit. An array broadcasts to the shape,
         so that a vector is the diagonal itself.
     unit : Unit or str, optional
         The unit of the result, or its name; None is that of `scale`.
-    dtype : dtype, optional
-        A floating or complex dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
 
     Returns
     -------
@@ -358,31 +300,15 @@ def identity(
     [[0.5 0.  0. ]
      [0.  0.5 0. ]] nS
     """
-    unit, scale = units.scaled(unit, scale=scale)
-    scale = checks.finite("scale", scale, unit)
-    checks.fits(dtype, unit, scale=scale)
-    x = draw(
-        _identity,
-        key,
-        shape,
-        scale,
-        dtype=dtype,
-        out_sharding=out_sharding,
-        complex_too=True,
-        random=False,
-    )
-    return units.on(x, unit)
+    return draw(_identity(scale, unit), key, shape, dtype, out_sharding)
 
 
-class Identity(Initialization, function=identity, random=False):
+def _identity(scale: Any, unit: Any) -> Recipe:
+    return _matrix(_identity_kernel, scale, unit, (), random=False)
+
+
+class Identity(Initialization, function=identity, recipe=_identity):
     """The identity, in as many axes as the size has; the twin of `identity`.
-
-    Parameters
-    ----------
-    scale : number, array or Quantity
-        The value on the diagonal, finite, in any unit.
-    unit : Unit or str, optional
-        The unit of the result, or its name; None is that of `scale`.
 
     Examples
     --------
@@ -396,7 +322,8 @@ class Identity(Initialization, function=identity, random=False):
     unit: u.Unit | str | None = static(default=None)
 
 
-def _identity(key: Any, shape: Any, dtype: Any, scale: Any) -> jax.Array:
+def _identity_kernel(source: Source, dtype: np.dtype, scale: Any) -> jax.Array:
+    shape = source.shape
     if len(shape) < 2:
         return rounded(jnp.broadcast_to(scale, shape), dtype)
     hit = index_along(shape, -2) == index_along(shape, -1)
@@ -418,7 +345,7 @@ def dirac(
     *,
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
-) -> Any:
+) -> Values:
     r"""Fill a convolution kernel so that it passes its input on, as far as channels go.
 
     .. math:: W_{s, i, o} = scale \cdot [s = centre]\, [i = o \bmod (n_{out} / groups)]
@@ -427,11 +354,6 @@ def dirac(
 
     Parameters
     ----------
-    key : key or None
-        Not used; it is there so that every initializer is called alike.
-    shape : tuple of int
-        Shape of the kernel: the channels in (of one group) and out, and at least one
-        spatial axis.
     groups : int
         Groups of the convolution, a divisor of the channels out.
     scale : number, array or Quantity
@@ -441,10 +363,6 @@ def dirac(
     in_axis, out_axis : int
         The axes of the channels. The default is JAX's (\*spatial, in / groups, out);
         ``in_axis=1, out_axis=0`` is torch's (out, in / groups, \*spatial).
-    dtype : dtype, optional
-        A floating or complex dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
 
     Returns
     -------
@@ -477,38 +395,17 @@ def dirac(
     >>> bool((y == x).all())
     True
     """
-    groups = checks.whole("groups", groups, 1)
-    unit, scale = units.scaled(unit, scale=scale)
-    scale = checks.finite("scale", scale, unit)
-    checks.fits(dtype, unit, scale=scale)
-    axes = (checks.whole("in_axis", in_axis), checks.whole("out_axis", out_axis))
-    x = draw(
-        _dirac,
-        key,
-        shape,
-        scale,
-        static=(groups, *axes),
-        dtype=dtype,
-        out_sharding=out_sharding,
-        complex_too=True,
-        random=False,
-    )
-    return units.on(x, unit)
+    return draw(_dirac(groups, scale, unit, in_axis, out_axis), key, shape, dtype, out_sharding)
 
 
-class Dirac(Initialization, function=dirac, random=False):
+def _dirac(groups: Any, scale: Any, unit: Any, in_axis: Any, out_axis: Any) -> Recipe:
+    axes = options.whole("in_axis", in_axis), options.whole("out_axis", out_axis)
+    static = (options.whole("groups", groups, 1), *axes)
+    return _matrix(_dirac_kernel, scale, unit, static, random=False)
+
+
+class Dirac(Initialization, function=dirac, recipe=_dirac):
     """A kernel that passes its input on; the twin of `dirac`.
-
-    Parameters
-    ----------
-    groups : int
-        Groups of the convolution, a divisor of the channels out.
-    scale : number, array or Quantity
-        The value at the centre, finite, in any unit.
-    unit : Unit or str, optional
-        The unit of the result, or its name; None is that of `scale`.
-    in_axis, out_axis : int
-        The axes of the channels.
 
     Examples
     --------
@@ -524,9 +421,10 @@ class Dirac(Initialization, function=dirac, random=False):
     out_axis: int = static(default=-1)
 
 
-def _dirac(
-    key: Any, shape: Any, dtype: Any, groups: Any, in_axis: Any, out_axis: Any, scale: Any
+def _dirac_kernel(
+    source: Source, dtype: np.dtype, groups: int, in_axis: int, out_axis: int, scale: Any
 ) -> jax.Array:
+    shape = source.shape
     into, out, spatial = _channels(in_axis, out_axis, shape)
     share, rest = divmod(shape[out], groups)
     if rest:
@@ -542,14 +440,23 @@ def _dirac(
 # ---------------------------------------------------------------- what they share
 
 
-def _haar(key: Any, batch: Any, rows: int, columns: int, kind: np.dtype) -> jax.Array:
+def _matrix(kernel: Any, scale: Any, unit: Any, static: tuple[Any, ...], *, random: bool) -> Recipe:
+    """The recipe of a matrix that is multiplied by `scale`."""
+    unit, scale = units.scaled(unit, scale=scale)
+    number = Number("scale", roles.factor.check("scale", scale, unit), roles.factor)
+    return recipe(
+        kernel, (number,), unit, static=static, random=random, complex_too=True,
+        elementwise=False, by_rows=False,
+    )  # fmt: skip
+
+
+def _haar(source: Source, batch: Any, rows: int, columns: int, kind: np.dtype) -> jax.Array:
     """Orthonormal rows or columns, whichever are fewer: uniform under rotation."""
-    shape = (*batch, max(rows, columns), min(rows, columns))
-    if jnp.issubdtype(kind, np.complexfloating):
-        parts = [draws.normal(k, shape, drawn_in(kind)) for k in jax.random.split(key)]
-        z = lax.complex(*parts) / np.asarray(np.sqrt(2), kind)
+    tall = source.reshaped((*batch, max(rows, columns), min(rows, columns)))
+    if kind.kind == "c":
+        z = standard.complex_normal(tall.pair(drawn_in(kind)))
     else:
-        z = draws.normal(key, shape, kind)
+        z = standard.normal(tall.words(kind))
     q, r = jnp.linalg.qr(z)
     diagonal = jnp.diagonal(r, axis1=-2, axis2=-1)
     # The sign of 0 is 0, and a column of zeros no direction.
@@ -570,7 +477,7 @@ def _channels(in_axis: int, out_axis: int, shape: Any) -> tuple[int, int, tuple[
             f"`in_axis` and `out_axis` leave at least one spatial axis to a kernel, got {shape}"
         )
     (into,), (out,) = (
-        checks.within(name, (axis,), shape)
+        options.within(name, (axis,), shape)
         for name, axis in (("in_axis", in_axis), ("out_axis", out_axis))
     )
     if into == out:

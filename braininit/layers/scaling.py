@@ -21,20 +21,13 @@ from typing import Any
 
 import brainunit as u
 
-from braininit._params.types import DType, Key, QuantityLike, RealLike, Shape, Sharding
+from braininit._params.options import one_of
+from braininit._params.types import DType, Key, QuantityLike, RealLike, Shape, Sharding, Values
 from braininit._params.values import static
 from braininit.initializer.calls import explained
 from braininit.initializer.initialization import Initialization
-from braininit.layers.fans import (
-    NORMALS,
-    Axes,
-    Distribution,
-    Fans,
-    Mode,
-    NormalForm,
-    one_of,
-    scaled,
-)
+from braininit.initializer.recipe import Recipe, draw
+from braininit.layers.fans import NORMALS, Axes, Distribution, Fans, Mode, NormalForm, scaled
 
 # ---------------------------------------------------------------- variance scaling
 
@@ -55,7 +48,7 @@ def variance_scaling(
     unit: u.Unit | str | None = None,
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
-) -> Any:
+) -> Values:
     r"""Draw with mean 0 and a variance that goes with the size of the layer.
 
     .. math:: \mathrm{Var}(x) = \frac{scale}{n}, \quad n = fan_{in},\ fan_{out},\
@@ -63,11 +56,6 @@ def variance_scaling(
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result: with two axes or more, or of any kind where the fans that
-        `mode` needs are given. Of a zero-sized shape the draw is empty.
     scale : number, array or Quantity
         Multiplies the variance; finite, scale >= 0; 0 gives zeros. A pure number, or in
         the square of a unit, which the result then has.
@@ -86,11 +74,6 @@ def variance_scaling(
         takes its kernel's. The shape may then lack axes, which count as 1.
     unit : Unit or str, optional
         Unit of the result, or its name; with a `scale` that is a pure number.
-    dtype : dtype, optional
-        A real floating dtype, or a complex one: of the modulus, as in JAX, 'uniform' is
-        then uniform on a disk and 'truncated_normal' cut off. None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
 
     Returns
     -------
@@ -126,26 +109,15 @@ def variance_scaling(
     0.1 nS
     """
     fans = Fans(mode, in_axis, out_axis, batch_axis, fan_in, fan_out)
-    return scaled(key, shape, scale, fans, distribution, unit, dtype, out_sharding)
+    return draw(scaled(scale, fans, distribution, unit), key, shape, dtype, out_sharding)
 
 
-class VarianceScaling(Initialization, function=variance_scaling):
+def _variance_scaling(scale: Any, mode: Any, distribution: Any, unit: Any, **fans: Any) -> Recipe:
+    return scaled(scale, Fans(mode, **fans), distribution, unit)
+
+
+class VarianceScaling(Initialization, function=variance_scaling, recipe=_variance_scaling):
     """Mean 0, variance by the size of the layer; the twin of `variance_scaling`.
-
-    Parameters
-    ----------
-    scale : number, array or Quantity
-        Multiplies the variance; a pure number, or in the square of the result's unit.
-    mode : {'fan_in', 'fan_out', 'fan_avg', 'fan_geo_avg'}
-        What the variance is divided by.
-    distribution : {'uniform', 'normal', 'truncated_normal'}
-        The form of the draw.
-    in_axis, out_axis, batch_axis : int or sequence of int
-        The axes of inputs, of outputs, and of those that tell independent kernels apart.
-    fan_in, fan_out : number or array, optional
-        Numbers of inputs and outputs, in place of what the shape says.
-    unit : Unit or str, optional
-        Unit of the result, or its name.
 
     Examples
     --------
@@ -187,7 +159,7 @@ def xavier_normal(
     distribution: NormalForm = "truncated_normal",
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
-) -> Any:
+) -> Values:
     r"""Draw from a normal distribution that goes with both fans (Xavier, Glorot).
 
     Glorot and Bengio, Understanding the difficulty of training deep feedforward neural
@@ -197,10 +169,6 @@ def xavier_normal(
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result, as in `variance_scaling`.
     scale : number, array or Quantity
         Multiplies the variance; finite, scale >= 0. A pure number, or in the square of a
         unit, which the result then has.
@@ -213,10 +181,6 @@ def xavier_normal(
     distribution : {'truncated_normal', 'normal'}
         Cut off at 2 of its own std as in JAX, or not, as in PyTorch and BrainTools; the
         variance is the same.
-    dtype : dtype, optional
-        A floating or complex dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
 
     Returns
     -------
@@ -242,25 +206,17 @@ def xavier_normal(
     0.050 nS
     """
     fans = Fans("fan_avg", in_axis, out_axis, batch_axis, fan_in, fan_out)
+    made = scaled(scale, fans, one_of("distribution", distribution, NORMALS), unit)
+    return draw(made, key, shape, dtype, out_sharding)
+
+
+def _xavier_normal(scale: Any, unit: Any, distribution: Any, **fans: Any) -> Recipe:
     distribution = one_of("distribution", distribution, NORMALS)
-    return scaled(key, shape, scale, fans, distribution, unit, dtype, out_sharding)
+    return scaled(scale, Fans("fan_avg", **fans), distribution, unit)
 
 
-class XavierNormal(Initialization, function=xavier_normal):
+class XavierNormal(Initialization, function=xavier_normal, recipe=_xavier_normal):
     """Normal, by both fans (Xavier, Glorot); the twin of `xavier_normal`.
-
-    Parameters
-    ----------
-    scale : number, array or Quantity
-        Multiplies the variance; a pure number, or in the square of the result's unit.
-    unit : Unit or str, optional
-        Unit of the result, or its name.
-    in_axis, out_axis, batch_axis : int or sequence of int
-        The axes of inputs, of outputs, and of those that tell independent kernels apart.
-    fan_in, fan_out : number or array, optional
-        Numbers of inputs and outputs, in place of what the shape says.
-    distribution : {'truncated_normal', 'normal'}
-        Cut off at 2 of its own std, or not.
 
     Examples
     --------
@@ -294,7 +250,7 @@ def xavier_uniform(
     fan_out: RealLike | None = None,
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
-) -> Any:
+) -> Values:
     r"""Draw from a uniform distribution that goes with both fans (Xavier, Glorot).
 
     Glorot and Bengio, Understanding the difficulty of training deep feedforward neural
@@ -304,10 +260,6 @@ def xavier_uniform(
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result, as in `variance_scaling`.
     scale : number, array or Quantity
         Multiplies the variance; finite, scale >= 0. A pure number, or in the square of a
         unit, which the result then has.
@@ -317,10 +269,6 @@ def xavier_uniform(
         The axes of inputs, of outputs, and of those that tell independent kernels apart.
     fan_in, fan_out : number or array, optional
         Numbers of inputs and outputs, positive, in place of what the shape says.
-    dtype : dtype, optional
-        A floating or complex dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
 
     Returns
     -------
@@ -347,22 +295,15 @@ def xavier_uniform(
     0.050 nS
     """
     fans = Fans("fan_avg", in_axis, out_axis, batch_axis, fan_in, fan_out)
-    return scaled(key, shape, scale, fans, "uniform", unit, dtype, out_sharding)
+    return draw(scaled(scale, fans, "uniform", unit), key, shape, dtype, out_sharding)
 
 
-class XavierUniform(Initialization, function=xavier_uniform):
+def _xavier_uniform(scale: Any, unit: Any, **fans: Any) -> Recipe:
+    return scaled(scale, Fans("fan_avg", **fans), "uniform", unit)
+
+
+class XavierUniform(Initialization, function=xavier_uniform, recipe=_xavier_uniform):
     """Uniform, by both fans (Xavier, Glorot); the twin of `xavier_uniform`.
-
-    Parameters
-    ----------
-    scale : number, array or Quantity
-        Multiplies the variance; a pure number, or in the square of the result's unit.
-    unit : Unit or str, optional
-        Unit of the result, or its name.
-    in_axis, out_axis, batch_axis : int or sequence of int
-        The axes of inputs, of outputs, and of those that tell independent kernels apart.
-    fan_in, fan_out : number or array, optional
-        Numbers of inputs and outputs, in place of what the shape says.
 
     Examples
     --------
@@ -395,7 +336,7 @@ def lecun_normal(
     distribution: NormalForm = "truncated_normal",
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
-) -> Any:
+) -> Values:
     r"""Draw from a normal distribution that goes with the inputs (LeCun).
 
     LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998; with SELU, self-normalizing
@@ -405,10 +346,6 @@ def lecun_normal(
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result, as in `variance_scaling`.
     scale : number, array or Quantity
         Multiplies the variance; finite, scale >= 0. A pure number, or in the square of a
         unit, which the result then has.
@@ -421,10 +358,6 @@ def lecun_normal(
     distribution : {'truncated_normal', 'normal'}
         Cut off at 2 of its own std as in JAX, or not, as in PyTorch and BrainTools; the
         variance is the same.
-    dtype : dtype, optional
-        A floating or complex dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
 
     Returns
     -------
@@ -450,25 +383,17 @@ def lecun_normal(
     0.050 nS
     """
     fans = Fans("fan_in", in_axis, out_axis, batch_axis, fan_in)
+    made = scaled(scale, fans, one_of("distribution", distribution, NORMALS), unit)
+    return draw(made, key, shape, dtype, out_sharding)
+
+
+def _lecun_normal(scale: Any, unit: Any, distribution: Any, **fans: Any) -> Recipe:
     distribution = one_of("distribution", distribution, NORMALS)
-    return scaled(key, shape, scale, fans, distribution, unit, dtype, out_sharding)
+    return scaled(scale, Fans("fan_in", **fans), distribution, unit)
 
 
-class LecunNormal(Initialization, function=lecun_normal):
+class LecunNormal(Initialization, function=lecun_normal, recipe=_lecun_normal):
     """Normal, by the inputs (LeCun); the twin of `lecun_normal`.
-
-    Parameters
-    ----------
-    scale : number, array or Quantity
-        Multiplies the variance; a pure number, or in the square of the result's unit.
-    unit : Unit or str, optional
-        Unit of the result, or its name.
-    in_axis, out_axis, batch_axis : int or sequence of int
-        The axes of inputs, of outputs, and of those that tell independent kernels apart.
-    fan_in : number or array, optional
-        Number of inputs, in place of what the shape says.
-    distribution : {'truncated_normal', 'normal'}
-        Cut off at 2 of its own std, or not.
 
     Examples
     --------
@@ -500,7 +425,7 @@ def lecun_uniform(
     fan_in: RealLike | None = None,
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
-) -> Any:
+) -> Values:
     r"""Draw from a uniform distribution that goes with the inputs (LeCun).
 
     LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998; with SELU, self-normalizing
@@ -510,10 +435,6 @@ def lecun_uniform(
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result, as in `variance_scaling`.
     scale : number, array or Quantity
         Multiplies the variance; finite, scale >= 0. A pure number, or in the square of a
         unit, which the result then has.
@@ -523,10 +444,6 @@ def lecun_uniform(
         The axes of inputs, of outputs, and of those that tell independent kernels apart.
     fan_in : number or array, optional
         Number of inputs, positive, in place of what the shape says.
-    dtype : dtype, optional
-        A floating or complex dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
 
     Returns
     -------
@@ -553,22 +470,15 @@ def lecun_uniform(
     0.050 nS
     """
     fans = Fans("fan_in", in_axis, out_axis, batch_axis, fan_in)
-    return scaled(key, shape, scale, fans, "uniform", unit, dtype, out_sharding)
+    return draw(scaled(scale, fans, "uniform", unit), key, shape, dtype, out_sharding)
 
 
-class LecunUniform(Initialization, function=lecun_uniform):
+def _lecun_uniform(scale: Any, unit: Any, **fans: Any) -> Recipe:
+    return scaled(scale, Fans("fan_in", **fans), "uniform", unit)
+
+
+class LecunUniform(Initialization, function=lecun_uniform, recipe=_lecun_uniform):
     """Uniform, by the inputs (LeCun); the twin of `lecun_uniform`.
-
-    Parameters
-    ----------
-    scale : number, array or Quantity
-        Multiplies the variance; a pure number, or in the square of the result's unit.
-    unit : Unit or str, optional
-        Unit of the result, or its name.
-    in_axis, out_axis, batch_axis : int or sequence of int
-        The axes of inputs, of outputs, and of those that tell independent kernels apart.
-    fan_in : number or array, optional
-        Number of inputs, in place of what the shape says.
 
     Examples
     --------

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import math
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -12,28 +12,29 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from braininit._engine.bits import words
 from braininit._engine.rounding import rounded
-from braininit._engine.sampler import as_shape, is_probe
+from braininit._engine.source import Source
 from braininit._jax.dtypes import default_float, drawn_in, is_symbolic, wide
 from braininit._jax.rounding import power_of_two
 from braininit._math.radius import spectral_radius
-from braininit._params import checks, units
-from braininit._params.types import DType, Key, QuantityLike, RealLike, Shape, Sharding
+from braininit._params import options, roles, units
+from braininit._params.types import (
+    DType,
+    InitializerLike,
+    Key,
+    QuantityLike,
+    RealLike,
+    Shape,
+    Sharding,
+    Values,
+)
 from braininit._params.values import static
 from braininit.distributions.continuous import Normal
 from braininit.initializer.calls import explained
-from braininit.initializer.children import (
-    UNKNOWN,
-    InitializerLike,
-    as_child,
-    draws,
-    only_unit,
-    run,
-    split,
-    unit_of,
-)
+from braininit.initializer.children import as_child
+from braininit.initializer.composite import composite, draws
 from braininit.initializer.initialization import Initialization
+from braininit.initializer.recipe import UNKNOWN, Recipe, draw, replaced
 from braininit.layers.matrices import index_along
 
 
@@ -100,9 +101,11 @@ def _traced_product(share: Any, n: int) -> tuple[Any, Any, Any]:
     return whole, rest - floors[-1], step
 
 
-def _drawn(key: Any, shape: Any, dtype: Any, context: Any, base: Any) -> tuple[jax.Array, Any]:
-    """The child's draw in the dtype in which it is worked on, and its unit."""
-    (x,) = draws(key, shape, wide(dtype), context, (base,))
+def _drawn(
+    source: Source, dtype: np.dtype, context: Mapping[str, Any], base: Recipe
+) -> tuple[jax.Array, Any]:
+    """The part's draw in the dtype in which it is worked on, and its unit."""
+    (x,) = draws(source, wide(dtype), context, (base,))
     bare, unit = units.split("base", x, number=True)
     return jnp.asarray(bare, wide(dtype)), unit
 
@@ -121,7 +124,7 @@ def sparse(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
     **context: Any,
-) -> Any:
+) -> Values:
     r"""Draw from `base`, then set the same number of elements of every column to 0.
 
     .. math:: \#\{i : x_{ij} = 0\} = \lceil sparsity \cdot n \rceil \quad \text{for every}\ j
@@ -130,10 +133,6 @@ def sparse(
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result.
     sparsity : number
         The fraction of each column that is 0, from 0 to 1; a pure number.
     base : initializer
@@ -142,12 +141,6 @@ def sparse(
         Along which axis a column runs: by default each column of a matrix has so many
         zeros, with ``axis=1`` each row. Several axes are taken together: each slice of
         a kernel along them has so many.
-    dtype : dtype, optional
-        A floating or complex dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
-    **context
-        What `base` may need: `distances`, `neuron_indices`, ...
 
     Returns
     -------
@@ -179,32 +172,20 @@ def sparse(
     >>> set((w == 0).sum(0).tolist())
     {90}
     """
-    sparsity = _single("sparsity", units.dimensionless("sparsity", sparsity))
-    sparsity = checks.fraction("sparsity", sparsity)
-    axes = checks.axes("axis", axis)
-    child = as_child("base", base)
-    if is_probe(key):
-        return only_unit(unit_of(child, dtype))
-    size = as_shape(shape)
-    n = _length(checks.within("axis", axes, size), size)
-    count, good = _count(sparsity, n, up=True)
-    return run(
-        _sparse(axes), key, size, child, count, good, dtype=dtype, out_sharding=out_sharding,
-        context=context,
+    return draw(_sparse(sparsity, base, axis), key, shape, dtype, out_sharding, context)
+
+
+def _sparse(sparsity: Any, base: Any, axis: Any) -> Recipe:
+    sparsity = roles.number("sparsity", roles.fraction(_single("sparsity", sparsity))).value
+    axes, part = options.axes("axis", axis), as_child("base", base)._recipe
+    return composite(
+        _thin, part.unit, {"sparsity": sparsity, "base": part}, static=(axes,), by_rows=False,
+        sized=_zeros_counted,
     )  # fmt: skip
 
 
-class Sparse(Initialization, function=sparse):
+class Sparse(Initialization, function=sparse, recipe=_sparse):
     """Draws of another initializer with zeros among them; the twin of `sparse`.
-
-    Parameters
-    ----------
-    sparsity : number
-        The fraction of each column that is 0, from 0 to 1.
-    base : initializer
-        What the other elements are drawn from.
-    axis : int or tuple of int
-        Along which axis a column runs.
 
     Examples
     --------
@@ -219,28 +200,43 @@ class Sparse(Initialization, function=sparse):
     axis: int | tuple[int, ...] = static(default=0)
 
 
-@functools.lru_cache(maxsize=256)
-def _sparse(axis: tuple[int, ...]) -> Any:
-    """The kernel for columns along `axis`."""
-
-    def _sparse(
-        key: Any, shape: Any, dtype: Any, context: Any, base: Any, count: Any, good: Any
-    ) -> Any:
-        axes = checks.within("axis", axis, shape)
-        rest, choice = split(key, 2)
-        x, unit = _drawn(rest, shape, dtype, context, base)
-        x = x if 0 in shape else _thinned(choice, x, count, axes)
-        return units.on(rounded(_nan_unless(good, x), dtype), unit)
-
-    return _sparse
+def _zeros_counted(
+    made: Recipe, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]
+) -> Recipe:
+    (sparsity, base), (axes,) = made.values, made.plan.static
+    n = _length(options.within("axis", axes, shape), shape)
+    count, good = _count(sparsity, n, up=True)
+    return _counted(made, base, count, good)
 
 
-def _thinned(key: jax.Array, x: jax.Array, count: Any, axes: Any) -> jax.Array:
+def _counted(made: Recipe, base: Recipe, count: Any, good: Any) -> Recipe:
+    """The recipe with a count in place of a fraction, and whether that was one."""
+    names, none = ("base", "count", "good"), (None, None, None)
+    return replaced(made, (base, count, good), names=names, roles=none, sized=None)
+
+
+def _thin(
+    source: Source,
+    dtype: np.dtype,
+    context: Mapping[str, Any],
+    axis: tuple[int, ...],
+    base: Recipe,
+    count: Any,
+    good: Any,
+) -> Any:
+    axes = options.within("axis", axis, source.shape)
+    rest, choice = source.split()
+    x, unit = _drawn(rest, dtype, context, base)
+    x = x if 0 in source.shape else _thinned(choice, x, count, axes)
+    return units.on(rounded(_nan_unless(good, x), dtype), unit)
+
+
+def _thinned(source: Source, x: jax.Array, count: Any, axes: Any) -> jax.Array:
     """X with so many zeros along the axes, taken together."""
     order = [*(a for a in range(x.ndim) if a not in axes), *axes]
     sizes = [x.shape[a] for a in order]
     n = math.prod(sizes[x.ndim - len(axes) :])
-    word = words(key, (math.prod(sizes) // n, n), np.dtype(np.float32))
+    word = source.reshaped((math.prod(sizes) // n, n)).words(np.dtype(np.float32))
     count = jnp.asarray(count, np.uint32)
     place = jnp.maximum(count, 1) - 1
     last = lax.dynamic_index_in_dim(lax.sort(word, dimension=1), place, 1)
@@ -265,7 +261,7 @@ def spectral(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
     **context: Any,
-) -> Any:
+) -> Values:
     r"""Draw a matrix from `base` and scale it to a spectral radius, or to a spectral norm.
 
     .. math:: \max_i |\lambda_i(X)| = radius \qquad \text{or} \qquad \max_i \sigma_i(X) = norm
@@ -276,22 +272,12 @@ def spectral(
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : tuple of int
-        Shape of the result: two axes at least, the last two equal for a radius.
     base : initializer
         What the matrix is drawn from.
     radius : number or Quantity, optional
         The largest magnitude of an eigenvalue, positive.
     norm : number or Quantity, optional
         The largest singular value, positive. Exactly one of the two is given.
-    dtype : dtype, optional
-        A floating or complex dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
-    **context
-        What `base` may need: `distances`, `neuron_indices`, ...
 
     Returns
     -------
@@ -327,36 +313,31 @@ def spectral(
     >>> round(float(abs(np.linalg.eigvals(w)).max()), 3)
     0.95
     """
+    return draw(_spectral(base, radius, norm), key, shape, dtype, out_sharding, context)
+
+
+def _spectral(base: Any, radius: Any, norm: Any) -> Recipe:
     given = {n: v for n, v in (("radius", radius), ("norm", norm)) if v is not None}
     if len(given) != 1:
         raise ValueError(f"give exactly one of `radius` and `norm`, got {len(given)} of them")
-    child, (name, given) = as_child("base", base), next(iter(given.items()))
-    size, unit = units.split(name, given)
-    size = checks.positive(name, _single(name, size), unit)
-    checks.fits(dtype, unit, vanishing=(name,), **{name: size})
-    if is_probe(key):
-        own = unit_of(child, dtype)
-        if own is not None and own is not UNKNOWN:
-            units.off(**{name: given, "base": units.on(1.0, own)})
-        return units.on(None, unit)
-    kernel = _to_radius if name == "radius" else _to_norm
-    return run(
-        kernel, key, shape, child, units.on(size, unit), dtype=dtype, out_sharding=out_sharding,
-        context=context,
-    )  # fmt: skip
+    part, (name, size) = as_child("base", base)._recipe, next(iter(given.items()))
+    unit, (number,) = roles.sharing(**{name: roles.scale(size)})
+    _single(name, number.value)
+    if part.unit is not None and part.unit is not UNKNOWN:
+        units.off(**{name: size, "base": units.on(1.0, part.unit)})
+    return composite(
+        _to_radius if name == "radius" else _to_norm,
+        unit,
+        {"base": part, name: number.value},
+        roles={name: number.role},
+        static=(unit,),
+        random=None,
+        by_rows=False,
+    )
 
 
-class Spectral(Initialization, function=spectral, random=None):
+class Spectral(Initialization, function=spectral, recipe=_spectral):
     """Draws of another initializer at a spectral radius or norm; the twin of `spectral`.
-
-    Parameters
-    ----------
-    base : initializer
-        What the matrix is drawn from.
-    radius : number or Quantity, optional
-        The largest magnitude of an eigenvalue, positive.
-    norm : number or Quantity, optional
-        The largest singular value, positive. Exactly one of the two is given.
 
     Examples
     --------
@@ -371,21 +352,33 @@ class Spectral(Initialization, function=spectral, random=None):
     norm: QuantityLike | None = None
 
 
-def _to_radius(key: Any, shape: Any, dtype: Any, context: Any, base: Any, radius: Any) -> Any:
+def _to_radius(
+    source: Source,
+    dtype: np.dtype,
+    context: Mapping[str, Any],
+    unit: Any,
+    base: Recipe,
+    radius: Any,
+) -> Any:
+    shape = source.shape
     if len(shape) < 2 or shape[-1] != shape[-2]:
         raise ValueError(
             f"`radius` is that of a square matrix, got the size {shape}; make the last "
             "two axes equal, or give `norm`"
         )
-    x, own = _drawn(key, shape, dtype, context, base)
-    return _resized(x, own, dtype, spectral_radius, radius=radius)
+    x, own = _drawn(source, dtype, context, base)
+    return _resized(x, own, dtype, spectral_radius, radius=units.on(radius, unit))
 
 
-def _to_norm(key: Any, shape: Any, dtype: Any, context: Any, base: Any, norm: Any) -> Any:
-    if len(shape) < 2:
-        raise ValueError(f"`norm` is that of a matrix, got the size {shape}; give it two axes")
-    x, own = _drawn(key, shape, dtype, context, base)
-    return _resized(x, own, dtype, _spectral_norm, norm=norm)
+def _to_norm(
+    source: Source, dtype: np.dtype, context: Mapping[str, Any], unit: Any, base: Recipe, norm: Any
+) -> Any:
+    if len(source.shape) < 2:
+        raise ValueError(
+            f"`norm` is that of a matrix, got the size {source.shape}; give it two axes"
+        )
+    x, own = _drawn(source, dtype, context, base)
+    return _resized(x, own, dtype, _spectral_norm, norm=units.on(norm, unit))
 
 
 def _spectral_norm(x: jax.Array) -> jax.Array:
@@ -425,7 +418,7 @@ def dale(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
     **context: Any,
-) -> Any:
+) -> Values:
     r"""Draw magnitudes from `base`, with one sign for all that a neuron sends: Dale's law.
 
     .. math:: x_{ij} = |b_{ij}| \ \text{for}\ i < n_E, \qquad
@@ -436,10 +429,6 @@ def dale(
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result.
     base : initializer
         What the magnitudes are drawn from; its sign is dropped.
     excitatory : number
@@ -455,12 +444,6 @@ def dale(
         ``Dale(DistanceModulated(...), balance="exact")``.
     axis : int
         The axis of presynaptic neurons: 0 for (pre, post), 1 for (post, pre).
-    dtype : dtype, optional
-        A real floating dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
-    **context
-        What `base` may need: `distances`, `neuron_indices`, ...
 
     Returns
     -------
@@ -490,42 +473,31 @@ def dale(
     >>> bool((w[:80] > 0).all() and (w[80:] < 0).all())
     True
     """
-    excitatory = _single("excitatory", units.dimensionless("excitatory", excitatory))
-    excitatory = checks.share("excitatory", excitatory)
-    along = checks.whole("axis", axis)
+    made = _dale(base, excitatory, balance, axis)
+    return draw(made, key, shape, dtype, out_sharding, context)
+
+
+def _dale(base: Any, excitatory: Any, balance: Any, axis: Any) -> Recipe:
+    excitatory = roles.number("excitatory", roles.share(_single("excitatory", excitatory))).value
+    along = options.whole("axis", axis)
     if not isinstance(balance, (bool, np.bool_)) and not _is_exact(balance):
         raise ValueError(f"`balance` must be True, False or 'exact', got {balance!r}")
-    child = as_child("base", base)
-    if is_probe(key):
-        if balance and type(excitatory) is float and excitatory in (0, 1):
-            raise _one_sided(excitatory, "")
-        return only_unit(unit_of(child, dtype))
-    size = as_shape(shape)
-    n = _length(checks.within("axis", (along,), size), size)
-    many, good = _excitatory(excitatory, n)
-    known = type(excitatory) is float and not is_symbolic((n,))
-    if known and balance and n and many in (0, n):
-        raise _one_sided(excitatory, f" of {n} neurons")
-    return run(
-        _dale("exact" if _is_exact(balance) else bool(balance), along), key, size, child, many,
-        good, dtype=dtype, out_sharding=out_sharding, context=context,
-    )  # fmt: skip
+    if balance and type(excitatory) is float and excitatory in (0, 1):
+        raise _one_sided(excitatory, "")
+    part = as_child("base", base)._recipe
+    return composite(
+        _sign,
+        part.unit,
+        {"excitatory": excitatory, "base": part},
+        static=("exact" if _is_exact(balance) else bool(balance), along),
+        random=None,
+        by_rows=False,
+        sized=_neurons_counted,
+    )
 
 
-class Dale(Initialization, function=dale, random=None):
+class Dale(Initialization, function=dale, recipe=_dale):
     """Magnitudes of another initializer, signs by Dale's law; the twin of `dale`.
-
-    Parameters
-    ----------
-    base : initializer
-        What the magnitudes are drawn from; its sign is dropped.
-    excitatory : number
-        The fraction of neurons that excite, from 0 to 1, or a whole number above 1.
-    balance : bool or 'exact'
-        Whether inhibition makes up for excitation: in expectation, or exactly, before
-        anything else is done to the draw.
-    axis : int
-        The axis of presynaptic neurons.
 
     Examples
     --------
@@ -541,21 +513,34 @@ class Dale(Initialization, function=dale, random=None):
     axis: int = static(default=0)
 
 
-@functools.lru_cache(maxsize=64)
-def _dale(balance: bool | str, along: int) -> Any:
-    """The kernel with the presynaptic neurons along one axis."""
+def _neurons_counted(
+    made: Recipe, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]
+) -> Recipe:
+    (excitatory, base), (balance, along) = made.values, made.plan.static
+    n = _length(options.within("axis", (along,), shape), shape)
+    many, good = _excitatory(excitatory, n)
+    known = type(excitatory) is float and not is_symbolic((n,))
+    if known and balance and n and many in (0, n):
+        raise _one_sided(excitatory, f" of {n} neurons")
+    return _counted(made, base, many, good)
 
-    def _dale(
-        key: Any, shape: Any, dtype: Any, context: Any, base: Any, many: Any, good: Any
-    ) -> Any:
-        (axis,) = checks.within("axis", (along,), shape)
-        x, unit = _drawn(key, shape, dtype, context, base)
-        if jnp.iscomplexobj(x):
-            raise TypeError(f"`dtype` must be real, as signs are, got {dtype}")
-        x = x if 0 in shape else _nan_unless(good, _signed(x, many, balance, axis))
-        return units.on(rounded(x, dtype), unit)
 
-    return _dale
+def _sign(
+    source: Source,
+    dtype: np.dtype,
+    context: Mapping[str, Any],
+    balance: bool | str,
+    along: int,
+    base: Recipe,
+    many: Any,
+    good: Any,
+) -> Any:
+    (axis,) = options.within("axis", (along,), source.shape)
+    x, unit = _drawn(source, dtype, context, base)
+    if jnp.iscomplexobj(x):
+        raise TypeError(f"`dtype` must be real, as signs are, got {dtype}")
+    x = x if 0 in source.shape else _nan_unless(good, _signed(x, many, balance, axis))
+    return units.on(rounded(x, dtype), unit)
 
 
 def _signed(x: jax.Array, many: Any, balance: bool | str, axis: int) -> jax.Array:

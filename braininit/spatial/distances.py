@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import brainunit as u
@@ -17,25 +18,27 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from braininit._engine.keys import Window
-from braininit._engine.sampler import is_probe
+from braininit._engine.source import Source
 from braininit._jax.dtypes import wide
 from braininit._jax.rounding import power_of_two
 from braininit._jax.shardings import along_one_axis, following, placed
-from braininit._params import checks, units
-from braininit._params.types import DType, Key, NumberLike, QuantityLike, Shape, Sharding
+from braininit._params import options, roles, units
+from braininit._params.types import (
+    DType,
+    InitializerLike,
+    Key,
+    NumberLike,
+    QuantityLike,
+    Shape,
+    Sharding,
+    Values,
+)
 from braininit._params.values import static
 from braininit.initializer.calls import explained
-from braininit.initializer.children import (
-    InitializerLike,
-    as_child,
-    draws,
-    finished,
-    only_unit,
-    run,
-    unit_of,
-)
+from braininit.initializer.children import as_child
+from braininit.initializer.composite import composite, draws, finished
 from braininit.initializer.initialization import Initialization
+from braininit.initializer.recipe import Recipe, draw
 from braininit.spatial.profile import DistanceProfile, aligned, evaluated, go_together
 
 __all__ = ["DistanceModulated", "distance_modulated", "modulated", "pairwise_distances"]
@@ -47,7 +50,7 @@ def pairwise_distances(
     *,
     box: QuantityLike | None = None,
     anisotropy: QuantityLike | None = None,
-) -> Any:
+) -> Values:
     r"""Distances between all neurons of one population and all of another.
 
     .. math:: d_{ij} = \sqrt{\sum_k \left(\frac{x_{ik} - y_{jk}}{a_k}\right)^2}
@@ -148,10 +151,10 @@ def _per_axis(name: str, value: Any, axes: int, unit: u.Unit | None) -> Any:
     if name == "box":
         xp = jnp if isinstance(value, Tracer) else np
         infinite = xp.isposinf(value)
-        checked = checks.positive(name, xp.where(infinite, xp.ones_like(value), value), unit)
+        checked = roles.scale.check(name, xp.where(infinite, xp.ones_like(value), value), unit)
         value = xp.where(infinite, value, checked)
     else:
-        value = checks.positive(name, value, unit)
+        value = roles.scale.check(name, value, unit)
     return (jnp if isinstance(value, Tracer) else np).broadcast_to(value, (axes,))
 
 
@@ -209,7 +212,7 @@ def distance_modulated(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
     **context: Any,
-) -> Any:
+) -> Values:
     """Draw weights and multiply each by a profile's value at its connection's length.
 
     The profile's `weight_scaling` is meant, which is negative where a surround inhibits;
@@ -218,11 +221,6 @@ def distance_modulated(
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result: with positions (n_pre, n_post), or n_pre * n_post for all
-        pairs, row by row.
     base_dist : initializer
         The weights at distance 0.
     distance_profile : DistanceProfile
@@ -233,14 +231,6 @@ def distance_modulated(
         Divisor of each axis, as in `pairwise_distances`.
     include_self : bool
         False gives 0 to the weight of a neuron onto itself, the diagonal.
-    dtype : dtype, optional
-        A dtype that `base_dist` can be drawn in; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
-    **context
-        `distances`, which broadcast to the shape, or `pre_positions` and
-        `post_positions`, of shape (neurons, axes) or (neurons,); and what `base_dist` may
-        need.
 
     Returns
     -------
@@ -268,42 +258,42 @@ def distance_modulated(
     >>> print(init.distance_modulated(key, 3, init.Constant(1.0 * u.nS), near, distances=at))
     [1.         0.60653067 0.        ] nS
     """
-    child = as_child("base_dist", base_dist)
+    made = _distance_modulated(base_dist, distance_profile, box, anisotropy, include_self)
+    return draw(made, key, shape, dtype, out_sharding, context)
+
+
+def _distance_modulated(
+    base_dist: Any, distance_profile: Any, box: Any, anisotropy: Any, include_self: Any
+) -> Recipe:
+    part = as_child("base_dist", base_dist)._recipe
     if not isinstance(distance_profile, DistanceProfile):
         raise TypeError(
             f"`distance_profile` must be a profile, as GaussianProfile(...), "
             f"got {distance_profile!r}"
         )
-    include_self = checks.flag("include_self", include_self)
     for name, value in (("box", box), ("anisotropy", anisotropy)):
         if value is not None:
             bare, unit = units.split(name, value)
             if not isinstance(bare, Tracer):
                 _per_axis(name, bare, (np.shape(bare) or (1,))[-1], unit)
-    if is_probe(key):
-        return only_unit(unit_of(child, dtype))
-    return run(
-        _distance_modulated(include_self), key, shape, child, distance_profile, box,
-        anisotropy, dtype=dtype, out_sharding=out_sharding, context=context,
+    parts = {
+        "base_dist": part,
+        "distance_profile": distance_profile,
+        "box": box,
+        "anisotropy": anisotropy,
+    }
+    return composite(
+        _modulate,
+        part.unit,
+        parts,
+        static=(options.flag("include_self", include_self),),
+        random=None,
         traceable=distance_profile._fuses(),
-    )  # fmt: skip
+    )
 
 
-class DistanceModulated(Initialization, function=distance_modulated, random=None):
+class DistanceModulated(Initialization, function=distance_modulated, recipe=_distance_modulated):
     """Weights that depend on distance; the twin of `distance_modulated`.
-
-    Parameters
-    ----------
-    base_dist : initializer
-        The weights at distance 0.
-    distance_profile : DistanceProfile
-        The factor by distance.
-    box : number, array or Quantity, optional
-        Period of each axis, as in `pairwise_distances`.
-    anisotropy : number, array or Quantity, optional
-        Divisor of each axis, as in `pairwise_distances`.
-    include_self : bool
-        False gives 0 to the weight of a neuron onto itself, the diagonal.
 
     Examples
     --------
@@ -325,39 +315,30 @@ class DistanceModulated(Initialization, function=distance_modulated, random=None
     anisotropy: NumberLike | None = None
     include_self: bool = static(default=True)
 
-    def _is_traceable(self) -> bool:
-        return self.distance_profile._fuses() and super()._is_traceable()
 
-
-@functools.lru_cache(maxsize=2)
-def _distance_modulated(include_self: bool) -> Any:
-    """The kernel with or without the diagonal."""
-
-    def _modulate(
-        key: Any,
-        shape: Any,
-        dtype: Any,
-        context: Any,
-        base_dist: Any,
-        profile: Any,
-        box: Any,
-        anisotropy: Any,
-    ) -> Any:
-        (weights,) = draws(key, shape, wide(dtype), context, (base_dist,))
-        places = ("distances", "pre_positions", "post_positions")
-        given = {name: context[name] for name in places if name in context}
-        weights = modulated(
-            weights,
-            profile,
-            box=box,
-            anisotropy=anisotropy,
-            include_self=include_self,
-            window=key if type(key) is Window else None,
-            **given,
-        )
-        return finished(*units.parts(weights), dtype)
-
-    return _modulate
+def _modulate(
+    source: Source,
+    dtype: np.dtype,
+    context: Mapping[str, Any],
+    include_self: bool,
+    base_dist: Recipe,
+    profile: DistanceProfile,
+    box: Any,
+    anisotropy: Any,
+) -> Any:
+    (weights,) = draws(source, wide(dtype), context, (base_dist,))
+    places = ("distances", "pre_positions", "post_positions")
+    given = {name: context[name] for name in places if name in context}
+    weights = modulated(
+        weights,
+        profile,
+        box=box,
+        anisotropy=anisotropy,
+        include_self=include_self,
+        source=source,
+        **given,
+    )
+    return finished(*units.parts(weights), dtype)
 
 
 def modulated(
@@ -370,13 +351,13 @@ def modulated(
     box: Any = None,
     anisotropy: Any = None,
     include_self: bool = True,
-    window: Window | None = None,
-) -> Any:
+    source: Source | None = None,
+) -> Values:
     """Weights times the profile's `weight_scaling` at their distances.
 
     Of `distances` and positions the former win. `include_self=False` sets the weight of a
-    neuron onto itself to 0: the diagonal of what has to be a square matrix, or of the one
-    from which a `window` has rows.
+    neuron onto itself to 0: the diagonal of what has to be a square matrix, of which a
+    `source` may have some rows.
     """
     bare, unit = units.parts(weights)
     shape = np.shape(bare)
@@ -400,7 +381,8 @@ def modulated(
             "`distances` are needed: call with distances=..., or with pre_positions=... and "
             "post_positions=..."
         )
-    whole = matrix if window is None else (window.total, *matrix[1:])
+    rows = None if source is None else source.rows
+    whole = matrix if rows is None else (rows.total, *matrix[1:])
     if not include_self and (len(whole) != 2 or whole[0] != whole[1]):
         raise ValueError(
             "`include_self=False` is about one population, whose weights are a square matrix; "
@@ -416,7 +398,7 @@ def modulated(
         numbers = units.dimensionless("weight_scaling", numbers)
         go_together(matrix, plan, numbers, within=True)
         geometry = (0.0,)
-    first = None if include_self else np.uint32(0) if window is None else window.start[1]
+    first = None if include_self else np.uint32(0) if rows is None else rows.start[1]
     parts = [("base_dist", bare), *(("distance_profile", n) for n in jax.tree.leaves(numbers))]
     parts += [("distances", geometry[0])] if len(geometry) == 1 else []
     combine = placed(lambda *args: _modulated(plan, matrix, *args), following(shape, parts))

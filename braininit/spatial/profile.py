@@ -11,24 +11,28 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
 
 import brainunit as u
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from braininit._jax.shardings import following, placed
-from braininit._params import checks, units
+from braininit._params import units
+from braininit._params.algebra import Algebra
+from braininit._params.roles import Number, Role, bound, increasing, nan_like, pure, scale
 from braininit._params.types import QuantityLike
 from braininit._params.values import (
     Value,
     fields,
     frozen,
+    kinds,
     refuse_deep,
     register,
-    shares,
     static,
     written,
 )
@@ -46,16 +50,8 @@ __all__ = [
 
 Planned: TypeAlias = tuple[Any, Any]  # a plan, and its numbers
 
-_DOMAINS = {
-    "center1": checks.finite,
-    "center2": checks.finite,
-    "inside_prob": checks.fraction,
-    "outside_prob": checks.fraction,
-}
-"""Domains of parameters. Other lengths are positive, other numbers finite."""
 
-
-class DistanceProfile(Value):
+class DistanceProfile(Algebra["DistanceProfile"], Value):
     r"""Base class of distance profiles: how a connection depends on its length.
 
     A profile is a function of distance that is used in two ways. `weight_scaling`, also
@@ -110,11 +106,14 @@ class DistanceProfile(Value):
     _slopes: ClassVar[frozenset[str]] = frozenset()  # what counts per length
     _overrides: ClassVar[frozenset[str]] = frozenset()  # methods that stand for the kernel
 
-    # NumPy's numbers and arrays leave the operators to the profile.
-    __array_ufunc__ = None
+    _roles: ClassVar[Mapping[str, Role]] = MappingProxyType({})  # other than the usual ones
 
     def __init_subclass__(
-        cls, *, kernel: Callable[..., jax.Array] | None = None, **options: Any
+        cls,
+        *,
+        kernel: Callable[..., jax.Array] | None = None,
+        roles: Mapping[str, Role] | None = None,
+        **options: Any,
     ) -> None:
         """Make a PyTree of a subclass, unless it has an ``__init__`` of its own.
 
@@ -123,6 +122,8 @@ class DistanceProfile(Value):
         kernel : callable, optional
             ``(distance, *parameters) -> value`` in JAX, whose parameters are fields. Called
             with bare numbers: lengths come in the unit of the distance.
+        roles : mapping, optional
+            Of parameters that are neither positive lengths nor finite pure numbers.
         **options
             Passed on to the next class in line.
         """
@@ -134,10 +135,10 @@ class DistanceProfile(Value):
         if kernel is not None:
             cls._kernel = staticmethod(kernel)
             cls._takes = tuple(inspect.signature(kernel).parameters)[1:]
-            cls._lengths = tuple(f.name for f in fields(cls) if shares(f))
-            cls._slopes = frozenset(
-                f.name for f in fields(cls) if str(f.type).endswith("ReciprocalLike")
-            )
+            holds = kinds(cls)
+            cls._lengths = tuple(n for n, kind in holds.items() if kind == "shared")
+            cls._slopes = frozenset(n for n, kind in holds.items() if kind == "reciprocal")
+            cls._roles = MappingProxyType(dict(roles or {}))
             cls._overrides = frozenset()
         cls._overrides |= {"probability", "weight_scaling"} & cls.__dict__.keys()
 
@@ -154,7 +155,7 @@ class DistanceProfile(Value):
 
     # ------------------------------------------------------------ values
 
-    def probability(self, distances: QuantityLike) -> Any:
+    def probability(self, distances: QuantityLike) -> jax.Array:
         """Probability of a connection of this length.
 
         Parameters
@@ -171,7 +172,7 @@ class DistanceProfile(Value):
             return _cut(self.weight_scaling(distances))
         return self._value(distances, "probability")
 
-    def weight_scaling(self, distances: QuantityLike) -> Any:
+    def weight_scaling(self, distances: QuantityLike) -> jax.Array:
         """Factor of a weight at this distance.
 
         Parameters
@@ -188,7 +189,7 @@ class DistanceProfile(Value):
             return self.probability(distances)
         return self._value(distances, "weight_scaling")
 
-    def __call__(self, distances: QuantityLike) -> Any:
+    def __call__(self, distances: QuantityLike) -> jax.Array:
         """`weight_scaling`."""
         return self.weight_scaling(distances)
 
@@ -228,7 +229,7 @@ class DistanceProfile(Value):
         lengths = {n: given[n] for n in self._lengths if n not in left_out}
         unit, (_, *bares) = units.off(distances=distances, **lengths)
         values = {
-            name: _DOMAINS.get(name, checks.positive)(name, bare, unit)
+            name: self._roles.get(name, scale).check(name, bare, unit)
             for name, bare in zip(lengths, bares, strict=True)
         }
         for name in self._takes:
@@ -239,10 +240,11 @@ class DistanceProfile(Value):
                     if slope
                     else units.dimensionless(name, given[name])
                 )
-                values[name] = _DOMAINS.get(name, checks.finite)(name, value)
+                values[name] = self._roles.get(name, pure).check(name, value)
         self._check_together(values, unit)
         # At a given distance some parameters are only compared with, or not used at all.
-        values = {n: checks.spoiled(v, *values.values()) for n, v in values.items()}
+        traced = [v for v in values.values() if isinstance(v, Tracer)]
+        values = {n: nan_like(v, traced) if traced else v for n, v in values.items()}
         cut = None if "max_distance" in self._takes else values.get("max_distance")
         return tuple(values[name] for name in self._takes), cut
 
@@ -255,44 +257,8 @@ class DistanceProfile(Value):
 
     # ------------------------------------------------------------ algebra
 
-    def __add__(self, other: Any) -> Any:
-        return _combine("+", self, other)
-
-    def __radd__(self, other: Any) -> Any:
-        return _combine("+", other, self)
-
-    def __sub__(self, other: Any) -> Any:
-        return _combine("-", self, other)
-
-    def __rsub__(self, other: Any) -> Any:
-        return _combine("-", other, self)
-
-    def __mul__(self, other: Any) -> Any:
-        return _combine("*", self, other)
-
-    def __rmul__(self, other: Any) -> Any:
-        return _combine("*", other, self)
-
-    def __truediv__(self, other: Any) -> Any:
-        return _combine("/", self, other)
-
-    def __rtruediv__(self, other: Any) -> Any:
-        return _combine("/", other, self)
-
-    def __pow__(self, other: Any) -> Any:
-        return _combine("**", self, other)
-
-    def __rpow__(self, other: Any) -> Any:
-        return _combine("**", other, self)
-
-    def __neg__(self) -> CombinedProfile:
-        return CombinedProfile("*", -1.0, self)
-
-    def __pos__(self) -> DistanceProfile:
-        return self
-
-    def __or__(self, func: Callable[[Any], Any]) -> ApplyProfile:
-        return ApplyProfile(self, func)
+    def _join(self, op: str, left: Any, right: Any = None) -> Any:
+        return _combine(op, left, right)
 
     def apply(self, func: Callable[[Any], Any]) -> ApplyProfile:
         """Apply a function to the values; ``profile | func`` is the same.
@@ -324,7 +290,8 @@ class DistanceProfile(Value):
         """
         low = -math.inf if min_val is None else units.dimensionless("min_val", min_val)
         high = math.inf if max_val is None else units.dimensionless("max_val", max_val)
-        low, high = checks.increasing("min_val", low, "max_val", high)
+        ends = increasing(Number("min_val", low, bound), Number("max_val", high, bound))
+        low, high = (end.value for end in ends)
         limited = self if min_val is None else CombinedProfile("max", self, low)
         return limited if max_val is None else CombinedProfile("min", limited, high)
 

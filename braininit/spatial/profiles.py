@@ -13,7 +13,7 @@ import brainunit as u
 import jax
 import jax.numpy as jnp
 
-from braininit._params import checks, units
+from braininit._params import roles, units
 from braininit._params.types import QuantityLike, RealLike, ReciprocalLike
 from braininit.spatial.profile import DistanceProfile, choose
 
@@ -105,6 +105,9 @@ def _mexican_hat(d: jax.Array, sigma: Any, amplitude: Any) -> jax.Array:
 
 # ---------------------------------------------------------------- the classes
 
+_PROBABILITIES = {"inside_prob": roles.fraction, "outside_prob": roles.fraction}
+_CENTERS = {"center1": roles.location, "center2": roles.location}
+
 
 class GaussianProfile(DistanceProfile, kernel=_bell):
     r"""A bell: the Gaussian of the distance, 1 at distance 0.
@@ -191,9 +194,11 @@ class PowerLawProfile(DistanceProfile, kernel=_power_law):
 
     def _check_together(self, values: dict[str, Any], unit: u.Unit | None) -> None:
         if "max_distance" in values:
-            values["min_distance"], _ = checks.increasing(
-                "min_distance", values["min_distance"], "max_distance", values["max_distance"], unit
+            least, most = (
+                roles.Number(name, values[name], roles.scale)
+                for name in ("min_distance", "max_distance")
             )
+            values["min_distance"] = roles.increasing(least, most, unit)[0].value
 
 
 class LinearProfile(DistanceProfile, kernel=_linear):
@@ -216,7 +221,7 @@ class LinearProfile(DistanceProfile, kernel=_linear):
     max_distance: QuantityLike
 
 
-class StepProfile(DistanceProfile, kernel=_step):
+class StepProfile(DistanceProfile, kernel=_step, roles=_PROBABILITIES):
     r"""One value up to a threshold, another beyond it.
 
     .. math:: f(d) = \begin{cases} inside & d \le threshold \\ outside & d > threshold
@@ -351,7 +356,7 @@ class DoGProfile(DistanceProfile, kernel=_difference_of_gaussians):
     max_distance: QuantityLike | None = None
 
 
-class BimodalProfile(DistanceProfile, kernel=_bimodal):
+class BimodalProfile(DistanceProfile, kernel=_bimodal, roles=_CENTERS):
     r"""The sum of two Gaussians around two distances, say local and long-range connections.
 
     .. math:: f(d) = A_1\, e^{-(d - c_1)^2 / (2 \sigma_1^2)}

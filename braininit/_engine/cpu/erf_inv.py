@@ -1,10 +1,8 @@
 """The inverse error function of XLA, bit for bit, in fewer operations.
 
 `lax.erf_inv` rests on XLA's log1p, which sees to zeros, infinities and NaN that no draw asks
-about, and comes in vectors of 256 bits at most. Written out in float32, a normal takes four
-fifths of the time, and with vectors of 512 bits three fifths. Its operations are traced and
-compiled one by one, 15 ms each time, 40 where a hundred draws are one program: so it is for
-large arrays.
+about, and comes in vectors of 256 bits at most. Its operations are traced and compiled one by
+one, 15 ms each time, 40 where a hundred draws are one program: so it is for large arrays.
 
 The numbers are the same because the operations are: those of Giles (2010), "Approximating the
 erfinv function", on the logarithms of the Cephes library, in XLA's order. Only signs differ,
@@ -12,10 +10,9 @@ which rounding does not see, and what is left out. A product that XLA rounds bef
 another goes through `abs`, else it might be the one to contract with the sum. A test compares
 all 2^23 arguments that a uniform draw can be.
 
-XLA may come to do otherwise, so the copy serves on the CPUs and with the versions it has been
-tried on, `_TRIED`; elsewhere it is `lax.erf_inv` itself. With jaxlib 0.11 and 0.12 that one is the
-better: the copy saves a tenth at most, and some programs with it compile for minutes; with
-`apart` before and after its logarithm, still for seconds.
+XLA may come to do otherwise: the copy serves with `_TRIED` alone, elsewhere it is `lax.erf_inv`
+itself. With jaxlib 0.11 and 0.12 that one is the better: the copy saves a tenth at most, and some
+programs with it compile for minutes.
 """
 
 from __future__ import annotations
@@ -29,9 +26,8 @@ import jax
 import numpy as np
 from jax import lax
 
-from braininit._engine.platforms import by_platform, is_tried
-from braininit._jax.dtypes import is_symbolic
-from braininit._math.elementary import log_parts
+from braininit._engine.cpu.platforms import by_platform, is_tried
+from braininit._jax.dtypes import is_symbolic, log_parts
 
 __all__ = ["central_erf_inv", "erf_inv"]
 

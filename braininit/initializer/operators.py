@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import numbers
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import brainunit as u
@@ -15,26 +14,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from braininit._engine.sampler import is_probe
+from braininit._engine.source import Source
 from braininit._jax.dtypes import wide
-from braininit._params import checks, units
-from braininit._params.types import DType, Key, NumberLike, Shape, Sharding
+from braininit._params import roles, units
+from braininit._params.types import DType, InitializerLike, Key, NumberLike, Shape, Sharding, Values
 from braininit._params.values import static
 from braininit.initializer.calls import explained
-from braininit.initializer.children import (
-    UNKNOWN,
-    InitializerLike,
-    as_child,
-    draws,
-    finished,
-    only_unit,
-    run,
-    unit_of,
-)
+from braininit.initializer.children import as_child
+from braininit.initializer.composite import composite, draws, finished
 from braininit.initializer.constant import Constant
-from braininit.initializer.initialization import Initialization, late
-
-late["constant"] = Constant
+from braininit.initializer.initialization import Initialization
+from braininit.initializer.recipe import UNKNOWN, Recipe, draw
 
 # ---------------------------------------------------------------- + - * / ** abs
 
@@ -50,25 +40,15 @@ def combined(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
     **context: Any,
-) -> Any:
+) -> Values:
     """Draw ``left op right``, element by element; each side from its own key.
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result.
     op : str
         One of ``+ - * / **`` and ``abs``.
     left, right : initializer, number, array or Quantity
         The operands; `abs` has one. Powers are of pure numbers.
-    dtype : dtype, optional
-        A dtype that the operands can be drawn in; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
-    **context
-        What the operands may need: `distances`, `neuron_indices`, ...
 
     Returns
     -------
@@ -92,23 +72,27 @@ def combined(
     >>> init.Normal(0.0, 1.0) * 2.0 + 1.0
     ((Normal(mean=0.0, std=1.0) * 2.0) + 1.0)
     """
-    operands = _operands(op, left, right)
-    if is_probe(key):
-        return _probed(op, [unit_of(child, dtype) for child in operands])
-    return run(
-        _KERNELS[op], key, shape, *operands, dtype=dtype, out_sharding=out_sharding, context=context
-    )
+    return draw(_combined(op, left, right), key, shape, dtype, out_sharding, context)
 
 
-class Combined(Initialization, function=combined, random=None):
+def _combined(op: str, left: Any, right: Any = None) -> Recipe:
+    if not isinstance(op, str) or op not in _OPERATIONS:
+        raise ValueError(f"`op` must be one of {' '.join(_OPERATIONS)}, got {op!r}")
+    if (right is None) != (op == "abs"):
+        raise TypeError(f"`right` must be {'None' if op == 'abs' else 'given'} where `op` is {op}")
+    parts = {"left": as_child("left", left)._recipe}
+    if right is not None:
+        parts["right"] = as_child("right", right)._recipe
+    seen = [part.unit for part in parts.values()]
+    if UNKNOWN in seen:
+        unit = UNKNOWN
+    else:
+        unit = seen[0] if len(seen) == 1 else units.together(op, *seen)[0]
+    return composite(_joined, unit, parts, static=(op,), random=None)
+
+
+class Combined(Initialization, function=combined, recipe=_combined):
     """Two initializers and an operator between them; what ``+ - * / **`` make.
-
-    Parameters
-    ----------
-    op : str
-        One of ``+ - * / **`` and ``abs``.
-    left, right : initializer, number, array or Quantity
-        The operands.
 
     Examples
     --------
@@ -128,50 +112,31 @@ class Combined(Initialization, function=combined, random=None):
         return f"({_operand(self.left)} {self.op} {_operand(self.right)})"
 
 
-def _operands(op: str, left: Any, right: Any) -> list[Initialization]:
-    if not isinstance(op, str) or op not in _KERNELS:
-        raise ValueError(f"`op` must be one of {' '.join(_KERNELS)}, got {op!r}")
-    if (right is None) != (op == "abs"):
-        raise TypeError(f"`right` must be {'None' if op == 'abs' else 'given'} where `op` is {op}")
-    return [as_child("left", left)] + ([] if right is None else [as_child("right", right)])
+def _joined(
+    source: Source, dtype: np.dtype, context: Mapping[str, Any], op: str, *parts: Recipe
+) -> Values:
+    """Draw the operands, bring them to one unit, compute."""
+    drawn = draws(source, wide(dtype), context, parts)
+    bares, theirs = zip(*(units.split("operand", x, number=True) for x in drawn), strict=True)
+    compute = _OPERATIONS[op]
+    if len(bares) == 1:
+        return finished(compute(*bares), theirs[0], dtype)
+    unit, factor = units.together(op, *theirs)
+    right = bares[1] if factor == 1 else bares[1] * factor
+    return finished(compute(bares[0], right), unit, dtype)
 
 
-def _probed(op: str, seen: list[Any]) -> Any:
-    if UNKNOWN in seen:
-        return UNKNOWN
-    return units.on(None, units.together(op, *seen)[0] if len(seen) == 2 else seen[0])
-
-
-def _kernel(op: str, compute: Callable[..., Any]) -> Callable[..., Any]:
-    """The kernel of an operator: draw the operands, bring them to one unit, compute."""
-
-    def kernel(key: Any, shape: Any, dtype: Any, context: Any, *children: Initialization) -> Any:
-        drawn = draws(key, shape, wide(dtype), context, children)
-        bares, theirs = zip(*(units.split("operand", x, number=True) for x in drawn), strict=True)
-        if len(bares) == 1:
-            return finished(compute(*bares), theirs[0], dtype)
-        unit, factor = units.together(op, *theirs)
-        right = bares[1] if factor == 1 else bares[1] * factor
-        return finished(compute(bares[0], right), unit, dtype)
-
-    kernel.__name__ = kernel.__qualname__ = {"+": "add", "-": "sub", "*": "mul"}.get(op, "combined")
-    return kernel
-
-
-_KERNELS = {
-    op: _kernel(op, compute)
-    for op, compute in {
-        "+": operator.add,
-        "-": operator.sub,
-        "*": operator.mul,
-        "/": operator.truediv,
-        "**": operator.pow,
-        "abs": abs,
-    }.items()
+_OPERATIONS: dict[str, Callable[..., Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "**": operator.pow,
+    "abs": abs,
 }
 
 
-def _combine(op: str, left: Any, right: Any = None) -> Any:
+def joined(op: str, left: Any, right: Any = None) -> Any:
     """What an operator makes; NotImplemented of what can't be an operand."""
     if op == "abs":
         return Combined("abs", left)
@@ -183,9 +148,6 @@ def _combine(op: str, left: Any, right: Any = None) -> Any:
     if op in ("+", "-"):
         left, right = _with_unit(left, right), _with_unit(right, left)
     return Combined(op, left, right)
-
-
-late["combined"] = _combine
 
 
 def _may_be_operand(x: Any) -> bool:
@@ -204,7 +166,7 @@ def _with_unit(child: Initialization, partner: Initialization) -> Initialization
     """A bare 0 or infinity, which fits every unit, takes its partner's."""
     bare = _bare(child)
     if type(bare) is float and (bare == 0 or math.isinf(bare)):
-        unit = unit_of(partner)
+        unit = partner._recipe.unit
         if unit is not None and unit is not UNKNOWN:
             return Constant(units.on(bare, unit))
     return child
@@ -230,25 +192,15 @@ def powered(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
     **context: Any,
-) -> Any:
+) -> Values:
     """Draw the power of an initializer; its unit takes the exponent too.
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result.
     base : initializer
         What is raised.
     exponent : float
         A concrete, finite number.
-    dtype : dtype, optional
-        A dtype that `base` can be drawn in; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
-    **context
-        What `base` may need: `distances`, `neuron_indices`, ...
 
     Returns
     -------
@@ -274,25 +226,17 @@ def powered(
     >>> (init.Constant(3.0 * u.mV) ** 2)(1).unit
     Unit("mV^2")
     """
-    child, exponent = as_child("base", base), _exponent(exponent)
-    if is_probe(key):
-        unit = unit_of(child, dtype)
-        return only_unit(unit if unit is UNKNOWN else units.power(unit, exponent))
-    return run(
-        _power_of(exponent), key, shape, child, dtype=dtype, out_sharding=out_sharding,
-        context=context,
-    )  # fmt: skip
+    return draw(_powered(base, exponent), key, shape, dtype, out_sharding, context)
 
 
-class Power(Initialization, function=powered, random=None):
+def _powered(base: Any, exponent: Any) -> Recipe:
+    part, exponent = as_child("base", base)._recipe, _exponent(exponent)
+    unit = part.unit if part.unit is UNKNOWN else units.power(part.unit, exponent)
+    return composite(_power, unit, {"base": part}, static=(exponent,), random=None)
+
+
+class Power(Initialization, function=powered, recipe=_powered):
     """An initializer to a power; what ``initializer ** 2`` makes.
-
-    Parameters
-    ----------
-    base : initializer
-        What is raised.
-    exponent : float
-        A concrete, finite number.
 
     Examples
     --------
@@ -322,20 +266,16 @@ def _exponent(value: Any) -> float:
             f"`exponent` must be one concrete number, got {got}; for an array or a traced one, of "
             "draws without a unit, write base ** exponent"
         )
-    return checks.finite("exponent", bare)
+    return roles.pure.check("exponent", bare)
 
 
-@functools.lru_cache(maxsize=256)
-def _power_of(exponent: float) -> Callable[..., Any]:
-    """The kernel of one exponent: whole ones multiply, as ``x ** 2`` does."""
-    power = int(exponent) if exponent.is_integer() else exponent
-
-    def _power(key: Any, shape: Any, dtype: Any, context: Any, base: Initialization) -> Any:
-        (drawn,) = draws(key, shape, wide(dtype), context, (base,))
-        bare, unit = units.split("base", drawn, number=True)
-        return finished(jnp.asarray(bare) ** power, units.power(unit, exponent), dtype)
-
-    return _power
+def _power(
+    source: Source, dtype: np.dtype, context: Mapping[str, Any], exponent: float, base: Recipe
+) -> Any:
+    (drawn,) = draws(source, wide(dtype), context, (base,))
+    bare, unit = units.split("base", drawn, number=True)
+    power = int(exponent) if exponent.is_integer() else exponent  # whole ones multiply
+    return finished(jnp.asarray(bare) ** power, units.power(unit, exponent), dtype)
 
 
 # ---------------------------------------------------------------- scaled
@@ -351,25 +291,15 @@ def scaled(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
     **context: Any,
-) -> Any:
+) -> Values:
     """Draw an initializer and multiply by a factor.
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result.
     base_dist : initializer
         What is scaled.
     scale_factor : number, array or Quantity
         The factor; its unit multiplies that of `base_dist`.
-    dtype : dtype, optional
-        A dtype that `base_dist` can be drawn in; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
-    **context
-        What `base_dist` may need: `distances`, `neuron_indices`, ...
 
     Returns
     -------
@@ -391,22 +321,16 @@ def scaled(
     >>> init.scaled(jax.random.key(0), 3, init.KaimingNormal(fan_in=3), 2 * u.nS).unit
     Unit("nS")
     """
-    factor, unit = units.split("scale_factor", scale_factor, number=True)
-    return combined(
-        key, shape, "*", base_dist, units.on(factor, unit), dtype=dtype,
-        out_sharding=out_sharding, **context,
-    )  # fmt: skip
+    return draw(_scaled(base_dist, scale_factor), key, shape, dtype, out_sharding, context)
 
 
-class Scaled(Initialization, function=scaled, random=None):
+def _scaled(base_dist: Any, scale_factor: Any) -> Recipe:
+    factor = units.on(*units.split("scale_factor", scale_factor, number=True))
+    return _combined("*", as_child("base_dist", base_dist), factor)
+
+
+class Scaled(Initialization, function=scaled, recipe=_scaled):
     """An initializer times a factor; the twin of `scaled`.
-
-    Parameters
-    ----------
-    base_dist : initializer
-        What is scaled.
-    scale_factor : number, array or Quantity
-        The factor; its unit multiplies that of `base_dist`.
 
     Examples
     --------

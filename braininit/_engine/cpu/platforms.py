@@ -1,17 +1,8 @@
-"""Where a draw runs, and what is made of it: each question apart, none from another's answer.
-
-1. Who hashes the words? `FUSED`: this package, on every platform. On GPUs and TPUs JAX lowers
-   its own hash to the same straight rounds; on a CPU it makes a loop in memory of them.
-2. Is this a processor on which a trick was tried? `is_tried`, for one trick at a time.
-3. How do CPU cores share an array? `_loops` asks `has_one_cpu` and `cores`.
+"""Where a draw runs, and whether its CPU is one that something was tried on.
 
 An eager draw runs where its arrays are, `is_on_cpu`. A part of another program does not know
 where that will run, which may be several platforms: it holds both ways, `by_platform`, of which
 lowering keeps what it needs.
-
-Two environment variables, read when braininit is imported, take things out: ``BRAININIT_FUSED=0``
-the hash, for JAX's own; ``BRAININIT_TUNED=0`` whatever was made for CPUs (2 and 3, and
-compiler options). The numbers stay the same.
 """
 
 from __future__ import annotations
@@ -26,21 +17,16 @@ import jax
 from jax import lax
 from jax.sharding import Mesh
 
-__all__ = ["FUSED", "by_platform", "cores", "has_one_cpu", "is_on_cpu", "is_tried", "is_tuned"]
+__all__ = ["TUNED", "by_platform", "has_one_cpu", "is_on_cpu", "is_tried"]
 
-FUSED = os.environ.get("BRAININIT_FUSED") != "0"
-_TUNED = os.environ.get("BRAININIT_TUNED") != "0"
-
-
-def is_tuned() -> bool:
-    """Whether draws on a CPU may be made in ways of their own."""
-    return _TUNED
+TUNED = os.environ.get("BRAININIT_TUNED") != "0"
+"""Whether this room does anything."""
 
 
 @functools.cache
 def is_tried(*versions: tuple[int, int]) -> bool:
-    """Whether this is where something was seen to hold: x86, with one of these jaxlibs."""
-    return _TUNED and platform.machine() in ("x86_64", "AMD64") and _jaxlib() in versions
+    """True on x86 CPUs with these versions of jaxlib, where a part was verified."""
+    return TUNED and platform.machine() in ("x86_64", "AMD64") and _jaxlib() in versions
 
 
 def _jaxlib() -> tuple[int, ...] | None:
@@ -59,9 +45,6 @@ def by_platform(
     return lambda *arguments: lax.platform_dependent(*arguments, cpu=tuned, default=plain)
 
 
-# ---------------------------------------------------------------- the CPU
-
-
 def has_one_cpu() -> bool:
     """Whether all CPU cores are one device, so that XLA shares an array out among them."""
     try:
@@ -70,17 +53,8 @@ def has_one_cpu() -> bool:
         return False
 
 
-@functools.cache
-def cores() -> int:
-    """How many cores XLA computes on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-# ---------------------------------------------------------------- an eager draw's place
-
-
 def is_on_cpu(mesh: Any, *arrays: Any) -> bool:
-    """Whether what JAX computes now of PyTrees of arrays, for a mesh or None, is on CPUs."""
+    """Whether an eager computation on PyTrees of arrays, for a mesh or None, runs on CPUs."""
     return _has_only_cpus() or _platform(mesh, arrays) == "cpu"
 
 

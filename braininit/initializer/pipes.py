@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import brainunit as u
@@ -11,23 +11,26 @@ import jax.numpy as jnp
 import numpy as np
 
 from braininit._engine.rounding import finish
-from braininit._engine.sampler import aligned, is_probe
-from braininit._jax.dtypes import drawn_in, resolve, wide
-from braininit._params import checks, units
-from braininit._params.types import DType, Key, QuantityLike, Shape, Sharding
+from braininit._engine.source import Source
+from braininit._jax.dtypes import drawn_in, wide
+from braininit._params import roles, units
+from braininit._params.roles import Number, increasing
+from braininit._params.shapes import aligned
+from braininit._params.types import (
+    DType,
+    InitializerLike,
+    Key,
+    QuantityLike,
+    Shape,
+    Sharding,
+    Values,
+)
 from braininit._params.values import static
 from braininit.initializer.calls import explained
-from braininit.initializer.children import (
-    UNKNOWN,
-    InitializerLike,
-    as_child,
-    draws,
-    finished,
-    only_unit,
-    run,
-    unit_of,
-)
-from braininit.initializer.initialization import Initialization, late
+from braininit.initializer.children import as_child
+from braininit.initializer.composite import composite, draws, finished
+from braininit.initializer.initialization import Initialization
+from braininit.initializer.recipe import UNKNOWN, Recipe, draw, replaced
 
 # ---------------------------------------------------------------- clipped
 
@@ -43,7 +46,7 @@ def clipped(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
     **context: Any,
-) -> Any:
+) -> Values:
     """Draw an initializer and bring what lies outside of bounds to the bound.
 
     For draws from the distribution cut off at the bounds, without the heaps that
@@ -51,20 +54,10 @@ def clipped(
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result.
     base_dist : initializer
         What is clipped.
     min_val, max_val : number, array or Quantity, optional
         Bounds, min_val < max_val, of the dimension of `base_dist`; None is open.
-    dtype : dtype, optional
-        A real dtype that `base_dist` can be drawn in; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
-    **context
-        What `base_dist` may need: `distances`, `neuron_indices`, ...
 
     Returns
     -------
@@ -90,41 +83,32 @@ def clipped(
     >>> bool((w >= 0 * u.nS).all() and (w <= 1 * u.nS).all())
     True
     """
-    child, kind = as_child("base_dist", base_dist), resolve(dtype, complex_too=True)
-    if kind.kind == "c":
-        raise TypeError(f"`dtype` must be real, as bounds are, got {kind}")
-    seen, unit, (low, high) = beside(
-        child,
+    return draw(_clipped(base_dist, min_val, max_val), key, shape, dtype, out_sharding, context)
+
+
+def _clipped(base_dist: Any, min_val: Any, max_val: Any) -> Recipe:
+    part = as_child("base_dist", base_dist)._recipe
+    unit, (low, high) = beside(
+        part.unit,
         min_val=-math.inf if min_val is None else min_val,
         max_val=math.inf if max_val is None else max_val,
     )
-    low, high = checks.increasing("min_val", low, "max_val", high, unit)
-    checks.fits(drawn_in(kind), unit, min_val=low, max_val=high)
-    checks.room(kind, unit, low, high, distinct=False, names=("min_val", "max_val"))
-    if is_probe(key):
-        return only_unit(seen)
-    bounds = (units.on(low, unit), units.on(high, unit))
-    return run(
-        _clipped,
-        key,
-        shape,
-        child,
-        *bounds,
-        dtype=dtype,
-        out_sharding=out_sharding,
-        context=context,
+    low, high = increasing(
+        Number("min_val", low, roles.limit), Number("max_val", high, roles.limit), unit
+    )
+    return composite(
+        _clip,
+        part.unit if part.unit is not UNKNOWN else UNKNOWN,
+        {"base_dist": part, "min_val": low.value, "max_val": high.value},
+        roles={"min_val": roles.limit, "max_val": roles.limit},
+        static=(unit,),
+        bounds="wide",
+        random=None,
     )
 
 
-class Clipped(Initialization, function=clipped, random=None):
+class Clipped(Initialization, function=clipped, recipe=_clipped):
     """An initializer clipped at bounds; what `clip` makes, the twin of `clipped`.
-
-    Parameters
-    ----------
-    base_dist : initializer
-        What is clipped.
-    min_val, max_val : number, array or Quantity, optional
-        Bounds, min_val < max_val, of the dimension of `base_dist`; None is open.
 
     Examples
     --------
@@ -142,43 +126,46 @@ class Clipped(Initialization, function=clipped, random=None):
         super().__post_init__()
         for name in ("min_val", "max_val"):
             if type(getattr(self, name)) is float:
-                _, unit, (bare,) = beside(self.base_dist, **{name: getattr(self, name)})
+                own = {name: getattr(self, name)}
+                unit, (bare,) = beside(as_child("base_dist", self.base_dist)._recipe.unit, **own)
                 object.__setattr__(self, name, units.on(bare, unit))
 
 
-def beside(child: Any, **values: Any) -> tuple[Any, u.Unit | None, list[Any]]:
-    """Parameters that share the unit of a child's draws: that unit, theirs, and the bare values."""
-    seen = unit_of(child)
-    if seen is UNKNOWN or seen is None:
-        unit, bares = units.off(**values)
-        if unit is not None and seen is None:
-            raise units.UnitError(
-                f"`{next(iter(values))}` is in {unit}, the draws of `base_dist` have no unit; "
-                f"give them one, as in base * u.{unit}"
-            )
-        return seen, unit, bares
-    unit, (_, *bares) = units.off(base_dist=units.on(1.0, seen), **values)
-    return seen, unit, bares
+def beside(unit: Any, **values: Any) -> tuple[u.Unit | None, list[Any]]:
+    """Parameters that share the unit of a part's draws: their unit, and the bare values."""
+    if unit is not UNKNOWN and unit is not None:
+        common, (_, *bares) = units.off(base_dist=units.on(1.0, unit), **values)
+        return common, bares
+    common, bares = units.off(**values)
+    if common is not None and unit is None:
+        raise units.UnitError(
+            f"`{next(iter(values))}` is in {common}, the draws of `base_dist` have no unit; "
+            f"give them one, as in base * u.{common}"
+        )
+    return common, bares
 
 
-def _clipped(
-    key: Any, shape: Any, dtype: Any, context: Any, base_dist: Any, min_val: Any, max_val: Any
+def _clip(
+    source: Source,
+    dtype: np.dtype,
+    context: Mapping[str, Any],
+    unit: u.Unit | None,
+    base_dist: Recipe,
+    min_val: Any,
+    max_val: Any,
 ) -> Any:
-    (drawn,) = draws(key, shape, wide(dtype), context, (base_dist,))
-    unit, (x, *bounds) = units.off(base_dist=drawn, min_val=min_val, max_val=max_val)
+    if dtype.kind == "c":
+        raise TypeError(f"`dtype` must be real, as bounds are, got {dtype}")
+    (drawn,) = draws(source, wide(dtype), context, (base_dist,))
+    bounds = {"min_val": units.on(min_val, unit), "max_val": units.on(max_val, unit)}
+    unit, (x, *bares) = units.off(base_dist=drawn, **bounds)
     low, high = (
-        aligned(name, bound, shape, drawn_in(dtype))
-        for name, bound in zip(("min_val", "max_val"), bounds, strict=True)
+        aligned(name, bare, source.shape, drawn_in(dtype))
+        for name, bare in zip(bounds, bares, strict=True)
     )
     x = jnp.clip(jnp.asarray(x), low, high)  # by as much as it takes; `finish` then rounds inward
     return units.on(finish(x, dtype, low, high), unit)
 
-
-def _clip(base: Any, min_val: Any, max_val: Any) -> Initialization:
-    return Clipped(base, min_val, max_val)
-
-
-late["clipped"] = _clip
 
 # ---------------------------------------------------------------- composed
 
@@ -193,25 +180,15 @@ def composed(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
     **context: Any,
-) -> Any:
+) -> Values:
     """Draw an initializer and pass the draws through functions, left to right.
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result.
     first : initializer
         What is drawn.
     functions : sequence of callable
         From draws, with their unit, to what they become, of the same shape.
-    dtype : dtype, optional
-        A dtype that `first` can be drawn in; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
-    **context
-        What `first` may need: `distances`, `neuron_indices`, ...
 
     Returns
     -------
@@ -235,26 +212,25 @@ def composed(
     >>> init.composed(jax.random.key(0), 3, init.Constant(2.0 * u.nS), [lambda x: x**2]).unit
     Unit("nS^2")
     """
-    child, functions = as_child("first", first), _functions(functions)
-    if is_probe(key):
-        return UNKNOWN if functions else units.on(None, unit_of(child, dtype))
+    return draw(_composed(first, functions), key, shape, dtype, out_sharding, context)
 
-    kernel = _composed(functions, dtype is not None)
-    return run(
-        kernel, key, shape, child, dtype=dtype, out_sharding=out_sharding, context=context,
+
+def _composed(first: Any, functions: Any = ()) -> Recipe:
+    part, functions = as_child("first", first)._recipe, _functions(functions)
+    return composite(
+        _passed if functions else _alone,
+        UNKNOWN if functions else part.unit,
+        {"first": part},
+        static=functions,
+        random=None,
         traceable=not functions,
-    )  # fmt: skip
+        by_rows=False,
+        sized=_in_dtype if functions else None,
+    )
 
 
-class Compose(Initialization, function=composed, random=None):
+class Compose(Initialization, function=composed, recipe=_composed):
     """An initializer and functions of its draws; what ``|`` and `apply` make.
-
-    Parameters
-    ----------
-    first : initializer
-        What is drawn.
-    *functions : callable
-        From draws, with their unit, to what they become, of the same shape.
 
     Examples
     --------
@@ -275,9 +251,6 @@ class Compose(Initialization, function=composed, random=None):
         object.__setattr__(self, "first", steps[0])
         object.__setattr__(self, "functions", steps[1:])
         self.__post_init__()
-
-    def _is_traceable(self) -> bool:
-        return not self.functions and super()._is_traceable()
 
     def __repr__(self) -> str:
         return f"Compose({', '.join(map(repr, (self.first, *self.functions)))})"
@@ -300,37 +273,42 @@ def _functions(value: Any) -> tuple[Callable[[Any], Any], ...]:
     return functions
 
 
-def _composed(functions: tuple[Callable[[Any], Any], ...], typed: bool) -> Callable[..., Any]:
-    """The kernel that calls functions one after the other; `typed` ends in the dtype."""
-    if not functions:
-        return _alone
-
-    def _composed(key: Any, shape: Any, dtype: Any, context: Any, first: Any) -> Any:
-        (x,) = draws(key, shape, wide(dtype), context, (first,))
-        for i, function in enumerate(functions):
-            x = function(x)
-            given = np.shape(u.get_mantissa(x))
-            if given != shape:
-                raise ValueError(
-                    f"`functions[{i}]` {function!r} gave the shape {given}, not {shape}"
-                )
-        if not typed:
-            return x
-        bare, unit = units.split("the functions' result", x, number=True)
-        return finished(bare, unit, dtype)
-
-    return _composed
+def _in_dtype(
+    made: Recipe, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]
+) -> Recipe:
+    """Only a dtype that is asked for is what the functions' result is brought to."""
+    return made if dtype is None else replaced(made, kernel=_passed_on)
 
 
-def _alone(key: Any, shape: Any, dtype: Any, context: Any, first: Any) -> Any:
-    (x,) = draws(key, shape, wide(dtype), context, (first,))
+def _passed_on(
+    source: Source,
+    dtype: np.dtype,
+    context: Mapping[str, Any],
+    *functions_and_first: Any,
+) -> Any:
+    x = _passed(source, dtype, context, *functions_and_first)
+    bare, unit = units.split("the functions' result", x, number=True)
+    return finished(bare, unit, dtype)
+
+
+def _passed(
+    source: Source,
+    dtype: np.dtype,
+    context: Mapping[str, Any],
+    *functions_and_first: Any,
+) -> Any:
+    *functions, first = functions_and_first
+    (x,) = draws(source, wide(dtype), context, (first,))
+    for i, function in enumerate(functions):
+        x = function(x)
+        given = np.shape(u.get_mantissa(x))
+        if given != source.shape:
+            raise ValueError(
+                f"`functions[{i}]` {function!r} gave the shape {given}, not {source.shape}"
+            )
+    return x
+
+
+def _alone(source: Source, dtype: np.dtype, context: Mapping[str, Any], first: Recipe) -> Any:
+    (x,) = draws(source, wide(dtype), context, (first,))
     return finished(*units.parts(x), dtype)
-
-
-def _compose(base: Initialization, function: Any) -> Initialization:
-    if type(base) is Compose:
-        return Compose(base.first, *base.functions, function)
-    return Compose(base, function)
-
-
-late["composed"] = _compose

@@ -1,0 +1,117 @@
+"""The source of a draw: random words for the elements of an array."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from braininit._engine.threefry import FUSED, add, counters, hashed, multiply
+from braininit._jax.settings import setting
+
+__all__ = ["Rows", "Source"]
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["start"], meta_fields=["total"])
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Which rows are drawn: from `start`, in two words, the upper one first, out of `total`."""
+
+    start: Any
+    total: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Random words for each element of `shape`, from a typed key.
+
+    What is not random has no key. With `rows` the elements are some rows of a larger array, and
+    get the words that they have there. What is drawn in one shape can be had in another of as
+    many elements by `reshaped`: words go by the flat index.
+    """
+
+    key: Any
+    shape: tuple[int, ...]
+    rows: Rows | None = None
+    height: int | None = None  # how many rows are drawn
+
+    def words(self, kind: np.dtype) -> jax.Array:
+        """A word for each element, with as many bits as the drawing dtype has."""
+        width = 8 * kind.itemsize
+        if not self._has_blocks():
+            return self._by_jax(jnp.uint64 if width == 64 else jnp.uint32)
+        first, second = self.blocks()
+        if width == 32:
+            return first ^ second
+        wide = [lax.convert_element_type(half, jnp.uint64) for half in (first, second)]
+        return wide[0] << np.uint64(32) | wide[1]
+
+    def word_pairs(self, kind: np.dtype) -> tuple[jax.Array, jax.Array]:
+        """Two independent words for each element.
+
+        A Threefry block has room for two words of 32 bits; otherwise the key is split.
+        """
+        if kind.itemsize == 4 and self._has_blocks():
+            return self.blocks()
+        return self.pair(kind)
+
+    def pair(self, kind: np.dtype) -> tuple[jax.Array, jax.Array]:
+        """Two words for each element from two keys, as `jax.random` draws complex numbers."""
+        first, second = self.split()
+        return first.words(kind), second.words(kind)
+
+    def split(self, n: int = 2) -> list[Source]:
+        """Independent sources for the same elements."""
+        return [dataclasses.replace(self, key=key) for key in jax.random.split(self.key, n)]
+
+    def reshaped(self, shape: tuple[int, ...]) -> Source:
+        """The same source for elements in another shape."""
+        return dataclasses.replace(self, shape=shape)
+
+    @property
+    def whole(self) -> tuple[int, ...]:
+        """The shape of the whole, of which these may be some rows."""
+        return self.shape if self.rows is None else (self.rows.total, *self.shape[1:])
+
+    def is_fused(self) -> bool:
+        """Whether the words are hashed by code that fuses with the rest of the draw."""
+        return FUSED and self._has_blocks()
+
+    def blocks(self) -> tuple[jax.Array, jax.Array]:
+        """Both words of each element's Threefry block."""
+        high, low = counters(self.shape)
+        if self.rows is not None and self._changes_by_row():
+            start = jnp.asarray(self.rows.start)
+            high, low = add(multiply((start[0], start[1]), math.prod(self.shape[1:])), (high, low))
+        data = jax.random.key_data(self.key)
+        if setting("jax_debug_key_reuse"):
+            jax.random.bits(self.key)  # reading a key's data does not count as using the key
+        return hashed(data[0], data[1], high, low)
+
+    def _has_blocks(self) -> bool:
+        """Whether the words are hashes of counters, one counter for each element."""
+        return (
+            setting("jax_threefry_partitionable", True)
+            and str(jax.random.key_impl(self.key)) == "threefry2x32"
+        )
+
+    def _changes_by_row(self) -> bool:
+        return self.shape[:1] == (self.height,)
+
+    def _by_jax(self, dtype: Any) -> jax.Array:
+        """Words by `jax.random.bits`; rows need the words of all rows before them."""
+        if self.rows is None or not self._changes_by_row():
+            return jax.random.bits(self.key, self.shape, dtype)
+        if self.rows.total > 2**32:
+            raise ValueError(
+                "with other keys than threefry's, rows are of 2^32 at most, "
+                f"not of {self.rows.total}"
+            )
+        every = jax.random.bits(self.key, (self.rows.total, *self.shape[1:]), dtype)
+        return lax.dynamic_slice_in_dim(every, self.rows.start[1], self.shape[0])

@@ -1,0 +1,63 @@
+"""The moments of a lognormal's logarithm, from its own mean and standard deviation."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from braininit._jax.rounding import kept
+from braininit._math.elementary import over, polynomial, where
+
+__all__ = ["log_moments", "log_variance", "root"]
+
+
+def log_variance(mean: jax.Array, std: jax.Array) -> jax.Array:
+    """The variance of a lognormal's logarithm."""
+    ratio = kept(std / mean)
+    large = ratio > 1e4  # where 1 + ratio^2 rounds to ratio^2, which may overflow
+    square, std = where(large, 1.0, ratio) ** 2, where(large, std, 1.0)
+    if ratio.ndim == 0:  # not for the compiler, whose own logarithms round otherwise
+        square, mean, std = jax.lax.optimization_barrier((square, mean, std))
+    log = where(large, jnp.log(std) - jnp.log(mean), 0.0)
+    return kept(where(large, 2 * log, jnp.log1p(square)))
+
+
+def root(x: jax.Array) -> jax.Array:
+    """The square root, with gradient 0 rather than infinite at 0."""
+    zero = x == 0
+    return where(zero, 0.0, jnp.sqrt(where(zero, 1.0, x)))
+
+
+@jax.custom_jvp
+def log_moments(mean: jax.Array, std: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Variance and standard deviation of a lognormal's logarithm."""
+    variance = log_variance(mean, std)
+    return variance, root(variance)
+
+
+@log_moments.defjvp
+def _log_moments_jvp(primals: tuple, tangents: tuple) -> tuple:
+    """With r = std / mean the deviation is sqrt(log(1 + r^2)), smooth also where std is 0."""
+    (mean, std), (dmean, dstd) = primals, tangents
+    variance, deviation = log_moments(mean, std)
+    narrow = variance < math.log(2)  # r < 1
+
+    def held(x: jax.Array, where_narrow: bool) -> jax.Array:  # 1 where it is not used
+        return jnp.where(narrow == where_narrow, x, jnp.ones_like(x))
+
+    # The derivative in r is r / (1 + r^2) / deviation, which is 0 / 0 at 0. Written with the
+    # variance v it is e^(-v/2) sqrt((1 - e^-v) / v).
+    small = jnp.where(narrow, variance, 0.0)
+    factor = jnp.exp(-small / 2) * jnp.sqrt(polynomial(small, _LOST))
+    ratio = over(held(std, True), held(mean, True))
+    near = over(factor * (dstd - ratio * dmean), held(mean, True))
+    # Where r is large it may overflow, and is left out.
+    left = -jnp.expm1(-variance) / held(deviation, False)
+    far = left * (over(dstd, held(std, False)) - over(dmean, held(mean, False)))
+    ddeviation = jnp.where(narrow, near, far)
+    return (variance, deviation), (2 * deviation * ddeviation, ddeviation)
+
+
+_LOST = [(-1) ** n / math.factorial(n + 1) for n in range(18)]  # (1 - e^-v) / v in powers of v

@@ -1,0 +1,431 @@
+"""The roles of parameters: the domain, the message, the remedy, and what a traced one becomes.
+
+A role is declared once, where a distribution's recipe is: ``location(mean)``, ``spread(std)``. It
+says which numbers are allowed and what to do about another one. A concrete value outside the
+domain raises at once. A traced one can't be read: it becomes NaN, so that the draw is NaN rather
+than plausible, and `jax.experimental.checkify` reports it among the user's checks. Every test is
+written so that NaN fails it.
+
+A role also says what a dtype has to hold, which `Number.fits` and `Number.nan_unless_held` ask.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+import weakref
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+from jax.experimental import checkify
+
+from braininit._jax.dtypes import drawn_in, finfo, inside
+from braininit._jax.settings import setting
+from braininit._jax.shardings import following, placed
+from braininit._params import units
+from braininit._params.units import show
+
+__all__ = [
+    "Number",
+    "Role",
+    "amount",
+    "anything",
+    "bound",
+    "factor",
+    "fraction",
+    "increasing",
+    "limit",
+    "lined_up",
+    "location",
+    "nan_like",
+    "nan_unless_held",
+    "number",
+    "pure",
+    "refuse_empty",
+    "refuse_unheld",
+    "scale",
+    "shape",
+    "share",
+    "sharing",
+    "spread",
+    "summing_to_one",
+]
+
+
+class Domain(NamedTuple):
+    """A set of numbers: how it is called, who is in it, what to do about another number."""
+
+    text: str
+    holds: Callable[[Any], Any]
+    remedy: str
+
+
+_FINITE = Domain("finite", lambda x: abs(x) < math.inf, "give a finite number")
+_POSITIVE = Domain("positive", lambda x: (x > 0) & (x < math.inf), "give a number above 0")
+_NON_NEGATIVE = Domain("non-negative", lambda x: (x >= 0) & (x < math.inf), "give 0 or more")
+_FRACTION = Domain(
+    "from 0 to 1", lambda x: (x >= 0) & (x <= 1), "give a fraction, as in 0.1 for 10 %"
+)
+_SHARE = Domain(
+    "from 0 to 1, or a whole number above 1",
+    lambda x: (x >= 0) & ((x <= 1) | ((x < math.inf) & (x == x // 1))),
+    "give a fraction, as in 0.8, or a number of them, as in 80",
+)
+
+
+class Role(NamedTuple):
+    """What a parameter has to be."""
+
+    domain: Domain | None = None
+    pure: bool = False
+    """A pure number: the drawing dtype has to hold it, not the result's."""
+    vanishes: bool = True
+    """Whether it may round to 0."""
+    wide: bool = False
+    """The drawing dtype has to hold it, whatever its unit."""
+    itself: bool = False
+    """Drawn as it is: infinity needs a dtype that has one."""
+
+    def __call__(self, value: Any) -> Given:
+        """A user's value in this role."""
+        return Given(self, value)
+
+    def check(self, name: str, value: Any, unit: u.Unit | None = None) -> Any:
+        """The bare value, if it is in the domain; a traced one NaN where it is not."""
+        if self.domain is None:
+            return value
+        text, holds, remedy = self.domain
+        if type(value) is float:
+            if holds(value):
+                return value
+        elif isinstance(value, Tracer):
+            return _traced(holds, f"`{name}` must be {text}, got a traced {{}}", value)[0]
+        elif _passed.has(holds, value):
+            return value
+        concrete = np.asarray(value)
+        good = np.asarray(holds(concrete))
+        if good.all():
+            _passed.add(holds, value)
+            return value
+        where: Any = tuple(np.argwhere(~good)[0].tolist())
+        bad = np.asarray(concrete[where]).item()
+        if self.domain is not _FINITE and bad == math.inf:
+            text += " and finite"
+        at = f" at index {where if len(where) > 1 else where[0]}" if where else ""
+        hint = "remove the NaN" if bad != bad else remedy
+        raise ValueError(f"`{name}` must be {text}, got {show(bad, unit)}{at}; {hint}")
+
+
+class Given(NamedTuple):
+    """A user's value, and the role it is to play."""
+
+    role: Role
+    value: Any
+
+
+location = Role(_FINITE)
+"""Any finite number."""
+spread = Role(_NON_NEGATIVE, vanishes=False)
+"""A standard deviation: 0 is allowed, to round to it is not."""
+scale = Role(_POSITIVE, vanishes=False)
+"""A positive factor of the draws."""
+shape = Role(_POSITIVE, pure=True, vanishes=False)
+"""A shape parameter: positive, a pure number."""
+factor = Role(_FINITE, vanishes=False)
+"""A factor of any sign."""
+bound = Role()
+"""A bound, which may be infinite; `increasing` refuses NaN."""
+amount = Role(_NON_NEGATIVE, pure=True)
+"""A pure number, 0 or more."""
+pure = Role(_FINITE, pure=True)
+"""Any finite pure number."""
+fraction = Role(_FRACTION, pure=True)
+share = Role(_SHARE, pure=True)
+"""A fraction, or a whole number above 1: so many, in place of a part of all."""
+limit = Role(wide=True)
+"""A bound to which other draws are brought."""
+anything = Role(itself=True)
+"""Any number at all."""
+
+
+class Number(NamedTuple):
+    """A parameter, checked and bare."""
+
+    name: str
+    value: Any
+    role: Role | None
+
+
+def sharing(**given: Given) -> tuple[u.Unit | None, tuple[Number, ...]]:
+    """Take the unit off parameters that share one, and check them."""
+    unit, bares = units.off(**{name: value for name, (_, value) in given.items()})
+    return unit, tuple(
+        Number(name, role.check(name, bare, unit), role)
+        for (name, (role, _)), bare in zip(given.items(), bares, strict=True)
+    )
+
+
+def number(name: str, given: Given) -> Number:
+    """Check a parameter that is a pure number."""
+    return Number(name, given.role.check(name, units.dimensionless(name, given.value)), given.role)
+
+
+# ---------------------------------------------------------------- together
+
+
+def increasing(low: Number, high: Number, unit: u.Unit | None = None) -> tuple[Number, Number]:
+    """Low < high, element by element; either may be infinite on its own side."""
+    a, b = low.value, high.value
+    if isinstance(a, Tracer) or isinstance(b, Tracer):
+        text = f"`{low.name}` must be less than `{high.name}`, got traced {{}} and {{}}"
+        a, b = _traced(_less, text, a, b)
+        return low._replace(value=a), high._replace(value=b)
+    if type(a) is float and type(b) is float:
+        if a < b:
+            return low, high
+    elif _passed.has(_less, a, b):
+        return low, high
+    else:
+        try:
+            each, other = np.broadcast_arrays(a, b)
+        except ValueError:
+            raise ValueError(
+                f"`{low.name}` {np.shape(a)} and `{high.name}` {np.shape(b)} "
+                "don't go together; make them broadcast"
+            ) from None
+        good = each < other
+        if good.all():
+            _passed.add(_less, a, b)
+            return low, high
+        first = tuple(np.argwhere(~good)[0])
+        a, b = each[first].item(), other[first].item()
+    raise ValueError(
+        f"`{low.name}` must be less than `{high.name}`, got {low.name} = {show(a, unit)} and "
+        f"{high.name} = {show(b, unit)}; "
+        + ("remove the NaN" if a != a or b != b else "swap or widen them")
+    )
+
+
+def _less(low: Any, high: Any) -> Any:
+    return lined_up(operator.lt, low, high)
+
+
+def summing_to_one(name: str, values: Any) -> Any:
+    """Probabilities that sum to 1, up to rounding."""
+    if isinstance(values, Tracer):
+        return _traced(_sums_to_one, f"`{name}` must sum to 1, got a traced {{}}", values)[0]
+    total = float(np.sum(np.asarray(values, float)))
+    if not abs(total - 1) < 1e-5:
+        raise ValueError(f"`{name}` must sum to 1, got {total:.6g}; divide them by their sum")
+    return values
+
+
+def _sums_to_one(values: Any) -> Any:
+    return abs(jnp.sum(values) - 1) < 1e-5
+
+
+def lined_up(function: Callable[..., Any], *values: Any) -> Any:
+    """Call with values of one rank: JAX may be set to refuse implicit rank promotion."""
+    arrays = [jnp.asarray(v) for v in values]
+    dtype = jnp.result_type(*[a.dtype for a in arrays if jnp.issubdtype(a.dtype, np.floating)])
+    arrays = [a.astype(dtype) if jnp.issubdtype(a.dtype, np.floating) else a for a in arrays]
+    shape = jnp.broadcast_shapes(*(a.shape for a in arrays))
+    lives = following(shape, (("", a) for a in arrays), strict=False)
+    return placed(lambda *arrays: function(*jnp.broadcast_arrays(*arrays)), lives)(*arrays)
+
+
+# ---------------------------------------------------------------- arrays that passed
+
+
+class _Passed:
+    """Which JAX arrays passed which check: to read them takes longer than to draw.
+
+    An entry ends with the first of its arrays.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[Any, ...], tuple[weakref.ref[jax.Array], ...]] = {}
+
+    def has(self, check: Any, *values: Any) -> bool:
+        return (check, *map(self._identity, values)) in self._entries
+
+    def add(self, check: Any, *values: Any) -> None:
+        arrays = [value for value in values if type(value) is not float]
+        if arrays and all(isinstance(array, jax.Array) for array in arrays):
+            entry = (check, *map(self._identity, values))
+            end = lambda _: self._entries.pop(entry, None)  # noqa: E731
+            self._entries[entry] = tuple(weakref.ref(array, end) for array in arrays)
+
+    @staticmethod
+    def _identity(value: Any) -> float | int:
+        return value if type(value) is float else id(value)
+
+    def cache_clear(self) -> None:
+        self._entries.clear()
+
+
+_passed = _Passed()
+
+# ---------------------------------------------------------------- traced parameters
+
+
+def _traced(holds: Callable[..., Any], text: str, *values: Any) -> tuple[Any, ...]:
+    """The values, NaN (and so their derivatives) where they break the rule; checkify is told.
+
+    The braces of a dtype or a unit in the text would be read as a format's.
+    """
+    return _undeclared(_checked(holds, text), *map(jnp.asarray, values))
+
+
+@functools.lru_cache(maxsize=1024)  # a function of its own would be traced anew
+def _checked(holds: Callable[..., Any], text: str) -> Callable[..., tuple[Any, ...]]:
+    def checked(*values: Any) -> tuple[Any, ...]:
+        good = holds(*values)
+        checkify.debug_check(jnp.all(good), text, *values)
+        return tuple(
+            lined_up(lambda good, value: value * jnp.where(good, 1.0, jnp.nan), good, value)
+            for value in values
+        )
+
+    def where_they_live(*values: Any) -> tuple[Any, ...]:
+        whole, named = jnp.broadcast_shapes(*(v.shape for v in values)), [("", v) for v in values]
+        each = tuple(following(whole, [one, *named], strict=False) for one in named)
+        return placed(checked, None if None in each else each)(*values)
+
+    return jax.jit(where_they_live)
+
+
+def _undeclared(function: Callable[..., tuple[Any, ...]], *values: Any) -> tuple[Any, ...]:
+    """Call a jitted function that holds a debug check, without the effect JAX books for it.
+
+    The check compiles to nothing, but a program with an effect is dispatched by Python: a
+    call takes 89 us instead of 7. In an inner jit that declares no effect, checkify and all
+    the other transformations find the check as before.
+    """
+    if setting("jax_enable_checks"):
+        return function(*values)  # JAX verifies what is declared
+    try:
+        (call,) = jax.make_jaxpr(function)(*values).eqns
+        quiet = _without_effects(call.params["jaxpr"])
+        return tuple(call.primitive.bind(*values, **call.params | {"jaxpr": quiet}))
+    except Exception:  # a JAX whose programs look otherwise
+        return function(*values)
+
+
+@functools.lru_cache(maxsize=1024)  # one program, one lowering
+def _without_effects(program: Any) -> Any:
+    none: frozenset[Any] = frozenset()
+    equations = [equation.replace(effects=none) for equation in program.eqns]
+    return program.replace(jaxpr=program.jaxpr.replace(eqns=equations, effects=none))
+
+
+@jax.jit  # op by op, under vmap, `jax_debug_nans` would find the NaN that is not used
+def nan_like(x: jax.Array, parameters: list[jax.Array]) -> jax.Array:
+    """A draw, all NaN where one of its parameters is.
+
+    For parameters that are compared or counted with: what comes out of a comparison or a
+    cast to integers shows no NaN.
+    """
+    bad = functools.reduce(operator.or_, [jnp.any(jnp.isnan(p)) for p in parameters])
+    return jnp.where(bad, jnp.full_like(x, jnp.nan), x)
+
+
+# ---------------------------------------------------------------- does a dtype hold it?
+
+
+def refuse_unheld(number: Number, unit: u.Unit | None, dtype: np.dtype) -> None:
+    """Refuse a concrete number that overflows the dtype, or rounds to 0 and must not.
+
+    A traced one becomes NaN in `nan_unless_held`.
+    """
+    name, value, role = number
+    if role is None:
+        return
+    if type(value) is float and (0.02 <= abs(value) <= 15 or value == 0):
+        return  # within what even the 8-bit dtypes hold
+    kind = drawn_in(dtype) if role.pure or role.wide else dtype
+    if isinstance(value, Tracer) or _passed.has((kind, role.vanishes), value):
+        return
+    least, most = finfo(kind)
+    within = type(value) is float and (abs(value) == math.inf or least <= abs(value) <= most)
+    if within and not role.itself:
+        return
+    size = np.abs(np.asarray(value)).astype(float)
+    bad = np.isfinite(size) & (size > most)
+    if not role.vanishes:
+        bad |= (size > 0) & (size < least)
+    if role.itself and not np.isinf(np.asarray(np.inf).astype(kind)):
+        bad |= np.isinf(size)
+    if bad.any():
+        first = np.asarray(value)[tuple(np.argwhere(bad)[0])].item()
+        raise ValueError(
+            f"`{name}` = {show(first, None if role.pure else unit)} is outside what {kind} holds "
+            f"({least:.3g} to {most:.3g}); take another dtype or another unit"
+        )
+    _passed.add((kind, role.vanishes), value)
+
+
+def nan_unless_held(role: Role, value: jax.Array, dtype: np.dtype) -> jax.Array:
+    """NaN where `refuse_unheld` would refuse, for a traced parameter in a program."""
+    least, most = finfo(drawn_in(dtype) if role.pure or role.wide else dtype)
+    if float(jnp.finfo(value.dtype).max) <= most:
+        return value
+    size = abs(value)
+    bad = (size < math.inf) & (size > most)
+    if not role.vanishes:
+        bad |= (size > 0) & (size < least)
+    return jnp.where(bad, jnp.full_like(value, jnp.nan), value)
+
+
+def refuse_empty(
+    low: Number,
+    high: Number,
+    unit: u.Unit | None,
+    dtype: np.dtype,
+    *,
+    open_high: bool = False,
+    distinct: bool = True,
+) -> None:
+    """Refuse concrete bounds between which the dtype has no value.
+
+    `distinct`: also bounds that round to one number of the drawing dtype.
+    """
+    a, b = low.value, high.value
+    if isinstance(a, Tracer) or isinstance(b, Tracer):
+        return
+    if type(a) is float and type(b) is float:
+        size = max(abs(a), abs(b))
+        if size == math.inf or (0.02 <= size <= 15 and b - a > 0.3 * size):
+            return
+    kind, check = drawn_in(dtype), (dtype, open_high, distinct)
+    if _passed.has(check, a, b):
+        return
+    with np.errstate(invalid="ignore", over="ignore"):  # a step beyond the greatest number
+        bad = np.zeros((), bool)
+        if not _far_apart(np.asarray(a, float), np.asarray(b, float), dtype):
+            bad = np.isnan(inside(np, np.asarray(a), np.asarray(b), dtype, open_high=open_high)[0])
+            if distinct:
+                lowest, highest = inside(np, np.asarray(a), np.asarray(b), kind)
+                bad = bad | ~(lowest < highest)
+    if bad.any():
+        each, other = np.broadcast_arrays(a, b)
+        first = tuple(np.argwhere(bad)[0])
+        raise ValueError(
+            f"no value of {dtype} lies between `{low.name}` = {show(each[first].item(), unit)} and "
+            f"`{high.name}` = {show(other[first].item(), unit)}; widen them or take a wider dtype"
+        )
+    _passed.add(check, a, b)
+
+
+def _far_apart(low: np.ndarray, high: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether all bounds are further apart than two neighbours of this size: a quick look."""
+    eps, (least, most) = float(jnp.finfo(dtype).eps), finfo(dtype)
+    low, high = np.clip(low, -most, most), np.clip(high, -most, most)
+    size = np.maximum(abs(low), abs(high))
+    return bool(np.all((high - low > 2 * eps * size) & (size > least / eps)))

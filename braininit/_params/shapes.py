@@ -1,0 +1,98 @@
+"""Sizes and shapes, as users write them, and what broadcasts to them."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+
+from braininit._params.types import is_sequence
+from braininit._params.units import brief
+
+try:
+    from jax.extend.core import InconclusiveDimensionOperation
+except Exception:  # then JAX's own words about open sizes reach the user
+    InconclusiveDimensionOperation = TypeError
+
+__all__ = ["aligned", "as_shape", "goes_with", "sizes_known"]
+
+
+def as_shape(shape: Any) -> tuple[int, ...]:
+    """A size or a shape in any of its forms, as a tuple of ints."""
+    if type(shape) is int:
+        if 0 <= shape < 2**62:
+            return (shape,)
+        sizes: Any = (shape,)
+    elif isinstance(shape, np.ndarray):
+        sizes = shape.tolist() if shape.ndim else (shape.item(),)
+    else:
+        sizes = shape if is_sequence(shape) else (shape,)
+    if len(sizes) > _MOST_AXES:
+        raise ValueError(f"a size has {_MOST_AXES} axes at most, got {len(sizes)}; join some")
+    try:
+        sizes = tuple(n if type(n) is int else _index(n) for n in sizes)
+    except Exception as error:
+        own = None if isinstance(error, TypeError) else error
+        raise TypeError(f"a size is an int or a tuple of ints, {_no_size(shape)}") from own
+    known = [n for n in sizes if type(n) is int]  # in all but what `jax.export` keeps open
+    if min(known, default=0) < 0:
+        raise ValueError(f"a size must be 0 or more, got {sizes}")
+    if math.prod(n for n in known if n) >= 2**62:
+        raise ValueError(f"a size of {sizes} is beyond what any machine holds")
+    return sizes
+
+
+_MOST_AXES = 32  # where NumPy's broadcasting ends, and with it the making of constants
+
+
+def _no_size(given: Any) -> str:
+    """What was given for a size, and what to write."""
+    kinds = (jax.dtypes.prng_key, np.uint32)  # a typed key, a legacy one
+    if isinstance(given, jax.Array) and any(jnp.issubdtype(given.dtype, k) for k in kinds):
+        return "got a key; the key comes first, then the shape"
+    if isinstance(given, float) and given >= 1 and given.is_integer():
+        return f"got {given}; write {int(given)}"
+    return f"got {brief(given)}; write 100 or (10, 10), for example"
+
+
+@contextmanager
+def sizes_known(shape: tuple[int, ...], remedy: str = "") -> Iterator[None]:
+    """Where what is done needs to know sizes, say so rather than what Python or JAX do."""
+    try:
+        yield
+    except (TypeError, InconclusiveDimensionOperation) as error:
+        raise TypeError(
+            f"this draw has to know its sizes, got {shape}; export it for known ones{remedy}"
+        ) from error
+
+
+def _index(n: Any) -> Any:
+    if isinstance(n, (bool, np.bool_)):
+        raise TypeError
+    return n if jax.export.is_symbolic_dim(n) else operator.index(n)
+
+
+def goes_with(name: str, its: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    """Refuse a parameter whose shape does not broadcast to the result's."""
+    pairs = zip(its[::-1], shape[::-1], strict=False)
+    if len(its) > len(shape) or any(n not in (1, m) for n, m in pairs):
+        raise ValueError(
+            f"`{name}` of shape {its} does not broadcast to the size {shape}; "
+            "make its trailing sizes equal to the result's, or 1"
+        )
+
+
+def aligned(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> jax.Array:
+    """Give an array parameter the result's rank; a scalar stays one, and fuses as one."""
+    value = jax.lax.convert_element_type(jnp.asarray(value), dtype)
+    if value.ndim == 0:
+        return value
+    goes_with(name, value.shape, shape)
+    return value.reshape((1,) * (len(shape) - value.ndim) + value.shape)

@@ -1,0 +1,223 @@
+"""Distributions within a window: how each is cut off at bounds, right in every tail.
+
+`window` makes a recipe's `cut` from a kernel ``(source, dtype, *parameters, low, high)``.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from braininit._engine.rounding import finish
+from braininit._engine.source import Source
+from braininit._jax.dtypes import drawn_in, finfo, is_symbolic
+from braininit._math import truncated as normals
+from braininit._math.elementary import LOG2_E, times_exp2
+from braininit._math.log_concave import BETA, GAMMA, Family, drawn, log_ratio, looked_up, table
+from braininit._math.lognormal import log_variance, root
+from braininit._params.roles import Number, bound, increasing
+from braininit.initializer.recipe import Recipe, recipe
+
+__all__ = ["beta", "exponential", "gamma", "lognormal", "tabled", "weibull", "window"]
+
+
+def window(
+    kernel: Callable[..., jax.Array],
+    *,
+    positive: bool = False,
+    bounded: bool = False,
+    whole: bool = False,
+    **facts: Any,
+) -> Callable[..., Recipe]:
+    """How a recipe is cut off at bounds.
+
+    `positive` of a distribution above 0; `bounded` of one with bounds of its own, its last two
+    parameters, which the kernel may have to know as a `whole`.
+    """
+
+    def cut(made: Recipe, low: Number, high: Number) -> Recipe:
+        numbers, own = made.numbers(), ()
+        least, most = low.value, high.value
+        if bounded:
+            *numbers, start, end = numbers
+            own = (start, end) if whole else ()
+            least, most = _meet(max, least, start.value), _meet(min, most, end.value)
+        elif positive:
+            least = _meet(max, least, 0.0)
+        low = low if least is low.value else Number("low of base", least, bound)
+        high = high if most is high.value else Number("high of base", most, bound)
+        ends = increasing(low, high, made.unit)
+        return recipe(
+            kernel,
+            (*numbers, *own, *ends),
+            made.unit,
+            bounds="positive" if positive else "closed",
+            cut=cut if not whole and not positive else None,
+            **facts,
+        )
+
+    return cut
+
+
+def _meet(which: Callable[..., Any], x: Any, y: Any) -> Any:
+    """The larger or the smaller of two bounds."""
+    if type(x) is float and type(y) is float:
+        return which(x, y)
+    xp = jnp if isinstance(x, jax.Array) or isinstance(y, jax.Array) else np
+    return (xp.maximum if which is max else xp.minimum)(x, y)
+
+
+# ---------------------------------------------------------------- in closed form
+
+
+def exponential(source: Source, dtype: np.dtype, scale: Any, low: Any, high: Any) -> jax.Array:
+    open_high = high == jnp.inf
+    span = jnp.where(open_high, scale, high) - low
+    e, part = _restricted(source, dtype, jnp.where(open_high, jnp.inf, span / scale))
+    # A part of a narrow window, whose width may underflow in units of the scale.
+    x = low + jnp.where(~open_high & (span < scale), span * part, scale * e)
+    return _above_zero(x, dtype, low, high)
+
+
+def _restricted(source: Source, dtype: np.dtype, width: Any) -> tuple[jax.Array, jax.Array]:
+    """Standard exponential on [0, width], exact at both ends, and as a part of the width."""
+    e = normals.exponential(source.words(drawn_in(dtype)))
+    p, beyond = -jnp.expm1(-e), jnp.exp(-width)
+    mass = p * -jnp.expm1(-width)
+    inner = mass < 0.5
+    near = -jnp.log1p(-jnp.where(inner, mass, 0.0))
+    far = -jnp.log(jnp.where(inner, 1.0, jnp.exp(-e) + p * beyond))
+    e = jnp.where(inner, near, far)
+    narrow = width < float(jnp.finfo(e.dtype).eps) ** 0.5  # its square is lost
+    part = jnp.where(narrow, p * (1.0 - 0.5 * width * (1.0 - p)), e / jnp.where(narrow, 1.0, width))
+    return e, part
+
+
+def weibull(
+    source: Source, dtype: np.dtype, concentration: Any, scale: Any, low: Any, high: Any
+) -> jax.Array:
+    # g = (x / scale)^k is a standard exponential between the powers of the bounds. Any of them
+    # may be too small or too large a number, so the draw is counted from whichever is not.
+    open_low, open_high = low <= 0.0, high == jnp.inf
+    below, above = jnp.where(open_low, scale, low), jnp.where(open_high, scale, high)
+    most = 0.9 * math.log(jnp.finfo(scale.dtype).max)
+
+    def power(x: jax.Array) -> jax.Array:
+        return jnp.exp(jnp.minimum(concentration * log_ratio(x, scale, x - scale), most))
+
+    g_low = jnp.where(open_low, 0.0, power(below))
+    g_high = jnp.where(open_high, jnp.inf, power(above))
+    reach = jnp.where(
+        open_low | open_high, 1.0, concentration * log_ratio(above, below, above - below)
+    )
+    from_low, from_high = g_low >= 0.5, g_high <= 1.0
+    known = from_low & ~open_high
+    grown = g_low * jnp.expm1(jnp.where(known, jnp.minimum(reach, most), 1.0))
+    e, part = _restricted(source, dtype, jnp.where(known, grown, g_high - g_low))
+    kept_part = jnp.where(open_low, 0.0, jnp.exp(-reach))
+    ratio = jnp.where(from_high, kept_part + (1.0 - kept_part) * part, g_low + e)
+    grown = jnp.where(
+        from_low,
+        jnp.log1p(e / jnp.where(from_low, g_low, 1.0)),
+        jnp.log(jnp.where(from_low, 1.0, ratio)),
+    )
+    start = jnp.where(from_low, below, jnp.where(from_high, above, scale))
+    x = times_exp2(start, grown / concentration * LOG2_E)  # the power alone may overflow
+    return _above_zero(x, dtype, low, high)
+
+
+def lognormal(
+    source: Source, dtype: np.dtype, mean: Any, std: Any, low: Any, high: Any
+) -> jax.Array:
+    # The logarithm is normal. It is counted from the point of [low, high] nearest to the median,
+    # where the most draws are, so that they keep their digits.
+    variance = log_variance(mean, std)
+    open_low, open_high = low <= 0.0, high == jnp.inf
+    below, above = jnp.where(open_low, mean, low), jnp.where(open_high, mean, high)
+    median = jnp.maximum(mean * jnp.exp(-variance / 2), jnp.finfo(mean.dtype).tiny)
+    from_low, from_high = ~open_low & (median < below), ~open_high & (median > above)
+    start = jnp.where(from_low, below, jnp.where(from_high, above, median))
+    middle = log_ratio(mean, start, mean - start) - variance / 2
+    middle = jnp.where(from_low | from_high, middle, 0.0)
+    near = jnp.where(open_low, -jnp.inf, log_ratio(below, start, below - start))
+    far = jnp.where(open_high, jnp.inf, log_ratio(above, start, above - start))
+    word = source.words(drawn_in(dtype))
+    z = normals.truncated_normal(word, middle, root(variance), near, far)
+    return _above_zero(times_exp2(start, z * LOG2_E), dtype, low, high)
+
+
+def _above_zero(x: jax.Array, dtype: np.dtype, low: jax.Array, high: jax.Array) -> jax.Array:
+    """Round a draw inward; none is 0."""
+    return finish(x, dtype, jnp.maximum(low, finfo(dtype).least), high)
+
+
+# ---------------------------------------------------------------- gamma and beta
+
+
+def gamma(
+    source: Source, dtype: np.dtype, concentration: Any, scale: Any, low: Any, high: Any
+) -> jax.Array:
+    x = _solved(GAMMA, source, dtype, (concentration,), (scale, low, high))
+    return _above_zero(x, dtype, low, high)
+
+
+def beta(
+    source: Source,
+    dtype: np.dtype,
+    alpha: Any,
+    beta: Any,
+    start: Any,
+    end: Any,
+    low: Any,
+    high: Any,
+) -> jax.Array:
+    x = _solved(BETA, source, dtype, (alpha, beta), (start, end, low, high))
+    return finish(x, dtype, low, high)
+
+
+def _solved(family: Family, source: Source, dtype: np.dtype, shapes: Any, bounds: Any) -> jax.Array:
+    by_table = all(p.ndim == 0 for p in (*shapes, *bounds)) and _is_many(source.whole)
+    return drawn(family, by_table, source.words(drawn_in(dtype)), shapes, bounds)
+
+
+def _is_many(shape: tuple[int, ...]) -> bool:
+    """Whether a table of draws is less work than the draws; sizes kept open count as many."""
+    return is_symbolic(shape) or math.prod(shape) >= 1536
+
+
+def tabled(
+    made: Recipe, shape: tuple[int, ...], dtype: np.dtype, context: Mapping[str, Any]
+) -> Recipe:
+    """For many draws of gamma and beta with plain numbers: the table, made beforehand."""
+    if not (all(type(value) is float for value in made.values) and _is_many(shape)):
+        return made
+    made.fit(dtype)
+    family = GAMMA if made.plan.kernel is gamma else BETA
+    table = _table(family, drawn_in(dtype), *made.values)
+    numbers = tuple(Number(n, t, None) for n, t in zip(("table", "bounds"), table, strict=True))
+    return recipe(_looked_up, numbers, made.unit, static=(family,))
+
+
+@functools.lru_cache(maxsize=256)
+def _table(family: Family, kind: np.dtype, *parameters: float) -> tuple[np.ndarray, np.ndarray]:
+    """Worked out in float64 from what the drawing dtype makes of the parameters."""
+    with np.errstate(all="ignore"):
+        numbers = [np.float64(kind.type(p)) for p in parameters]
+        shapes = len(numbers) - (3 if family is GAMMA else 4)
+        rows = table(family, kind, numbers[:shapes], numbers[shapes:])
+        return rows.astype(kind), np.array(numbers[shapes:], kind)
+
+
+def _looked_up(
+    source: Source, dtype: np.dtype, family: Family, rows: Any, bounds: Any
+) -> jax.Array:
+    bounds = tuple(bounds[0])
+    x = looked_up(family, rows[0], source.words(drawn_in(dtype)), bounds)
+    ends = _above_zero if family is GAMMA else finish
+    return ends(x, dtype, *bounds[-2:])

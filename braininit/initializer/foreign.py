@@ -1,0 +1,137 @@
+"""Recipes of a user's functions: the function itself is called."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from braininit._engine import keys
+from braininit._engine.source import Rows
+from braininit._params import units
+from braininit.initializer.recipe import UNKNOWN, Plan, Recipe
+
+__all__ = ["called", "foreign"]
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["plan"])
+class Foreign(Recipe):
+    """What a user's twin of a function draws: the function itself is called.
+
+    ``static`` says whether it takes `out_sharding` and the caller's context.
+    """
+
+    def fit(self, dtype: np.dtype) -> None:
+        """Nothing: what its numbers are is not known."""
+
+    def drawn(
+        self,
+        key: Any,
+        shape: tuple[int, ...],
+        dtype: Any,
+        sharding: Any,
+        context: Mapping[str, Any],
+        rows: Rows | None,
+        free: bool,
+    ) -> Any:
+        takes_sharding, takes_context = self.plan.static
+        given = dict(zip(self.plan.names, self.values, strict=True))
+        if takes_context:
+            given |= context
+        if takes_sharding:
+            return self.plan.kernel(key, shape, **given, dtype=dtype, out_sharding=sharding)
+        if sharding is not None:
+            name = self.plan.kernel.__name__
+            raise TypeError(f"{name} takes no `out_sharding`; place its result by jax.device_put")
+        return self.plan.kernel(key, shape, **given, dtype=dtype)
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["plan"])
+class Called(Recipe):
+    """What a user's own initializer draws, called in JAX's way or in BrainTools'."""
+
+    def needs_key(self, rng: Any) -> bool:
+        return not _signature(self.plan.kernel)[0] or _is_stateless(rng)
+
+    def takes_any(self) -> bool:
+        return True
+
+    def fit(self, dtype: np.dtype) -> None:
+        """Nothing: it has no numbers."""
+
+    def drawn(
+        self,
+        key: Any,
+        shape: tuple[int, ...],
+        dtype: Any,
+        sharding: Any,
+        context: Mapping[str, Any],
+        rows: Rows | None,
+        free: bool,
+    ) -> Any:
+        function = self.plan.kernel
+        by_size, accepted = _signature(function)
+        given = {name: value for name, value in context.items() if accepted(name) and name != "rng"}
+        if dtype is not None and accepted("dtype", by_size):
+            given["dtype"] = dtype
+        if by_size:
+            # A stateful source goes on unchanged; what has no state, each part gets its own of.
+            rng = context.get("rng")
+            rng = key if _is_stateless(rng) or rng is None else rng
+            if rng is not None and accepted("rng"):
+                given["rng"] = rng
+            x = function(shape, **given)
+        else:
+            x = function(keys.typed(key, keys.legacy_impl(key)), shape, **given)
+        drawn = np.shape(u.get_mantissa(x))
+        if drawn != shape:
+            raise ValueError(f"{function!r} gave the shape {drawn}, not {shape} as asked")
+        if dtype is None:
+            return x
+        bare, unit = units.split("the initializer's result", x, number=True)
+        return units.on(jnp.asarray(bare).astype(dtype), unit)
+
+
+def foreign(
+    function: Callable[..., Any],
+    given: Mapping[str, Any],
+    *,
+    takes_sharding: bool,
+    takes_context: bool,
+    **facts: Any,
+) -> Foreign:
+    """The recipe of a user's twin."""
+    static = (takes_sharding, takes_context)
+    plan = Plan(function, UNKNOWN, static, tuple(given), by_rows=False, **facts)
+    return Foreign(plan, tuple(given.values()))
+
+
+def called(function: Callable[..., Any]) -> Called:
+    """The recipe of a user's own initializer or function."""
+    return Called(Plan(function, UNKNOWN, by_rows=False, traceable=False), ())
+
+
+def _is_stateless(rng: Any) -> bool:
+    return keys.is_key(rng) or isinstance(rng, (int, np.integer))
+
+
+def _signature(function: Callable[..., Any]) -> tuple[bool, Callable[..., bool]]:
+    """Whether a function is called with a size (not with a key), and what keywords it takes."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # a builtin
+        return True, lambda name, named=False: False
+    kinds = inspect.Parameter
+    placed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    required = [p for p in placed if p.default is kinds.empty]
+    first = placed[0].name if placed else ""
+    by_size = first in ("size", "sizes", "shape") or (first != "key" and len(required) < 2)
+    names = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
+    anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    return by_size, lambda name, named=False: name in names or (anything and not named)

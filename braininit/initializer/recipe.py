@@ -1,0 +1,222 @@
+"""The recipe: what is to be drawn, as a value between parameters and a draw.
+
+A recipe holds parameters that are checked and bare, their unit, the kernel, and the facts that
+others need: whether the draws use a key, can be had by rows, can be cut off at bounds, which law
+they follow. To build an object is to build its recipe; that is its validation. A draw takes a
+recipe, a key and a shape.
+
+A recipe is a PyTree whose leaves are its numbers. An initializer made of others is compiled with
+their recipes as arguments, and nothing in them is checked again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from braininit._engine.keys import as_key
+from braininit._engine.sampler import result_dtype, sampled
+from braininit._engine.source import Rows
+from braininit._jax.dtypes import drawn_in, finfo, is_symbolic
+from braininit._jax.shardings import canonical
+from braininit._params import units
+from braininit._params.roles import (
+    Number,
+    Role,
+    nan_unless_held,
+    refuse_empty,
+    refuse_unheld,
+)
+from braininit._params.shapes import aligned, as_shape, sizes_known
+from braininit._params.types import Values
+
+__all__ = ["UNKNOWN", "Plan", "Recipe", "draw", "recipe", "replaced"]
+
+UNKNOWN: Any = object()
+"""In place of a unit: only a draw can tell."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The part of a recipe that is no number: what makes its program, and the facts about it.
+
+    Attributes
+    ----------
+    kernel
+        ``(source, dtype, *static, *numbers) -> array``: the arithmetic, without units. That of
+        an initializer made of others is described in `composite`.
+    unit
+        The unit of the draws.
+    static
+        Options of the kernel, hashable.
+    names, roles
+        Of the numbers. A number without a role goes to the kernel in a tuple, as it is.
+    bounds
+        Whether the last two numbers are bounds, between which a dtype needs a value: "closed",
+        "half-open" without the upper one, "positive" where 0 is no draw, or "wide" where they
+        may round to one number.
+    random
+        Whether the draws use a key; None: if those of a part do.
+    complex_too
+        Whether complex dtypes can be drawn.
+    elementwise
+        Whether each number is made from its own words alone, whatever shape it is drawn in.
+    by_rows
+        Whether some rows can be drawn without the others.
+    traceable
+        Whether JAX may trace the kernel: no function of a user's is in it.
+    sized
+        ``(recipe, shape, dtype, context) -> recipe`` where numbers depend on the draw, as a
+        fan does.
+    cut
+        ``(recipe, low, high) -> recipe`` of the distribution within bounds.
+    functions
+        The `cdf` and the `quantile` that a user's class names.
+    law
+        ``(scipy.stats, *numbers) -> distribution`` where SciPy has it.
+    """
+
+    kernel: Callable[..., Any]
+    unit: Any = None
+    static: tuple[Any, ...] = ()
+    names: tuple[str, ...] = ()
+    roles: tuple[Role | None, ...] = ()
+    bounds: str = ""
+    random: bool | None = True
+    complex_too: bool = False
+    elementwise: bool = True
+    by_rows: bool = True
+    traceable: bool = True
+    sized: Callable[..., Recipe] | None = None
+    cut: Callable[..., Recipe] | None = None
+    functions: tuple[Callable[..., Any], Callable[..., Any]] | None = None
+    law: Callable[..., Any] | None = None
+
+    def __hash__(self) -> int:
+        """Of few fields: to hash a unit, or to compare two, takes 10 us."""
+        return hash((self.kernel, self.static, self.names))
+
+    def ready(self, shape: tuple[int, ...], dtype: np.dtype, values: tuple[Any, ...]) -> list[Any]:
+        """Numbers as the kernel takes them: in the drawing dtype, and of the result's rank."""
+        kind, made = drawn_in(dtype), []
+        for name, role, value in zip(self.names, self.roles, values, strict=True):
+            if role is None:
+                made.append((jnp.asarray(value, kind),))
+            else:
+                held = nan_unless_held(role, jnp.asarray(value), dtype)
+                made.append(aligned(name, held, shape, dtype if role.itself else kind))
+        return made
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["plan"])
+@dataclasses.dataclass(frozen=True, eq=False)
+class Recipe:
+    """What a distribution draws."""
+
+    plan: Plan
+    values: tuple[Any, ...]
+
+    @property
+    def unit(self) -> Any:
+        """The unit of the draws, None for pure numbers, or UNKNOWN."""
+        return self.plan.unit
+
+    @property
+    def traceable(self) -> bool:
+        """Whether all of the draw is code of this package's, without a user's function."""
+        return self.plan.traceable
+
+    def numbers(self) -> tuple[Number, ...]:
+        """The parameters that have a role."""
+        every = map(Number, self.plan.names, self.values, self.plan.roles)  # pyright: ignore
+        return tuple(n for n in every if n.role is not None)
+
+    def needs_key(self, rng: Any) -> bool:
+        """Whether a key has to be made from what a caller passes as ``rng=``."""
+        return bool(self.plan.random)
+
+    def takes_any(self) -> bool:
+        """Whether keywords this package does not know may be meant for a part."""
+        return False
+
+    def fit(self, dtype: np.dtype) -> None:
+        """Refuse concrete numbers that a dtype does not hold."""
+        held = self.__dict__.setdefault("_held", set())
+        plan, numbers = self.plan, self.numbers()
+        if dtype in held or (plan.sized is not None and not plan.bounds):  # those of a draw count
+            return
+        for each in numbers:
+            refuse_unheld(each, plan.unit, dtype)
+        if plan.bounds:
+            low, high = numbers[-2:]
+            if plan.bounds == "positive" and not isinstance(low.value, Tracer):
+                most = max if type(low.value) is float else np.maximum
+                low = low._replace(value=most(low.value, finfo(dtype).least))
+            open_high, distinct = plan.bounds == "half-open", plan.bounds != "wide"
+            refuse_empty(low, high, plan.unit, dtype, open_high=open_high, distinct=distinct)
+        held.add(dtype)
+
+    def for_draw(self, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]) -> Recipe:
+        """The recipe of a draw of this shape and dtype."""
+        return self if self.plan.sized is None else self.plan.sized(self, shape, dtype, context)
+
+    def drawn(
+        self,
+        key: Any,
+        shape: tuple[int, ...],
+        dtype: Any,
+        sharding: Any,
+        context: Mapping[str, Any],
+        rows: Rows | None,
+        free: bool,
+    ) -> Any:
+        """The draw; `free` of a draw by itself, not as a part of another one."""
+        kind = result_dtype(dtype, self.plan.complex_too)
+        whole = shape if rows is None else (rows.total, *shape[1:])
+        its = self.for_draw(whole, kind, context)
+        its.fit(kind)
+        key = as_key(key) if self.plan.random else None
+        with sizes_known(shape) if is_symbolic(shape) else nullcontext():
+            x = sampled(its.plan, key, shape, kind, its.values, sharding, rows, free)
+        return units.on(x, self.plan.unit)
+
+    def arrays(self) -> Iterator[tuple[str, Any]]:
+        """What the draw is made from, by name."""
+        yield from zip(self.plan.names, self.values, strict=True)
+
+
+def recipe(
+    kernel: Callable[..., Any], numbers: tuple[Number, ...], unit: Any = None, **facts: Any
+) -> Recipe:
+    """A recipe from its numbers; the facts are those of `Plan`."""
+    names, values, roles = zip(*numbers, strict=True) if numbers else ((), (), ())
+    return Recipe(Plan(kernel, unit, names=names, roles=roles, **facts), values)
+
+
+def replaced(recipe: Recipe, values: tuple[Any, ...] | None = None, **facts: Any) -> Recipe:
+    """A recipe with other facts, or other values."""
+    plan = dataclasses.replace(recipe.plan, **facts) if facts else recipe.plan
+    return type(recipe)(plan, recipe.values if values is None else values)
+
+
+def draw(
+    recipe: Recipe,
+    key: Any,
+    shape: Any,
+    dtype: Any = None,
+    out_sharding: Any = None,
+    context: Mapping[str, Any] | None = None,
+    *,
+    rows: Rows | None = None,
+) -> Values:
+    """Draw by a recipe, by itself."""
+    sharding = canonical(out_sharding)
+    return recipe.drawn(key, as_shape(shape), dtype, sharding, context or {}, rows, True)
