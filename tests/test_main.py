@@ -20,7 +20,7 @@ from matplotlib import pyplot
 import braininit as init
 from braininit import files as _files
 from braininit import plot
-from braininit.__main__ import _NINE, Refusal, distributions, main, read
+from braininit.__main__ import _NINE, Refusal, main, read
 
 NORMAL = "Normal(0.5*nS, 0.1*nS)"
 
@@ -180,14 +180,7 @@ GOOD = {
 
 @pytest.mark.parametrize("text", GOOD)
 def test_an_expression_is_what_python_makes_of_it(text):
-    assert read(text) == GOOD[text]
-
-
-def test_the_names_are_those_of_the_package():
-    found = distributions()
-    assert {"Constant", "TruncatedNormal", "Weibull"} <= set(found)
-    assert "Initialization" not in found
-    assert all(getattr(init, name) is cls for name, cls in found.items())
+    assert read(text) == init.get(text) == GOOD[text]
 
 
 def test_nested_initializers_and_their_operators():
@@ -204,7 +197,7 @@ def test_nested_initializers_and_their_operators():
         ),
         f"Truncated({text}, low=0*nS)": init.Truncated(normal, 0 * u.nS),
     }.items():
-        assert read(expression) == expected
+        assert read(expression) == init.get(expression) == expected
 
 
 BAD = {
@@ -248,14 +241,16 @@ BAD = {
     "Normal(0, -1*nS)": "must be non-negative, got -1 nS",
     "Uniform(3, 2)": "`low` must be less than `high`",
     "Normal(nS, nS)": "write 1 \\* u.nS",
-    "Gamma()": "missing.*'shape'; it is Gamma\\(shape, scale=1.0\\)",
-    "Gamma(2, sd=1)": "'sd'; it is Gamma",
+    "Gamma()": "missing.*'shape'; it is init.Gamma\\(shape, scale=1.0\\)",
+    "Gamma(2, sd=1)": "Gamma has no parameter 'sd'; it takes shape, scale",
     "Gamma(1, 2, 3)": "too many",
     "Normal(9**9**9)": "column 8.*too large",
     "Normal(10**400)": "too large",
     "Normal(1" + "0" * 400 + ")": "too large",
     "Normal(" + "9" * 5000 + ")": "digits",
     "Normal(1*nS**1e9)": "the exponent 1000000000.0 is too large",
+    "Normal(1*nS**(inf - inf))": "the exponent nan is too large",
+    "Normal('a' * 10**9)": "can't calculate with the string a",
     "Normal(2**'a')": "an exponent is a number, not the string a",
     "Normal((-8)**0.5)": "no real power",
     "Normal(1/0)": "division by zero",
@@ -264,6 +259,8 @@ BAD = {
     "[" * 150 + "]" * 150: "nested more than 100 deep",
     "nS": "the unit nS, not a distribution",
     "2*nS": "the quantity 2.* nS, not a distribution",
+    "0.5 nS": "the quantity 0.5 nS, not a distribution",
+    "0.5 furlong": "'furlong' names no unit",
     "Normal": "without its \\(...\\)",
     "Normal(2*Normal)": "can't calculate with the name Normal",
     "Normal(0, 1)(3)": "can't be called",
@@ -290,6 +287,27 @@ def test_a_bad_expression_is_told_in_one_line(text, capsys):
     with pytest.raises(Refusal, match=BAD[text].replace("a *", r"a \*").replace("?", r"\?")):
         read(text)
     complaint(capsys, text, "10")
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_get_refuses_the_same(text):
+    """All but what is an initializer to it, or a profile: names, quantities."""
+    try:
+        made = init.get(text)
+    except (ValueError, TypeError) as error:
+        assert str(error)  # noqa: PT017
+    else:
+        assert "not a distribution" in BAD[text] or text == "Normal"
+        assert isinstance(made, init.Initialization | init.DistanceProfile)
+
+
+def test_get_says_the_place_too():
+    with pytest.raises(ValueError, match="^column 12 of the expression: unknown name nX"):
+        init.get("Normal(0.5*nX, 1)")
+    with pytest.raises(init.UnitError, match="^column 1 of the expression: `std` in nS and `mean`"):
+        init.get("Normal(0*mV, 1*nS)")
+    with pytest.raises(TypeError, match="^column 5 of the expression: init.Gamma: missing"):
+        init.get("2 * Gamma()")
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -339,10 +357,13 @@ def test_random_expressions():
             text[at : at + source.randrange(3)] = source.choice(pieces)
         if source.random() < 0.3:
             text = source.choices(pieces, k=source.randrange(12))
+        text = "".join(text)
         try:
-            assert isinstance(read("".join(text)), init.Initialization)
+            assert isinstance(read(text), init.Initialization)
         except Refusal as refusal:
             refusals.append(str(refusal))
+        with contextlib.suppress(ValueError, TypeError):
+            init.get(text)
     assert 0 < len(refusals) < 400
     assert all("\n" not in text and 0 < len(text) <= 500 for text in refusals)
 
@@ -352,6 +373,8 @@ def test_nothing_of_an_expression_is_evaluated():
     for text in ("__import__('antigravity')", "exec('import this')", "open('x', 'w')"):
         with pytest.raises(Refusal):
             read(text)
+        with pytest.raises(ValueError, match="unknown name"):
+            init.get(text)
     assert not {"antigravity", "this"} & (set(sys.modules) - before)
     assert not os.listdir()
 
@@ -394,8 +417,8 @@ def test_nothing_of_an_expression_is_evaluated():
         (["10", "--out", "none/w.npz"], "there is no folder"),
         (["10", "--out", "a\0.npz"], "--out"),
         (["10", "--out", "\ud8ff.npz"], "--out"),
-        (["10", "--out", "there.npz"], "something of that name that is not a file"),
-        (["10", "--out", "pipe.npz"], "something of that name that is not a file"),
+        (["10", "--out", "there.npz"], "is not a regular file"),
+        (["10", "--out", "pipe.npz"], "is not a regular file"),
         (["10", "--plot", "w.docx"], "must end in"),
         (["10", "--plot", "none/w.png"], "there is no folder"),
         (["10", "--out", "w.npz", "--plot", "none/w.png"], "there is no folder"),
@@ -425,8 +448,11 @@ def test_bad_options_without_an_expression(capsys):
 
 
 def test_a_folder_that_is_read_only(capsys, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    assert "can't be written to" in complaint(capsys, NORMAL, "10", "--out", "w.npz")
+    def refuse(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert "--out: [Errno 13] Permission denied" in complaint(capsys, NORMAL, "10", "--out=w.npz")
 
 
 def test_what_fails_at_the_draw(capsys):
@@ -458,61 +484,72 @@ def test_help_lists_what_there_is(capsys):
     assert stop.value.code == 0
     text = capsys.readouterr().out
     assert "TruncatedNormal(mean=0.0, std=1.0, low=None, high=None)" in text
-    assert all(f"  {name}(" in text for name in distributions())
+    listed = [
+        name
+        for name, cls in vars(init).items()
+        if isinstance(cls, type) and issubclass(cls, init.Initialization)
+    ]
+    assert all((f"  {name}(" in text) == (name != "Initialization") for name in listed)
     assert "brainunit" in text
     for example in re.findall(r'braininit "(.+?)"', text):
         assert read(example)
 
 
-def as_module(redirection, *argv, **environment):
-    """Run in a process of its own, with its output where a shell's redirection sends it."""
-    command = f'exec "$0" -m braininit "$@" {redirection}'
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.path.dirname(os.path.dirname(init.__file__)),
-        **environment,
-    }
-    return subprocess.run(
-        ["sh", "-c", command, sys.executable, *argv],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
-    )
-
-
 def test_as_a_module():
-    done = as_module("", "Constant(0.5*nS)", "3")
+    command = [sys.executable, "-m", "braininit", "Constant(0.5*nS)", "3"]
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(init.__file__))}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "0.5000 nS" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("redirection", "argument", "unbuffered", "message"),
-    [
-        (">/dev/full", "Constant(1)", "", "No space left on device"),
-        (">/dev/full", "--version", "1", "No space left on device"),
-        (">&-", "Constant(1)", "", "standard output is closed"),
-    ],
-    ids=["full", "full, unbuffered", "closed"],
-)
-def test_an_output_that_takes_nothing(redirection, argument, unbuffered, message):
-    done = as_module(redirection, argument, PYTHONUNBUFFERED=unbuffered)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("python -m braininit: error: standard output")
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
+@pytest.fixture
+def stdout_into(monkeypatch):
+    """Send standard output, descriptor and all, to where another descriptor goes."""
+    saved = os.dup(1)
+
+    def send(descriptor, buffering=-1):
+        os.dup2(descriptor, 1)
+        os.close(descriptor)
+        binary = os.fdopen(1, "wb", buffering, closefd=False)
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(binary, write_through=not buffering))
+
+    yield send
+    sys.stdout.flush()
+    monkeypatch.undo()
+    os.dup2(saved, 1)
+    os.close(saved)
 
 
-def test_a_reader_that_has_seen_enough():
-    done = as_module("| head -c 1", "Constant(1)", "3")
-    assert (done.stdout, done.stderr) == ("C", "")
+@pytest.mark.parametrize(("argument", "buffering"), [("Constant(1)", -1), ("--version", 0)])
+def test_a_full_disk(argument, buffering, stdout_into, capsys):
+    stdout_into(os.open("/dev/full", os.O_WRONLY), buffering)
+    assert main([argument]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("python -m braininit: error: standard output: ")
+    assert "No space left on device" in error
+    assert error.count("\n") == 1
 
 
-def test_an_output_that_knows_ascii_alone():
-    done = as_module("", "Constant(1*ohm)", "3", "--out", "µ.npz", PYTHONIOENCODING="ascii")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert r"\xb5.npz" in done.stdout
+def test_an_output_that_is_closed(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["Constant(1)"]) == 2
+    assert capsys.readouterr().err == "python -m braininit: error: standard output is closed\n"
+
+
+def test_a_reader_that_has_seen_enough(stdout_into, capsys):
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    stdout_into(write_end)
+    assert main(["Constant(1)", "3"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_an_output_that_knows_ascii_alone(monkeypatch):
+    stream = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(stream, encoding="ascii"))
+    assert main(["Constant(1*ohm)", "3", "--out", "µ.npz"]) == 0
+    assert rb"\xb5.npz" in stream.getvalue()
 
 
 # ---------------------------------------------------------------- pictures
