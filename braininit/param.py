@@ -31,7 +31,7 @@ def param(
     ----------
     init : initializer, callable, str, mapping, number, array, Quantity, State or None
         An initializer or a function is called with the size (one that takes a key gets
-        one made from ``rng=``), a name or a configuration goes through `get`, a value is
+        one made from ``rng=``), text or a configuration goes through `get`, a value is
         checked against the size, a container (brainstate's ``State`` and ``Param``,
         nnx's ``Variable``: whatever has a `value`) has its value checked and replaced.
     sizes : int or tuple of int
@@ -79,12 +79,12 @@ def param(
         read, write = container
         write(_fitting(read(), size, batch))
         return init
-    if _is_value(init):
-        if np.ndim(u.get_mantissa(init)) == 0:
-            if allow_scalar:
-                return init
-            raise TypeError(f"`init` must not be one number here, got {init!r}; give an array")
-        return _fitting(init, size, batch)
+    if u.math.isscalar(init) or isinstance(init, u.Unit) or _is_array(init):
+        if np.ndim(u.get_mantissa(init)) > 0:
+            return _fitting(init, size, batch)
+        if allow_scalar:
+            return init
+        raise TypeError(f"`init` must not be one number here, got {init!r}; give an array")
     if callable(init):
         drawn = as_child("init", init)((*batch, *size), **param_kwargs)
         return _fitting(drawn, (*batch, *size), ())
@@ -93,12 +93,8 @@ def param(
     )
 
 
-def _is_value(x: Any) -> bool:
-    return (
-        isinstance(x, (u.Quantity, u.Unit, np.ndarray, np.generic))
-        or u.math.isscalar(x)
-        or (hasattr(x, "shape") and hasattr(x, "dtype"))
-    )
+def _is_array(x: Any) -> bool:
+    return hasattr(x, "shape") and hasattr(x, "dtype")
 
 
 def _container(x: Any) -> tuple[Any, Any] | None:
@@ -121,14 +117,14 @@ def _fitting(value: Any, size: tuple[int, ...], batch: tuple[int, ...]) -> Any:
     own = shape[max(extra, 0) :]
     if any(n not in (1, m) for n, m in zip(own[::-1], size[::-1], strict=False)):
         raise ValueError(f"the shape {shape} of the parameter does not match the size {size}")
-    if extra > 0:
-        if len(batch) == 1 and extra == 1 and shape[:1] != batch:
-            raise ValueError(
-                f"the batch size {shape[0]} of the parameter does not match batch_size={batch[0]}"
-            )
-        if shape[:extra] != batch:
-            raise ValueError(
-                f"the shape {shape} of the parameter does not match the size {(*batch, *size)}"
-            )
+    if extra <= 0:
+        return u.math.broadcast_to(value, (*batch, *size)) if batch else value
+    if shape[:extra] == batch:
         return value
-    return u.math.broadcast_to(value, (*batch, *size)) if batch else value
+    if len(batch) == extra == 1:
+        raise ValueError(
+            f"the batch size {shape[0]} of the parameter does not match batch_size={batch[0]}"
+        )
+    raise ValueError(
+        f"the shape {shape} of the parameter does not match the size {(*batch, *size)}"
+    )
