@@ -27,6 +27,7 @@ ORDER = [
     "param",
     "files",
     "caches",
+    "typing",
     "theory",
     "plot",
     "__init__",

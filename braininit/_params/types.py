@@ -26,6 +26,7 @@ __all__ = [
     "InitializerLike",
     "Key",
     "Kind",
+    "Loaded",
     "NumberLike",
     "QuantityLike",
     "RealLike",
@@ -118,7 +119,12 @@ if TYPE_CHECKING:
         def max(self, *args: Any, **kwargs: Any) -> Values: ...  # pyright: ignore
         def reshape(self, *args: Any, **kwargs: Any) -> Values: ...  # pyright: ignore
         def astype(self, *args: Any, **kwargs: Any) -> Values: ...  # pyright: ignore
+
+    class Loaded(Values, dict[str, Values]):  # pyright: ignore
+        """A file's content, to a type checker: one array, or several by name."""
 else:
+    Loaded: TypeAlias = jax.Array | u.Quantity | dict[str, Any]
+    """A file's content: one array, or several by name."""
     Values: TypeAlias = jax.Array | u.Quantity
     """Draws: a plain array, or a Quantity where the parameters carry a unit."""
 
