@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import brainunit as u
 import jax
@@ -31,6 +31,7 @@ from braininit.distributions import continuous, positive
 from braininit.initializer import operators
 from braininit.initializer.children import as_child
 from braininit.initializer.constant import constant, ones, zeros
+from braininit.initializer.recipe import UNKNOWN
 
 __all__ = ["Law", "cdf", "laws", "mean", "pdf", "sf", "std"]
 
@@ -234,24 +235,28 @@ def _find(dist: Any) -> tuple[Law | None, u.Unit | None]:
         name = dist.__name__ if isinstance(dist, type) else type(dist).__name__
         raise TypeError(f"`dist` must be an initializer object, got {name}")
     # By function, not by class: a subclass that draws from another one is another law.
-    function = getattr(type(dist), "_function", None)
-    given = {its: getattr(dist, mine) for mine, its in getattr(dist, "_names", ())}
-    if function is operators.combined:
-        return _combined(**given)
-    if function is operators.scaled:
-        return _combined("*", *given.values())
-    law = laws.get(function)
-    if law is None:
+    function: Any = getattr(type(dist), "_function", None)
+    if isinstance(dist, operators.Combined):
+        return _combined(dist.op, dist.left, dist.right)
+    if isinstance(dist, operators.Scaled):
+        return _combined("*", dist.base_dist, dist.scale_factor)
+    law, made = laws.get(function), None if function is None else cast(Any, dist)._recipe
+    if made is None or (law is None and made.plan.law is None):
         return None, None
-    own = given.pop("unit", None)
-    carriers = {name: v for name, v in given.items() if isinstance(v, u.Quantity)}
-    unit, bare = units.off(**carriers)
-    given |= zip(carriers, bare, strict=True)
+    numbers = dict(zip(made.plan.names, made.values, strict=True))
+    unit, carriers = made.unit, {n: v for n, v in numbers.items() if isinstance(v, u.Quantity)}
+    if carriers or unit is UNKNOWN:  # of a class of one's own
+        unit, bare = units.off(**carriers)
+        numbers |= zip(carriers, bare, strict=True)
+    numbers = {name: _double(value) for name, value in numbers.items()}
     with np.errstate(all="ignore"):
-        return law(**{name: _double(v) for name, v in given.items()}), own or unit
+        if law is not None:
+            return law(**numbers), unit
+        its = made.plan.law(scipy.stats, *numbers.values())
+        return Law(its.mean(), its.std(), its.pdf, its.cdf, its.sf), unit
 
 
-def _combined(op: str, left: Any, right: Any) -> tuple[Law | None, u.Unit | None]:
+def _combined(op: str, left: Any, right: Any = None) -> tuple[Law | None, u.Unit | None]:
     """Look up both sides of an operator; known is what shifts and scales one draw."""
     if right is None:
         return None, None
@@ -596,8 +601,8 @@ def _at_the_edge(shape: Any, at_one: Any) -> Any:
 
 laws: dict[Any, Callable[..., Law]] = {
     constant: _point,
-    zeros: lambda: _point(0.0),
-    ones: lambda: _point(1.0),
+    zeros: _point,
+    ones: _point,
     continuous.uniform: _uniform,
     continuous.normal: _normal,
     positive.lognormal: _lognormal,
