@@ -1,1 +1,1 @@
-"""The distributions: continuous, positive, and any of them cut off at bounds."""
+"""The distributions: continuous, positive, and any of them truncated at bounds."""

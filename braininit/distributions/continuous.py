@@ -1,4 +1,4 @@
-"""The continuous distributions: each a function, its recipe and, right below it, its twin."""
+"""Continuous distributions: each a function, its recipe and, right below, its twin."""
 
 from __future__ import annotations
 
@@ -46,26 +46,13 @@ def uniform(
     Parameters
     ----------
     low, high : number, array or Quantity
-        Bounds, finite, low < high, of one dimension.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of `low`, in [low, high).
-
-    Raises
-    ------
-    ValueError
-        If a bound is not finite, if low >= high, or if the dtype has no value between.
-    UnitError
-        If the bounds differ in dimension.
+        Bounds, finite, low < high.
 
     Notes
     -----
-    Numerics: bit for bit `jax.random.uniform` on [0, 1) in float32 and float64. The
-    bounds are rounded to the drawing dtype first and the result is rounded inward, so
-    that `high` itself never comes out; bounds of +-3e38 do not overflow. 16-bit and
-    8-bit floats are drawn in float32 and rounded once.
+    Numerics: bit for bit `jax.random.uniform` on [0, 1) in float32 and float64. Bounds are rounded
+    to the drawing dtype first and the result is rounded inward, so `high` never comes out. Bounds
+    of +-3e38 do not overflow.
 
     Examples
     --------
@@ -85,14 +72,7 @@ def _uniform(low: Any, high: Any) -> Recipe:
 
 
 class Uniform(Initialization, function=uniform, recipe=_uniform):
-    """Uniform on [low, high); the twin of `uniform`.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> init.Uniform(0.1 * u.nS, 1.0 * u.nS)((2, 3), rng=0).shape
-    (2, 3)
-    """
+    """Uniform on [low, high); the twin of `uniform`."""
 
     low: QuantityLike = 0.0
     high: QuantityLike = 1.0
@@ -118,6 +98,8 @@ def normal(
 ) -> Values:
     r"""Draw from the normal (Gaussian) distribution.
 
+    Complex dtypes give circular complex draws, of variance std^2 around the mean.
+
     .. math:: p(x) = \frac{1}{std \sqrt{2\pi}} e^{-(x - mean)^2 / (2\, std^2)}
 
     Parameters
@@ -127,25 +109,12 @@ def normal(
     std : number, array or Quantity
         Standard deviation, finite, std >= 0; 0 gives the mean.
 
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of `mean`.
-
-    Raises
-    ------
-    ValueError
-        If `mean` is not finite, or `std` negative, NaN or infinite.
-    UnitError
-        If the parameters differ in dimension.
-
     Notes
     -----
-    Numerics: bit for bit `jax.random.normal` at mean 0 and std 1 in float32 and
-    float64. Within a larger compiled program XLA may contract ``mean + std * z`` into
-    a fused multiply-add, which moves the last bit. 16-bit and 8-bit floats are drawn
-    in float32 and rounded once, where jax.random draws bfloat16 from 128 values.
-    A draw beyond the largest number of the dtype (65504 in float16) is that number.
+    Numerics: bit for bit `jax.random.normal` at mean 0 and std 1 in float32 and float64. Inside a
+    larger compiled program XLA may fuse ``mean + std * z``, which moves the last bit.
+    `jax.random.normal` returns only 128 distinct bfloat16 values; here they are rounded from
+    float32.
 
     Examples
     --------
@@ -163,14 +132,7 @@ def _normal(mean: Any, std: Any) -> Recipe:
 
 
 class Normal(Initialization, function=normal, recipe=_normal):
-    """Normal (Gaussian); the twin of `normal`.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> init.Normal(0.5 * u.nS, 0.15 * u.nS)(1000, rng=0).shape
-    (1000,)
-    """
+    """Normal (Gaussian); the twin of `normal`."""
 
     mean: QuantityLike = 0.0
     std: QuantityLike = 1.0
@@ -199,48 +161,32 @@ def truncated_normal(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
 ) -> Values:
-    r"""Draw from a normal distribution cut off at absolute bounds.
+    r"""Draw from the normal distribution truncated to [low, high].
 
     .. math:: p(x) \propto e^{-(x - mean)^2 / (2\, std^2)}, \quad low \le x \le high
 
     Parameters
     ----------
     mean : number, array or Quantity
-        Mean of the parent normal, finite.
+        Mean of the normal before truncation, finite.
     std : number, array or Quantity
-        Standard deviation of the parent normal, finite, std >= 0; 0 gives the mean,
-        brought to the nearest bound.
+        Standard deviation of the normal before truncation, finite, std >= 0; 0 gives the mean, or
+        the bound nearest to it.
     low, high : number, array or Quantity, optional
-        Bounds, low < high, in the same units as `mean`; None or an infinity is open.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of `mean`, in [low, high].
-
-    Raises
-    ------
-    ValueError
-        If `mean` is not finite, `std` negative, NaN or infinite, low >= high, or the
-        dtype has no value between the bounds.
-    UnitError
-        If the parameters differ in dimension.
+        Bounds, low < high; None or an infinity is open. They are absolute, not in units of `std`.
 
     Notes
     -----
-    Numerics: the survival function is inverted from the point of [low, high] nearest
-    to the mean outwards, through Mills' ratio, so that tails are right as far out as
-    the dtype reaches; `jax.random.truncated_normal` has one value beyond 5.5 std. With
-    scalar bounds at exactly -2 and 2 std the draws are bit for bit jax.random's. 16-bit
-    and 8-bit floats are drawn in float32 and rounded once, inward.
+    Numerics: inverts the survival function, by Mills' ratio, outwards from the point of [low, high]
+    nearest to the mean. Tails are right as far out as the dtype reaches;
+    `jax.random.truncated_normal` has one value beyond 5.5 std. Scalar bounds at exactly -2 and 2
+    std give its draws bit for bit. Rounding is inward.
 
     Examples
     --------
     >>> import jax, brainunit as u, braininit as init
-    >>> w = init.truncated_normal(
-    ...     jax.random.key(0), (1000,), 0.5 * u.nS, 0.2 * u.nS, 0 * u.nS, 1 * u.nS
-    ... )
-    >>> bool((w >= 0 * u.nS).all() and (w <= 1 * u.nS).all())
+    >>> w = init.truncated_normal(jax.random.key(0), 1000, 0.5 * u.nS, 0.2 * u.nS, low=0 * u.nS)
+    >>> bool((w >= 0 * u.nS).all())
     True
     """
     return draw(_truncated_normal(mean, std, low, high), key, shape, dtype, out_sharding)
@@ -260,14 +206,7 @@ def _truncated_normal(mean: Any, std: Any, low: Any, high: Any) -> Recipe:
 
 
 class TruncatedNormal(Initialization, function=truncated_normal, recipe=_truncated_normal):
-    """Normal cut off at absolute bounds; the twin of `truncated_normal`.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> init.TruncatedNormal(0.5 * u.nS, 0.2 * u.nS, low=0 * u.nS)(1000, rng=0).shape
-    (1000,)
-    """
+    """Normal, truncated at absolute bounds; the twin of `truncated_normal`."""
 
     mean: QuantityLike = 0.0
     std: QuantityLike = 1.0
@@ -286,7 +225,7 @@ def _truncated_kernel(
 def _prepared(
     made: Recipe, shape: tuple[int, ...], dtype: np.dtype, context: Mapping[str, Any]
 ) -> Recipe:
-    """Of plain numbers: what does not depend on the words is worked out beforehand."""
+    """With plain numbers, compute beforehand what does not depend on the words."""
     if not all(type(value) is float for value in made.values):
         return made
     made.fit(dtype)
@@ -296,7 +235,7 @@ def _prepared(
 
 @functools.lru_cache(maxsize=1024)
 def _cut(kind: np.dtype, now: bool, *numbers: float) -> tuple[bool, Any]:
-    # An array that is on its device already takes half of an eager call's time away.
+    # An array that is already on its device halves the time of an eager call.
     whether, cut = truncated.known(kind, *numbers)
     return whether, jax.device_put(cut) if now else cut
 
@@ -330,29 +269,15 @@ def beta(
     Parameters
     ----------
     alpha, beta : number or array
-        Shape parameters, positive and finite; pure numbers.
+        Shape parameters, positive and finite.
     low, high : number, array or Quantity
-        Bounds, finite, low < high, of one dimension.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of `low`, in [low, high].
-
-    Raises
-    ------
-    ValueError
-        If `alpha` or `beta` is not positive and finite, a bound not finite, or
-        low >= high.
-    UnitError
-        If `alpha` or `beta` carries a unit, or the bounds differ in dimension.
+        Bounds, finite, low < high.
 
     Notes
     -----
-    Numerics: the ratio of two gamma variates by their logarithms, never NaN, counted
-    from the nearer bound. Where `alpha` or `beta` is small, draws within rounding of a bound
-    are that bound. 16-bit
-    and 8-bit floats are drawn in float32 and rounded once.
+    Numerics: the ratio of two gamma variates, taken by their logarithms and counted from the nearer
+    bound; never NaN. Where `alpha` or `beta` is small, draws within rounding of a bound are that
+    bound.
 
     Examples
     --------
@@ -372,14 +297,7 @@ def _beta(alpha: Any, beta: Any, low: Any, high: Any) -> Recipe:
 
 
 class Beta(Initialization, function=beta, recipe=_beta):
-    """Beta, rescaled to [low, high]; the twin of `beta`.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> init.Beta(2.0, 5.0, 0 * u.nS, 1 * u.nS)(1000, rng=0).shape
-    (1000,)
-    """
+    """Beta, rescaled to [low, high]; the twin of `beta`."""
 
     alpha: RealLike
     beta: RealLike
@@ -392,7 +310,7 @@ def _beta_kernel(
 ) -> jax.Array:
     pairs = [part.word_pairs(drawn_in(dtype)) for part in source.split()]
     y, rest = gammas.beta_variate(*pairs, alpha, beta)
-    near_low = y < 0.5  # counted from the nearer bound, which may be 0
+    near_low = y < 0.5  # count from the nearer bound, which may be 0
     x = jnp.where(near_low, stretched(y, low, high), stretched(rest, high, low))
     return finish(x, dtype, low, high)
 
@@ -401,8 +319,8 @@ def _beta_kernel(
 
 
 def stretched(y: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
-    """Take y from [0, 1] to [low, high]; high - low may overflow, as with +-3e38."""
-    # Halving is exact and is undone after, so ordinary bounds see no difference at all.
+    """Map y from [0, 1] to [low, high], also where high - low overflows, as with +-3e38."""
+    # Halving is exact and is undone afterwards: ordinary bounds see no difference.
     half = jnp.where(jnp.isfinite(high - low), jnp.ones_like(low), jnp.full_like(low, 0.5))
     return (y * (high * half - low * half) + low * half) / half
 

@@ -1,4 +1,4 @@
-"""The distributions of positive numbers: each a function, its recipe and its twin."""
+"""Distributions of positive numbers: each a function, its recipe and its twin."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def lognormal(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
 ) -> Values:
-    r"""Draw from the log-normal distribution with a given mean and std of its own.
+    r"""Draw from the log-normal distribution, given the mean and std of the result itself.
 
     .. math::
 
@@ -54,29 +54,15 @@ def lognormal(
     Parameters
     ----------
     mean : number, array or Quantity
-        Mean of the result itself, not of its logarithm; positive and finite.
+        Mean of the result, not of its logarithm; positive and finite.
     std : number, array or Quantity
-        Standard deviation of the result itself, finite, std >= 0; 0 gives the mean.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of `mean`, above 0.
-
-    Raises
-    ------
-    ValueError
-        If `mean` is not positive, or `std` negative, NaN or infinite.
-    UnitError
-        If the parameters differ in dimension.
+        Standard deviation of the result, finite, std >= 0; 0 gives the mean.
 
     Notes
     -----
-    Numerics: drawn as mean * exp(sigma z - sigma^2 / 2), which keeps the exponent small
-    whatever the unit. In float32 z is made by the method of Box and Muller (1958) from two
-    random words, and reaches 6.7 std. 16-bit and 8-bit floats are drawn in float32 and
-    rounded once. A draw beyond the largest number of the dtype (65504 in float16) is that
-    number.
+    Numerics: mean * exp(sigma z - sigma^2 / 2), whose exponent is small whatever the unit. In
+    float32 z is made from two random words by the method of Box and Muller (1958), and reaches 6.7
+    std.
 
     Examples
     --------
@@ -94,14 +80,7 @@ def _lognormal(mean: Any, std: Any) -> Recipe:
 
 
 class LogNormal(Initialization, function=lognormal, recipe=_lognormal):
-    """Log-normal, by the mean and std of the result itself; the twin of `lognormal`.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> init.LogNormal(0.5 * u.nS, 0.2 * u.nS)(1000, rng=0).shape
-    (1000,)
-    """
+    """Log-normal, by the mean and std of the result itself; the twin of `lognormal`."""
 
     mean: QuantityLike
     std: QuantityLike
@@ -109,7 +88,7 @@ class LogNormal(Initialization, function=lognormal, recipe=_lognormal):
 
 def _lognormal_kernel(source: Source, dtype: np.dtype, mean: Any, std: Any) -> jax.Array:
     kind, (variance, deviation) = drawn_in(dtype), log_moments(mean, std)
-    # In powers of 2. Only the product that makes z may contract with the difference.
+    # In powers of 2. XLA may fuse only the product that makes z with the difference.
     scale = deviation * LOG2_E
     if kind.itemsize == 8:
         z = scale * standard.normal(source.words(kind))
@@ -140,35 +119,21 @@ def gamma(
     Parameters
     ----------
     concentration : number or array
-        Shape parameter k, positive and finite; a pure number.
+        Shape parameter k, positive and finite.
     scale : number, array or Quantity
         Scale, positive and finite; the mean is concentration * scale.
 
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of `scale`, above 0.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is not positive and finite.
-    UnitError
-        If `concentration` carries a unit.
-
     Notes
     -----
-    Numerics: the quantile function at a random word, a rational approximation whose
-    error 1e14 draws would show; tiny concentrations don't underflow on the way. What would
-    round to 0 is the smallest positive number of the dtype. 16-bit and
-    8-bit floats are drawn in float32 and rounded once.
-    A draw beyond the largest number of the dtype (65504 in float16) is that number.
+    Numerics: a rational approximation of the quantile function, at a random word; 1e14 draws would
+    show its error. Tiny concentrations do not underflow on the way: what would round to 0 is the
+    smallest positive number of the dtype.
 
     Examples
     --------
     >>> import jax, brainunit as u, braininit as init
-    >>> init.gamma(jax.random.key(0), (1000,), 2.0, 0.25 * u.nS).shape
-    (1000,)
+    >>> init.gamma(jax.random.key(0), (1000,), 2.0, 0.25 * u.nS).unit
+    Unit("nS")
     """
     return draw(_gamma(concentration, scale), key, shape, dtype, out_sharding)
 
@@ -180,14 +145,7 @@ def _gamma(concentration: Any, scale: Any) -> Recipe:
 
 
 class Gamma(Initialization, function=gamma, recipe=_gamma, renamed={"shape": "concentration"}):
-    """Gamma; the twin of `gamma`, which calls the shape parameter `concentration`.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> init.Gamma(shape=2.0, scale=0.25 * u.nS)(1000, rng=0).shape
-    (1000,)
-    """
+    """Gamma; the twin of `gamma`, which calls the shape parameter `concentration`."""
 
     shape: RealLike
     scale: QuantityLike = 1.0
@@ -219,23 +177,11 @@ def exponential(
     scale : number, array or Quantity
         Mean, positive and finite.
 
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of `scale`, above 0.
-
-    Raises
-    ------
-    ValueError
-        If `scale` is not positive and finite.
-
     Notes
     -----
-    Numerics: -log of the whole random word taken from its nearer end, so that both
-    tails keep their relative precision and 0 never comes out. 16-bit and 8-bit floats
-    are drawn in float32 and rounded once. The stream is not `jax.random.exponential`'s,
-    which uses 23 bits and ends at 15.9 scales.
-    A draw beyond the largest number of the dtype (65504 in float16) is that number.
+    Numerics: -log of the whole random word, taken from its nearer end: both tails keep their
+    relative precision, and 0 never comes out. The stream is not `jax.random.exponential`'s, which
+    uses 23 bits and ends at 15.9 scales.
 
     Examples
     --------
@@ -253,14 +199,7 @@ def _exponential(scale: Any) -> Recipe:
 
 
 class Exponential(Initialization, function=exponential, recipe=_exponential):
-    """Exponential; the twin of `exponential`.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> init.Exponential(2.0 * u.ms)(1000, rng=0).shape
-    (1000,)
-    """
+    """Exponential; the twin of `exponential`."""
 
     scale: QuantityLike = 1.0
 
@@ -291,33 +230,20 @@ def weibull(
     Parameters
     ----------
     concentration : number or array
-        Shape parameter k, positive and finite; a pure number.
+        Shape parameter k, positive and finite.
     scale : number, array or Quantity
         Scale, positive and finite; a share 1 - 1/e of the draws lies below it.
 
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of `scale`, above 0.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is not positive and finite.
-    UnitError
-        If `concentration` carries a unit.
-
     Notes
     -----
-    Numerics: a power of a standard exponential, with its honest tails on both sides;
-    what would round to 0 or overflow is the smallest or largest positive number of the
-    dtype. 16-bit and 8-bit floats are drawn in float32 and rounded once.
+    Numerics: a power of a standard exponential, exact in both tails. What would round to 0 or
+    overflow is the smallest or the largest positive number of the dtype.
 
     Examples
     --------
     >>> import jax, brainunit as u, braininit as init
-    >>> init.weibull(jax.random.key(0), (1000,), 1.5, 0.5 * u.nS).shape
-    (1000,)
+    >>> init.weibull(jax.random.key(0), (1000,), 1.5, 0.5 * u.nS).unit
+    Unit("nS")
     """
     return draw(_weibull(concentration, scale), key, shape, dtype, out_sharding)
 
@@ -331,14 +257,7 @@ def _weibull(concentration: Any, scale: Any) -> Recipe:
 class Weibull(
     Initialization, function=weibull, recipe=_weibull, renamed={"shape": "concentration"}
 ):
-    """Weibull; the twin of `weibull`, which calls the shape parameter `concentration`.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> init.Weibull(shape=1.5, scale=0.5 * u.nS)(1000, rng=0).shape
-    (1000,)
-    """
+    """Weibull; the twin of `weibull`, which calls the shape parameter `concentration`."""
 
     shape: RealLike
     scale: QuantityLike = 1.0
@@ -346,9 +265,9 @@ class Weibull(
 
 def _weibull_kernel(source: Source, dtype: np.dtype, concentration: Any, scale: Any) -> jax.Array:
     logarithm = log(truncated.exponential(source.words(drawn_in(dtype))))
-    # Under the floor every power is 0 or infinite already; its derivatives would be 0 * infinity.
+    # Below the floor every power is 0 or infinite, and its derivatives would be 0 * infinity.
     floor = 2.0 ** -(jnp.finfo(concentration.dtype).nmant + 13)
     concentration = jnp.maximum(concentration, floor)
-    # A compiler divides by a constant through its inverse, by a traced number not so.
+    # XLA divides by a constant through its inverse, by a traced number it does not.
     inverse = LOG2_E / concentration
     return finish(times_exp2(scale, logarithm * kept(inverse)), dtype, above_zero=True)

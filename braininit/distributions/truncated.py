@@ -1,4 +1,4 @@
-"""Any distribution cut off at bounds, by the inverse of its distribution function."""
+"""Any distribution truncated at bounds, by the inverse of its distribution function."""
 
 from __future__ import annotations
 
@@ -46,50 +46,33 @@ def truncated(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
 ) -> Values:
-    r"""Draw from a distribution cut off at bounds.
+    r"""Draw from a distribution truncated to [low, high].
 
     .. math:: p(x) \propto p_{base}(x), \quad low \le x \le high
 
     Parameters
     ----------
-    key : key
-        A JAX key.
-    shape : int or tuple of int
-        Shape of the result.
     base : Initialization
-        A normal, truncated normal, lognormal, uniform, exponential, Weibull, gamma or
-        beta distribution, or one of your own whose class names its `cdf` and `quantile`.
+        A normal, truncated normal, lognormal, uniform, exponential, Weibull, gamma or beta
+        distribution, or your own whose class names its `cdf` and `quantile`.
     low, high : number, array or Quantity, optional
-        Bounds, low < high, of the dimension of `base`; None is open.
-    dtype : dtype, optional
-        A real floating dtype; None is JAX's default float.
-    out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result is to live on a mesh.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of `base`, in [low, high].
+        Bounds, low < high, between which `base` has some mass; None is open.
 
     Raises
     ------
-    ValueError
-        If low >= high, or nothing of the distribution lies between.
-    UnitError
-        If a bound differs in dimension from `base`.
     TypeError
-        If `base` is another initializer.
+        If `base` is any other initializer.
 
     Notes
     -----
-    Numerics: one draw each, no rejection, right in every tail: a window of mass 1e-1000 is
-    as good as any other. Normals by `truncated_normal`, lognormals by the normal of their
-    logarithm, exponential and Weibull in closed form. Gamma and beta by integrals of the
-    density relative to its greatest value in the window, which are inverted; from 1536 draws
-    with scalar parameters on, by a table of that inverse, at one to two times the price of a
-    plain draw, and else at 150 to 200 times. Your own distribution by its functions, in
-    the precision of the draw: where the cdf rounds to 0 or 1 at both bounds, draws are NaN.
-    The last bit may differ between an eager draw and one that is part of a larger program.
+    Numerics: one draw each, no rejection, right in every tail: a window of mass 1e-1000 is as good
+    as any other. Normals are drawn by `truncated_normal`, lognormals by the normal of their
+    logarithm, exponential and Weibull in closed form. Gamma and beta invert integrals of the
+    density relative to its greatest value in the window: with scalar parameters and at least 1536
+    draws by a table of the inverse, at one to two times the price of a plain draw, else at 150 to
+    200 times. Your own distribution is drawn by its functions, in the precision of the draw: where
+    the cdf rounds to 0 or 1 at both bounds, draws are NaN. The last bit may differ between an eager
+    draw and one inside a larger program.
 
     Examples
     --------
@@ -118,7 +101,7 @@ def _truncated(base: Any, low: Any, high: Any) -> Recipe:
         low=-math.inf if low is None else low,
         high=math.inf if high is None else high,
     )
-    if unit is not made.unit:  # of a bound, beside numbers that fit every unit
+    if unit is not made.unit:  # the bound's unit, where the numbers fit every unit
         made = Recipe(dataclasses.replace(made.plan, unit=unit), made.values)
     ends = Number("low", least, roles.bound), Number("high", most, roles.bound)
     return cut(made, *increasing(*ends, unit))
@@ -128,22 +111,7 @@ _KNOWN = "normal, truncated_normal, uniform, lognormal, exponential, weibull, ga
 
 
 class Truncated(Initialization, function=truncated, recipe=_truncated):
-    """A distribution cut off at bounds; the twin of `truncated`.
-
-    Parameters
-    ----------
-    base : Initialization
-        A normal, truncated normal, lognormal, uniform, exponential, Weibull, gamma or
-        beta distribution, or one of your own whose class names its `cdf` and `quantile`.
-    low, high : number, array or Quantity, optional
-        Bounds, low < high, of the dimension of `base`; None is open.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> init.Truncated(init.LogNormal(0.5 * u.nS, 0.3 * u.nS), high=2 * u.nS)(1000, rng=0).shape
-    (1000,)
-    """
+    """A distribution truncated at bounds; the twin of `truncated`."""
 
     base: InitializerLike
     low: QuantityLike | None = None
@@ -154,7 +122,7 @@ class Truncated(Initialization, function=truncated, recipe=_truncated):
 
 
 def _of_functions(child: Initialization) -> Recipe:
-    """The recipe of a class that names its `cdf` and its `quantile`, for being cut off."""
+    """The recipe of a class that names its `cdf` and `quantile`, ready to be truncated."""
     holds, its = kinds(type(child)), child._recipe
     given = dict(zip(its.plan.names, its.values, strict=True))
     shared = {name: value for name, value in given.items() if holds.get(name) == "shared"}
@@ -170,7 +138,7 @@ def _of_functions(child: Initialization) -> Recipe:
 
 @functools.lru_cache(maxsize=256)
 def _by_quantile(cdf: Callable[..., Any], quantile: Callable[..., Any]) -> Callable[..., jax.Array]:
-    """The kernel of a distribution that is known by its functions alone."""
+    """The kernel of a distribution known by its functions alone."""
 
     def truncated(source: Source, dtype: np.dtype, *parameters: Any) -> jax.Array:
         *own, low, high = parameters

@@ -1,4 +1,4 @@
-"""Distributions within a window: how each is cut off at bounds, right in every tail.
+"""How each distribution is truncated, right in every tail.
 
 `window` makes a recipe's `cut` from a kernel ``(source, dtype, *parameters, low, high)``.
 """
@@ -35,10 +35,10 @@ def window(
     whole: bool = False,
     **facts: Any,
 ) -> Callable[..., Recipe]:
-    """How a recipe is cut off at bounds.
+    """Make the `cut` of a recipe from the kernel of the truncated distribution.
 
-    `positive` of a distribution above 0; `bounded` of one with bounds of its own, its last two
-    parameters, which the kernel may have to know as a `whole`.
+    `positive`: the distribution lies above 0. `bounded`: its last two parameters are bounds of its
+    own; with `whole` the kernel takes them too.
     """
 
     def cut(made: Recipe, low: Number, high: Number) -> Recipe:
@@ -80,13 +80,13 @@ def exponential(source: Source, dtype: np.dtype, scale: Any, low: Any, high: Any
     open_high = high == jnp.inf
     span = jnp.where(open_high, scale, high) - low
     e, part = _restricted(source, dtype, jnp.where(open_high, jnp.inf, span / scale))
-    # A part of a narrow window, whose width may underflow in units of the scale.
+    # In a narrow window, a fraction of its width, which may underflow in units of the scale.
     x = low + jnp.where(~open_high & (span < scale), span * part, scale * e)
     return _above_zero(x, dtype, low, high)
 
 
 def _restricted(source: Source, dtype: np.dtype, width: Any) -> tuple[jax.Array, jax.Array]:
-    """Standard exponential on [0, width], exact at both ends, and as a part of the width."""
+    """Standard exponential on [0, width], exact at both ends, and as a fraction of the width."""
     e = normals.exponential(source.words(drawn_in(dtype)))
     p, beyond = -jnp.expm1(-e), jnp.exp(-width)
     mass = p * -jnp.expm1(-width)
@@ -102,8 +102,8 @@ def _restricted(source: Source, dtype: np.dtype, width: Any) -> tuple[jax.Array,
 def weibull(
     source: Source, dtype: np.dtype, concentration: Any, scale: Any, low: Any, high: Any
 ) -> jax.Array:
-    # g = (x / scale)^k is a standard exponential between the powers of the bounds. Any of them
-    # may be too small or too large a number, so the draw is counted from whichever is not.
+    # g = (x / scale)^k is a standard exponential between the powers of the bounds. Each of them
+    # may under- or overflow, so count the draw from one that does not.
     open_low, open_high = low <= 0.0, high == jnp.inf
     below, above = jnp.where(open_low, scale, low), jnp.where(open_high, scale, high)
     most = 0.9 * math.log(jnp.finfo(scale.dtype).max)
@@ -135,8 +135,8 @@ def weibull(
 def lognormal(
     source: Source, dtype: np.dtype, mean: Any, std: Any, low: Any, high: Any
 ) -> jax.Array:
-    # The logarithm is normal. It is counted from the point of [low, high] nearest to the median,
-    # where the most draws are, so that they keep their digits.
+    # The logarithm is normal. Count it from the point of [low, high] nearest to the median,
+    # where most draws are: they keep their digits.
     variance = log_variance(mean, std)
     open_low, open_high = low <= 0.0, high == jnp.inf
     below, above = jnp.where(open_low, mean, low), jnp.where(open_high, mean, high)
@@ -187,14 +187,14 @@ def _solved(family: Family, source: Source, dtype: np.dtype, shapes: Any, bounds
 
 
 def _is_many(shape: tuple[int, ...]) -> bool:
-    """Whether a table of draws is less work than the draws; sizes kept open count as many."""
+    """Whether a table costs less than the draws; symbolic sizes count as many."""
     return is_symbolic(shape) or math.prod(shape) >= 1536
 
 
 def tabled(
     made: Recipe, shape: tuple[int, ...], dtype: np.dtype, context: Mapping[str, Any]
 ) -> Recipe:
-    """For many draws of gamma and beta with plain numbers: the table, made beforehand."""
+    """For many draws of gamma and beta with plain numbers, make the table beforehand."""
     if not (all(type(value) is float for value in made.values) and _is_many(shape)):
         return made
     made.fit(dtype)
@@ -206,7 +206,7 @@ def tabled(
 
 @functools.lru_cache(maxsize=256)
 def _table(family: Family, kind: np.dtype, *parameters: float) -> tuple[np.ndarray, np.ndarray]:
-    """Worked out in float64 from what the drawing dtype makes of the parameters."""
+    """Computed in float64, from the parameters rounded to the drawing dtype."""
     with np.errstate(all="ignore"):
         numbers = [np.float64(kind.type(p)) for p in parameters]
         shapes = len(numbers) - (3 if family is GAMMA else 4)
