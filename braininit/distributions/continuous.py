@@ -98,9 +98,9 @@ def normal(
 ) -> Values:
     r"""Draw from the normal (Gaussian) distribution.
 
-    Complex dtypes give circular complex draws, of variance std^2 around the mean.
-
     .. math:: p(x) = \frac{1}{std \sqrt{2\pi}} e^{-(x - mean)^2 / (2\, std^2)}
+
+    Complex dtypes give circular complex draws, of variance std^2 around the mean.
 
     Parameters
     ----------

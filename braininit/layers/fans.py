@@ -1,7 +1,6 @@
 """The fans of a kernel, and what all scaled initializers do with them.
 
-A layer adds up as many products as it has inputs: its fan. Here it is read from the axes
-of a shape, and here are the kernels that draw with a variance of `scale` over it.
+Fans are read from the axes of a shape. Kernels draw with a variance of `scale` over a fan.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ _NEEDED = {
 
 
 class Fans(NamedTuple):
-    """Which fan a draw is to have: by `mode` from the shape's axes, or as given."""
+    """The fan of a draw: by `mode` from the shape's axes, or as given."""
 
     mode: Any
     in_axis: Any
@@ -66,7 +65,7 @@ class Fans(NamedTuple):
     fan_out: Any = None
 
     def checked(self) -> tuple[Fans, list[Number]]:
-        """The same in one form, axes as tuples; the fans that were given apart."""
+        """Return it with axes as tuples, and the given fans by themselves."""
         needed = _NEEDED[one_of("mode", self.mode, [*_NEEDED])]
         axes = {n: _axes(n, getattr(self, n)) for n in ("in_axis", "out_axis", "batch_axis")}
         given = []
@@ -81,17 +80,17 @@ class Fans(NamedTuple):
         return self._replace(**axes, fan_in=None, fan_out=None), given
 
     def of(self, shape: tuple[int, ...], given: dict[str, Any]) -> Any:
-        """What the variance is divided by: a float, unless a fan was given as an array."""
+        """The divisor of the variance: a float, unless a fan was given as an array."""
         needed = _NEEDED[self.mode]
         if len(given) < len(needed):
             axes = (self.in_axis, self.out_axis, self.batch_axis)
-            if is_symbolic(shape):  # known all the same if what is open is a batch
+            if is_symbolic(shape):  # known if only a batch axis is symbolic
                 with sizes_known(shape, f"; or give `{needed[0]}=`"):
                     own = _from_shape.__wrapped__(shape, *axes, needed[0], bool(given))
             else:
                 own = _from_shape(shape, *axes, needed[0], bool(given))
             given = own | given
-            if 0 in shape:  # nothing is drawn, and no fan is too small for that
+            if 0 in shape:  # nothing is drawn, so no fan is too small
                 return 1.0
         if len(needed) == 1:
             return given[needed[0]]
@@ -127,7 +126,7 @@ def _from_shape(
     needed: str,
     lenient: bool,
 ) -> dict[str, float]:
-    """Both fans of a kernel. Where one was given, `lenient`, missing axes count as 1."""
+    """Both fans of a kernel; `lenient`, where one was given, counts missing axes as 1."""
     axes = {"in_axis": in_axis, "out_axis": out_axis, "batch_axis": batch_axis}
     role: dict[int, str] = {}
     size = dict.fromkeys(axes, 1)
@@ -173,7 +172,7 @@ _STD = roles.spread
 def _sized(
     made: Recipe, shape: tuple[int, ...], dtype: np.dtype, context: Mapping[str, Any]
 ) -> Recipe:
-    """The recipe for a shape: the variance, and a fan by which it is still to be divided."""
+    """The recipe for a shape: a variance, and the fan that still has to divide it."""
     known = all(type(value) is float for value in made.values) and not is_symbolic(shape)
     return (_of_numbers if known else _of_arrays)(made.plan, shape, dtype, *made.values)
 
@@ -200,12 +199,12 @@ _of_numbers = functools.lru_cache(maxsize=1024)(_of_arrays)
 
 
 def _are_placed(*values: Any) -> bool:
-    """Whether arrays live on a mesh, and the result is to live there too."""
+    """Whether an array lives on a mesh, and with it the result."""
     return any(isinstance(v, jax.Array) and v.ndim and len(v.devices()) > 1 for v in values)
 
 
 def _result_unit(scale: Any, squared: u.Unit | None, unit: u.Unit | None) -> u.Unit | None:
-    """The unit of the result: what `unit` says, or the root of what `scale` carries."""
+    """The unit of the result: `unit`, or the root of the unit of `scale`."""
     if squared is None:
         return unit
     root = units.root(squared)
@@ -251,10 +250,10 @@ def _truncated_normal(source: Source, dtype: np.dtype, variance: Any, fan_in: An
     return finish(z * parent, dtype, -2 * parent, 2 * parent)
 
 
-# The std that cutting off at 2 leaves of 1. With the normal density phi and distribution
-# function Phi it is sqrt(1 - 4 phi(2) / (2 Phi(2) - 1)). The complex one is JAX's, whose
-# numbers are to be met: sqrt(1 - 5 e^-4), not divided by the probability 1 - e^-4 of being
-# within, so that the std comes out 0.9 % too large.
+# The std that truncation at 2 leaves of 1. With the normal density phi and distribution
+# function Phi it is sqrt(1 - 4 phi(2) / (2 Phi(2) - 1)). The complex one is JAX's, for equal
+# draws: sqrt(1 - 5 e^-4) lacks the division by the probability 1 - e^-4 of being within, and
+# the std comes out 0.9 % too large.
 _LEFT, _COMPLEX_LEFT = 0.87962566103423978, 0.95311164380491208
 
 _KERNELS: Mapping[str, Callable[..., jax.Array]] = {
@@ -266,7 +265,7 @@ NORMALS = ("truncated_normal", "normal")
 
 
 def _root(variance: Any, fan_in: Any, dtype: Any, times: int = 1) -> jax.Array:
-    """The root of a variance in the drawing dtype; NaN where the result's can't hold it."""
+    """The root of a variance in the drawing dtype; NaN where the result's does not hold it."""
     return nan_unless_held(_STD, _root_of_share(times, variance, fan_in), dtype)
 
 
@@ -278,7 +277,7 @@ def _root_of_share(times: int, variance: jax.Array, fan_in: jax.Array) -> jax.Ar
 
 @_root_of_share.defjvp
 def _root_of_share_jvp(times: int, primals: tuple, tangents: tuple) -> tuple:
-    """Half of it, relative to either: by its power -3/2 second derivatives would be lost.
+    """Half the root, relative to either argument: the power -3/2 loses second derivatives.
 
     At a variance of 0 the derivative is 0 rather than infinite.
     """
@@ -290,7 +289,7 @@ def _root_of_share_jvp(times: int, primals: tuple, tangents: tuple) -> tuple:
 
 
 def _unfolded(value: float, kind: np.dtype) -> jax.Array:
-    """A divisor the compiler can't know: by a constant it would multiply with its inverse."""
+    """Hide a divisor from the compiler, which would multiply by the inverse of a constant."""
     return jax.lax.optimization_barrier(np.asarray(value, kind))
 
 

@@ -31,22 +31,22 @@ Nonlinearity: TypeAlias = str | Callable[[Any], Any]
 
 
 def gain(nonlinearity: Nonlinearity, param: RealLike | None = None) -> Any:
-    r"""Give the factor on the std of weights that makes up for a nonlinearity.
+    r"""Return the factor on the std of weights that makes up for a nonlinearity.
 
     .. math:: gain = E\,[f(z)^2]^{-1/2}, \quad z \sim N(0, 1)
 
-    With weights of variance gain^2 / fan_in the mean square of a layer's input is that of
-    the next one's.
+    With weights of variance gain^2 / fan_in, the inputs of successive layers have the same mean
+    square.
 
     Parameters
     ----------
     nonlinearity : str or callable
-        'linear', 'identity', 'relu', 'leaky_relu', 'tanh', 'sigmoid', 'selu', 'elu',
-        'gelu' (with erf), 'silu' or 'swish', 'softplus', 'mish', or PyTorch's names of
-        linear layers: 'conv1d' to 'conv3d', 'conv_transpose1d' to 'conv_transpose3d'. Or
-        the function itself, which maps an array to an array element by element.
+        'linear', 'identity', 'relu', 'leaky_relu', 'tanh', 'sigmoid', 'selu', 'elu', 'gelu' (with
+        erf), 'silu' or 'swish', 'softplus', 'mish', or PyTorch's names of linear layers: 'conv1d'
+        to 'conv3d', 'conv_transpose1d' to 'conv_transpose3d'. Or a function that maps an array to
+        an array element by element.
     param : number or array, optional
-        The negative slope of 'leaky_relu', 0.01 if not given; no other one has any.
+        The negative slope of 'leaky_relu', 0.01 by default; no other name takes it.
 
     Returns
     -------
@@ -56,18 +56,16 @@ def gain(nonlinearity: Nonlinearity, param: RealLike | None = None) -> Any:
     Raises
     ------
     ValueError
-        If the name is not known, if `param` is given where it has no part, or if
-        E[f(z)^2] is zero, not finite, or does not converge.
+        If E[f(z)^2] is zero, not finite, or does not converge.
     TypeError
         If the function does not map real arrays to real arrays of their shape.
 
     Notes
     -----
-    Numerics: three names have PyTorch's values, which are not the formula's: 'tanh' 5/3
-    (by formula 1.59), 'sigmoid' 1 (1.85), 'selu' 3/4 (1, which is what LeCun's
-    initializers assume). A function is integrated in float64 by adaptive quadrature, once
-    in a session: to 1e-6 or better, also with kinks and jumps, bumps down to a thousandth
-    wide, and growth like e^(15 z) or e^(z^2 / 5).
+    Numerics: three names have PyTorch's values, not the formula's: 'tanh' 5/3 (by formula 1.59),
+    'sigmoid' 1 (1.85), 'selu' 3/4 (1, which LeCun's initializers assume). A function is integrated
+    in float64 by adaptive quadrature, once in a session: to 1e-6 or better, also with kinks and
+    jumps, bumps down to a thousandth wide, and growth like e^(15 z) or e^(z^2 / 5).
 
     Examples
     --------
@@ -139,13 +137,13 @@ _PIECE = 2**15  # points at a time, always as many, so that JAX compiles once
 def _mean_square(function: Callable[[Any], Any]) -> float:
     """E[f(z)^2], over as wide a range as it takes."""
     middles = np.arange(-_REACH, _REACH, _WIDTH) + _WIDTH / 2
-    with np.errstate(all="ignore"):  # what is not finite is told here
+    with np.errstate(all="ignore"):  # numbers that are not finite are reported below
         logs = _log_integrand(function, middles)
         bad = middles[~(logs < math.inf)]
         if (abs(bad) < _CORE).any():
             z = min(bad, key=abs)
             raise _no_gain(function, f"it is not finite at z = {z:.4g}", "is finite")
-        # Further out it may overflow, if what counts is over before.
+        # Further out it may overflow, where the integrand no longer counts.
         low, high = max(bad[bad < 0], default=-math.inf), min(bad[bad > 0], default=math.inf)
         inside = (low + 2 * _WIDTH < middles) & (middles < high - 2 * _WIDTH)
         peak = logs[inside].max()
@@ -181,7 +179,7 @@ def _integral(function: Any, left: np.ndarray, peak: float) -> float:
         halves = on_panels(np.stack([left, left + width]))
         parts = halves.sum(0)
         total, error = done + parts.sum(), abs(parts - whole)
-        # A panel counts as done at 1e-11 of the whole, or at what float32 can tell of it.
+        # A panel is done at 1e-11 of the whole, or at float32's precision of its own part.
         fine = error <= 1e-11 * total + 3e-7 * parts
         done, unresolved = done + parts[fine].sum(), error[~fine].sum()
         left, whole = np.concatenate([left[~fine], left[~fine] + width]), halves[:, ~fine].ravel()
@@ -200,7 +198,7 @@ def _log_integrand(function: Any, z: np.ndarray) -> np.ndarray:
 
 
 def _evaluated(function: Any, z: np.ndarray) -> np.ndarray:
-    # At once and in float64, also where a surrounding jit is being traced.
+    # Eagerly and in float64, also inside a jit that is being traced.
     with jax.enable_x64(True), jax.ensure_compile_time_eval():
         y = np.asarray(function(jnp.asarray(z)))
     if y.shape != (z.size,) or not jnp.issubdtype(y.dtype, np.floating):
@@ -235,47 +233,29 @@ def kaiming_normal(
 ) -> Values:
     r"""Draw from a normal distribution that makes up for a nonlinearity (Kaiming, He).
 
-    He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015.
+    `variance_scaling` with the square of a `gain` as its `scale`. For ReLU bit for bit
+    `jax.nn.initializers.he_normal`.
 
-    .. math:: \mathrm{Var}(x) = \frac{scale}{n}, \quad scale = gain^2
+    .. math:: \mathrm{Var}(x) = \frac{gain^2}{n}
 
     Parameters
     ----------
     scale : number, array or Quantity, optional
-        Multiplies the variance, in place of gain^2; finite, scale >= 0. A pure number, or
-        in the square of a unit, which the result then has.
+        As in `variance_scaling`, in place of gain^2.
     mode : {'fan_in', 'fan_out', 'fan_avg', 'fan_geo_avg'}
-        What n is: 'fan_in' keeps the size of signals, 'fan_out' that of gradients.
+        As in `variance_scaling`; 'fan_in' keeps the size of signals, 'fan_out' that of gradients.
     nonlinearity : str or callable
-        What comes after the layer: any that `gain` takes.
+        The function that follows the layer: any that `gain` takes.
     negative_slope : number or array
-        The slope of 'leaky_relu' below zero, finite; other nonlinearities have none.
-    unit : Unit or str, optional
-        Unit of the result, or its name; with a `scale` that is a pure number.
-    in_axis, out_axis, batch_axis : int or sequence of int
-        The axes of inputs, of outputs, and of those that tell independent kernels apart.
-    fan_in, fan_out : number or array, optional
-        Numbers of inputs and outputs, positive, in place of what the shape says.
+        The slope of 'leaky_relu' below zero, finite; other nonlinearities do not use it.
+    unit, in_axis, out_axis, batch_axis, fan_in, fan_out
+        As in `variance_scaling`.
     distribution : {'truncated_normal', 'normal'}
-        Cut off at 2 of its own std as in JAX, or not, as in PyTorch and BrainTools; the
-        variance is the same.
+        As in `xavier_normal`.
 
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in `unit` or in that whose square `scale` carries.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is outside its domain, the nonlinearity not known or without a
-        gain, or if the shape does not tell the fans.
-    UnitError
-        If `scale` carries a unit that is no square, or one beside `unit`.
-
-    Notes
-    -----
-    Numerics: as `variance_scaling`; for ReLU bit for bit `jax.nn.initializers.he_normal`.
+    References
+    ----------
+    He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015.
 
     Examples
     --------
@@ -298,14 +278,7 @@ def _kaiming_normal(
 
 
 class KaimingNormal(Initialization, function=kaiming_normal, recipe=_kaiming_normal):
-    """Normal, for layers with a nonlinearity (Kaiming, He); the twin of `kaiming_normal`.
-
-    Examples
-    --------
-    >>> import jax, braininit as init
-    >>> init.KaimingNormal(nonlinearity="leaky_relu", negative_slope=0.2)((256, 128), rng=0).shape
-    (256, 128)
-    """
+    """Normal, for layers with a nonlinearity (Kaiming, He); the twin of `kaiming_normal`."""
 
     scale: QuantityLike | None = None
     mode: Mode = static(default="fan_in")
@@ -339,54 +312,15 @@ def kaiming_uniform(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
 ) -> Values:
-    r"""Draw from a uniform distribution that makes up for a nonlinearity (Kaiming, He).
+    """Draw from a uniform distribution that makes up for a nonlinearity (Kaiming, He).
 
-    He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015.
-
-    .. math:: \mathrm{Var}(x) = \frac{scale}{n}, \quad scale = gain^2
+    As `kaiming_normal`, but uniform on +-sqrt(3 / n) gain. For ReLU bit for bit
+    `jax.nn.initializers.he_uniform`.
 
     Parameters
     ----------
-    scale : number, array or Quantity, optional
-        Multiplies the variance, in place of gain^2; finite, scale >= 0. A pure number, or
-        in the square of a unit, which the result then has.
-    mode : {'fan_in', 'fan_out', 'fan_avg', 'fan_geo_avg'}
-        What n is: 'fan_in' keeps the size of signals, 'fan_out' that of gradients.
-    nonlinearity : str or callable
-        What comes after the layer: any that `gain` takes.
-    negative_slope : number or array
-        The slope of 'leaky_relu' below zero, finite; other nonlinearities have none.
-    unit : Unit or str, optional
-        Unit of the result, or its name; with a `scale` that is a pure number.
-    in_axis, out_axis, batch_axis : int or sequence of int
-        The axes of inputs, of outputs, and of those that tell independent kernels apart.
-    fan_in, fan_out : number or array, optional
-        Numbers of inputs and outputs, positive, in place of what the shape says.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in `unit` or in that whose square `scale` carries; within
-        +-sqrt(3 scale / n).
-
-    Raises
-    ------
-    ValueError
-        If a parameter is outside its domain, the nonlinearity not known or without a
-        gain, or if the shape does not tell the fans.
-    UnitError
-        If `scale` carries a unit that is no square, or one beside `unit`.
-
-    Notes
-    -----
-    Numerics: as `variance_scaling`; for ReLU bit for bit `jax.nn.initializers.he_uniform`.
-
-    Examples
-    --------
-    >>> import jax, brainunit as u, braininit as init
-    >>> w = init.kaiming_uniform(jax.random.key(0), (800, 200), nonlinearity=jax.nn.relu, unit=u.nS)
-    >>> print(f"{w.mantissa.std():.3f} {w.unit}")
-    0.050 nS
+    scale, mode, nonlinearity, negative_slope, unit, in_axis, out_axis, batch_axis, fan_in, fan_out
+        As in `kaiming_normal`.
     """
     scale = _scale(scale, nonlinearity, negative_slope)
     fans = Fans(mode, in_axis, out_axis, batch_axis, fan_in, fan_out)
@@ -400,14 +334,7 @@ def _kaiming_uniform(
 
 
 class KaimingUniform(Initialization, function=kaiming_uniform, recipe=_kaiming_uniform):
-    """Uniform, for layers with a nonlinearity (Kaiming, He); the twin of `kaiming_uniform`.
-
-    Examples
-    --------
-    >>> import jax, braininit as init
-    >>> init.KaimingUniform(nonlinearity="leaky_relu", negative_slope=0.2)((256, 128), rng=0).shape
-    (256, 128)
-    """
+    """Uniform, for layers with a nonlinearity (Kaiming, He); the twin of `kaiming_uniform`."""
 
     scale: QuantityLike | None = None
     mode: Mode = static(default="fan_in")
@@ -423,10 +350,10 @@ class KaimingUniform(Initialization, function=kaiming_uniform, recipe=_kaiming_u
 
 
 def _scale(scale: Any, nonlinearity: Any, negative_slope: Any) -> Any:
-    """What multiplies the variance: as given, else the square of the gain."""
+    """The factor of the variance: `scale`, else the square of the gain."""
     slope = number("negative_slope", roles.pure(negative_slope)).value
     if scale is None:
         return gain_squared(nonlinearity, slope if nonlinearity == "leaky_relu" else None)
     if isinstance(nonlinearity, str) or not callable(nonlinearity):
-        gain_squared(nonlinearity)  # for what it says of a wrong one
+        gain_squared(nonlinearity)  # raises if it is unknown
     return scale

@@ -1,4 +1,4 @@
-"""The matrices: orthogonal, delta-orthogonal, identity, Dirac, each a function and its twin."""
+"""Matrices: orthogonal, delta-orthogonal, identity, Dirac, each a function and its twin."""
 
 from __future__ import annotations
 
@@ -43,42 +43,32 @@ def orthogonal(
     .. math:: Q^* Q = scale^2 I \quad (rows \ge columns), \qquad
         Q Q^* = scale^2 I \quad (rows \le columns)
 
-    A shape of more than two axes is one matrix: `column_axis` counts its columns, all
-    other axes together its rows. Axes in `batch_axis` count independent matrices.
+    A shape of more than two axes is one matrix: `column_axis` counts its columns, all others
+    together its rows. So (8, 100, 100) is one matrix of 800 x 100, with ``batch_axis=0`` eight of
+    100 x 100.
 
     Parameters
     ----------
     scale : number, array or Quantity
-        What the matrix is multiplied by, finite, in any unit. An array has to broadcast
-        to the shape, as one gain for each matrix of a batch does.
+        Multiplies the matrix, finite, in any unit. An array broadcasts to the shape, as one gain
+        for each matrix of a batch does.
     unit : Unit or str, optional
-        The unit of the result, or its name; None is that of `scale`.
+        Unit of the result, or its name; None is that of `scale`.
     column_axis : int
         The axis of the columns.
     batch_axis : int or tuple of int
-        The axes of the batch.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in `unit` or in the unit of `scale`.
-
-    Raises
-    ------
-    ValueError
-        If the shape leaves no rows, an axis is not one of the shape's or is given two
-        roles, or `scale` is not finite.
-    UnitError
-        If `scale` and `unit` differ in dimension.
+        The axes that count independent matrices.
 
     Notes
     -----
-    Numerics: the QR decomposition of normal draws, the signs of R's diagonal taken over
-    into Q (Mezzadri 2007, https://arxiv.org/abs/math-ph/0609050): without them the
-    distribution depends on the algorithm. Bit for bit
-    `jax.nn.initializers.orthogonal` where there is no batch, in float32 and wider.
-    16-bit and 8-bit floats are computed in float32 and rounded once. Needs as much
-    memory again as the matrix has in the dtype it is computed in.
+    Numerics: the QR decomposition of normal draws, with the signs of R's diagonal moved into Q:
+    without them the distribution depends on the algorithm. Without a batch bit for bit
+    `jax.nn.initializers.orthogonal`, in float32 and wider. Needs as much memory again as the
+    matrix.
+
+    References
+    ----------
+    Mezzadri 2007, https://arxiv.org/abs/math-ph/0609050
 
     Examples
     --------
@@ -97,16 +87,7 @@ def _orthogonal(scale: Any, unit: Any, column_axis: Any, batch_axis: Any) -> Rec
 
 
 class Orthogonal(Initialization, function=orthogonal, recipe=_orthogonal):
-    """Orthonormal columns or rows; the twin of `orthogonal`.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> init.Orthogonal(0.9, u.nS)((8, 100, 100), rng=0).shape  # one matrix, 800 x 100
-    (8, 100, 100)
-    >>> init.Orthogonal(batch_axis=0)((8, 100, 100), rng=0).shape  # eight matrices
-    (8, 100, 100)
-    """
+    """Orthonormal columns or rows; the twin of `orthogonal`."""
 
     scale: QuantityLike = 1.0
     unit: u.Unit | str | None = static(default=None)
@@ -158,43 +139,31 @@ def delta_orthogonal(
 
     .. math:: W_{s} = Q \ \text{at}\ s = \lfloor (k - 1) / 2 \rfloor, \quad 0 \ \text{elsewhere}
 
-    Where there are at least as many channels out as in, the convolution preserves the
-    norm of its input; where there are fewer, Q has orthonormal columns, one for each
-    channel out: of the subspace they span the norm is preserved, the rest is dropped.
+    With at least as many channels out as in, the convolution preserves the norm of its input. With
+    fewer, Q has orthonormal columns, one for each channel out: the norm is preserved in the
+    subspace they span, the rest is dropped.
 
     Parameters
     ----------
-    scale : number, array or Quantity
-        What the kernel is multiplied by, finite, in any unit.
-    unit : Unit or str, optional
-        The unit of the result, or its name; None is that of `scale`.
+    scale, unit
+        As in `orthogonal`.
     column_axis : int
-        Which axis of the (in, out) matrix counts its columns; tells two draws of a
-        square matrix apart, as in JAX.
+        The axis of the (in, out) matrix that counts its columns; as in JAX, the two axes give
+        different draws of a square matrix.
     in_axis, out_axis : int
-        The axes of the channels. The default is JAX's (\*spatial, in, out);
+        The axes of the channels, two of at least three. The default is JAX's (\*spatial, in, out);
         ``in_axis=1, out_axis=0`` is (out, in, \*spatial).
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in `unit` or in the unit of `scale`.
-
-    Raises
-    ------
-    ValueError
-        If the shape has fewer than three axes, an axis is not one of the shape's or is
-        given two roles, or `scale` is not finite.
-    UnitError
-        If `scale` and `unit` differ in dimension.
 
     Notes
     -----
-    Numerics: the matrix is drawn as by `orthogonal`. Bit for bit
-    `jax.nn.initializers.delta_orthogonal` where that has one (as many channels out as
-    in, or more), in float32 and wider; the kernel of another layout is the same one
-    transposed. The centre is the tap that padding "SAME" leaves in place, also where
-    the kernel's size is even. From Xiao et al. 2018, https://arxiv.org/abs/1806.05393.
+    Numerics: the matrix is that of `orthogonal`. Bit for bit
+    `jax.nn.initializers.delta_orthogonal`, in float32 and wider, where that has one (with at least
+    as many channels out as in); another layout has the same kernel, transposed. The centre is the
+    tap that padding "SAME" leaves in place, also where the kernel's size is even.
+
+    References
+    ----------
+    Xiao et al. 2018, https://arxiv.org/abs/1806.05393
 
     Examples
     --------
@@ -216,14 +185,7 @@ def _delta_orthogonal(
 
 
 class DeltaOrthogonal(Initialization, function=delta_orthogonal, recipe=_delta_orthogonal):
-    """An orthogonal matrix at the centre of a kernel; the twin of `delta_orthogonal`.
-
-    Examples
-    --------
-    >>> import braininit as init
-    >>> init.DeltaOrthogonal(in_axis=1, out_axis=0)((32, 16, 3, 3), rng=0).shape
-    (32, 16, 3, 3)
-    """
+    """An orthogonal matrix at the centre of a kernel; the twin of `delta_orthogonal`."""
 
     scale: QuantityLike = 1.0
     unit: u.Unit | str | None = static(default=None)
@@ -265,33 +227,21 @@ def identity(
 
     .. math:: x_{\dots i j} = scale \cdot [i = j]
 
-    Axes before the last two count copies. A vector, which has no second axis, is filled
-    with `scale`: by it elementwise multiplication is the identity.
+    Axes before the last two count copies. A vector is filled with `scale`, with which elementwise
+    multiplication is the identity.
 
     Parameters
     ----------
     scale : number, array or Quantity
-        The value on the diagonal, finite, in any unit. An array broadcasts to the shape,
-        so that a vector is the diagonal itself.
+        The value on the diagonal, finite, in any unit. An array broadcasts to the shape: a vector
+        is the diagonal itself.
     unit : Unit or str, optional
-        The unit of the result, or its name; None is that of `scale`.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in `unit` or in the unit of `scale`.
-
-    Raises
-    ------
-    ValueError
-        If `scale` is not finite, or does not broadcast to `shape`.
-    UnitError
-        If `scale` and `unit` differ in dimension.
+        As in `orthogonal`.
 
     Notes
     -----
-    Numerics: exact; `scale` is rounded once. A comparison of two indices an element,
-    without temporaries, whatever the number of axes.
+    Numerics: exact; `scale` is rounded once. Takes one comparison of two indices for each element,
+    and no temporaries.
 
     Examples
     --------
@@ -308,15 +258,7 @@ def _identity(scale: Any, unit: Any) -> Recipe:
 
 
 class Identity(Initialization, function=identity, recipe=_identity):
-    """The identity, in as many axes as the size has; the twin of `identity`.
-
-    Examples
-    --------
-    >>> import braininit as init
-    >>> print(init.Identity(0.5)((2, 2)))
-    [[0.5 0. ]
-     [0.  0.5]]
-    """
+    """The identity; the twin of `identity`."""
 
     scale: QuantityLike = 1.0
     unit: u.Unit | str | None = static(default=None)
@@ -350,47 +292,29 @@ def dirac(
 
     .. math:: W_{s, i, o} = scale \cdot [s = centre]\, [i = o \bmod (n_{out} / groups)]
 
-    Within each group the first channels out are the channels in; those beyond are 0.
+    In each group the first channels out are the channels in; any others are 0.
 
     Parameters
     ----------
     groups : int
         Groups of the convolution, a divisor of the channels out.
-    scale : number, array or Quantity
-        The value at the centre, finite, in any unit.
-    unit : Unit or str, optional
-        The unit of the result, or its name; None is that of `scale`.
+    scale, unit
+        As in `orthogonal`.
     in_axis, out_axis : int
-        The axes of the channels. The default is JAX's (\*spatial, in / groups, out);
-        ``in_axis=1, out_axis=0`` is torch's (out, in / groups, \*spatial).
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in `unit` or in the unit of `scale`.
-
-    Raises
-    ------
-    ValueError
-        If the shape has fewer than three axes, `groups` does not divide the channels
-        out, an axis is not one of the shape's or is given two roles, or `scale` is not
-        finite.
-    UnitError
-        If `scale` and `unit` differ in dimension.
+        The axes of the channels, as in `delta_orthogonal`; those in are the channels of one group.
 
     Notes
     -----
-    Numerics: exact; `scale` is rounded once. The centre of a spatial axis of size k is
-    the tap that padding "SAME" leaves in place, (k - 1) // 2. Where the spatial axes
-    come last it is k // 2, as in `torch.nn.init.dirac_`, the tap that stays in place
-    under a padding of k // 2. The two differ where k is even.
+    Numerics: exact; `scale` is rounded once. The centre of a spatial axis of size k is (k - 1) //
+    2, the tap that padding "SAME" leaves in place. Where the spatial axes come last it is k // 2,
+    as in `torch.nn.init.dirac_`, the tap that a padding of k // 2 leaves in place. The two differ
+    where k is even.
 
     Examples
     --------
     >>> import jax, jax.numpy as jnp, braininit as init
     >>> x = jnp.arange(10.0).reshape(1, 5, 2)
-    >>> w = init.dirac(None, (3, 2, 2))
-    >>> axes = ("NWC", "WIO", "NWC")
+    >>> w, axes = init.dirac(None, (3, 2, 2)), ("NWC", "WIO", "NWC")
     >>> y = jax.lax.conv_general_dilated(x, w, (1,), "SAME", dimension_numbers=axes)
     >>> bool((y == x).all())
     True
@@ -405,14 +329,7 @@ def _dirac(groups: Any, scale: Any, unit: Any, in_axis: Any, out_axis: Any) -> R
 
 
 class Dirac(Initialization, function=dirac, recipe=_dirac):
-    """A kernel that passes its input on; the twin of `dirac`.
-
-    Examples
-    --------
-    >>> import braininit as init
-    >>> float(init.Dirac()((3, 3, 16, 16)).sum())
-    16.0
-    """
+    """A kernel that passes its input on; the twin of `dirac`."""
 
     groups: int = static(default=1)
     scale: QuantityLike = 1.0
@@ -441,7 +358,7 @@ def _dirac_kernel(
 
 
 def _matrix(kernel: Any, scale: Any, unit: Any, static: tuple[Any, ...], *, random: bool) -> Recipe:
-    """The recipe of a matrix that is multiplied by `scale`."""
+    """The recipe of a matrix times `scale`."""
     unit, scale = units.scaled(unit, scale=scale)
     number = Number("scale", roles.factor.check("scale", scale, unit), roles.factor)
     return recipe(
@@ -459,14 +376,14 @@ def _haar(source: Source, batch: Any, rows: int, columns: int, kind: np.dtype) -
         z = standard.normal(tall.words(kind))
     q, r = jnp.linalg.qr(z)
     diagonal = jnp.diagonal(r, axis1=-2, axis2=-1)
-    # The sign of 0 is 0, and a column of zeros no direction.
+    # The sign of 0 is 0, and a column of zeros has no direction.
     sign = jnp.where(diagonal == 0, jnp.ones_like(diagonal), jnp.sign(diagonal))
     q = q * jnp.expand_dims(sign, -2)
     return q.mT if rows < columns else q
 
 
 def _beside(scale: jax.Array) -> jax.Array:
-    """What stands where the scale does not: 0, or NaN beside a scale that was refused."""
+    """The value off the scale's place: 0, or NaN where the scale was refused."""
     return jnp.where(jnp.isnan(scale), scale, jnp.zeros_like(scale))
 
 

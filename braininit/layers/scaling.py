@@ -1,17 +1,7 @@
 """Variance scaling: draws whose variance is one over the number of a layer's inputs.
 
-A layer adds up as many products as it has inputs. Weights of variance `scale` over that
-number, the fan, keep the signal's size from layer to layer. Which axes of a kernel are
-inputs and which are outputs is said by `in_axis` and `out_axis`, JAX's defaults and
-meaning: all axes not named are the receptive field of a convolution.
-
-=================  =================  ==========  ===========  ===========================
-kernel             layout             `in_axis`   `out_axis`   `batch_axis`
-=================  =================  ==========  ===========  ===========================
-JAX, Flax          (*field, in, out)  -2          -1
-PyTorch, Equinox   (out, in, *field)  1           0
-several at once    (groups, in, out)  -2          -1           0
-=================  =================  ==========  ===========  ===========================
+A layer adds up as many products as it has inputs. Weights of variance `scale` over that number, the
+fan, keep the signal's size from layer to layer.
 """
 
 from __future__ import annotations
@@ -49,7 +39,7 @@ def variance_scaling(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
 ) -> Values:
-    r"""Draw with mean 0 and a variance that goes with the size of the layer.
+    r"""Draw with mean 0 and a variance of `scale` over a number n of the layer's connections.
 
     .. math:: \mathrm{Var}(x) = \frac{scale}{n}, \quad n = fan_{in},\ fan_{out},\
         \frac{fan_{in} + fan_{out}}{2}\ \text{or}\ \sqrt{fan_{in}\, fan_{out}}
@@ -57,46 +47,37 @@ def variance_scaling(
     Parameters
     ----------
     scale : number, array or Quantity
-        Multiplies the variance; finite, scale >= 0; 0 gives zeros. A pure number, or in
-        the square of a unit, which the result then has.
+        Multiplies the variance; finite, scale >= 0; 0 gives zeros. A pure number, or in the square
+        of the result's unit.
     mode : {'fan_in', 'fan_out', 'fan_avg', 'fan_geo_avg'}
-        What n is: the number of inputs, of outputs, or their arithmetic or geometric mean.
+        Takes n to be the number of inputs, of outputs, their arithmetic or their geometric mean.
     distribution : {'uniform', 'normal', 'truncated_normal'}
-        Uniform on +-sqrt(3 scale / n), normal, or a normal cut off at 2 of its own std
-        and widened to have the variance nevertheless.
+        Uniform on +-sqrt(3 scale / n); normal; or normal, truncated at 2 std and widened to keep
+        the variance, within +-2.27 sqrt(scale / n).
     in_axis, out_axis, batch_axis : int or sequence of int
-        The axes of inputs, of outputs, and of those that tell independent kernels apart.
-        All others are the receptive field, which multiplies both fans. The default is
-        JAX's layout, (\*spatial, in, out); ``in_axis=1, out_axis=0`` is PyTorch's and
-        BrainTools' (out, in, \*spatial).
+        The axes of the inputs, of the outputs, and of independent kernels. All others are the
+        receptive field, which multiplies both fans. The default is JAX's layout (\*spatial, in,
+        out); PyTorch's and BrainTools' (out, in, \*spatial) is ``in_axis=1, out_axis=0``.
     fan_in, fan_out : number or array, optional
-        Numbers of inputs and outputs, positive, in place of what the shape says: a bias
-        takes its kernel's. The shape may then lack axes, which count as 1.
+        Numbers of inputs and outputs, positive, instead of those of the shape: a bias takes its
+        kernel's. The shape may then lack axes, which count as 1.
     unit : Unit or str, optional
-        Unit of the result, or its name; with a `scale` that is a pure number.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in `unit` or in that whose square `scale` carries; within
-        +-sqrt(3 scale / n) or +-2.27 sqrt(scale / n) where not normal.
+        Unit of the result, or its name, where `scale` is a pure number.
 
     Raises
     ------
     ValueError
-        If `scale` is negative or not finite, a fan not positive or not one that `mode`
-        makes use of, or if the shape lacks an axis or has one in two roles.
+        If the shape lacks an axis or has one in two roles, or `mode` does not use a given fan.
     UnitError
-        If `scale` carries a unit that is no square, or one beside `unit`.
+        If the unit of `scale` is no square, or stands beside `unit`.
 
     Notes
     -----
-    Numerics: bit for bit `jax.nn.initializers.variance_scaling` run eagerly, in float32,
-    float64, complex64 and complex128; a real 'normal' changed its last bit with JAX 0.12,
-    and so it does here. A traced `scale` or fan is divided in the drawing dtype, a concrete
-    one in float64, which may move the last bit. 16-bit and 8-bit floats are drawn in float32
-    and rounded once, inward. A complex 'truncated_normal' has JAX's std, 0.9 % above the
-    formula's.
+    Numerics: bit for bit `jax.nn.initializers.variance_scaling` run eagerly, in float32, float64,
+    complex64 and complex128; JAX 0.12 changed the last bit of a real 'normal', and so it does here.
+    A traced `scale` or fan is divided in the drawing dtype, a concrete one in float64, which may
+    move the last bit. Rounding is inward. A complex 'truncated_normal' has JAX's std, 0.9 % above
+    the formula's.
 
     Examples
     --------
@@ -117,17 +98,7 @@ def _variance_scaling(scale: Any, mode: Any, distribution: Any, unit: Any, **fan
 
 
 class VarianceScaling(Initialization, function=variance_scaling, recipe=_variance_scaling):
-    """Mean 0, variance by the size of the layer; the twin of `variance_scaling`.
-
-    Examples
-    --------
-    >>> import braininit as init
-    >>> kernel = init.VarianceScaling(1.0, "fan_avg", "uniform")
-    >>> kernel((256, 128), rng=0).shape
-    (256, 128)
-    >>> init.VarianceScaling(fan_in=256)(128, rng=1).shape  # a bias with its kernel's fan
-    (128,)
-    """
+    """Mean 0, variance by the size of the layer; the twin of `variance_scaling`."""
 
     scale: QuantityLike = 1.0
     mode: Mode = static(default="fan_in")
@@ -162,41 +133,22 @@ def xavier_normal(
 ) -> Values:
     r"""Draw from a normal distribution that goes with both fans (Xavier, Glorot).
 
-    Glorot and Bengio, Understanding the difficulty of training deep feedforward neural
-    networks, 2010: for tanh and other functions that are linear around 0.
+    `variance_scaling` with mode 'fan_avg', for tanh and other functions that are linear around 0.
+    Bit for bit `jax.nn.initializers.glorot_normal`.
 
     .. math:: \mathrm{Var}(x) = \frac{2\, scale}{fan_{in} + fan_{out}}
 
     Parameters
     ----------
-    scale : number, array or Quantity
-        Multiplies the variance; finite, scale >= 0. A pure number, or in the square of a
-        unit, which the result then has.
-    unit : Unit or str, optional
-        Unit of the result, or its name; with a `scale` that is a pure number.
-    in_axis, out_axis, batch_axis : int or sequence of int
-        The axes of inputs, of outputs, and of those that tell independent kernels apart.
-    fan_in, fan_out : number or array, optional
-        Numbers of inputs and outputs, positive, in place of what the shape says.
+    scale, unit, in_axis, out_axis, batch_axis, fan_in, fan_out
+        As in `variance_scaling`.
     distribution : {'truncated_normal', 'normal'}
-        Cut off at 2 of its own std as in JAX, or not, as in PyTorch and BrainTools; the
-        variance is the same.
+        JAX's, or PyTorch's and BrainTools'; both have the same variance.
 
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in `unit` or in that whose square `scale` carries.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is outside its domain, or the shape does not tell the fans.
-    UnitError
-        If `scale` carries a unit that is no square, or one beside `unit`.
-
-    Notes
-    -----
-    Numerics: as `variance_scaling`; bit for bit `jax.nn.initializers.glorot_normal`.
+    References
+    ----------
+    Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks,
+    2010.
 
     Examples
     --------
@@ -216,14 +168,7 @@ def _xavier_normal(scale: Any, unit: Any, distribution: Any, **fans: Any) -> Rec
 
 
 class XavierNormal(Initialization, function=xavier_normal, recipe=_xavier_normal):
-    """Normal, by both fans (Xavier, Glorot); the twin of `xavier_normal`.
-
-    Examples
-    --------
-    >>> import braininit as init
-    >>> init.XavierNormal()((256, 128), rng=0).shape
-    (256, 128)
-    """
+    """Normal, by both fans (Xavier, Glorot); the twin of `xavier_normal`."""
 
     scale: QuantityLike = 1.0
     unit: u.Unit | str | None = static(default=None)
@@ -251,48 +196,15 @@ def xavier_uniform(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
 ) -> Values:
-    r"""Draw from a uniform distribution that goes with both fans (Xavier, Glorot).
+    """Draw from a uniform distribution that goes with both fans (Xavier, Glorot).
 
-    Glorot and Bengio, Understanding the difficulty of training deep feedforward neural
-    networks, 2010: for tanh and other functions that are linear around 0.
-
-    .. math:: \mathrm{Var}(x) = \frac{2\, scale}{fan_{in} + fan_{out}}
+    As `xavier_normal`, but uniform on +-sqrt(6 scale / (fan_in + fan_out)). Bit for bit
+    `jax.nn.initializers.glorot_uniform`.
 
     Parameters
     ----------
-    scale : number, array or Quantity
-        Multiplies the variance; finite, scale >= 0. A pure number, or in the square of a
-        unit, which the result then has.
-    unit : Unit or str, optional
-        Unit of the result, or its name; with a `scale` that is a pure number.
-    in_axis, out_axis, batch_axis : int or sequence of int
-        The axes of inputs, of outputs, and of those that tell independent kernels apart.
-    fan_in, fan_out : number or array, optional
-        Numbers of inputs and outputs, positive, in place of what the shape says.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in `unit` or in that whose square `scale` carries;
-        within +-sqrt(6 scale / (fan_in + fan_out)).
-
-    Raises
-    ------
-    ValueError
-        If a parameter is outside its domain, or the shape does not tell the fans.
-    UnitError
-        If `scale` carries a unit that is no square, or one beside `unit`.
-
-    Notes
-    -----
-    Numerics: as `variance_scaling`; bit for bit `jax.nn.initializers.glorot_uniform`.
-
-    Examples
-    --------
-    >>> import jax, brainunit as u, braininit as init
-    >>> w = init.xavier_uniform(jax.random.key(0), (600, 200), unit=u.nS)
-    >>> print(f"{w.mantissa.std():.3f} {w.unit}")
-    0.050 nS
+    scale, unit, in_axis, out_axis, batch_axis, fan_in, fan_out
+        As in `variance_scaling`.
     """
     fans = Fans("fan_avg", in_axis, out_axis, batch_axis, fan_in, fan_out)
     return draw(scaled(scale, fans, "uniform", unit), key, shape, dtype, out_sharding)
@@ -303,14 +215,7 @@ def _xavier_uniform(scale: Any, unit: Any, **fans: Any) -> Recipe:
 
 
 class XavierUniform(Initialization, function=xavier_uniform, recipe=_xavier_uniform):
-    """Uniform, by both fans (Xavier, Glorot); the twin of `xavier_uniform`.
-
-    Examples
-    --------
-    >>> import braininit as init
-    >>> init.XavierUniform()((256, 128), rng=0).shape
-    (256, 128)
-    """
+    """Uniform, by both fans (Xavier, Glorot); the twin of `xavier_uniform`."""
 
     scale: QuantityLike = 1.0
     unit: u.Unit | str | None = static(default=None)
@@ -339,48 +244,21 @@ def lecun_normal(
 ) -> Values:
     r"""Draw from a normal distribution that goes with the inputs (LeCun).
 
-    LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998; with SELU, self-normalizing
-    networks.
+    `variance_scaling` with mode 'fan_in'; with SELU it makes self-normalizing networks. Bit for bit
+    `jax.nn.initializers.lecun_normal`.
 
     .. math:: \mathrm{Var}(x) = \frac{scale}{fan_{in}}
 
     Parameters
     ----------
-    scale : number, array or Quantity
-        Multiplies the variance; finite, scale >= 0. A pure number, or in the square of a
-        unit, which the result then has.
-    unit : Unit or str, optional
-        Unit of the result, or its name; with a `scale` that is a pure number.
-    in_axis, out_axis, batch_axis : int or sequence of int
-        The axes of inputs, of outputs, and of those that tell independent kernels apart.
-    fan_in : number or array, optional
-        Number of inputs, positive, in place of what the shape says.
+    scale, unit, in_axis, out_axis, batch_axis, fan_in
+        As in `variance_scaling`.
     distribution : {'truncated_normal', 'normal'}
-        Cut off at 2 of its own std as in JAX, or not, as in PyTorch and BrainTools; the
-        variance is the same.
+        As in `xavier_normal`.
 
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in `unit` or in that whose square `scale` carries.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is outside its domain, or the shape does not tell the fans.
-    UnitError
-        If `scale` carries a unit that is no square, or one beside `unit`.
-
-    Notes
-    -----
-    Numerics: as `variance_scaling`; bit for bit `jax.nn.initializers.lecun_normal`.
-
-    Examples
-    --------
-    >>> import jax, brainunit as u, braininit as init
-    >>> w = init.lecun_normal(jax.random.key(0), (400, 200), unit=u.nS)
-    >>> print(f"{w.mantissa.std():.3f} {w.unit}")
-    0.050 nS
+    References
+    ----------
+    LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998.
     """
     fans = Fans("fan_in", in_axis, out_axis, batch_axis, fan_in)
     made = scaled(scale, fans, one_of("distribution", distribution, NORMALS), unit)
@@ -393,14 +271,7 @@ def _lecun_normal(scale: Any, unit: Any, distribution: Any, **fans: Any) -> Reci
 
 
 class LecunNormal(Initialization, function=lecun_normal, recipe=_lecun_normal):
-    """Normal, by the inputs (LeCun); the twin of `lecun_normal`.
-
-    Examples
-    --------
-    >>> import braininit as init
-    >>> init.LecunNormal()((256, 128), rng=0).shape
-    (256, 128)
-    """
+    """Normal, by the inputs (LeCun); the twin of `lecun_normal`."""
 
     scale: QuantityLike = 1.0
     unit: u.Unit | str | None = static(default=None)
@@ -426,48 +297,15 @@ def lecun_uniform(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
 ) -> Values:
-    r"""Draw from a uniform distribution that goes with the inputs (LeCun).
+    """Draw from a uniform distribution that goes with the inputs (LeCun).
 
-    LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998; with SELU, self-normalizing
-    networks.
-
-    .. math:: \mathrm{Var}(x) = \frac{scale}{fan_{in}}
+    As `lecun_normal`, but uniform on +-sqrt(3 scale / fan_in). Bit for bit
+    `jax.nn.initializers.lecun_uniform`.
 
     Parameters
     ----------
-    scale : number, array or Quantity
-        Multiplies the variance; finite, scale >= 0. A pure number, or in the square of a
-        unit, which the result then has.
-    unit : Unit or str, optional
-        Unit of the result, or its name; with a `scale` that is a pure number.
-    in_axis, out_axis, batch_axis : int or sequence of int
-        The axes of inputs, of outputs, and of those that tell independent kernels apart.
-    fan_in : number or array, optional
-        Number of inputs, positive, in place of what the shape says.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in `unit` or in that whose square `scale` carries; within
-        +-sqrt(3 scale / fan_in).
-
-    Raises
-    ------
-    ValueError
-        If a parameter is outside its domain, or the shape does not tell the fans.
-    UnitError
-        If `scale` carries a unit that is no square, or one beside `unit`.
-
-    Notes
-    -----
-    Numerics: as `variance_scaling`; bit for bit `jax.nn.initializers.lecun_uniform`.
-
-    Examples
-    --------
-    >>> import jax, brainunit as u, braininit as init
-    >>> w = init.lecun_uniform(jax.random.key(0), (400, 200), unit=u.nS)
-    >>> print(f"{w.mantissa.std():.3f} {w.unit}")
-    0.050 nS
+    scale, unit, in_axis, out_axis, batch_axis, fan_in
+        As in `variance_scaling`.
     """
     fans = Fans("fan_in", in_axis, out_axis, batch_axis, fan_in)
     return draw(scaled(scale, fans, "uniform", unit), key, shape, dtype, out_sharding)
@@ -478,14 +316,7 @@ def _lecun_uniform(scale: Any, unit: Any, **fans: Any) -> Recipe:
 
 
 class LecunUniform(Initialization, function=lecun_uniform, recipe=_lecun_uniform):
-    """Uniform, by the inputs (LeCun); the twin of `lecun_uniform`.
-
-    Examples
-    --------
-    >>> import braininit as init
-    >>> init.LecunUniform()((256, 128), rng=0).shape
-    (256, 128)
-    """
+    """Uniform, by the inputs (LeCun); the twin of `lecun_uniform`."""
 
     scale: QuantityLike = 1.0
     unit: u.Unit | str | None = static(default=None)

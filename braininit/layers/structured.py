@@ -1,4 +1,4 @@
-"""Structure put on another initializer's draws: sparse, spectral, Dale's law."""
+"""Structure imposed on another initializer's draws: sparse, spectral, Dale's law."""
 
 from __future__ import annotations
 
@@ -53,17 +53,17 @@ def _length(axes: tuple[int, ...], size: tuple[int, ...]) -> int:
 
 
 def _nan_unless(good: Any, x: jax.Array) -> jax.Array:
-    """X where it is good. The NaN is computed: jax_debug_nans takes a constant for a fault."""
+    """Keep x where it is good. The NaN is computed: jax_debug_nans takes a constant for a fault."""
     return jnp.where(good, x, jnp.sqrt(jnp.where(good, 0.0, -1.0)))
 
 
 def _count(share: Any, n: int, *, up: bool) -> tuple[Any, Any]:
-    """How many of n elements a share is, rounded up or to the nearest; and whether it is one.
+    """The number of elements in a share of n, rounded up or to the nearest; False if it is NaN.
 
-    Exact for every n. A product that the rounding of the share itself explains counts as an
-    integer, or a half: 0.55 of 100 is 55.
+    Exact for every n. A product that only the rounding of the share keeps from an integer, or a
+    half, counts as it: 0.55 of 100 is 55.
     """
-    if is_symbolic((n,)):  # kept open by an export: in floating point
+    if is_symbolic((n,)):  # in an export: in floating point
         exact = jnp.asarray(share, default_float()) * jnp.asarray(n).astype(default_float())
         slack = 2 * float(jnp.finfo(exact.dtype).eps) * exact
         whole = jnp.ceil(exact - slack) if up else jnp.floor(exact + slack + 0.5)
@@ -104,7 +104,7 @@ def _traced_product(share: Any, n: int) -> tuple[Any, Any, Any]:
 def _drawn(
     source: Source, dtype: np.dtype, context: Mapping[str, Any], base: Recipe
 ) -> tuple[jax.Array, Any]:
-    """The part's draw in the dtype in which it is worked on, and its unit."""
+    """The part's draw in the dtype used for computing, and its unit."""
     (x,) = draws(source, wide(dtype), context, (base,))
     bare, unit = units.split("base", x, number=True)
     return jnp.asarray(bare, wide(dtype)), unit
@@ -129,41 +129,27 @@ def sparse(
 
     .. math:: \#\{i : x_{ij} = 0\} = \lceil sparsity \cdot n \rceil \quad \text{for every}\ j
 
-    Which ones is chosen for each column by itself, all choices equally likely.
+    They are chosen for each column by itself, all choices equally likely.
 
     Parameters
     ----------
     sparsity : number
-        The fraction of each column that is 0, from 0 to 1; a pure number.
+        The fraction of each column that is 0, one number in [0, 1].
     base : initializer
-        What the other elements are drawn from.
+        Draws the other elements.
     axis : int or tuple of int
-        Along which axis a column runs: by default each column of a matrix has so many
-        zeros, with ``axis=1`` each row. Several axes are taken together: each slice of
-        a kernel along them has so many.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of `base`.
-
-    Raises
-    ------
-    ValueError
-        If `sparsity` is outside 0 to 1 or an array, or an axis is not one of the
-        shape's.
-    UnitError
-        If `sparsity` carries a unit.
+        The axis along which a column runs: 0 makes each column of a matrix sparse, 1 each row.
+        Several axes count as one: each slice of a kernel along them has so many zeros.
 
     Notes
     -----
-    Numerics: every element gets a random word, and the smallest words of a column go;
-    equal words are told apart by their place, so that the number is exact, however long
-    the column is. A product within the rounding of `sparsity` of an integer counts as that
-    integer: 0.55 of 100 is 55. A traced `sparsity` has the digits of its dtype, so columns
-    of more than a million elements may have one zero more or less than in float64. Time is
-    that of sorting the columns, memory about three times the result. The elements that
-    stay are the ones `base` draws from the first half of the split key.
+    Numerics: every element gets a random word, and those with the smallest words of a column become
+    0; equal words are told apart by their place, so the number is exact, however long the column
+    is. A product that only the rounding of `sparsity` keeps from an integer counts as it: 0.55 of
+    100 is 55. A traced `sparsity` has the digits of its dtype: columns of more than a million
+    elements may differ by one zero from float64. Time is that of sorting the columns, memory about
+    three times the result. The other elements are those that `base` draws from the first half of
+    the split key.
 
     Examples
     --------
@@ -185,15 +171,7 @@ def _sparse(sparsity: Any, base: Any, axis: Any) -> Recipe:
 
 
 class Sparse(Initialization, function=sparse, recipe=_sparse):
-    """Draws of another initializer with zeros among them; the twin of `sparse`.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> w = init.Sparse(0.9, init.Normal(0.5 * u.nS, 0.1 * u.nS), axis=1)((50, 100), rng=0)
-    >>> set((w.mantissa == 0).sum(1).tolist())
-    {90}
-    """
+    """Draws of another initializer with zeros among them; the twin of `sparse`."""
 
     sparsity: RealLike
     base: InitializerLike = Normal(0.0, 0.01)
@@ -210,7 +188,7 @@ def _zeros_counted(
 
 
 def _counted(made: Recipe, base: Recipe, count: Any, good: Any) -> Recipe:
-    """The recipe with a count in place of a fraction, and whether that was one."""
+    """The recipe with a count in place of a fraction, and if it is valid."""
     names, none = ("base", "count", "good"), (None, None, None)
     return replaced(made, (base, count, good), names=names, roles=none, sized=None)
 
@@ -266,45 +244,30 @@ def spectral(
 
     .. math:: \max_i |\lambda_i(X)| = radius \qquad \text{or} \qquad \max_i \sigma_i(X) = norm
 
-    The radius decides whether a recurrent network, a reservoir say, forgets its past;
-    the norm by how much a layer can stretch its input. The matrices lie in the last two
-    axes; axes before them count matrices, each of which is scaled by itself.
+    The radius decides if a recurrent network, such as a reservoir, forgets its past; the norm
+    limits how much a layer stretches its input. The matrices lie in the last two axes, for a radius
+    square ones; axes before them count matrices, each scaled by itself.
 
     Parameters
     ----------
     base : initializer
-        What the matrix is drawn from.
+        Draws the matrix.
     radius : number or Quantity, optional
         The largest magnitude of an eigenvalue, positive.
     norm : number or Quantity, optional
-        The largest singular value, positive. Exactly one of the two is given.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of `radius` or `norm`.
-
-    Raises
-    ------
-    ValueError
-        If not exactly one of `radius` and `norm` is given, if it is not positive and
-        finite, or if the shape has no matrix, for a radius no square one.
-    UnitError
-        If `base` has a unit of another dimension than `radius` or `norm`.
+        The largest singular value, positive. Give exactly one of the two; the result has its unit.
 
     Notes
     -----
-    Numerics: the radius is the growth of :math:`\|A^m\|` from m = 32768 to 65536
-    (Gelfand's formula, by sixteen squarings, balanced and scaled on the way): matrix
-    products only, the same on every platform, and several times faster than eigenvalues.
-    Elements that lie on no cycle are left out first, as eigenvalues don't depend on them,
-    and products are taken beyond the dtype's precision. Right to 1e-4 and better for random
-    matrices, dense, sparse or triangular; to 1 % where, in float32, the radius is a few
-    thousandths of a thousandth of the norm, as that of a large balanced network with nearly
-    equal weights. Only a matrix whose radius is 0 (a nilpotent one, as that of a graph
-    without a cycle) gives NaN. The derivative is that of the radius; where several
-    eigenvalues share the largest magnitude, a mean of theirs. The norm is an exact singular
-    value. 16-bit and 8-bit floats are computed in float32.
+    Numerics: the radius is the growth of :math:`\|A^m\|` from m = 32768 to 65536 (Gelfand's
+    formula, by sixteen squarings, balanced and scaled on the way): only matrix products, the same
+    on every platform, and several times faster than eigenvalues. Elements that lie on no cycle are
+    left out first, as eigenvalues do not depend on them, and products are taken beyond the dtype's
+    precision. Right to 1e-4 and better for random matrices, dense, sparse or triangular; to 1 %
+    where, in float32, the radius is a few millionths of the norm, as in a large balanced network
+    with nearly equal weights. Only a matrix of radius 0 (a nilpotent one, as of a graph without a
+    cycle) gives NaN. The derivative is that of the radius; where several eigenvalues share the
+    largest magnitude, a mean of theirs. The norm is an exact singular value.
 
     Examples
     --------
@@ -337,15 +300,7 @@ def _spectral(base: Any, radius: Any, norm: Any) -> Recipe:
 
 
 class Spectral(Initialization, function=spectral, recipe=_spectral):
-    """Draws of another initializer at a spectral radius or norm; the twin of `spectral`.
-
-    Examples
-    --------
-    >>> import braininit as init
-    >>> reservoir = init.Spectral(init.Sparse(0.9), radius=0.95)
-    >>> reservoir((200, 200), rng=0).shape
-    (200, 200)
-    """
+    """Draws of another initializer at a spectral radius or norm; the twin of `spectral`."""
 
     base: InitializerLike
     radius: QuantityLike | None = None
@@ -386,7 +341,7 @@ def _spectral_norm(x: jax.Array) -> jax.Array:
 
 
 def _resized(x: jax.Array, own: Any, dtype: Any, measure: Any, **size: Any) -> Any:
-    """X with what is measured made `size`, in the unit of which the result is."""
+    """X scaled so that its measure is `size`, with the unit of the result."""
     beside = {} if own is None else {"base": units.on(1.0, own)}
     unit, (then, *_) = units.off(**size, **beside)
     then = jnp.asarray(then, drawn_in(dtype))
@@ -397,7 +352,7 @@ def _resized(x: jax.Array, own: Any, dtype: Any, measure: Any, **size: Any) -> A
 
 
 def _scaled(x: jax.Array, now: jax.Array, then: jax.Array) -> jax.Array:
-    """X with what is `now` made `then`; NaN where there is nothing to scale."""
+    """X scaled from a measure of `now` to `then`; NaN where there is nothing to scale."""
     good = (now > 0) & (now < math.inf)
     now = jnp.where(good, now, 1)
     return _nan_unless(good, x / now.astype(x.dtype) * then.astype(x.dtype))
@@ -430,47 +385,34 @@ def dale(
     Parameters
     ----------
     base : initializer
-        What the magnitudes are drawn from; its sign is dropped.
+        Draws the magnitudes; its sign is dropped.
     excitatory : number
-        The fraction of neurons that excite, from 0 to 1, or a whole number above 1, so
-        many neurons: 0.8 and 80 are the same of 100. 1 is all of them, written 1 or 1.0;
-        a pure number.
+        The fraction of neurons that excite, in [0, 1], or a whole number of neurons above 1: of
+        100, 0.8 and 80 are the same. 1 and 1.0 are all of them.
     balance : bool or 'exact'
-        With True inhibition is :math:`g = n_E / n_I` times stronger, so that what a
-        neuron receives sums to 0 in expectation. With 'exact' g is found for each
-        postsynaptic neuron, so that it sums to 0 up to rounding. With False g is 1. It is
-        this draw that is balanced: what is multiplied, clipped or modulated by distance
-        afterwards is not, so give a base that is modulated already, as in
+        True makes inhibition :math:`g = n_E / n_I` times stronger: the sum that a neuron receives
+        is 0 in expectation. 'exact' finds g for each postsynaptic neuron: the sum is 0 up to
+        rounding. False takes g = 1. Only this draw is balanced; multiplying, clipping or modulating
+        it by distance undoes that, so give a base that is modulated, as in
         ``Dale(DistanceModulated(...), balance="exact")``.
     axis : int
         The axis of presynaptic neurons: 0 for (pre, post), 1 for (post, pre).
 
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of `base`.
-
     Raises
     ------
     ValueError
-        If `excitatory` is neither a fraction nor a whole number, is an array, or more
-        than there are; if all neurons have one sign and are to be balanced, or if `axis`
-        is not one of the shape's.
-    UnitError
-        If `excitatory` carries a unit.
+        If neurons that all have one sign are to be balanced.
 
     Notes
     -----
-    Numerics: 16-bit and 8-bit floats are computed in float32 and rounded once. The
-    number of neurons is exact for every n. A postsynaptic neuron with excitation but no
-    inhibition at all, as a sparse `base` may make one, can't be balanced exactly: what it
-    receives is NaN.
+    Numerics: the number of neurons is exact for every n. A postsynaptic neuron with excitation but
+    no inhibition, as a sparse `base` may make one, can't be balanced exactly: it receives NaN.
 
     Examples
     --------
     >>> import jax, braininit as init
-    >>> w = init.dale(jax.random.key(0), (100, 50), init.LogNormal(0.5, 0.2))
-    >>> bool((w[:80] > 0).all() and (w[80:] < 0).all())
+    >>> w = init.dale(jax.random.key(0), (100, 50), init.LogNormal(0.5, 0.2), balance="exact")
+    >>> bool((w[:80] > 0).all() and (w[80:] < 0).all() and (abs(w.sum(0)) < 1e-4).all())
     True
     """
     made = _dale(base, excitatory, balance, axis)
@@ -497,15 +439,7 @@ def _dale(base: Any, excitatory: Any, balance: Any, axis: Any) -> Recipe:
 
 
 class Dale(Initialization, function=dale, recipe=_dale):
-    """Magnitudes of another initializer, signs by Dale's law; the twin of `dale`.
-
-    Examples
-    --------
-    >>> import braininit as init
-    >>> w = init.Dale(init.LogNormal(0.5, 0.2), balance="exact")((100, 50), rng=0)
-    >>> bool((abs(w.sum(0)) < 1e-4).all())
-    True
-    """
+    """Magnitudes of another initializer, signs by Dale's law; the twin of `dale`."""
 
     base: InitializerLike
     excitatory: RealLike = 0.8
@@ -562,7 +496,7 @@ def _signed(x: jax.Array, many: Any, balance: bool | str, axis: int) -> jax.Arra
 
 
 def _excitatory(share: Any, n: int) -> tuple[Any, Any]:
-    """How many of n neurons excite; and whether there are so many."""
+    """The number of n neurons that excite, and if there are so many."""
     if type(share) is not float:
         part, good = _count(share, n, up=False)
         several = share > 1
