@@ -37,45 +37,79 @@ _ABSENT: Any = _Absent()
 
 
 class Initialization(Algebra["Initialization"], Value):
-    """Base class of all initializers.
+    r"""Base class of all initializers.
 
-    An initializer is called in one of two ways, told apart by whether the first
+    An initializer is a function and its twin, a class with the same parameters. The function
+    draws; an object of the class is called in one of two ways, told apart by whether the first
     argument is a key::
 
-        initializer(size, rng=rng, dtype=None, out_sharding=None)   # the tutorial's
-        initializer(key, shape, dtype=None, out_sharding=None)      # JAX's, Flax's
+        normal(key, shape, mean, std, dtype=None, out_sharding=None)    # the function
+        Normal(mean, std)(size, rng=rng, dtype=None, out_sharding=None) # the tutorial's way
+        Normal(mean, std)(key, shape, dtype=None, out_sharding=None)    # JAX's and Flax's way
 
-    `rng` is a JAX key, an int seed, a NumPy ``Generator`` or ``RandomState``, an object
-    with ``split_key()``, a callable that returns a key, or None for the package's own
-    stream (`seed` restarts it). Results are plain arrays, or Quantities where the
-    parameters carry a unit. On a mesh with explicit axes a result is sharded as its
-    parameters are, unless `out_sharding` says otherwise.
+    Parameters
+    ----------
+    key : key
+        A JAX key, typed or legacy; exactly one. What is not random takes None too.
+    rng : key, int, generator, callable or None
+        A JAX key, an int seed, a NumPy ``Generator`` or ``RandomState``, an object with
+        ``split_key()``, a callable that returns a key, or None for the package's own stream,
+        which `seed` restarts.
+    shape, size : int or tuple of int
+        Shape of the result; ``()`` is one number, zero-sized shapes are fine.
+    dtype : dtype, optional
+        A floating dtype of at least 8 bits, complex where the function says so; None is JAX's
+        default float. 16-bit and 8-bit floats are drawn in float32 and rounded once, inward.
+    out_sharding : NamedSharding or PartitionSpec, optional
+        Where the result lives on a mesh. On a mesh with explicit axes the default is to be
+        sharded as the parameters are.
+    **context
+        For initializers made of others: `distances`, `pre_positions`, `post_positions`,
+        `neuron_indices`, beside a size.
 
-    A distribution is a function and its twin: a class that names the function and
-    repeats its parameters as fields. It becomes a frozen dataclass and a PyTree whose
-    leaves are the parameters. The two are compared when the class is created.
+    Returns
+    -------
+    jax.Array or Quantity
+        Of the given shape; in the unit of the parameters, if they carry one.
 
-    A plain subclass that overrides ``__call__(self, size, **kwargs)`` is an initializer
-    too; it gets what the caller passes, unchanged.
+    Raises
+    ------
+    ValueError
+        If a parameter is outside its domain, or the dtype does not hold it. A traced parameter
+        can't be read: then draws are NaN, and `jax.experimental.checkify` names it.
+    UnitError
+        If parameters differ in dimension, or a pure number carries a unit.
 
-    Initializers are combined by ``+ - * / **`` with each other and with numbers, arrays
-    and Quantities, concrete or traced, by ``|`` with a function. Each draws from its own
-    key. Put a Quantity on the right, as in ``initializer + 0.1 * u.nS``: before brainunit
-    0.6 its own operators come first on the left and do not know initializers. They refuse
-    a sum, and make a Quantity around the initializer of a product, as ``u.nS *
-    initializer`` does: it can't be called, and is undone where an initializer is expected.
+    Notes
+    -----
+    Parameters are numbers or arrays that broadcast to the shape, concrete or traced. Those that
+    share a unit are converted to that of the first; a bare 0 or infinity fits every unit. A draw
+    beyond the largest number of the dtype (65504 in float16) is that number. The same key gives
+    the same numbers eagerly and in a jit, on every platform and on any number of devices, but
+    for the last bit where XLA contracts a product with a sum.
+
+    An object is a frozen dataclass and a PyTree whose leaves are its parameters. Initializers are
+    combined by ``+ - * / **`` with each other and with numbers, arrays and Quantities, and by
+    ``|`` with a function; each draws from its own key. Put a Quantity on the right, as in
+    ``initializer + 0.1 * u.nS``: on the left, brainunit's operator runs first; before brainunit
+    0.6 it refuses a sum, and makes a Quantity around the initializer of a product, which is
+    undone where an initializer is expected.
+
+    A distribution of your own is written with the same two statements; the class is compared
+    with the function when it is created. A plain subclass that overrides
+    ``__call__(self, size, **kwargs)`` is an initializer too.
 
     Examples
     --------
     >>> import jax, braininit as init
-    >>> def laplace(key, shape, loc=0.0, scale=1.0, *, dtype=None):
-    ...     return loc + scale * jax.random.laplace(key, shape, dtype)
-    >>> class Laplace(init.Initialization, function=laplace):
+    >>> def logistic(key, shape, loc=0.0, scale=1.0, *, dtype=None):
+    ...     return loc + scale * jax.random.logistic(key, shape, dtype)
+    >>> class Logistic(init.Initialization, function=logistic):
     ...     loc: float = 0.0
     ...     scale: float = 1.0
-    >>> Laplace(scale=2.0)
-    Laplace(loc=0.0, scale=2.0)
-    >>> Laplace(scale=2.0)(3, rng=0).shape
+    >>> Logistic(scale=2.0)
+    Logistic(loc=0.0, scale=2.0)
+    >>> Logistic(scale=2.0)(3, rng=0).shape
     (3,)
     """
 

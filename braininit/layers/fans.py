@@ -21,6 +21,7 @@ from braininit._engine.rounding import finish
 from braininit._engine.source import Source
 from braininit._jax.dtypes import drawn_in, is_symbolic
 from braininit._jax.rounding import kept
+from braininit._jax.shardings import following
 from braininit._math import standard, truncated
 from braininit._math.elementary import over
 from braininit._params import options, roles, units
@@ -180,6 +181,7 @@ def _sized(
 def _of_arrays(plan: Plan, shape: tuple[int, ...], dtype: np.dtype, *values: Any) -> Recipe:
     fans, squared = plan.static
     goes_with("scale", np.shape(values[0]), shape)
+    following(shape, zip(plan.names, values, strict=True))  # raises if they are split otherwise
     variance, fan = values[0], fans.of(shape, dict(zip(plan.names[1:], values[1:], strict=True)))
     if type(variance) is float and type(fan) is float:
         variance, fan = variance / fan, 1.0
