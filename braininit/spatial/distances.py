@@ -1,8 +1,7 @@
-"""Distances between neurons, and what a profile makes of them and of weights.
+"""Distances between neurons, and profiles' values and weights at them.
 
-Nothing in here is larger than its result: a matrix of distances is summed axis by axis
-within one fused loop, never laid out as (n_pre, n_post, axes), and weights are modulated
-within the same loop.
+Nothing here is larger than its result. One fused loop sums a matrix of distances axis by axis and
+modulates weights by it; (n_pre, n_post, axes) is never laid out.
 """
 
 from __future__ import annotations
@@ -62,31 +61,22 @@ def pairwise_distances(
     post_positions : array or Quantity, optional
         Positions :math:`y` of shape (n_post, axes) or (n_post,); None takes `pre_positions`.
     box : number, array or Quantity, optional
-        Period of each axis, or of all of them, positive: distances are measured around a
-        periodic box, to the nearest image. An infinite period leaves its axis open.
+        Period of each axis, or of all, positive: distances go to the nearest image in a periodic
+        box. An infinite period leaves its axis open.
     anisotropy : number, array or Quantity, optional
-        Divisor :math:`a_k` of each axis, or of all of them, positive: along an axis with 2 a
-        neuron is only half as far. Lengths here, of the positions' dimension, turn the
-        result into pure numbers: distances in units of an ellipsoid's half axes.
+        Divisor :math:`a_k` of each axis, or of all, positive: 2 makes an axis half as long. Lengths
+        turn the result into pure numbers: distances in units of an ellipsoid's half axes.
 
     Returns
     -------
     jax.Array or Quantity
         Of shape (n_pre, n_post), in the unit of `pre_positions`.
 
-    Raises
-    ------
-    ValueError
-        If shapes don't go together, or a period or a divisor is not positive.
-    UnitError
-        If positions, or positions and box, differ in dimension.
-
     Notes
     -----
-    Numerics: coordinates are subtracted before they are squared, and scaled by a power of
-    two in between, so that neither nearby neurons far from the origin nor squares beyond
-    the range of the dtype cost accuracy. The derivative at distance 0 is 0. Memory: the
-    result, and nothing of its size beside it.
+    Numerics: coordinates are subtracted before they are squared, and scaled by a power of two in
+    between: neither nearby neurons far from the origin nor squares beyond the dtype's range cost
+    accuracy. The derivative at distance 0 is 0. Needs no memory but the result's.
 
     Examples
     --------
@@ -100,7 +90,7 @@ def pairwise_distances(
     """
     geometry, unit = _geometry(pre_positions, post_positions, box, anisotropy)
     along = {"pre_positions": along_one_axis(geometry[0], False)}
-    if post_positions is not None:  # of one population each is a row, and is not split again
+    if post_positions is not None:  # one population's positions are split as rows only
         along["post_positions"] = along_one_axis(geometry[1], True)
     shape = (geometry[0].shape[0], geometry[1].shape[0])
     return units.on(placed(_pairwise, following(shape, along.items()))(*geometry), unit)
@@ -215,9 +205,9 @@ def distance_modulated(
 ) -> Values:
     """Draw weights and multiply each by a profile's value at its connection's length.
 
-    The profile's `weight_scaling` is meant, which is negative where a surround inhibits;
-    nothing is dropped at random. A balance of `base_dist` is not kept: to balance what is
-    modulated, modulate magnitudes, as in ``Dale(DistanceModulated(...), balance="exact")``.
+    The value is the profile's `weight_scaling`, negative where a surround inhibits; no connection
+    is dropped at random. It undoes a balance of `base_dist`: modulate before balancing, as in
+    ``Dale(DistanceModulated(...), balance="exact")``.
 
     Parameters
     ----------
@@ -225,29 +215,19 @@ def distance_modulated(
         The weights at distance 0.
     distance_profile : DistanceProfile
         The factor by distance.
-    box : number, array or Quantity, optional
-        Period of each axis, as in `pairwise_distances`.
-    anisotropy : number, array or Quantity, optional
-        Divisor of each axis, as in `pairwise_distances`.
+    box, anisotropy : number, array or Quantity, optional
+        As in `pairwise_distances`; they go with positions, not with `distances`.
     include_self : bool
         False gives 0 to the weight of a neuron onto itself, the diagonal.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of `base_dist`.
 
     Raises
     ------
     ValueError
-        If there are neither distances nor positions, or they do not fit the shape.
-    UnitError
-        If distances and the profile's lengths differ in dimension.
+        If a call has neither `distances` nor both positions, or they do not fit the shape.
 
     Notes
     -----
-    Numerics: distances, profile and weights are computed in one fused loop; nothing is
-    stored but the result. 16-bit dtypes are multiplied in float32 and rounded once.
+    Numerics: one fused loop computes distances, profile and weights, and stores only the result.
 
     Examples
     --------
@@ -297,16 +277,14 @@ class DistanceModulated(Initialization, function=distance_modulated, recipe=_dis
 
     Examples
     --------
-    >>> import brainunit as u, braininit as init, numpy as np
-    >>> local = init.DistanceModulated(
-    ...     init.Normal(1.0 * u.nS, 0.2 * u.nS),
-    ...     init.GaussianProfile(50 * u.um),
-    ...     box=1 * u.mm,
-    ...     include_self=False,
-    ... )
-    >>> at = np.random.default_rng(0).uniform(0, 1000, (100, 2)) * u.um
-    >>> local((100, 100), pre_positions=at, post_positions=at, rng=0).shape
-    (100, 100)
+    >>> import brainunit as u, braininit as init
+    >>> at = [0.0, 40.0, 980.0] * u.um
+    >>> near = init.StepProfile(50 * u.um)
+    >>> local = init.DistanceModulated(1.0 * u.nS, near, box=1 * u.mm, include_self=False)
+    >>> print(local((3, 3), pre_positions=at, post_positions=at))
+    [[0. 1. 1.]
+     [1. 0. 0.]
+     [1. 0. 0.]] nS
     """
 
     base_dist: InitializerLike
@@ -355,9 +333,8 @@ def modulated(
 ) -> Values:
     """Weights times the profile's `weight_scaling` at their distances.
 
-    Of `distances` and positions the former win. `include_self=False` sets the weight of a
-    neuron onto itself to 0: the diagonal of what has to be a square matrix, of which a
-    `source` may have some rows.
+    `distances` win over positions. `include_self=False` sets the weight of a neuron onto itself to
+    0: the diagonal of a square matrix, of which `source` may have some rows.
     """
     bare, unit = units.parts(weights)
     shape = np.shape(bare)

@@ -1,9 +1,9 @@
-"""What a distance profile is, and what it is made into: sums, products, powers, clips.
+"""The base class of distance profiles, and their sums, products, powers and clips.
 
-A profile is evaluated in one compiled program, whatever it is composed of. A *plan*
-tells the program what to compute: the class of a profile, or an operation and the plans
-of its two operands. The plan is static; the numbers travel beside it, as a tree of the
-same form, so that profiles that differ in their numbers alone share a program.
+A profile is evaluated in one compiled program, whatever it is composed of. A *plan* tells the
+program what to compute: the class of a profile, or an operation and the plans of its two operands.
+The plan is static; the numbers travel beside it as a tree of the same form, and profiles that
+differ only in numbers share a program.
 """
 
 from __future__ import annotations
@@ -54,29 +54,28 @@ Planned: TypeAlias = tuple[Any, Any]  # a plan, and its numbers
 class DistanceProfile(Algebra["DistanceProfile"], Value):
     r"""Base class of distance profiles: how a connection depends on its length.
 
-    A profile is a function of distance that is used in two ways. `weight_scaling`, also
-    reached by calling the profile, is the function itself, by which `DistanceModulated`
-    multiplies weights; it may be negative, as the surround of a Mexican hat is.
-    `probability` is the same cut to [0, 1], for drawing connections:
+    A profile is a function of distance, used in two ways. `weight_scaling`, or calling the profile,
+    is the function itself, by which `DistanceModulated` multiplies weights; it may be negative, as
+    the surround of a Mexican hat is. `probability` is the same cut to [0, 1], for drawing
+    connections:
 
     .. math:: probability(d) = \min(\max(weight\_scaling(d), 0), 1)
 
-    Both give plain numbers. Distances come in any unit of the dimension in which the
-    profile's lengths are written, or bare where those are bare.
+    Both give plain numbers. (In BrainTools both are cut.) Distances and lengths share a dimension,
+    each in a unit of its own, or all are bare numbers. Unless a profile says otherwise, lengths are
+    positive and all other parameters, such as amplitudes, finite pure numbers. The profile is 0
+    strictly beyond `max_distance`, a length; None cuts nothing off.
 
-    Profiles and numbers combine by ``+ - * / **`` and unary minus; ``profile | function``
-    and ``profile.apply(function)`` apply a function to the values;
-    ``profile.clip(min_val, max_val)`` limits them. A combination computes with values as
-    they are; only its own `probability` is cut to [0, 1], once, at the end. So
-    ``(2 * p) * 0.5`` is ``p``.
+    Profiles and numbers combine by ``+ - * / **`` and unary minus; ``profile | function`` and
+    ``profile.apply(function)`` apply a function to the values; ``profile.clip(min_val, max_val)``
+    limits them. A combination computes with uncut values and cuts only its own `probability`, at
+    the end: ``(2 * p) * 0.5`` is ``p``.
 
-    A subclass overrides `probability`, from which `weight_scaling` then follows, or both,
-    or `weight_scaling` alone. It is called with the distances as the caller wrote them,
-    and takes part in combinations, where a `probability` of its own stands for it in
-    theirs. With an ``__init__`` of its own it is an ordinary object. Without one, its
-    annotated fields make it a frozen dataclass and a PyTree, as the built-in profiles are.
-    It may then name a kernel instead of overriding anything: the unit-free arithmetic in
-    JAX, called with bare numbers that share a unit.
+    A subclass overrides `probability`, which `weight_scaling` then follows, or `weight_scaling`, or
+    both. They get distances as the caller wrote them. The `probability` of a combination uses an
+    overridden one. A subclass with an ``__init__`` is an ordinary object; without one, its
+    annotated fields make it a frozen dataclass and a PyTree, as the built-in profiles are. Then it
+    may, instead of overriding, name a kernel: arithmetic in JAX on bare numbers that share a unit.
 
     Examples
     --------
@@ -91,11 +90,12 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
     ...         return jnp.where(distances < self.radius, 1.0, 0.5)
     >>> print((Plateau(50 * u.um) ** 2)([0.0, 80.0] * u.um))
     [1.   0.25]
+    >>> from braininit import QuantityLike
     >>> def ring(distance, radius, width):
     ...     return jnp.exp(-(((distance - radius) / width) ** 2))
     >>> class Ring(init.DistanceProfile, kernel=ring):
-    ...     radius: init.QuantityLike
-    ...     width: init.QuantityLike
+    ...     radius: QuantityLike
+    ...     width: QuantityLike
     >>> print(Ring(50 * u.um, 10 * u.um)([0.05, 1.0] * u.mm))
     [1. 0.]
     """
@@ -120,8 +120,8 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
         Parameters
         ----------
         kernel : callable, optional
-            ``(distance, *parameters) -> value`` in JAX, whose parameters are fields. Called
-            with bare numbers: lengths come in the unit of the distance.
+            ``(distance, *parameters) -> value`` in JAX, whose parameters are fields. It gets bare
+            numbers, lengths in the unit of the distance.
         roles : mapping, optional
             Of parameters that are neither positive lengths nor finite pure numbers.
         **options
@@ -156,35 +156,13 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
     # ------------------------------------------------------------ values
 
     def probability(self, distances: QuantityLike) -> jax.Array:
-        """Probability of a connection of this length.
-
-        Parameters
-        ----------
-        distances : number, array or Quantity
-            Of the dimension of the profile's lengths.
-
-        Returns
-        -------
-        jax.Array
-            Of the shape of `distances`, in [0, 1].
-        """
+        """Probability of a connection of this length, in [0, 1]."""
         if self._kernel is None and "weight_scaling" in self._overrides:
             return _cut(self.weight_scaling(distances))
         return self._value(distances, "probability")
 
     def weight_scaling(self, distances: QuantityLike) -> jax.Array:
-        """Factor of a weight at this distance.
-
-        Parameters
-        ----------
-        distances : number, array or Quantity
-            Of the dimension of the profile's lengths.
-
-        Returns
-        -------
-        jax.Array
-            Of the shape of `distances`; neither cut at 0 nor at 1.
-        """
+        """Factor of a weight at this distance, not cut."""
         if "probability" in self._overrides:
             return self.probability(distances)
         return self._value(distances, "weight_scaling")
@@ -203,21 +181,21 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
         return _evaluate(plan, method == "probability", bare, numbers)
 
     def _plan(self, distances: Any, like: Any, method: str) -> Planned:
-        """What to compute, and from which numbers."""
+        """What to compute, and the numbers to compute it from."""
         return type(self), self._numbers(like)
 
     def _part(self, distances: Any, like: Any, method: str) -> Planned:
-        """The same for a profile as an operand: methods of its own stand for it."""
+        """The same for a profile as an operand, where its own methods stand for it."""
         own = self._overrides
         if own and self._kernel is None and "probability" not in own:
-            method = "weight_scaling"  # of which `probability` would be the cut
+            method = "weight_scaling"  # `probability` would be cut
         if method in own or "probability" in own:
             value = getattr(self, method)(distances)
             return None, units.dimensionless(f"{type(self).__name__}.{method}", value)
         return self._plan(distances, like, method)
 
     def _fuses(self) -> bool:
-        """Whether the profile is arithmetic throughout, with no function of a user's in it."""
+        """Whether the profile is arithmetic throughout, without a user's function."""
         return not self._overrides
 
     def _numbers(self, distances: Any) -> Any:
@@ -242,7 +220,7 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
                 )
                 values[name] = self._roles.get(name, pure).check(name, value)
         self._check_together(values, unit)
-        # At a given distance some parameters are only compared with, or not used at all.
+        # At a given distance some parameters are only compared, or not used at all.
         traced = [v for v in values.values() if isinstance(v, Tracer)]
         values = {n: nan_like(v, traced) if traced else v for n, v in values.items()}
         cut = None if "max_distance" in self._takes else values.get("max_distance")
@@ -253,7 +231,7 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def _check_together(self, values: dict[str, Any], unit: u.Unit | None) -> None:
-        """Check what concerns several parameters, in `values`, where they may be replaced."""
+        """Check what concerns several parameters, and replace them in `values` where needed."""
 
     # ------------------------------------------------------------ algebra
 
@@ -261,33 +239,11 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
         return _combine(op, left, right)
 
     def apply(self, func: Callable[[Any], Any]) -> ApplyProfile:
-        """Apply a function to the values; ``profile | func`` is the same.
-
-        Parameters
-        ----------
-        func : callable
-            From an array of values to one of the same shape.
-
-        Returns
-        -------
-        ApplyProfile
-            The profile whose values are ``func(values)``.
-        """
+        """Apply a function of arrays to the values; ``profile | func`` is the same."""
         return ApplyProfile(self, func)
 
     def clip(self, min_val: Any = None, max_val: Any = None) -> Any:
-        """Limit the values to [min_val, max_val].
-
-        Parameters
-        ----------
-        min_val, max_val : number or array, optional
-            Bounds, pure numbers, min_val < max_val; None leaves that side open.
-
-        Returns
-        -------
-        DistanceProfile
-            The profile whose values are limited.
-        """
+        """Limit the values to [min_val, max_val], pure numbers; None leaves a side open."""
         low = -math.inf if min_val is None else units.dimensionless("min_val", min_val)
         high = math.inf if max_val is None else units.dimensionless("max_val", max_val)
         ends = increasing(Number("min_val", low, bound), Number("max_val", high, bound))
@@ -363,14 +319,13 @@ class CombinedProfile(DistanceProfile):
 class ApplyProfile(DistanceProfile):
     """A profile whose values pass through a function; `DistanceProfile.apply` makes it.
 
-    The function is called with the values themselves: eagerly it may be NumPy's, inside a
-    transform of JAX it has to be JAX's. It is part of the object's type to JAX, and a
-    lambda equals itself alone.
+    The function gets the values themselves: eagerly it may be NumPy's, inside a transform of JAX it
+    has to be JAX's. It is a static part of the PyTree, and a lambda equals only itself.
 
     Parameters
     ----------
     base : DistanceProfile
-        Where the values come from.
+        Gives the values.
     func : callable
         From an array of values to one of the same shape.
 
@@ -386,7 +341,7 @@ class ApplyProfile(DistanceProfile):
     func: Callable[[Any], Any] = static()
 
     def __post_init__(self) -> None:
-        """Check what the object is made of."""
+        """Check the parts of the object."""
         if not isinstance(self.base, DistanceProfile):
             raise TypeError(f"`base` must be a distance profile, got {self.base!r}")
         if isinstance(self.func, DistanceProfile):
@@ -399,8 +354,8 @@ class ApplyProfile(DistanceProfile):
         refuse_deep(self)
 
     def _plan(self, distances: Any, like: Any, method: str) -> Planned:
-        # Outside of the compiled program: the function may be NumPy's, and a new lambda
-        # does not make a new program.
+        # Outside the compiled program: the function may be NumPy's, and a new lambda makes no new
+        # program.
         bare, _ = units.split("distances", distances)
         plan, numbers = self.base._part(distances, like, method)
         go_together(np.shape(bare), plan, numbers)
@@ -430,7 +385,7 @@ _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def _combine(op: str, left: Any, right: Any) -> Any:
-    """Join two operands; what is neither a profile nor a number is left to its own operator."""
+    """Join two operands; leave any other operand to its own operator."""
     kinds = (DistanceProfile, int, float, np.number, np.ndarray, jax.Array, u.Quantity, u.Unit)
     if not (isinstance(left, kinds) and isinstance(right, kinds)):
         return NotImplemented
@@ -442,7 +397,7 @@ def _combine(op: str, left: Any, right: Any) -> Any:
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _evaluate(plan: Any, cut: bool, distances: Any, numbers: Any) -> jax.Array:
-    """Compute what a plan says; at the end cut the values to [0, 1], or not."""
+    """Compute by a plan; cut the values to [0, 1] at the end, or not."""
     distances, numbers = aligned(distances, numbers)
     arrays = [distances, *jax.tree.leaves(numbers)]
     shape = jnp.broadcast_shapes(*(x.shape for x in arrays))
@@ -475,7 +430,7 @@ def _arrays(plan: Any, numbers: Any, name: str = "func") -> Iterator[tuple[str, 
 
 
 def go_together(shape: tuple[int, ...], plan: Any, numbers: Any, *, within: bool = False) -> None:
-    """Refuse parameters whose shapes don't broadcast with the distances', or not `within` it."""
+    """Refuse parameters whose shapes do not broadcast with the distances', or not `within` it."""
     for name, its in _arrays(plan, numbers):
         try:
             good = np.broadcast_shapes(shape, its)
@@ -489,7 +444,7 @@ def go_together(shape: tuple[int, ...], plan: Any, numbers: Any, *, within: bool
 
 
 def aligned(distances: Any, numbers: Any, rank: int = 0) -> tuple[jax.Array, Any]:
-    """Arrays of one rank, as JAX may be set to refuse to raise it implicitly; scalars stay."""
+    """Arrays of one rank, as JAX may be set not to raise it implicitly; scalars stay."""
     leaves, tree = jax.tree.flatten(numbers)
     arrays = [jnp.asarray(x) for x in (distances, *leaves)]
     # The distances decide on the dtype; parameters that are Python floats adapt to it.
@@ -500,7 +455,7 @@ def aligned(distances: Any, numbers: Any, rank: int = 0) -> tuple[jax.Array, Any
 
 
 def evaluated(plan: Any, distances: jax.Array, numbers: Any) -> jax.Array:
-    """What a plan says, inside of a program."""
+    """The values of a plan, inside a program."""
     if plan is None:
         return numbers
     if isinstance(plan, tuple):

@@ -1,8 +1,8 @@
 """The ten distance profiles.
 
-Each is a kernel ``(distance, *parameters)``, unit-free arithmetic whose lengths are all in
-the unit of the distance, and a class that names its parameters. The base class sees to
-units, domains, and to `max_distance`, strictly beyond which a profile is 0.
+Each is a kernel ``(distance, *parameters)``, arithmetic on bare numbers whose lengths have the unit
+of the distance, and a class that names its parameters. The base class takes care of units, domains
+and `max_distance`.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ __all__ = [
 
 
 def _ratio(d: jax.Array, length: Any) -> jax.Array:
-    """D / length, held at 1e4 where an exponential of it is long 0.
+    """D / length, held at 1e4, where an exponential of it is long 0.
 
-    Infinite, its square would make NaN of products and derivatives: 0 * inf.
+    If it were infinite, its square would make products and derivatives NaN: 0 * inf.
     """
     most = 1e4 * length
     return jnp.where(d > most, most, d) / length
@@ -57,7 +57,7 @@ def _power_law(d: jax.Array, exponent: Any, min_distance: Any) -> jax.Array:
 
 
 def _linear(d: jax.Array, max_distance: Any) -> jax.Array:
-    # XLA may multiply by 1 / max_distance: without the comparison 2e-8 would be left at it.
+    # XLA may multiply by 1 / max_distance, and would leave 2e-8 there without the comparison.
     within = jnp.where(d < max_distance, jnp.maximum(1 - d / max_distance, 0), 0)
     return choose(d, max_distance, within, 0)
 
@@ -114,13 +114,6 @@ class GaussianProfile(DistanceProfile, kernel=_bell):
 
     .. math:: f(d) = e^{-d^2 / (2 \sigma^2)}
 
-    Parameters
-    ----------
-    sigma : number, array or Quantity
-        Length at which the profile has fallen to exp(-1/2) = 0.607, positive.
-    max_distance : number, array or Quantity, optional
-        Length strictly beyond which the profile is 0, positive; None cuts nothing off.
-
     Examples
     --------
     >>> import brainunit as u, braininit as init, numpy as np
@@ -136,19 +129,13 @@ class GaussianProfile(DistanceProfile, kernel=_bell):
 class ExponentialProfile(DistanceProfile, kernel=_exponential):
     r"""Exponential decay with distance, from 1 at distance 0.
 
-    .. math:: f(d) = e^{-d / \lambda}
-
-    Parameters
-    ----------
-    decay_constant : number, array or Quantity
-        Length λ over which the profile falls to 1/e, positive.
-    max_distance : number, array or Quantity, optional
-        Length strictly beyond which the profile is 0, positive; None cuts nothing off.
+    .. math:: f(d) = e^{-d / \lambda}, \quad \lambda = decay\_constant
 
     Examples
     --------
     >>> import brainunit as u, braininit as init, numpy as np
-    >>> print(np.asarray(init.ExponentialProfile(100 * u.um)([0.0, 100.0, 300.0] * u.um)).round(3))
+    >>> profile = init.ExponentialProfile(100 * u.um)
+    >>> print(np.asarray(profile([0.0, 100.0, 300.0] * u.um)).round(3))
     [1.    0.368 0.05 ]
     """
 
@@ -157,25 +144,22 @@ class ExponentialProfile(DistanceProfile, kernel=_exponential):
 
 
 class PowerLawProfile(DistanceProfile, kernel=_power_law):
-    r"""A power of distance, levelled at 1 up to a shortest distance.
+    r"""A power of distance, held at 1 up to a shortest distance.
 
     .. math:: f(d) = \left(\frac{\max(d, d_0)}{d_0}\right)^{-exponent}
 
     Parameters
     ----------
     exponent : number or array
-        Power with which the profile falls, finite; a negative one makes it rise.
+        The power by which the profile falls; a negative one makes it rise.
     min_distance : number, array or Quantity, optional
-        Length :math:`d_0` up to which the profile is 1, positive. None is 1 um, or 1 where
-        lengths are bare numbers.
-    max_distance : number, array or Quantity, optional
-        Length strictly beyond which the profile is 0, more than `min_distance`; None cuts
-        nothing off.
+        Length :math:`d_0`, less than `max_distance`. None is 1 um, or 1 where lengths are bare
+        numbers.
 
     Examples
     --------
     >>> import brainunit as u, braininit as init, numpy as np
-    >>> profile = init.PowerLawProfile(2.0, min_distance=10 * u.um)
+    >>> profile = init.PowerLawProfile(2.0, 10 * u.um)
     >>> print(np.asarray(profile([0.0, 10.0, 20.0, 100.0] * u.um)).round(3))
     [1.   1.   0.25 0.01]
     """
@@ -202,14 +186,9 @@ class PowerLawProfile(DistanceProfile, kernel=_power_law):
 
 
 class LinearProfile(DistanceProfile, kernel=_linear):
-    r"""A straight line from 1 at distance 0 to 0 at the largest distance, and 0 beyond.
+    r"""A straight line from 1 at distance 0 to 0 at `max_distance`, and 0 beyond.
 
     .. math:: f(d) = \max(0, 1 - d / d_{max})
-
-    Parameters
-    ----------
-    max_distance : number, array or Quantity
-        Length at which the profile reaches 0, positive.
 
     Examples
     --------
@@ -224,15 +203,13 @@ class LinearProfile(DistanceProfile, kernel=_linear):
 class StepProfile(DistanceProfile, kernel=_step, roles=_PROBABILITIES):
     r"""One value up to a threshold, another beyond it.
 
-    .. math:: f(d) = \begin{cases} inside & d \le threshold \\ outside & d > threshold
-        \end{cases}
+    .. math:: f(d) = \begin{cases} inside\_prob & d \le threshold \\
+        outside\_prob & d > threshold \end{cases}
 
     Parameters
     ----------
-    threshold : number, array or Quantity
-        Largest distance that is inside, positive.
     inside_prob, outside_prob : number or array
-        Values on the two sides, pure numbers in [0, 1].
+        The two values, in [0, 1].
 
     Examples
     --------
@@ -253,15 +230,9 @@ class SigmoidProfile(DistanceProfile, kernel=_sigmoid):
 
     Parameters
     ----------
-    midpoint : number, array or Quantity
-        Length at which the profile is 1/2, positive.
     slope : number, array or Quantity
-        Steepness in 1/length, finite; a negative one makes the profile rise. A bare number
-        counts per unit in which `midpoint` is written: beside ``100 * u.um``, 0.05 is
-        ``0.05 / u.um``, and it is stored so. Written with its own unit, it does not depend
-        on the midpoint's.
-    max_distance : number, array or Quantity, optional
-        Length strictly beyond which the profile is 0, positive; None cuts nothing off.
+        Steepness in 1/length, finite; a negative one makes the profile rise. A bare number counts
+        per unit of `midpoint`, and is stored so: beside ``100 * u.um``, 0.05 is ``0.05 / u.um``.
 
     Examples
     --------
@@ -285,21 +256,14 @@ class SigmoidProfile(DistanceProfile, kernel=_sigmoid):
 
 
 class LogisticProfile(DistanceProfile, kernel=_logistic):
-    r"""Logistic decay with distance, 1/2 at a midpoint.
+    r"""`SigmoidProfile` with its parameters in another order.
 
     .. math:: f(d) = \frac{1}{1 + e^{growth\_rate\,(d - midpoint)}}
-
-    The same function as `SigmoidProfile`, its parameters in another order.
 
     Parameters
     ----------
     growth_rate : number, array or Quantity
-        Steepness in 1/length, finite; a negative one makes the profile rise. A bare number
-        counts per unit in which `midpoint` is written, and is stored so.
-    midpoint : number, array or Quantity
-        Length at which the profile is 1/2, positive.
-    max_distance : number, array or Quantity, optional
-        Length strictly beyond which the profile is 0, positive; None cuts nothing off.
+        As the `slope` of `SigmoidProfile`.
 
     Examples
     --------
@@ -321,28 +285,14 @@ class LogisticProfile(DistanceProfile, kernel=_logistic):
 
 
 class DoGProfile(DistanceProfile, kernel=_difference_of_gaussians):
-    r"""A difference of Gaussians: a centre, less a surround.
+    r"""A difference of Gaussians: a centre, less a usually wider surround.
 
     .. math:: f(d) = A_c\, e^{-d^2 / (2 \sigma_c^2)} - A_s\, e^{-d^2 / (2 \sigma_s^2)}
-
-    `weight_scaling` is this function, negative where the surround inhibits; `probability`
-    is 0 there. In BrainTools both are 0 there.
-
-    Parameters
-    ----------
-    sigma_center, sigma_surround : number, array or Quantity
-        Standard deviations of centre and surround, positive; the surround usually is the
-        wider one.
-    amplitude_center, amplitude_surround : number or array
-        Their amplitudes, pure numbers, finite.
-    max_distance : number, array or Quantity, optional
-        Length strictly beyond which the profile is 0, positive; None cuts nothing off.
 
     Examples
     --------
     >>> import brainunit as u, braininit as init, numpy as np
-    >>> profile = init.DoGProfile(30 * u.um, 90 * u.um)
-    >>> distances = [0.0, 30.0, 90.0] * u.um
+    >>> profile, distances = init.DoGProfile(30 * u.um, 90 * u.um), [0.0, 30.0, 90.0] * u.um
     >>> print(np.asarray(profile.weight_scaling(distances)).round(3))
     [ 0.5    0.134 -0.292]
     >>> print(np.asarray(profile.probability(distances)).round(3))
@@ -362,18 +312,10 @@ class BimodalProfile(DistanceProfile, kernel=_bimodal, roles=_CENTERS):
     .. math:: f(d) = A_1\, e^{-(d - c_1)^2 / (2 \sigma_1^2)}
         + A_2\, e^{-(d - c_2)^2 / (2 \sigma_2^2)}
 
-    Where the sum passes 1, `weight_scaling` follows it and `probability` is 1.
-
     Parameters
     ----------
-    sigma1, sigma2 : number, array or Quantity
-        Standard deviations, positive.
     center1, center2 : number, array or Quantity
-        Distances of the two peaks, finite.
-    amplitude1, amplitude2 : number or array
-        Their amplitudes, pure numbers, finite.
-    max_distance : number, array or Quantity, optional
-        Length strictly beyond which the profile is 0, positive; None cuts nothing off.
+        Lengths at which the peaks lie, finite.
 
     Examples
     --------
@@ -397,18 +339,7 @@ class MexicanHatProfile(DistanceProfile, kernel=_mexican_hat):
 
     .. math:: f(d) = A\, (1 - d^2 / \sigma^2)\, e^{-d^2 / (2 \sigma^2)}
 
-    `weight_scaling` is this function, negative beyond `sigma` and lowest at
-    :math:`\sqrt{3}\,\sigma`, with -0.446 A; `probability` is 0 there. In BrainTools both
-    are 0 there.
-
-    Parameters
-    ----------
-    sigma : number, array or Quantity
-        Length at which the profile crosses 0, positive.
-    amplitude : number or array
-        Value at distance 0, a pure number, finite.
-    max_distance : number, array or Quantity, optional
-        Length strictly beyond which the profile is 0, positive; None cuts nothing off.
+    It is negative beyond `sigma`, and lowest at :math:`\sqrt{3}\,\sigma`, with -0.446 A.
 
     Examples
     --------
@@ -424,7 +355,7 @@ class MexicanHatProfile(DistanceProfile, kernel=_mexican_hat):
 
 
 def _per_unit(name: str, value: Any, length: Any) -> Any:
-    """What counts per length as it is stored: a bare number gets the length's unit."""
+    """A parameter per length as it is stored: a bare number gets the length's unit."""
     _, unit = units.split("midpoint", length)
     bare, own = units.split(name, value)
     return units.on(bare, units.inverse(unit) if own is None else own)
