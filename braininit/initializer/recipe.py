@@ -26,7 +26,7 @@ from braininit._engine.keys import as_key
 from braininit._engine.sampler import result_dtype, sampled
 from braininit._engine.source import Rows
 from braininit._jax.dtypes import drawn_in, finfo, is_symbolic
-from braininit._jax.shardings import canonical
+from braininit._jax.shardings import canonical, following
 from braininit._params import units
 from braininit._params.roles import (
     Number,
@@ -183,6 +183,8 @@ class Recipe:
         whole = shape if rows is None else (rows.total, *shape[1:])
         its = self.for_draw(whole, kind, context)
         its.fit(kind)
+        if its is not self and any(isinstance(value, jax.Array) for value in self.values):
+            sharding = sharding or following(shape, self.arrays())  # those that are given count
         key = as_key(key) if self.plan.random else None
         with sizes_known(shape) if is_symbolic(shape) else nullcontext():
             x = sampled(its.plan, key, shape, kind, its.values, sharding, rows, free)

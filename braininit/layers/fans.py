@@ -21,7 +21,6 @@ from braininit._engine.rounding import finish
 from braininit._engine.source import Source
 from braininit._jax.dtypes import drawn_in, is_symbolic
 from braininit._jax.rounding import kept
-from braininit._jax.shardings import following
 from braininit._math import standard, truncated
 from braininit._math.elementary import over
 from braininit._params import options, roles, units
@@ -181,12 +180,11 @@ def _sized(
 def _of_arrays(plan: Plan, shape: tuple[int, ...], dtype: np.dtype, *values: Any) -> Recipe:
     fans, squared = plan.static
     goes_with("scale", np.shape(values[0]), shape)
-    following(shape, zip(plan.names, values, strict=True))  # raises if they are split otherwise
     variance, fan = values[0], fans.of(shape, dict(zip(plan.names[1:], values[1:], strict=True)))
     if type(variance) is float and type(fan) is float:
         variance, fan = variance / fan, 1.0
         std = math.sqrt(variance)
-    elif any(isinstance(v, Tracer) for v in (variance, fan)) or _are_placed(variance, fan):
+    elif any(isinstance(v, Tracer) for v in (variance, fan)):
         std = 1.0
     else:
         variance, fan = np.asarray(variance, float) / np.asarray(fan, float), 1.0
@@ -198,11 +196,6 @@ def _of_arrays(plan: Plan, shape: tuple[int, ...], dtype: np.dtype, *values: Any
 
 
 _of_numbers = functools.lru_cache(maxsize=1024)(_of_arrays)
-
-
-def _are_placed(*values: Any) -> bool:
-    """Whether an array lives on a mesh, and with it the result."""
-    return any(isinstance(v, jax.Array) and v.ndim and len(v.devices()) > 1 for v in values)
 
 
 def _result_unit(scale: Any, squared: u.Unit | None, unit: u.Unit | None) -> u.Unit | None:
