@@ -1,4 +1,4 @@
-"""`param`: a parameter from whatever a model's constructor was given for it."""
+"""`param`: a parameter from any value that a model's constructor gets for it."""
 
 from __future__ import annotations
 
@@ -30,32 +30,30 @@ def param(
     Parameters
     ----------
     init : initializer, callable, str, mapping, number, array, Quantity, State or None
-        An initializer or a function is called with the size (one that takes a key gets
-        one made from ``rng=``), text or a configuration goes through `get`, a value is
-        checked against the size, a container (brainstate's ``State`` and ``Param``,
-        nnx's ``Variable``: whatever has a `value`) has its value checked and replaced.
+        An initializer or a function is called with the size; a function that takes a key gets one
+        made from ``rng=``. Text or a configuration goes through `get`. A value is checked against
+        the size. A container (brainstate's ``State`` and ``Param``, nnx's ``Variable``, any object
+        with a `value`) has its value checked and replaced.
     sizes : int or tuple of int
         Shape of the parameter.
     batch_size : int, optional
-        Length of an axis that is put before the others.
+        Length of an axis put before the others.
     allow_none : bool
-        Whether `init` may be None, which is given back.
+        Whether `init` may be None, which is returned.
     allow_scalar : bool
-        Whether `init` may be one number, which is given back as it is.
+        Whether `init` may be one number, which is returned unchanged.
     **param_kwargs
         Passed to the initializer: ``rng=``, ``dtype=``, ...
 
     Returns
     -------
     array, Quantity, number, container or None
-        Values broadcast to the size with a batch, else as they are.
+        Values broadcast to the size with a batch, else unchanged.
 
     Raises
     ------
     ValueError
-        If a shape does not fit the size or the batch, or `init` is None and must not be.
-    TypeError
-        If `init` is none of the above.
+        If a shape does not fit the size or the batch.
 
     Examples
     --------
@@ -98,7 +96,7 @@ def _is_array(x: Any) -> bool:
 
 
 def _container(x: Any) -> tuple[Any, Any] | None:
-    """How to read and to replace the value of what holds one; None of anything else."""
+    """How to read and to replace the value of a container; None of anything else."""
     if isinstance(x, (u.Quantity, np.ndarray, np.generic, type)):
         return None
     if callable(write := getattr(x, "set_value", None)):
@@ -111,7 +109,7 @@ def _container(x: Any) -> tuple[Any, Any] | None:
 
 
 def _fitting(value: Any, size: tuple[int, ...], batch: tuple[int, ...]) -> Any:
-    """The value, if its shape fits; broadcast where there is a batch it lacks."""
+    """The value, if its shape fits; broadcast to a batch that it lacks."""
     shape = np.shape(u.get_mantissa(value))
     extra = len(shape) - len(size)
     own = shape[max(extra, 0) :]

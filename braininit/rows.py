@@ -1,4 +1,4 @@
-"""A draw by blocks of rows, for results that no memory holds at once."""
+"""Draws by blocks of rows, for results that are larger than memory."""
 
 from __future__ import annotations
 
@@ -30,28 +30,20 @@ def rows(
     dtype: DType | None = None,
     **context: Any,
 ) -> Values:
-    """Draw some rows of a result, the very ones that the whole draw has.
+    """Draw the rows [start, stop) of a result, exactly as the whole draw has them.
 
-    For weight matrices that are larger than memory, or wanted piece by piece: with threefry
-    keys neither time nor memory is spent on the other rows. With other keys the random words
-    of all rows are made on the way.
+    For weight matrices that are larger than memory, or wanted piece by piece: with threefry keys
+    the other rows cost neither time nor memory. Other keys make the random words of all rows.
 
     Parameters
     ----------
     initializer : Initialization
-        One that draws each element by itself: a distribution, arithmetic of some, a
-        mixture of elements, weights modulated by distance.
-    key : key
-        The key of the whole.
-    shape : tuple of int
-        Shape of the whole, of one axis at least.
+        Draws each element by itself: a distribution, arithmetic of some, a mixture of elements,
+        weights modulated by distance.
+    key, shape, dtype, **context
+        As in a call of the initializer, for the whole; the shape has at least one axis.
     start, stop : int
-        The rows [start, stop).
-    dtype : dtype, optional
-        As in a call of the initializer.
-    **context
-        As in a call of the initializer, for the whole: `distances`, `pre_positions`,
-        `post_positions`.
+        The rows, from 0.
 
     Returns
     -------
@@ -62,28 +54,21 @@ def rows(
     ------
     TypeError
         If `initializer` needs the whole, as a kernel's fan or a column's sum does.
-    ValueError
-        If the rows are not among those of the shape.
 
     Notes
     -----
-    Numerics: equal to the rows of the whole, bit for bit but for the last one, which the
-    compiler may contract otherwise. Parameters that are arrays must not change from row to
-    row.
+    Numerics: equal to the rows of the whole but for the last bit, where the compiler may fuse
+    differently. Array parameters must not change from row to row.
 
     Examples
     --------
     >>> import jax, brainunit as u, braininit as init, numpy as np
-    >>> weights = init.Normal(1 * u.nS, 0.1 * u.nS)
+    >>> at, weights = np.linspace(0, 1000, 6000) * u.um, init.Normal(1 * u.nS, 0.1 * u.nS)
     >>> near = init.DistanceModulated(weights, init.StepProfile(50 * u.um))
-    >>> at = np.linspace(0, 1000, 6000) * u.um
-    >>> places = {"pre_positions": at, "post_positions": at}
-    >>> key = jax.random.key(0)
-    >>> total = sum(
-    ...     init.rows(near, key, (6000, 6000), i, i + 1000, **places).sum()
-    ...     for i in range(0, 6000, 1000)
-    ... )
-    >>> total.unit
+    >>> key, places = jax.random.key(0), {"pre_positions": at, "post_positions": at}
+    >>> starts = range(0, 6000, 1000)
+    >>> blocks = (init.rows(near, key, (6000, 6000), i, i + 1000, **places) for i in starts)
+    >>> sum(block.sum() for block in blocks).unit
     Unit("nS")
     """
     initializer, size = without_quantity(initializer), as_shape(shape)
@@ -99,7 +84,7 @@ def rows(
     _refuse_whole(initializer)
     typed = keys.typed(keys.as_key(key), keys.legacy_impl(key))
     jax.eval_shape(lambda k, c: initializer(size, rng=k, dtype=dtype, **c), typed, context)
-    # Blocks share a key and none of its numbers: no key is reused.
+    # Blocks share a key but none of its numbers: no key is reused.
     part = Rows(np.array(divmod(start, 2**32), np.uint32), size[0])
     here = {n: _part(n, value, size, start, stop) for n, value in context.items()}
     shape = (stop - start, *size[1:])
@@ -116,7 +101,7 @@ def _refuse_whole(obj: Initialization) -> None:
 
 
 def _part(name: str, value: Any, size: tuple[int, ...], start: int, stop: int) -> Any:
-    """The context of the rows."""
+    """The part of the context that belongs to the rows."""
     along = {"pre_positions": 1, "distances": len(size)}.get(name)
     shape = np.shape(units.parts(value)[0])
     if along is None or not shape or len(shape) < along or shape[0] != size[0]:

@@ -47,35 +47,19 @@ def conditional(
     Parameters
     ----------
     condition_fn : callable, array or number
-        From the indices of neurons to as many booleans; or those booleans. Or how many of
-        the first neurons it holds for: integers are counts, 80 or ``[80, 20]`` (with the
-        others), fractions 0.8 or ``[0.8, 0.2]``, of n neurons the first
-        ``floor(0.8 * n + 1/2)``.
+        A function from the indices of neurons to as many booleans, or the booleans. Or for how many
+        of the first neurons it holds: an integer is a count, 80 or ``[80, 20]`` (with the others),
+        a fraction 0.8 or ``[0.8, 0.2]`` of n neurons is ``floor(0.8 * n + 1/2)``.
     true_dist, false_dist : initializer
-        What is drawn where the condition holds and where not, of one dimension; each at
-        the full shape.
+        What is drawn where the condition holds, and where not; each at the full shape.
     axis : int or tuple of int, optional
-        The axes that are indexed: 0 makes the condition speak of rows, the presynaptic
-        neurons of a weight matrix. None indexes every element, row by row.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of `true_dist`.
-
-    Raises
-    ------
-    ValueError
-        If `condition_fn` does not give one boolean for each index, counts other than the
-        shape has, or is a fraction outside 0 to 1.
-    UnitError
-        If the two differ in dimension.
+        The axes that are indexed: 0 indexes rows, the presynaptic neurons of a weight matrix. None
+        indexes every element, row by row.
 
     Notes
     -----
-    Numerics: both are drawn and one is selected, in one fused pass. Eagerly
-    `condition_fn` gets a NumPy array of indices; while JAX traces, a traced one, or where
-    it can't take that, NumPy's.
+    Numerics: draws both and selects one, in one fused pass. Eagerly `condition_fn` gets a NumPy
+    array of indices; while JAX traces, a traced one, or NumPy's if it can't take that.
 
     Examples
     --------
@@ -112,7 +96,7 @@ def _conditional(condition_fn: Any, true_dist: Any, false_dist: Any, axis: Any) 
 
 
 class _Data(NamedTuple):
-    """An array that hashes: it decides about a program's form."""
+    """An array that hashes, because it decides on a program's form."""
 
     content: bytes
     dtype: str
@@ -134,8 +118,6 @@ class Conditional(Initialization, function=conditional, recipe=_conditional):
     >>> import brainunit as u, braininit as init
     >>> excitatory, inhibitory = init.Normal(0.5 * u.nS, 0.1 * u.nS), init.Constant(-2 * u.nS)
     >>> weights = init.Conditional([800, 200], excitatory, inhibitory, axis=0)
-    >>> weights((1000, 100), rng=0).shape
-    (1000, 100)
     >>> init.get(init.to_config(weights)) == weights
     True
     """
@@ -147,7 +129,7 @@ class Conditional(Initialization, function=conditional, recipe=_conditional):
 
 
 def _as_condition(value: Any) -> Any:
-    """A function of indices as it is; data as an array of booleans, counts or fractions."""
+    """A function of indices unchanged; data as an array of booleans, counts or fractions."""
     if callable(value) and not isinstance(value, (Initialization, type)):
         return value
     refusal = TypeError(
@@ -162,7 +144,7 @@ def _as_condition(value: Any) -> Any:
     else:
         try:
             data = np.asarray(value)
-        except Exception as error:  # lists of several lengths, a key, what is foreign
+        except Exception as error:  # ragged lists, keys, foreign objects
             raise refusal from error
     leaves = jax.tree.leaves(value) if isinstance(value, (list, tuple)) else []
     if data.dtype == bool and data.ndim:
@@ -187,7 +169,7 @@ def _condition(condition: Any, shape: tuple[int, ...], indices: Any) -> Any:
         condition = _from_data(condition, n, indices)
     if indices is None:
         if not eager():
-            # In a compiled program a constant of n numbers would be stored; an iota is not.
+            # A compiled program would store a constant of n numbers; it does not store an iota.
             try:
                 return _booleans(condition(jnp.arange(n)), n, shape)
             except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError):
@@ -205,7 +187,7 @@ def _from_data(data: Any, n: int, indices: Any) -> Callable[[Any], Any]:
     traced = isinstance(data, Tracer)
     if data.dtype == bool:
         if indices is None:
-            return lambda _: data  # `_booleans` looks at its size
+            return lambda _: data  # `_booleans` checks its size
         if isinstance(indices, Tracer):
             return lambda i: jnp.asarray(data).ravel()[i]
         if not ((indices >= 0) & (indices < data.size)).all():
@@ -224,7 +206,7 @@ def _from_data(data: Any, n: int, indices: Any) -> Callable[[Any], Any]:
             "`condition_fn` as a fraction is one of all neurons, and goes without "
             "`neuron_indices`; give a count"
         )
-    whole = np if not traced and type(n) is int else jnp  # an export may keep n open
+    whole = np if not traced and type(n) is int else jnp  # n may be symbolic in an export
     many = whole.floor(data.ravel()[0] * n + 0.5)
     return lambda i: i < many
 

@@ -43,32 +43,19 @@ def mixture(
     Parameters
     ----------
     distributions : sequence of initializers
-        The components, of one dimension. Each is drawn at the full shape, so that what
-        depends on the shape, as a fan does, is what it is by itself.
+        The components, at least one. Each is drawn at the full shape: a fan, for example, is the
+        same as without the mixture.
     weights : array, optional
-        Probabilities of the components, summing to 1; None is all alike.
+        Probabilities of the components, summing to 1; None gives all the same.
     axis : int or tuple of int, optional
-        The axes along which the pick changes: 0 picks one component for each row. None
-        picks for each element.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of the first component.
-
-    Raises
-    ------
-    ValueError
-        If there is no component, or `weights` are not as many probabilities.
-    UnitError
-        If the components differ in dimension.
+        The axes along which the pick changes: 0 picks one component for each row. None picks for
+        each element.
 
     Notes
     -----
-    Numerics: a component is picked by 32 random bits; of their values each component has a
-    number of its own, its weight in float32 rounded to a multiple of 2^-32 of all. One of
-    weight 0 is never picked. All components are drawn and one is selected, in one fused
-    pass.
+    Numerics: 32 random bits pick a component. Each component has a number of their 2^32 values, its
+    weight in float32 rounded to a multiple of 2^-32; a weight of 0 is never picked. All components
+    are drawn and one is selected, in one fused pass.
 
     Examples
     --------
@@ -97,15 +84,7 @@ def _mixture(distributions: Any, weights: Any, axis: Any) -> Recipe:
 
 
 class Mixture(Initialization, function=mixture, recipe=_mixture):
-    """Each element from one of several initializers; the twin of `mixture`.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> weak, strong = init.Normal(0.5 * u.nS, 0.1 * u.nS), init.Constant(2 * u.nS)
-    >>> init.Mixture([weak, strong], weights=[0.9, 0.1])((100, 400), rng=0).shape
-    (100, 400)
-    """
+    """Each element from one of several initializers; the twin of `mixture`."""
 
     distributions: Sequence[InitializerLike]
     weights: RealLike | None = None
@@ -163,20 +142,20 @@ def _picked(
 def _stretches(shares: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Where among the 2^32 words those of each component begin, and whether it has any.
 
-    Counted component by component, so that each has its share to its own relative
-    precision; the one of most words gets what is left over.
+    Each component's words are counted by themselves, to the relative precision of its share; the
+    component with most words gets the remainder.
     """
     total = functools.reduce(operator.add, shares)  # in one order, on every platform
     most = jnp.arange(len(shares)) == jnp.argmax(shares)
-    # Of the others none has more than half of the words.
+    # None of the others has more than half of the words.
     words = jnp.round(jnp.where(most, 0, shares) / total * 2.0**32).astype(jnp.uint32)
-    # Modulo 2^32, by which all words are none.
+    # Modulo 2^32, where all words count as 0.
     words = jnp.where(most, jnp.uint32(0) - jnp.sum(words, dtype=jnp.uint32), words)
     return jnp.cumsum(words, dtype=jnp.uint32) - words, most | (words > 0)
 
 
 def along(axes: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of what changes along `axes` only."""
+    """The shape of an array that changes along `axes` only."""
     if axes is None:
         return shape
     kept = options.within("axis", axes, shape)

@@ -180,7 +180,7 @@ def truncated_normal(
     Numerics: inverts the survival function, by Mills' ratio, outwards from the point of [low, high]
     nearest to the mean. Tails are right as far out as the dtype reaches;
     `jax.random.truncated_normal` has one value beyond 5.5 std. Scalar bounds at exactly -2 and 2
-    std give its draws bit for bit. Rounding is inward.
+    std give its draws bit for bit.
 
     Examples
     --------

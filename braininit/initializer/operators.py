@@ -1,4 +1,4 @@
-"""What operators between initializers make: sums, products, powers."""
+"""The results of operators between initializers: sums, products, powers."""
 
 from __future__ import annotations
 
@@ -43,28 +43,14 @@ def combined(
 ) -> Values:
     """Draw ``left op right``, element by element; each side from its own key.
 
+    The result has the unit of `left` for sums, that of the operation for products.
+
     Parameters
     ----------
     op : str
         One of ``+ - * / **`` and ``abs``.
     left, right : initializer, number, array or Quantity
-        The operands; `abs` has one. Powers are of pure numbers.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape; in the unit of `left` for sums.
-
-    Raises
-    ------
-    UnitError
-        If the operands of a sum differ in dimension, or those of a power have one.
-
-    Notes
-    -----
-    Numerics: 16-bit and 8-bit dtypes are put together in float32 and rounded once. What is
-    beyond the dtype's largest number becomes that number, here and wherever initializers
-    are put together: ``Normal(0.0, 1.0) * 1e6`` in float16 is 65504 or less.
+        The operands; `abs` has one. ``**`` takes pure numbers.
 
     Examples
     --------
@@ -92,15 +78,7 @@ def _combined(op: str, left: Any, right: Any = None) -> Recipe:
 
 
 class Combined(Initialization, function=combined, recipe=_combined):
-    """Two initializers and an operator between them; what ``+ - * / **`` make.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> noisy = init.Constant(0.5 * u.nS) + init.Normal(0 * u.nS, 0.01 * u.nS)
-    >>> noisy(1000, rng=0).unit
-    Unit("nS")
-    """
+    """Two initializers and an operator between them; what ``+ - * / **`` make."""
 
     op: str = static()
     left: InitializerLike
@@ -137,7 +115,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
 
 
 def joined(op: str, left: Any, right: Any = None) -> Any:
-    """What an operator makes; NotImplemented of what can't be an operand."""
+    """The result of an operator; NotImplemented if one side can't be an operand."""
     if op == "abs":
         return Combined("abs", left)
     if not all(_may_be_operand(x) for x in (left, right)):
@@ -153,12 +131,12 @@ def joined(op: str, left: Any, right: Any = None) -> Any:
 def _may_be_operand(x: Any) -> bool:
     kinds = (Initialization, numbers.Number, np.generic, np.ndarray, jax.Array, u.Quantity, u.Unit)
     return not isinstance(x, (bool, str)) and (
-        isinstance(x, (*kinds, list, tuple)) or hasattr(type(x), "__array__")  # as pandas' Series
+        isinstance(x, (*kinds, list, tuple)) or hasattr(type(x), "__array__")  # a pandas Series
     )
 
 
 def _bare(child: Initialization) -> Any:
-    """The number that a constant fills with; None of anything else."""
+    """The number of a constant; None of anything else."""
     return child.value if type(child) is Constant else None
 
 
@@ -193,32 +171,18 @@ def powered(
     out_sharding: Sharding | None = None,
     **context: Any,
 ) -> Values:
-    """Draw the power of an initializer; its unit takes the exponent too.
+    """Draw the power of an initializer, in the power of its unit.
 
     Parameters
     ----------
     base : initializer
-        What is raised.
+        Draws the numbers that are raised.
     exponent : float
-        A concrete, finite number.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of `base` to the power.
-
-    Raises
-    ------
-    ValueError
-        If `exponent` is not finite.
-    TypeError
-        If `exponent` is an array, traced or complex.
-    UnitError
-        If `exponent` carries a unit.
+        One concrete, finite number.
 
     Notes
     -----
-    Numerics: whole exponents by multiplication; NaN where a negative draw has no power.
+    Numerics: whole exponents multiply; NaN where a negative draw has no power.
 
     Examples
     --------
@@ -236,14 +200,7 @@ def _powered(base: Any, exponent: Any) -> Recipe:
 
 
 class Power(Initialization, function=powered, recipe=_powered):
-    """An initializer to a power; what ``initializer ** 2`` makes.
-
-    Examples
-    --------
-    >>> import braininit as init
-    >>> init.Normal(0.0, 1.0) ** 2
-    (Normal(mean=0.0, std=1.0) ** 2.0)
-    """
+    """An initializer to a power; what ``initializer ** 2`` makes."""
 
     base: InitializerLike
     exponent: float = static()
@@ -258,7 +215,7 @@ class Power(Initialization, function=powered, recipe=_powered):
 
 
 def _exponent(value: Any) -> float:
-    """The exponent of a unit: it is part of a program's form, and concrete."""
+    """The exponent of a unit: concrete, as it is part of a program's form."""
     bare = units.dimensionless("exponent", value)
     if type(bare) is not float:
         got = "a traced one" if isinstance(bare, Tracer) else f"the shape {np.shape(bare)}"
@@ -292,28 +249,14 @@ def scaled(
     out_sharding: Sharding | None = None,
     **context: Any,
 ) -> Values:
-    """Draw an initializer and multiply by a factor.
+    """Draw an initializer and multiply by a factor, whose unit multiplies too.
 
     Parameters
     ----------
     base_dist : initializer
-        What is scaled.
+        Draws the numbers that are scaled.
     scale_factor : number, array or Quantity
-        The factor; its unit multiplies that of `base_dist`.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the product of the two units.
-
-    Raises
-    ------
-    TypeError
-        If `scale_factor` is not a number.
-
-    Notes
-    -----
-    Numerics: 16-bit and 8-bit dtypes are multiplied in float32 and rounded once.
+        The factor.
 
     Examples
     --------
@@ -330,14 +273,7 @@ def _scaled(base_dist: Any, scale_factor: Any) -> Recipe:
 
 
 class Scaled(Initialization, function=scaled, recipe=_scaled):
-    """An initializer times a factor; the twin of `scaled`.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> init.Scaled(init.Normal(1.0 * u.nS, 0.2 * u.nS), 0.5)(1000, rng=0).shape
-    (1000,)
-    """
+    """An initializer times a factor; the twin of `scaled`."""
 
     base_dist: InitializerLike
     scale_factor: NumberLike

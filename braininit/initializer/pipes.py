@@ -1,4 +1,4 @@
-"""What is done to the draws of one initializer: brought within bounds, passed through functions."""
+"""Draws of one initializer, brought within bounds or passed through functions."""
 
 from __future__ import annotations
 
@@ -47,29 +47,17 @@ def clipped(
     out_sharding: Sharding | None = None,
     **context: Any,
 ) -> Values:
-    """Draw an initializer and bring what lies outside of bounds to the bound.
+    """Draw an initializer and move draws outside [min_val, max_val] to the nearest bound.
 
-    For draws from the distribution cut off at the bounds, without the heaps that
-    clipping leaves there, see `truncated`.
+    `truncated` draws from the distribution between the bounds instead, without heaping draws on
+    them.
 
     Parameters
     ----------
     base_dist : initializer
-        What is clipped.
+        Draws the numbers that are clipped.
     min_val, max_val : number, array or Quantity, optional
-        Bounds, min_val < max_val, of the dimension of `base_dist`; None is open.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit of `base_dist`, in [min_val, max_val].
-
-    Raises
-    ------
-    ValueError
-        If min_val >= max_val, or the dtype has no value between.
-    UnitError
-        If a bound differs in dimension from `base_dist`.
+        Bounds, min_val < max_val; None is open.
 
     Notes
     -----
@@ -108,21 +96,14 @@ def _clipped(base_dist: Any, min_val: Any, max_val: Any) -> Recipe:
 
 
 class Clipped(Initialization, function=clipped, recipe=_clipped):
-    """An initializer clipped at bounds; what `clip` makes, the twin of `clipped`.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> init.Normal(0.5 * u.nS, 0.3 * u.nS).clip(0 * u.nS)(1000, rng=0).shape
-    (1000,)
-    """
+    """An initializer clipped at bounds; what `clip` makes, the twin of `clipped`."""
 
     base_dist: InitializerLike
     min_val: QuantityLike | None = None
     max_val: QuantityLike | None = None
 
     def __post_init__(self) -> None:
-        """Give a bare 0 the unit that it stands beside."""
+        """Give a bare 0 the unit of the draws."""
         super().__post_init__()
         for name in ("min_val", "max_val"):
             if type(getattr(self, name)) is float:
@@ -132,7 +113,7 @@ class Clipped(Initialization, function=clipped, recipe=_clipped):
 
 
 def beside(unit: Any, **values: Any) -> tuple[u.Unit | None, list[Any]]:
-    """Parameters that share the unit of a part's draws: their unit, and the bare values."""
+    """The unit that parameters share with a part's draws, and their bare values."""
     if unit is not UNKNOWN and unit is not None:
         common, (_, *bares) = units.off(base_dist=units.on(1.0, unit), **values)
         return common, bares
@@ -163,7 +144,7 @@ def _clip(
         aligned(name, bare, source.shape, drawn_in(dtype))
         for name, bare in zip(bounds, bares, strict=True)
     )
-    x = jnp.clip(jnp.asarray(x), low, high)  # by as much as it takes; `finish` then rounds inward
+    x = jnp.clip(jnp.asarray(x), low, high)  # `finish` then rounds inward
     return units.on(finish(x, dtype, low, high), unit)
 
 
@@ -183,28 +164,18 @@ def composed(
 ) -> Values:
     """Draw an initializer and pass the draws through functions, left to right.
 
+    The result has the unit that the last function gives.
+
     Parameters
     ----------
     first : initializer
-        What is drawn.
+        Makes the draws.
     functions : sequence of callable
-        From draws, with their unit, to what they become, of the same shape.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of the given shape, in the unit that the last function gives.
-
-    Raises
-    ------
-    TypeError
-        If one of `functions` is an initializer, or no function.
-    ValueError
-        If a function changes the shape.
+        From draws, with their unit, to values of the same shape.
 
     Notes
     -----
-    Numerics: functions are called as they are, compiled only where the caller compiles.
+    Numerics: functions run as they are, compiled only where the caller compiles.
 
     Examples
     --------
@@ -276,7 +247,7 @@ def _functions(value: Any) -> tuple[Callable[[Any], Any], ...]:
 def _in_dtype(
     made: Recipe, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]
 ) -> Recipe:
-    """Only a dtype that is asked for is what the functions' result is brought to."""
+    """Convert the functions' result only to a dtype that the caller asks for."""
     return made if dtype is None else replaced(made, kernel=_passed_on)
 
 

@@ -45,7 +45,7 @@ def orthogonal(
 
     A shape of more than two axes is one matrix: `column_axis` counts its columns, all others
     together its rows. So (8, 100, 100) is one matrix of 800 x 100, with ``batch_axis=0`` eight of
-    100 x 100.
+    100 x 100. Complex dtypes give unitary matrices.
 
     Parameters
     ----------

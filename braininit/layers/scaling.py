@@ -76,8 +76,7 @@ def variance_scaling(
     Numerics: bit for bit `jax.nn.initializers.variance_scaling` run eagerly, in float32, float64,
     complex64 and complex128; JAX 0.12 changed the last bit of a real 'normal', and so it does here.
     A traced `scale` or fan is divided in the drawing dtype, a concrete one in float64, which may
-    move the last bit. Rounding is inward. A complex 'truncated_normal' has JAX's std, 0.9 % above
-    the formula's.
+    move the last bit. A complex 'truncated_normal' has JAX's std, 0.9 % above the formula's.
 
     Examples
     --------
