@@ -9,10 +9,10 @@ its twin, a class with the same parameters; `Initialization` explains how both a
 
 ============  ====================================================================================
 constant      `constant` `zeros` `ones`; `Constant` `ZeroInit` `OneInit`
-continuous    `uniform` `normal` `truncated_normal` `beta`; `Uniform` `Normal` `TruncatedNormal`
-              `Beta`
-positive      `lognormal` `gamma` `exponential` `weibull`; `LogNormal` `Gamma` `Exponential`
-              `Weibull`
+continuous    `uniform` `normal` `truncated_normal` `beta` `laplace` `vonmises`; `Uniform` `Normal`
+              `TruncatedNormal` `Beta` `Laplace` `VonMises`
+positive      `lognormal` `gamma` `exponential` `weibull` `loguniform`; `LogNormal` `Gamma`
+              `Exponential` `Weibull` `LogUniform`
 cut off       `truncated`; `Truncated`: any of these between two bounds
 layers        `variance_scaling` `kaiming_normal` `kaiming_uniform` `xavier_normal`
               `xavier_uniform` `lecun_normal` `lecun_uniform`, their twins, and `gain`
@@ -53,22 +53,28 @@ from braininit.config import get, to_config
 # distributions
 from braininit.distributions.continuous import (
     Beta,
+    Laplace,
     Normal,
     TruncatedNormal,
     Uniform,
+    VonMises,
     beta,
+    laplace,
     normal,
     truncated_normal,
     uniform,
+    vonmises,
 )
 from braininit.distributions.positive import (
     Exponential,
     Gamma,
     LogNormal,
+    LogUniform,
     Weibull,
     exponential,
     gamma,
     lognormal,
+    loguniform,
     weibull,
 )
 from braininit.distributions.truncated import Truncated, truncated
@@ -138,10 +144,10 @@ __version__ = "0.1.0"
 __all__ = [  # noqa: RUF022 - in the order of the index above
     # constant, continuous, positive, cut off
     "constant", "zeros", "ones", "Constant", "ZeroInit", "OneInit",
-    "uniform", "normal", "truncated_normal", "beta",
-    "Uniform", "Normal", "TruncatedNormal", "Beta",
-    "lognormal", "gamma", "exponential", "weibull",
-    "LogNormal", "Gamma", "Exponential", "Weibull",
+    "uniform", "normal", "truncated_normal", "beta", "laplace", "vonmises",
+    "Uniform", "Normal", "TruncatedNormal", "Beta", "Laplace", "VonMises",
+    "lognormal", "gamma", "exponential", "weibull", "loguniform",
+    "LogNormal", "Gamma", "Exponential", "Weibull", "LogUniform",
     "truncated", "Truncated",
     # layers, matrices
     "variance_scaling", "kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform",

@@ -186,7 +186,7 @@ def _side(d, at, by=ARRAYS):
     return by.exact(loss * beyond) + fallen, beyond * rest
 
 
-def _minus_log(q, v):
+def minus_log(q, v):
     """-log q, with full relative precision where q = 1 - v is given by a small v."""
     if q.dtype == jnp.float32:
         # q is above sqrt(1/2) where v < 0.29: log(1 + f) has its f, -v, as it is.
@@ -343,7 +343,7 @@ def within(word, cut, standard=False):
     outer = where(below, word, ~word)  # draws further out
     beyond = where(below, cut.beyond_low, cut.beyond_high)
     v = kept(_part(inner, cut.word_mass))
-    d = _distance(_minus_log(_part(outer, cut.word_mass) + beyond, v), cut)
+    d = _distance(minus_log(_part(outer, cut.word_mass) + beyond, v), cut)
 
     z = where(below, -d, d)
     if standard is not False:
@@ -482,4 +482,4 @@ def exponential(word):
     dtype = jnp.float32 if word.dtype == jnp.uint32 else jnp.float64
     small = fraction(lax.min(word, ~word), -jnp.finfo(dtype).bits)
     lower = word <= ~word  # near 0
-    return _minus_log(where(lower, 1.0 - small, small), where(lower, small, 1.0))
+    return minus_log(where(lower, 1.0 - small, small), where(lower, small, 1.0))

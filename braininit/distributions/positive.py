@@ -14,7 +14,9 @@ from braininit._jax.dtypes import drawn_in
 from braininit._jax.rounding import kept
 from braininit._math import gamma as gammas
 from braininit._math import standard, truncated
+from braininit._math.closed_form import log_uniform
 from braininit._math.elementary import LOG2_E, log, times_exp2
+from braininit._math.log_concave import GAMMA
 from braininit._math.lognormal import log_moments
 from braininit._params import roles
 from braininit._params.roles import number, sharing
@@ -26,7 +28,7 @@ from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import Recipe, draw, recipe
 
 _LOGNORMAL_WITHIN = window(windows.lognormal, positive=True)
-_GAMMA_WITHIN = window(windows.gamma, positive=True, sized=windows.tabled)
+_GAMMA_WITHIN = window(windows.solved, static=(GAMMA,), positive=True, sized=windows.tabled)
 _EXPONENTIAL_WITHIN = window(windows.exponential, positive=True)
 _WEIBULL_WITHIN = window(windows.weibull, positive=True)
 
@@ -271,3 +273,66 @@ def _weibull_kernel(source: Source, dtype: np.dtype, concentration: Any, scale: 
     # XLA divides by a constant through its inverse, by a traced number it does not.
     inverse = LOG2_E / concentration
     return finish(times_exp2(scale, logarithm * kept(inverse)), dtype, above_zero=True)
+
+
+# ---------------------------------------------------------------- log-uniform
+
+
+@explained
+def loguniform(
+    key: Key,
+    shape: Shape,
+    low: QuantityLike,
+    high: QuantityLike,
+    *,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+) -> Values:
+    r"""Draw numbers whose logarithm is uniform (reciprocal distribution).
+
+    .. math:: p(x) = \frac{1}{x \ln(high / low)}, \quad low \le x \le high
+
+    Parameters
+    ----------
+    low, high : number, array or Quantity
+        Bounds, positive and finite, low < high.
+
+    Notes
+    -----
+    Numerics: counted from the nearer end in octaves, so that bounds of 1e-30 and 1e30 are as
+    good as any.
+
+    Examples
+    --------
+    >>> import jax, brainunit as u, braininit as init
+    >>> rates = init.loguniform(jax.random.key(0), 1000, 1 * u.Hz, 100 * u.Hz)
+    >>> bool((rates >= 1 * u.Hz).all() and (rates <= 100 * u.Hz).all())
+    True
+    """
+    return draw(_loguniform(low, high), key, shape, dtype, out_sharding)
+
+
+def _loguniform(low: Any, high: Any) -> Recipe:
+    unit, (low, high) = sharing(low=roles.scale(low), high=roles.scale(high))
+    return recipe(
+        _loguniform_kernel, roles.increasing(low, high, unit), unit, bounds="closed",
+        cut=_LOGUNIFORM_WITHIN, law=_loguniform_law,
+    )  # fmt: skip
+
+
+class LogUniform(Initialization, function=loguniform, recipe=_loguniform):
+    """Uniform in the logarithm; the twin of `loguniform`."""
+
+    low: QuantityLike
+    high: QuantityLike
+
+
+def _loguniform_kernel(source: Source, dtype: np.dtype, low: Any, high: Any) -> jax.Array:
+    return finish(log_uniform(source.words(drawn_in(dtype)), low, high), dtype, low, high)
+
+
+def _loguniform_law(stats: Any, low: Any, high: Any) -> Any:
+    return stats.loguniform(low, high)
+
+
+_LOGUNIFORM_WITHIN = window(_loguniform_kernel, bounded=True)

@@ -19,12 +19,12 @@ from braininit._engine.source import Source
 from braininit._jax.dtypes import drawn_in, finfo, is_symbolic
 from braininit._math import truncated as normals
 from braininit._math.elementary import LOG2_E, times_exp2
-from braininit._math.log_concave import BETA, GAMMA, Family, drawn, log_ratio, looked_up, table
+from braininit._math.log_concave import GAMMA, Family, drawn, log_ratio, looked_up, table
 from braininit._math.lognormal import log_variance, root
 from braininit._params.roles import Number, bound, increasing
 from braininit.initializer.recipe import Recipe, recipe
 
-__all__ = ["beta", "exponential", "gamma", "lognormal", "tabled", "weibull", "window"]
+__all__ = ["exponential", "lognormal", "solved", "tabled", "weibull", "window"]
 
 
 def window(
@@ -157,48 +157,34 @@ def _above_zero(x: jax.Array, dtype: np.dtype, low: jax.Array, high: jax.Array) 
     return finish(x, dtype, jnp.maximum(low, finfo(dtype).least), high)
 
 
-# ---------------------------------------------------------------- gamma and beta
+# ---------------------------------------------------------------- by `log_concave`
 
 
-def gamma(
-    source: Source, dtype: np.dtype, concentration: Any, scale: Any, low: Any, high: Any
-) -> jax.Array:
-    x = _solved(GAMMA, source, dtype, (concentration,), (scale, low, high))
-    return _above_zero(x, dtype, low, high)
-
-
-def beta(
-    source: Source,
-    dtype: np.dtype,
-    alpha: Any,
-    beta: Any,
-    start: Any,
-    end: Any,
-    low: Any,
-    high: Any,
-) -> jax.Array:
-    x = _solved(BETA, source, dtype, (alpha, beta), (start, end, low, high))
-    return finish(x, dtype, low, high)
-
-
-def _solved(family: Family, source: Source, dtype: np.dtype, shapes: Any, bounds: Any) -> jax.Array:
-    by_table = all(p.ndim == 0 for p in (*shapes, *bounds)) and _is_many(source.whole)
-    return drawn(family, by_table, source.words(drawn_in(dtype)), shapes, bounds)
+def solved(source: Source, dtype: np.dtype, family: Family, *numbers: Any) -> jax.Array:
+    """Draws of a family of densities, its shape parameters first, the window last."""
+    shapes, bounds = family.parted(numbers)
+    by_table = all(p.ndim == 0 for p in numbers) and _is_many(source.whole)
+    x = drawn(family, by_table, source.words(drawn_in(dtype)), shapes, bounds)
+    return _ended(family, x, dtype, bounds)
 
 
 def _is_many(shape: tuple[int, ...]) -> bool:
-    """Whether a table costs less than the draws; symbolic sizes count as many."""
+    """Whether a table of draws is less work than the draws; sizes kept open count as many."""
     return is_symbolic(shape) or math.prod(shape) >= 1536
+
+
+def _ended(family: Family, x: jax.Array, dtype: np.dtype, bounds: Any) -> jax.Array:
+    return (_above_zero if family is GAMMA else finish)(x, dtype, *bounds[-2:])
 
 
 def tabled(
     made: Recipe, shape: tuple[int, ...], dtype: np.dtype, context: Mapping[str, Any]
 ) -> Recipe:
-    """For many draws of gamma and beta with plain numbers, make the table beforehand."""
+    """For many draws with plain numbers: the table, made beforehand."""
     if not (all(type(value) is float for value in made.values) and _is_many(shape)):
         return made
     made.fit(dtype)
-    family = GAMMA if made.plan.kernel is gamma else BETA
+    (family,) = made.plan.static
     table = _table(family, drawn_in(dtype), *made.values)
     numbers = tuple(Number(n, t, None) for n, t in zip(("table", "bounds"), table, strict=True))
     return recipe(_looked_up, numbers, made.unit, static=(family,))
@@ -206,18 +192,14 @@ def tabled(
 
 @functools.lru_cache(maxsize=256)
 def _table(family: Family, kind: np.dtype, *parameters: float) -> tuple[np.ndarray, np.ndarray]:
-    """Computed in float64, from the parameters rounded to the drawing dtype."""
+    """Worked out in float64 from what the drawing dtype makes of the parameters."""
     with np.errstate(all="ignore"):
-        numbers = [np.float64(kind.type(p)) for p in parameters]
-        shapes = len(numbers) - (3 if family is GAMMA else 4)
-        rows = table(family, kind, numbers[:shapes], numbers[shapes:])
-        return rows.astype(kind), np.array(numbers[shapes:], kind)
+        shapes, bounds = family.parted([np.float64(kind.type(p)) for p in parameters])
+        rows = table(family, kind, shapes, bounds)
+        return rows.astype(kind), np.array(bounds, kind)
 
 
-def _looked_up(
-    source: Source, dtype: np.dtype, family: Family, rows: Any, bounds: Any
-) -> jax.Array:
-    bounds = tuple(bounds[0])
+def _looked_up(source: Source, dtype: np.dtype, family: Family, rows: Any, ends: Any) -> jax.Array:
+    bounds = tuple(ends[0])
     x = looked_up(family, rows[0], source.words(drawn_in(dtype)), bounds)
-    ends = _above_zero if family is GAMMA else finish
-    return ends(x, dtype, *bounds[-2:])
+    return _ended(family, x, dtype, bounds)

@@ -1,0 +1,76 @@
+"""Laplace and log-uniform draws, one word each, by quantile functions in closed form.
+
+`word`: uint32 for float32 draws, uint64 for float64. Parameters are in that float dtype, scalars
+or of the words' rank. Differentiable in all of them, as often as you like, the word held fixed.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from braininit._jax.rounding import kept
+from braininit._math.elementary import LOG2_E, fraction, over, times_exp2, where
+from braininit._math.log_concave import of_word
+from braininit._math.truncated import minus_log
+
+__all__ = ["laplace", "laplace_within", "log_uniform"]
+
+
+def laplace(word: jax.Array) -> jax.Array:
+    """Standard Laplace draws: symmetric, never 0, out to 22.2 (float64: 44.4)."""
+    bits = 8 * word.dtype.itemsize
+    outer = lax.min(word, ~word)
+    inner = outer ^ word.dtype.type(2 ** (bits - 1) - 1)
+    beyond, before = (fraction(count, 1 - bits) for count in (outer, inner))
+    e = minus_log(beyond, before)
+    return where(word == outer, -e, e)
+
+
+def laplace_within(
+    word: jax.Array, loc: jax.Array, scale: jax.Array, low: jax.Array, high: jax.Array
+) -> jax.Array:
+    """Laplace draws restricted to [low, high], right in every tail; bounds may be infinite.
+
+    They are counted from the point of the window nearest to `loc`, where the density is greatest.
+    """
+    if not any(jnp.ndim(p) for p in (loc, scale, low, high)):
+        # Not for the compiler to calculate with: its own arithmetic rounds otherwise.
+        loc, scale, low, high = lax.optimization_barrier((loc, scale, low, high))
+    anchor = jnp.where(loc < low, low, jnp.where(loc > high, high, loc))
+    # Where the scale is beyond all measure the density is flat: a smaller one does as well.
+    scale = jnp.minimum(scale, (high - low) * 1e25)
+    nothing = 120.0 * scale  # is left further out
+    below, above = (over(jnp.minimum(d, nothing), scale) for d in (anchor - low, high - anchor))
+    is_below, near, far = of_word(word, -jnp.expm1(-below), -jnp.expm1(-above))
+    distance = scale * _exponential(far + jnp.exp(-jnp.where(is_below, below, above)), near)
+    return jnp.clip(anchor + jnp.where(is_below, -distance, distance), low, high)
+
+
+@jax.custom_jvp
+def _exponential(beyond: jax.Array, before: jax.Array) -> jax.Array:
+    """The distance that has these masses, whose sum is 1, beyond it and before it."""
+    return minus_log(beyond, before)
+
+
+@_exponential.defjvp
+def _exponential_jvp(primals: tuple, tangents: tuple) -> tuple:
+    beyond, before = primals
+    return _exponential(beyond, before), over(-tangents[0], beyond)
+
+
+def log_uniform(word: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
+    """Draws whose logarithm is uniform on [log low, log high], 0 < low < high < infinity.
+
+    They are counted from the nearer end, in octaves.
+    """
+    # Half the logarithm of high / low, which itself may be too large a number.
+    growth = over(high - low, jnp.sqrt(low) * jnp.sqrt(high) + low)
+    if growth.ndim == 0:  # not for the compiler, whose own logarithms round otherwise
+        growth = lax.optimization_barrier(growth)
+    half = kept(jnp.log1p(growth))
+    octaves = half * (2 * LOG2_E) * fraction(lax.min(word, ~word), -8 * word.dtype.itemsize)
+    from_low = word <= ~word
+    x = times_exp2(jnp.where(from_low, low, high), jnp.where(from_low, octaves, -octaves))
+    return jnp.clip(x, low, high)
