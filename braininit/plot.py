@@ -1,4 +1,4 @@
-"""Pictures of draws, with what theory says on top. matplotlib stays optional.
+"""Pictures of draws, with their theory on top. matplotlib stays optional.
 
 >>> import brainunit as u, braininit as init
 >>> from braininit import plot
@@ -40,28 +40,23 @@ _HEADROOM = 1.3  # space above the bars, for the label of the mean
 def histogram(values: Any, dist: Any = None, ax: Axes | None = None) -> Axes:
     """Draw a histogram of values, with the theory's density and the mean.
 
+    The axes show the values' unit. A tail that would squeeze the rest is cut off; the label says
+    how many draws lie beyond.
+
     Parameters
     ----------
     values : array or Quantity
         The draws, of any shape, real and finite.
     dist : Initialization, optional
-        What they were drawn from. Its density is drawn on top where `braininit.theory`
-        knows it, and its parameters are the title.
+        The distribution of the draws. Its density is drawn on top where `braininit.theory` knows
+        it, and its parameters are the title.
     ax : matplotlib Axes, optional
         Where to draw; None makes a new figure.
 
     Returns
     -------
     matplotlib Axes
-        With the values' unit on its axes. A tail that would squeeze the rest is cut
-        off, and the label says how many draws lie beyond.
-
-    Raises
-    ------
-    ValueError
-        If there are no values, or some are NaN or infinite.
-    ImportError
-        If matplotlib is not installed.
+        The axes with the picture.
 
     Examples
     --------
@@ -89,12 +84,11 @@ def compare(
     Parameters
     ----------
     dists : mapping or sequence of initializers
-        The distributions, by title; in a sequence they go by the names of their classes.
+        The distributions, by title; those of a sequence have the names of their classes.
     size : int or tuple of int
         How much to draw from each.
     rng : key, int, Generator, ..., optional
-        Source of randomness, in any form that an initializer takes. It makes one key,
-        which is split among the distributions.
+        As in a call of an initializer. One key is made from it, and split among the distributions.
     columns : int
         Panels in a row.
 
@@ -102,11 +96,6 @@ def compare(
     -------
     matplotlib Figure
         One panel per distribution.
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
 
     Examples
     --------
@@ -171,7 +160,7 @@ def _panel(ax: Axes, x: np.ndarray, unit: u.Unit | None, dist: Any, title: str) 
 
 
 def _bars(ax: Axes, x: np.ndarray, law: theory.Law | None, ratio: float) -> str:
-    """Draw the bars and the curve; tell how many draws lie outside the picture."""
+    """Draw the bars and the curve; return how many draws lie outside the picture, as text."""
     low, high = _view(x)
     bins = int(np.clip(3 * np.cbrt(x.size), 10, 100))
     counts, edges = np.histogram(x, bins=bins, range=(low, high))
@@ -190,7 +179,7 @@ def _bars(ax: Axes, x: np.ndarray, law: theory.Law | None, ratio: float) -> str:
             top = max(top, min(np.nanmax(curve), 1.5 * top))
     ax.set_xlim(low - margin, high + margin)
     ax.set_ylim(0, _HEADROOM * top)
-    ax.yaxis.set_major_formatter("{x:.4g}")  # no power of ten above the axis, in the title's way
+    ax.yaxis.set_major_formatter("{x:.4g}")  # no power of ten above the axis, where the title is
     outside = int(np.sum((x < low) | (x > high)))
     return f", {outside} draw{'s'[: outside > 1]} beyond" if outside else ""
 
@@ -207,7 +196,7 @@ def _spike(ax: Axes, value: float) -> str:
 
 
 def _mark_mean(ax: Axes, x: np.ndarray, unit: u.Unit | None, expected: Any) -> None:
-    """Draw the mean of the draws, and write it beside the line where there is more room."""
+    """Draw the mean of the draws, and write it beside the line, where there is more room."""
     mean, digits = x.mean(), figures(x)
     ax.axvline(mean, color=_MEAN, linestyle=(0, (4, 3)), linewidth=1.2, label="mean of the draws")
     suffix = f" {_pretty(unit)}" if unit else ""

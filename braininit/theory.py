@@ -1,10 +1,11 @@
 """What the distributions should look like: mean, std, density and distribution functions.
 
-All in float64 NumPy, whatever JAX is set to, and apart from the code that draws, so
-that the one can be held against the other. The table at the end of this file, `laws`,
-has one entry per function; a distribution of one's own joins it in one statement, and
-works without. What shifts and scales a known one, as ``Exponential(2.0) + 0.5`` does, is
-known with it.
+All in float64 NumPy, whatever JAX is set to, and independent of the code that draws, so that one
+can check the other. `dist` is an initializer object, whose parameters may be arrays; `x` broadcasts
+with them, in any unit of its dimension. Where a law is unknown, `mean` and `std` return None, the
+other functions raise TypeError. `laws`, the table at the end of this file, has one entry per
+function; your own distribution can join it in one statement. A shifted and scaled known
+distribution, as ``Exponential(2.0) + 0.5``, is known too.
 
 >>> import brainunit as u, braininit as init
 >>> from braininit import theory
@@ -46,7 +47,7 @@ class Law(NamedTuple):
     pdf, cdf : callable
         Density and distribution function of a float64 array.
     sf : callable, optional
-        The survival function; without it, ``1 - cdf``, which loses the upper tail.
+        Survival function. Without it ``1 - cdf``, which loses the upper tail.
     """
 
     mean: Any
@@ -60,17 +61,7 @@ class Law(NamedTuple):
 
 
 def mean(dist: Any) -> Any:
-    """Give the mean of a distribution.
-
-    Parameters
-    ----------
-    dist : Initialization
-        An initializer object; its parameters may be arrays.
-
-    Returns
-    -------
-    float, array, Quantity or None
-        In the unit of the draws; None where the table has no entry.
+    """Return the mean of a distribution, in the unit of its draws.
 
     Examples
     --------
@@ -82,17 +73,7 @@ def mean(dist: Any) -> Any:
 
 
 def std(dist: Any) -> Any:
-    """Give the standard deviation of a distribution.
-
-    Parameters
-    ----------
-    dist : Initialization
-        An initializer object; its parameters may be arrays.
-
-    Returns
-    -------
-    float, array, Quantity or None
-        In the unit of the draws; None where the table has no entry.
+    """Return the standard deviation of a distribution, in the unit of its draws.
 
     Examples
     --------
@@ -104,27 +85,9 @@ def std(dist: Any) -> Any:
 
 
 def pdf(dist: Any, x: Any) -> Any:
-    """Give the density of a distribution.
+    """Return the density of a distribution at x, in one over the unit of its draws.
 
-    Parameters
-    ----------
-    dist : Initialization
-        An initializer object; its parameters may be arrays, which broadcast with `x`.
-    x : number, array or Quantity
-        Where, in any unit of the distribution's dimension.
-
-    Returns
-    -------
-    float, array or Quantity
-        In one over the unit of the draws; infinite at a value that has a probability of
-        its own, as with `Constant` or ``std=0``.
-
-    Raises
-    ------
-    TypeError
-        If the table has no entry for `dist`.
-    UnitError
-        If `x` differs in dimension.
+    It is infinite at a value that has a probability of its own, as with `Constant` or ``std=0``.
 
     Examples
     --------
@@ -137,31 +100,12 @@ def pdf(dist: Any, x: Any) -> Any:
 
 
 def cdf(dist: Any, x: Any) -> Any:
-    """Give the distribution function: the probability of a draw up to x.
-
-    Parameters
-    ----------
-    dist : Initialization
-        An initializer object; its parameters may be arrays, which broadcast with `x`.
-    x : number, array or Quantity
-        Where, in any unit of the distribution's dimension.
-
-    Returns
-    -------
-    float or array
-        Between 0 and 1.
-
-    Raises
-    ------
-    TypeError
-        If the table has no entry for `dist`.
-    UnitError
-        If `x` differs in dimension.
+    """Return the distribution function: the probability of a draw up to x.
 
     Notes
     -----
-    Numerics: right to 1e-10 of itself wherever float64 can hold it, for shape parameters
-    from 1e-3 to 1e15; `pdf` and `sf` too.
+    Numerics: right to 1e-10 of itself wherever float64 can hold it, for shape parameters from 1e-3
+    to 1e15; `pdf` and `sf` too.
 
     Examples
     --------
@@ -175,26 +119,9 @@ def cdf(dist: Any, x: Any) -> Any:
 
 
 def sf(dist: Any, x: Any) -> Any:
-    """Give the survival function: the probability of a draw beyond x.
+    """Return the survival function: the probability of a draw beyond x.
 
-    Parameters
-    ----------
-    dist : Initialization
-        An initializer object; its parameters may be arrays, which broadcast with `x`.
-    x : number, array or Quantity
-        Where, in any unit of the distribution's dimension.
-
-    Returns
-    -------
-    float or array
-        One less `cdf`, but exact where that is nearly one.
-
-    Raises
-    ------
-    TypeError
-        If the table has no entry for `dist`.
-    UnitError
-        If `x` differs in dimension.
+    That is 1 - `cdf`, but exact where `cdf` is nearly 1.
 
     Examples
     --------
@@ -208,10 +135,10 @@ def sf(dist: Any, x: Any) -> Any:
 
 
 def pooled(dist: Any) -> tuple[Law | None, u.Unit | None]:
-    """Give the law of one draw picked at random among all, and its unit.
+    """Return the law of one draw picked at random among all, and its unit.
 
-    With array parameters every element has a law of its own; a histogram of the draws
-    shows their mixture.
+    With array parameters every element has its own law; a histogram of the draws shows their
+    mixture.
     """
     law, unit = _find(dist)
     if law is None or not (np.ndim(law.mean) or np.ndim(law.std)):
@@ -234,7 +161,7 @@ def _find(dist: Any) -> tuple[Law | None, u.Unit | None]:
     if isinstance(dist, type) or not callable(dist):
         name = dist.__name__ if isinstance(dist, type) else type(dist).__name__
         raise TypeError(f"`dist` must be an initializer object, got {name}")
-    # By function, not by class: a subclass that draws from another one is another law.
+    # By function, not by class: a subclass with another function has another law.
     function: Any = getattr(type(dist), "_function", None)
     if isinstance(dist, operators.Combined):
         return _combined(dist.op, dist.left, dist.right)
@@ -245,7 +172,7 @@ def _find(dist: Any) -> tuple[Law | None, u.Unit | None]:
         return None, None
     numbers = dict(zip(made.plan.names, made.values, strict=True))
     unit, carriers = made.unit, {n: v for n, v in numbers.items() if isinstance(v, u.Quantity)}
-    if carriers or unit is UNKNOWN:  # of a class of one's own
+    if carriers or unit is UNKNOWN:  # a user's class
         unit, bare = units.off(**carriers)
         numbers |= zip(carriers, bare, strict=True)
     numbers = {name: _double(value) for name, value in numbers.items()}
@@ -257,7 +184,7 @@ def _find(dist: Any) -> tuple[Law | None, u.Unit | None]:
 
 
 def _combined(op: str, left: Any, right: Any = None) -> tuple[Law | None, u.Unit | None]:
-    """Look up both sides of an operator; known is what shifts and scales one draw."""
+    """Look up both sides of an operator; a draw that is shifted and scaled is known."""
     if right is None:
         return None, None
     (first, unit), (second, other) = (_find(as_child(op, side)) for side in (left, right))
@@ -279,7 +206,7 @@ def _combined(op: str, left: Any, right: Any = None) -> tuple[Law | None, u.Unit
 
 
 def _affine(law: Law, shift: Any, factor: Any) -> Law:
-    """Give the law of shift + factor x, if `law` is that of x."""
+    """Return the law of shift + factor x, if `law` is that of x."""
     if not np.any(law.std):
         return _point(shift + factor * law.mean)
 
@@ -366,7 +293,7 @@ def _point(value: Any) -> Law:
 
 
 def _unless_zero(spread: Any, value: Any, law: Law) -> Law:
-    """Take a law by its spread; where that is 0, all of the mass at `value`."""
+    """Take a law; where its spread is 0, all of the mass at `value`."""
     zero, point = spread == 0, _point(value)
     return Law(
         np.where(zero, value, law.mean),
@@ -471,7 +398,7 @@ def _gamma(concentration: Any, scale: Any) -> Law:
     mean, lost = special.product(k, bare)
 
     def kernel(x: Any) -> tuple[Any, Any]:
-        """How far x is from the mean, in means; and the logarithm of x times the density."""
+        """The distance of x from the mean, in means; and the logarithm of x times the density."""
         x = np.maximum(x, 0)
         away = (np.ldexp(x, -exponent) - mean - lost) / mean
         excess = k * special.excess(away, special.log_ratio(x, mean, exponent))
@@ -496,7 +423,7 @@ def _beta(alpha: Any, beta: Any, low: Any, high: Any) -> Law:
     width = up - down
 
     def kernel(x: Any) -> tuple[Any, Any]:
-        """How far x is from the mean; and the logarithm of the density in log(y / (1 - y)).
+        """The distance of x from the mean; and the logarithm of the density in log(y / (1 - y)).
 
         y is x in widths from low. Above the mean the first is n y - a > 0.
         """
@@ -546,8 +473,8 @@ def _beta(alpha: Any, beta: Any, low: Any, high: Any) -> Law:
 def _truncated_normal(mean: Any, std: Any, low: Any, high: Any) -> Law:
     """By quadrature outwards from the anchor, the point of [low, high] nearest the mean.
 
-    Relative to the anchor the density is e^(-t (2 alpha + t) / 2) at t std away from it:
-    no tail, however far out, makes that underflow or cancel.
+    Relative to the anchor the density is e^(-t (2 alpha + t) / 2) at t std away from it: however
+    far out a tail is, that neither underflows nor cancels.
     """
     low = -np.inf if low is None else low
     high = np.inf if high is None else high
@@ -612,4 +539,4 @@ laws: dict[Any, Callable[..., Law]] = {
     continuous.beta: _beta,
     continuous.truncated_normal: _truncated_normal,
 }
-"""Function -> law: called with the function's own parameters, bare and in float64."""
+"""Function -> law, called with the function's own parameters, bare and in float64."""

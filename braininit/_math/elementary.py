@@ -1,8 +1,8 @@
 """Elementary functions for long fused loops: polynomial, logarithm, exponential, sine.
 
-A draw is a chain of some hundred operations, each waiting for the one before: its length
-costs more than the number of operations. So what does not wait is computed beside the
-chain, powers are of 2, and nothing is spent on arguments that do not occur.
+A draw is a chain of some hundred operations, each waiting for the one before: its length costs more
+than the number of operations. So independent terms are computed beside the chain, powers are of 2,
+and arguments that do not occur cost nothing.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ def _itself(x: Any) -> Any:
 
 
 def apart(x: jax.Array) -> jax.Array:
-    """A finite x, with a maximum between it and what is made of it.
+    """Put a maximum between a finite x and its consumers.
 
-    A product and the sum that follows don't contract to one rounding. And LLVM 22 (jaxlib
-    0.12), which goes every way from a word through a long draw, for minutes, stops there.
+    XLA then does not fuse a product with the sum that follows. And LLVM 22 (jaxlib 0.12) stops
+    there, which otherwise spends minutes on every path from a word through a long draw.
     """
     return lax.max(x, np.asarray(-jnp.finfo(x.dtype).max, x.dtype))
 
@@ -73,11 +73,11 @@ def _over_jvp(primals: tuple, tangents: tuple) -> tuple:
 
 
 class Arithmetic(NamedTuple):
-    """What a formula is worked out with: `exact` keeps a product from contracting with a sum.
+    """The operations that evaluate a formula; `exact` rounds a product before the sum.
 
-    Of numbers known before the draw NumPy makes what XLA makes of the same numbers once they
-    are traced, bit for bit, if each product that a sum follows is rounded. Where a formula
-    runs once for each element of an array, that would cost too much.
+    With numbers known before the draw NumPy gives the bits of XLA with traced numbers, if each
+    product that a sum follows is rounded. In a formula that runs for each element, that costs too
+    much.
     """
 
     xp: Any
@@ -92,14 +92,14 @@ ARRAYS = Arithmetic(jnp, kept, _itself, over)
 
 
 def polynomial(x: Any, coefficients: Sequence[Any], exact: Callable[[Any], Any] = _itself) -> Any:
-    """Polynomial by Estrin's scheme, the coefficients lowest power first.
+    """Evaluate a polynomial by Estrin's scheme, the coefficients lowest power first.
 
-    Horner's rule is one chain; here there are several at a time, a third as long.
+    Horner's rule is one chain; these are several at a time, a third as long.
     """
     terms = list(coefficients)
     add, multiply = operator.add, operator.mul
     if isinstance(x, jax.Array) and not any(map(np.ndim, terms)):
-        # A third of the time to trace, but neither broadcasting nor promotion.
+        # Traces in a third of the time, but neither broadcasts nor promotes.
         add, multiply = lax.add, lax.mul
         terms = [x.dtype.type(c) if type(c) is float else c for c in terms]
     while True:
@@ -114,7 +114,7 @@ def polynomial(x: Any, coefficients: Sequence[Any], exact: Callable[[Any], Any] 
 def where(condition: jax.Array, x: Any, y: Any) -> jax.Array:
     """`jnp.where` of floats and arrays of one dtype, in operations of `lax`.
 
-    `jnp.where` itself is a program within the program, which a first call has to trace.
+    `jnp.where` is a program within the program, which the first call has to trace.
     """
     kind = next(v.dtype for v in (x, y) if type(v) is not float)
     shape = lax.broadcast_shapes(*map(np.shape, (condition, x, y)))
@@ -132,7 +132,7 @@ def fraction(word: jax.Array, exponent: int) -> jax.Array:
     """(word + 1/2) 2^exponent, the word read as signed: that converts in one instruction."""
     bits = 8 * word.dtype.itemsize
     whole = lax.bitcast_convert_type(word, np.dtype(f"int{bits}"))
-    # Rounded once, in the sum, contracted or not.
+    # Rounded once, in the sum, fused or not.
     return whole.astype(np.dtype(f"float{bits}")) * 2.0**exponent + 2.0 ** (exponent - 1)
 
 
@@ -141,8 +141,7 @@ def log(
 ) -> jax.Array:
     """Logarithm of a positive normal number, times `sign`.
 
-    In float32 `replace` may put something better in place of f, where x = (1 + f) 2^n: what
-    1 + f was before it was rounded.
+    In float32, where x = (1 + f) 2^n, `replace` may give a better f: before 1 + f was rounded.
     """
     if x.dtype != np.dtype(np.float32):
         return sign * jnp.log(x)
@@ -160,19 +159,16 @@ def sine(x: jax.Array) -> jax.Array:
 
 
 def times_exp2(scale: jax.Array, y: jax.Array, factor: Any = 1) -> jax.Array:
-    """Scale 2^y factor, where 2^y or scale 2^y alone may be beyond what the dtype holds."""
+    """Scale 2^y factor, where 2^y or scale 2^y alone may leave the dtype's range."""
     rest, half, other_half = exp2_parts(y)
-    # About sqrt(scale x), so it is not beyond; and it does not wait for the rest.
+    # About sqrt(scale x), so it stays in range; and it does not wait for the rest.
     middle = kept(scale * half)
     # middle + middle * rest rounds once, and the powers of 2 are exact.
     return kept(middle + middle * rest) * factor * other_half
 
 
 def exp2_parts(y: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """2^y as (1 + rest) * half * other_half, the last two powers of 2, |rest| < 0.42.
-
-    In two powers, for one alone would overflow.
-    """
+    """2^y as (1 + rest) * half * other_half, |rest| < 0.42; one power of 2 alone would overflow."""
     info = jnp.finfo(y.dtype)
     reach = 2.0 * info.maxexp - 4.0  # half of it is the least exponent
     # Twice the exponent's bias is added, so that both halves come out biased.
@@ -188,13 +184,13 @@ def exp2_digits(y: Any, bias: int, by: Arithmetic = ARRAYS) -> tuple[Any, Any]:
     word = np.dtype(f"int{info.bits}")
     # Added to 1.5 2^23 (2^52), y is rounded to an integer, which then stands in the last bits.
     shift = np.asarray(1.5 * 2.0**info.nmant, y.dtype)[()]
-    y = by.kept(y)  # else a constant in it would be added to the shift
+    y = by.kept(y)  # else XLA would add a constant in it to the shift
     shifted = by.kept(y + shift)
     if by.xp is jnp:
-        shifted = lax.stop_gradient(shifted)  # as an integer it does not change with y
+        shifted = lax.stop_gradient(shifted)  # an integer has no derivative
     k = _as(word, shifted) + (np.asarray(bias, word) - shift.view(word))
     r = y - by.kept(shifted - shift)  # exact
-    # Not kept apart, one of the products contracts with the sum: either way the digits hold.
+    # XLA may fuse one of the products with the sum: the digits hold either way.
     rest = by.exact(by.kept(r * math.log(2))) + by.exact(
         r * r * polynomial(r, _EXP2[y.dtype], by.exact)
     )
@@ -207,7 +203,7 @@ def exponent(biased: Any, kind: np.dtype) -> Any:
 
 
 def _as(kind: np.dtype, x: Any) -> Any:
-    """The bits of `x` as another dtype's."""
+    """The bits of `x`, read as another dtype."""
     return x.view(kind) if isinstance(x, np.generic) else lax.bitcast_convert_type(x, kind)
 
 

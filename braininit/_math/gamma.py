@@ -1,8 +1,8 @@
-"""Gamma and beta variates, unit-free: one or two random words a number, in float32 or float64.
+"""Gamma and beta variates from one or two random words each, in float32 or float64; no units.
 
-A gamma variate is its quantile function at a uniform number, and that function is a smooth one in
-the right variables: no loop, no rejection, no table look-up. So a draw fuses with whatever makes
-its words, costs no temporary memory, shards, vmaps, and has a derivative in the concentration.
+A gamma variate is its quantile function at a uniform number, and that function is smooth in the
+right variables: no loop, no rejection, no table. So a draw fuses with the code that makes its
+words, costs no temporary memory, shards, vmaps, and has a derivative in the concentration.
 
 1. A word gives u, z is the normal quantile of u (the same ratio of polynomials over the whole
    range: no branch, both tails with full relative precision).
@@ -41,15 +41,8 @@ __all__ = ["beta_variate", "gamma_variate", "log_gamma_variate", "normal_quantil
 def log_gamma_variate(word: jax.Array, word2: jax.Array, a: jax.Array) -> jax.Array:
     """Logarithm of a standard gamma variate; it never underflows.
 
-    Parameters
-    ----------
-    word : Array of uint32 or uint64
-        Decides the variate; the result grows with it, in float32 or float64 by its width.
-    word2 : Array
-        The second word, used where a < 1.
-    a : Array
-        Concentration in the dtype of the result: a scalar, or of the words' rank. NaN and
-        negative numbers give NaN.
+    It grows with `word`, a uint32 for float32 and a uint64 for float64; `word2` is used where a <
+    1. The concentration `a` is a scalar, or of the words' rank; NaN and negative numbers give NaN.
     """
     log_ratio, origin = _log_ratio(word, word2, a)
     return jnp.log(origin) + log_ratio
@@ -73,9 +66,9 @@ def beta_variate(
 ) -> tuple[jax.Array, jax.Array]:
     """Beta variate x and 1 - x, each to full relative precision.
 
-    x = A / (A + B) for gamma variates A and B, from a pair of words each (see
-    `log_gamma_variate`). Never NaN for positive alpha and beta. Near the upper end of an interval,
-    high - (high - low) (1 - x) keeps digits that low + (high - low) x loses.
+    x = A / (A + B) for gamma variates A and B, from a pair of words each (see `log_gamma_variate`).
+    Never NaN for positive alpha and beta. Near the upper end of an interval, high - (high - low) (1
+    - x) keeps digits that low + (high - low) x loses.
     """
     log_a, origin_a = _log_ratio(*words_a, alpha)
     log_b, origin_b = _log_ratio(*words_b, beta)
@@ -105,16 +98,16 @@ def _log_ratio(word: jax.Array, word2: jax.Array, a: jax.Array) -> tuple[jax.Arr
     """Logarithm of x / origin, and the origin: a, or a + 1 where a < 1."""
     a, origin, t, q = _coordinates(word, a)
     p, d = _coefficients(q)
-    # U rounds to 1 with probability eps / 4: -log U is eps / 8 there on average, and a tiny a must
-    # notice. The minimum also keeps product and sum apart where nothing else does: contracted in
-    # some programs and not in others, they would differ in the last bit.
+    # U rounds to 1 with probability eps / 4: -log U is eps / 8 there on average, which counts for
+    # a tiny a. The minimum also keeps XLA from fusing product and sum in some programs and not in
+    # others, whose last bits would differ.
     inverse = 1 / a
     boost = jnp.minimum(_log_uniform(word2) * inverse, inverse * -float(jnp.finfo(a.dtype).eps / 8))
     return polynomial(t, p) / polynomial(t, d) + jnp.where(a < 1, boost, 0), origin
 
 
 def _log_slope(word: jax.Array, word2: jax.Array, a: jax.Array) -> jax.Array:
-    """Derivative in a of the variate's logarithm while the words stay as they are."""
+    """Derivative in a of the variate's logarithm, with the words fixed."""
     a, origin, t, q = _coordinates(word, a)
     # log x = log(origin) + L(t, q), and t is in proportion to sqrt(q) with q = 1 / origin, so the
     # derivative is q (1 - E L), E = (t/2) d/dt + q d/dq; E takes t^i q^j to (i/2 + j) t^i q^j.
@@ -124,17 +117,17 @@ def _log_slope(word: jax.Array, word2: jax.Array, a: jax.Array) -> jax.Array:
     ratio = kept(polynomial(t, p) / denominator)
     euler = (polynomial(t, euler_p) - ratio * polynomial(t, euler_d)) / denominator
     slope = _sharper(q * (1 - euler), origin, origin * jnp.exp(ratio))
-    # Under the floor the variate is 0, and infinity times that is no derivative.
+    # Below the floor the variate is 0, and infinity times that is no derivative.
     inverse = 1 / jnp.maximum(a, 2.0 ** -(jnp.finfo(a.dtype).nmant + 17))
     return slope - jnp.where(a < 1, _log_uniform(word2) * inverse * inverse, 0)
 
 
 @jax.custom_jvp
 def _sharper(slope: jax.Array, a: jax.Array, x: jax.Array) -> jax.Array:
-    """The same derivative from JAX's series where that is the more accurate one.
+    """The same derivative from JAX's series, where that is more accurate.
 
-    The series loses digits as a grows, the rational's does not: they are even at a = 5 in
-    float32, and at a = 1000 in float64, where the rational's has nine digits at a = 1.
+    The series loses digits as a grows, the rational does not: they are even at a = 5 in float32,
+    and at a = 1000 in float64, where the rational has nine digits at a = 1.
     """
     even = 5 if x.dtype == np.float32 else 1000
     a, x = jnp.broadcast_arrays(jnp.broadcast_to(a, x.shape), x)
@@ -152,10 +145,10 @@ def _sharper_jvp(primals: tuple, tangents: tuple) -> tuple:
 
 def _coordinates(word: jax.Array, a: jax.Array) -> tuple[jax.Array, ...]:
     """The concentration made safe, the origin, and t and q, where the ratio is evaluated."""
-    # Negative becomes NaN. Under the floor a quotient by a would overflow; the variate is 0 there.
+    # Negative becomes NaN. Below the floor a quotient by a would overflow; the variate is 0 there.
     floor = 2.0 ** (8 - jnp.finfo(a.dtype).maxexp)
     a = jnp.where(a >= 0, jnp.maximum(a, floor), jnp.nan)
-    if a.ndim == 0:  # a constant would be folded by other arithmetic than a traced number meets
+    if a.ndim == 0:  # XLA folds a constant by other arithmetic than it runs
         a = lax.optimization_barrier(a)
     origin = kept(jnp.where(a < 1, a + 1, a))
     q = 1 / origin
@@ -165,7 +158,7 @@ def _coordinates(word: jax.Array, a: jax.Array) -> tuple[jax.Array, ...]:
 def _coefficients(q: jax.Array, euler: bool = False) -> tuple[list[jax.Array], list[jax.Array]]:
     """P and Q as polynomials in t: with a scalar concentration they are computed once.
 
-    With `euler`, the term t^i q^j comes multiplied by i/2 + j.
+    With `euler`, the term t^i q^j is multiplied by i/2 + j.
     """
 
     def in_t(rows):
@@ -175,9 +168,8 @@ def _coefficients(q: jax.Array, euler: bool = False) -> tuple[list[jax.Array], l
         ]
 
     p, d = in_t(_TABLES[q.dtype].gamma_p), in_t(_TABLES[q.dtype].gamma_q)
-    # p[0] has no constant term: it ends in a product, and is added to one. Which of the two is
-    # contracted with the sum differs between programs. p[0] is negative, so this changes nothing
-    # but that.
+    # p[0] has no constant term: it ends in a product, and is added to one. Programs differ in
+    # which of the two XLA fuses with the sum. p[0] is negative: this minimum changes only that.
     p[0] = jnp.minimum(p[0], 0)
     return p, d
 
@@ -195,7 +187,7 @@ def normal_quantile(word: jax.Array) -> jax.Array:
 
 
 def _log_uniform(word: jax.Array) -> jax.Array:
-    """Logarithm of a uniform number; the word's last bit goes, to convert it as signed."""
+    """Logarithm of a uniform number, without the word's last bit, to convert it as signed."""
     u = fraction(word >> jnp.asarray(1, word.dtype), 1 - 8 * word.dtype.itemsize)
     return log(apart(u))
 
@@ -226,7 +218,7 @@ def _beta_jvp(primals: tuple, tangents: tuple) -> tuple:
     return (x, y), (dx, -dx)
 
 
-# Every literal below is the output of `python benchmarks/fits/gamma.py braininit/_gamma.py`.
+# Every literal below is the output of `python benchmarks/fits/gamma.py`.
 # fmt: off
 # float32, |z| < 6.36: z within 1.0e-08 relative;
 # 70 coefficients, |F(x) - u| < 7.9e-09, tails 2.6e-06 relative.

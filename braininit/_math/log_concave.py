@@ -47,7 +47,7 @@ def _xp(x: Any) -> Any:
 
 
 def _once(x: Any) -> Callable[[Any], Any]:
-    """What keeps a value with several uses from being computed for each of them."""
+    """Keep a value with several uses from being computed for each of them."""
     return kept if isinstance(x, jax.Array) else lambda x: x
 
 
@@ -134,7 +134,7 @@ def _log_rest(r: Any) -> Any:
 
 
 class Family(NamedTuple):
-    """What the distributions differ in.
+    """The differences between the distributions.
 
     `shapes` are (concentration,) or (alpha, beta); `bounds` (scale, low, high), (mean, low, high)
     or (start, end, low, high), where start and end are those of the whole distribution.
@@ -184,7 +184,7 @@ def _gamma_origin(shapes: Any, bounds: Any) -> tuple[Any, ...]:
 
 def _gamma_falls(shapes: Any, origin: Any, bounds: Any) -> tuple[GammaFall, GammaFall]:
     (k,), (anchor,), (scale, *_) = shapes, origin, bounds
-    weight = _xp(k).minimum(anchor / scale, 1e30)  # from there on nothing is further than rounding
+    weight = _xp(k).minimum(anchor / scale, 1e30)  # beyond, distances are within rounding
     one = np.ones((), k.dtype)
     return GammaFall(k - weight, weight, -one), GammaFall(weight - k, weight, one)
 
@@ -279,13 +279,13 @@ def _beta_moved(origin: Any, s: Any, bounds: Any) -> tuple[Any, ...]:
 
 
 def _gamma_others(x: Any, by_low: Any, by_high: Any, bounds: Any) -> tuple[Any, ...]:
-    scale, low, high = bounds  # all three times a number make the draw so many times as large
+    scale, low, high = bounds  # scaling all three scales the draw
     high = jnp.where(high < np.inf, high, 0.0)
     return ((x - by_low * low - by_high * high) / scale,)
 
 
 def _beta_others(x: Any, by_low: Any, by_high: Any, bounds: Any) -> tuple[Any, ...]:
-    start, end, low, high = bounds  # what is done to all four, stretched or moved, is done to x
+    start, end, low, high = bounds  # stretching or moving all four does the same to x
 
     def by(end: Any, start: Any) -> Any:
         part = functools.partial(_part, start=start, end=end)
@@ -340,7 +340,7 @@ def _sides(family: Family, shapes: Any, bounds: Any) -> tuple[Any, Side, Side]:
 
 
 def _end(fall: Any, reach: Any) -> Any:
-    """Where nothing is left: the density fell by `depth`, far below what a word can ask for."""
+    """Where nothing is left: the density fell by `depth`, far beyond the reach of a word."""
     xp, depth = _xp(reach), _DEPTH[reach.dtype.itemsize]
     exponents = fall.drop(0.0 * xp.minimum(reach, 1.0)) + 120.0
 
@@ -362,7 +362,7 @@ def fixed(x: Any) -> Any:
 
 
 def _repeated(n: int, step: Callable[[Any], Any], state: Any) -> Any:
-    """Step n times: as a loop where JAX traces, whatever devices the state varies over."""
+    """Step n times: in a loop where JAX traces, whatever devices the state varies over."""
     if any(isinstance(x, jax.Array) for x in jax.tree.leaves(state)):
         return lax.fori_loop(0, n, lambda _, state: step(state), state)
     for _ in range(n):
@@ -465,7 +465,7 @@ def _counted(side: Side, near: Any, far: Any) -> Any:
 
 
 def _located(family: Family, shapes: Any, bounds: Any, masses: Callable[..., Any]) -> Any:
-    """The anchor, and how far upwards from it draws are; `masses` picks their sides."""
+    """The anchor, and the distances of draws upwards from it; `masses` picks their sides."""
     origin, below, above = _sides(family, shapes, bounds)
     is_below, near, far = masses(below.mass, above.mass)
     xp = _xp(near)
@@ -478,7 +478,7 @@ def of_word(word: jax.Array, below: jax.Array, above: jax.Array) -> tuple[Any, .
     """Whether a draw is below the anchor, and the masses before and beyond it on that side."""
     total, whole = below + above, 2.0 ** (8 * word.dtype.itemsize)
     share = below / total * whole
-    all_below = share >= whole  # does not fit the word's type
+    all_below = share >= whole  # would not fit the word's type
     split = jnp.where(all_below, 0.0, share).astype(word.dtype)
     is_below = (word < split) | all_below
     inner = jnp.where(is_below, split - 1 - word, word - split)
@@ -515,8 +515,8 @@ def table(family: Family, kind: np.dtype, shapes: Any, bounds: Any) -> Any:
         return tuple(map(xp.stack, zip((on_lower, *lower), (~on_upper, *upper), strict=True)))
 
     origin, s = _located(family, shapes, bounds, masses)
-    # From the panel's upper end, or for a beta draw above the middle from its lower end: what is
-    # counted from an end that is too small a number would be lost.
+    # Count from the panel's upper end, or for a beta draw above the middle from its lower end: an
+    # end that is too small a number would lose the draw.
     low, high = (xp.stack([s[0][:, i], s[1][:, -1 - i]]) for i in (-1, 0))
     start = xp.where(family.is_near_zero(family.moved(origin, high, bounds)), high, low)
     rest = s - start[..., None]
@@ -526,7 +526,7 @@ def table(family: Family, kind: np.dtype, shapes: Any, bounds: Any) -> Any:
 
 
 def _of_tail(tail: Any, own: Any, other: Any) -> tuple[Any, Any, Any]:
-    """Whether a draw with so much beyond it is on its own side, and the masses there."""
+    """Whether a draw with so much mass beyond it is on its own side, and the masses there."""
     on_own = tail < own
     near, far = _xp(tail).where(on_own, own - tail, tail - own), own + other - tail
     return on_own, near, _xp(tail).where(on_own, tail, far)
@@ -549,7 +549,7 @@ def looked_up(family: Family, rows: Any, word: jax.Array, bounds: Any) -> jax.Ar
     bits = lax.bitcast_convert_type(small, whole)
     first = np.asarray(2.0 ** -(info.bits + 1), kind).view(whole) >> shift
     index = (bits >> shift) - first + jnp.where(word > ~word, whole.type(panels), whole.type(0))
-    # What is left of the digits is the place within the panel.
+    # The remaining digits are the place within the panel.
     left = (bits & whole.type((1 << shift) - 1)) << (info.nmant - shift)
     t = lax.bitcast_convert_type(left | np.ones((), kind).view(whole), kind) * 2.0 - 3.0
     numbers = [kept(row.at[index].get(mode="promise_in_bounds")) for row in rows]
@@ -565,8 +565,8 @@ def looked_up(family: Family, rows: Any, word: jax.Array, bounds: Any) -> jax.Ar
 def drawn(family: Family, by_table: bool, word: jax.Array, shapes: Any, bounds: Any) -> jax.Array:
     """Draws, one for each word, in its precision; `by_table` is for scalars and many words.
 
-    Parameters are of the words' rank, or scalars. Differentiable in all of them, as often as
-    one likes, the word held fixed.
+    Parameters are scalars or of the words' rank. Differentiable in all of them, to any order, with
+    the words fixed.
     """
     if by_table:
         rows = table(family, bounds[0].dtype, shapes, bounds)
@@ -590,7 +590,7 @@ def _drawn_jvp(family: Family, by_table: bool, primals: Any, tangents: Any) -> A
     s = jnp.minimum(abs(s), ends)
 
     def masses(*shapes: Any) -> tuple[jax.Array, jax.Array]:
-        """Below and above the draw: the only part that the shapes have in its derivative."""
+        """Below and above the draw: the only part of its derivative that the shapes change."""
         sides = family.falls(shapes, origin, bounds)
         fall = jax.tree.map(lambda x, y: jnp.where(is_below, x, y), *sides)
         within = _integral(fall, 0.0 * s, s)
@@ -610,7 +610,7 @@ def _drawn_jvp(family: Family, by_table: bool, primals: Any, tangents: Any) -> A
     total = lower + upper
 
     def of_bound(bound: Any, side: Side, reach: Any, mass: Any) -> jax.Array:
-        """The bound's share: the density there against that at the draw, times a mass."""
+        """The bound's share: the density there over that at the draw, times a mass."""
         at = jnp.exp(-side.fall.drop(jnp.where(reach < np.inf, side.end, 0.0))) / density
         inside = jnp.where(reach < np.inf, bound, x)
         slope = mass / total * at * spacing / family.spacing(inside, bounds)

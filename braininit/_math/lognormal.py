@@ -18,14 +18,14 @@ def log_variance(mean: jax.Array, std: jax.Array) -> jax.Array:
     ratio = kept(std / mean)
     large = ratio > 1e4  # where 1 + ratio^2 rounds to ratio^2, which may overflow
     square, std = where(large, 1.0, ratio) ** 2, where(large, std, 1.0)
-    if ratio.ndim == 0:  # not for the compiler, whose own logarithms round otherwise
+    if ratio.ndim == 0:  # hidden from XLA, which folds logarithms to other last bits
         square, mean, std = jax.lax.optimization_barrier((square, mean, std))
     log = where(large, jnp.log(std) - jnp.log(mean), 0.0)
     return kept(where(large, 2 * log, jnp.log1p(square)))
 
 
 def root(x: jax.Array) -> jax.Array:
-    """The square root, with gradient 0 rather than infinite at 0."""
+    """The square root, with derivative 0 rather than infinity at 0."""
     zero = x == 0
     return where(zero, 0.0, jnp.sqrt(where(zero, 1.0, x)))
 

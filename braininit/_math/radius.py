@@ -1,4 +1,4 @@
-"""The spectral radius of a matrix and its derivative, by products of matrices alone."""
+"""The spectral radius of a matrix and its derivative, by matrix products alone."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from braininit._jax.rounding import power_of_two
 __all__ = ["spectral_radius"]
 
 _SQUARINGS = 16
-"""A^65536: what norm and radius differ by, at most about the condition of the eigenvectors, is
-left in the radius as its 32768th root, 2e-4 of a thousandfold one."""
+"""A^65536. Norm and radius differ by a factor, at most about the condition of the eigenvectors. The
+radius keeps its 32768th root, an error of 2e-4 for a factor of 1000."""
 
 
 def spectral_radius(x: jax.Array) -> jax.Array:
@@ -31,8 +31,8 @@ def spectral_radius(x: jax.Array) -> jax.Array:
 def _radius(x: jax.Array) -> jax.Array:
     r"""The radius of real matrices by squaring.
 
-    With :math:`\|A^m\| \approx c\, \rho^m` the ratio of two powers is free of c, which
-    the power itself has to the 1/m: 1e-5 instead of 1e-3 at the same m.
+    With :math:`\|A^m\| \approx c\, \rho^m` the ratio of two powers cancels c, of which one power
+    keeps the m-th root: 1e-5 instead of 1e-3 at the same m.
     """
 
     def normalized(a: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -67,15 +67,15 @@ _WINDOW = 2.0**-14
 def _slope(x: jax.Array) -> jax.Array:
     r"""The derivative of the radius at a matrix of radius 1.
 
-    It is that of the r at which :math:`\sum_j \|x^j\|^2 r^{-2j}` has a given large value. One
-    power by itself turns with the phase of a complex eigenvalue, of which the sum is free.
+    It is that of the r at which :math:`\sum_j \|x^j\|^2 r^{-2j}` has a given large value. One power
+    turns with the phase of a complex eigenvalue; the sum does not.
     """
 
     def step(_: Any, state: Any) -> Any:
         power, total = state
         total = total + _times(power.mT, _times(total, power))
         power = _squared(power)
-        # Where the radius is not known that well, powers still grow.
+        # Where the radius is less accurate, powers still grow.
         size = jnp.max(lax.stop_gradient(abs(power)), (-2, -1), keepdims=True)
         return power * jnp.where(size > 1e4, 1e4 / size, 1), total
 
@@ -126,9 +126,8 @@ def _cyclic(a: jax.Array) -> jax.Array:
 def _squared(a: jax.Array) -> jax.Array:
     """The matrix times itself, right also where the sums of its products nearly cancel.
 
-    Leading digits are multiplied apart from the others: few enough that no sum of their
-    products is rounded. A column that is balanced to 1e-3 of its norm loses the radius in
-    two squarings otherwise.
+    Leading digits are multiplied separately: few enough that no sum of their products is rounded.
+    Otherwise a column that is balanced to 1e-3 of its norm loses the radius in two squarings.
     """
     info, n = jnp.finfo(a.dtype), a.shape[-1]
     digits = (info.nmant + 1 - math.ceil(math.log2(n))) // 2
@@ -155,9 +154,9 @@ _SWEEPS = 4
 def _balanced(a: jax.Array) -> jax.Array:
     """A similar matrix with rows and columns nearer to each other in size.
 
-    What grows in a power before it settles is what differs between row i and column i,
-    as in feed-forward chains; without this their small radius drowns in rounding. The
-    factors are powers of 2, so nothing is rounded here.
+    A power grows before it settles by the differences between row i and column i, as in
+    feed-forward chains; without balancing, their small radius drowns in rounding. The factors are
+    powers of 2, so nothing is rounded here.
     """
 
     def sweep(_: Any, a: jax.Array) -> jax.Array:
@@ -165,7 +164,7 @@ def _balanced(a: jax.Array) -> jax.Array:
         rows, columns = jnp.max(size, -1), jnp.max(size, -2)
         linked = (rows > 0) & (columns > 0)
         octaves = jnp.log2(jnp.where(linked, rows, 1)) - jnp.log2(jnp.where(linked, columns, 1))
-        # The fourth root: both ends of a link move at once, each by half of what is due.
+        # The fourth root: both ends of a link move at once, each by half.
         factor = jnp.exp2(jnp.clip(jnp.round(octaves / 4), -16, 16)).astype(a.dtype)
         return a * jnp.expand_dims(factor, -2) / jnp.expand_dims(factor, -1)
 

@@ -1,7 +1,7 @@
 """Special functions in float64 NumPy, where SciPy's alone are not enough.
 
-Tails of the incomplete gamma and beta functions for shapes of any size, and the pieces
-they are made of: differences of nearly equal numbers, taken without losing digits.
+Tails of the incomplete gamma and beta functions for shapes of any size, and the pieces they are
+made of: differences of nearly equal numbers, taken without losing digits.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def integral(
 
     `slope` and `curvature` are its derivatives at 0, where it is 0.
     """
-    # Beyond the cut the exponent is above 37, and what is left below rounding.
+    # Beyond the cut the exponent is above 37, and the rest below rounding.
     cut = np.minimum(reach, 80 / (slope + np.sqrt(slope**2 + 80 * curvature)))
     while (more := (exponent(cut) < 37) & (cut < reach)).any():
         cut = np.where(more, np.minimum(reach, 2 * cut), cut)
@@ -97,14 +97,14 @@ def log_ratio(x: Any, y: Any, exponent: Any = 0) -> Any:
 
 
 def excess(x: Any, log: Any) -> Any:
-    """Take log(1 + x) from x: a series where the two are close."""
+    """The difference x - log(1 + x): a series where the two are close."""
     near = np.clip(x, -0.1, 0.1)
     series = near**2 * np.polyval([(-1) ** n / (n + 2) for n in range(16, -1, -1)], near)
     return np.where(abs(x) < 0.1, series, x - log)
 
 
 def exp_excess(x: Any) -> Any:
-    """Take 1 + x from e^x: a series where the two are close."""
+    """e^x - 1 - x: a series where the two are close."""
     near = np.clip(x, -0.1, 0.1)
     series = near**2 * np.polyval([1 / math.factorial(n + 2) for n in range(9, -1, -1)], near)
     return np.where(abs(x) < 0.1, series, np.expm1(x) - x)
@@ -119,14 +119,14 @@ def stirling(x: Any) -> Any:
 
 
 def difference(x: Any, y: Any) -> tuple[Any, Any]:
-    """Subtract; and what rounding took off the difference (Knuth)."""
+    """The difference, and its rounding error (Knuth)."""
     difference = x - y
     part = difference - x
     return difference, (x - (difference - part)) - (y + part)
 
 
 def product(x: Any, y: Any) -> tuple[Any, Any]:
-    """Multiply; and what rounding took off the product (Dekker)."""
+    """The product, and its rounding error (Dekker)."""
 
     def halves(x: Any) -> tuple[Any, Any]:
         large = x * (2.0**27 + 1)

@@ -47,7 +47,7 @@ def normal(word: jax.Array) -> jax.Array:
 
 
 def initial_normal(word: jax.Array, std: jax.Array) -> jax.Array:
-    """Std times a standard normal, bit for bit what `jax.nn.initializers` makes of them.
+    """Std times a standard normal, bit for bit as `jax.nn.initializers` multiplies them.
 
     JAX 0.12 began to multiply the constants first.
     """
@@ -60,16 +60,15 @@ def _inverse_error(word: jax.Array) -> jax.Array:
     """The inverse error function of a number that is uniform on (-1, 1)."""
     kind = _kind(word)
     low = np.nextafter(np.asarray(-1, kind), np.asarray(0, kind))
-    # Never below `low`, where jax.random cuts it off: what is added is not negative.
+    # Never below `low`, where jax.random cuts it off, as no negative number is added.
     return erf_inv(uniform(word) * (np.asarray(1, kind) - low) + low)
 
 
 def scaled_normal(words: Pair, scale: jax.Array) -> jax.Array:
-    """Scale times a standard normal for what is made from one: cheaper than `normal`.
+    """Scale times a standard normal, where another number is made from it: cheaper than `normal`.
 
-    In float32 by the method of Box and Muller, out to 6.7 where `normal` ends at 5.4: the
-    radius from one word and the angle, of a quarter turn to either side, from another, at
-    the same time.
+    In float32 by the method of Box and Muller, out to 6.7 where `normal` ends at 5.4: the radius
+    from one word and the angle, of a quarter turn to either side, from another, at the same time.
     """
     first, second = words
     radius = jnp.sqrt(log(apart(fraction(first >> jnp.uint32(1), -31)), sign=-1))
@@ -98,9 +97,9 @@ def complex_two_sigma(words: Pair) -> jax.Array:
     """Circular complex normal of modulus at most 2, as `jax.nn.initializers` draws it."""
     mass, turn = (uniform(word) for word in words)
     whole = np.asarray(1 - np.exp(np.asarray(-4, mass.dtype)), mass.dtype)
-    # The maximum stands between product and difference, which else contract into one rounding.
+    # The maximum keeps XLA from fusing product and difference into one rounding.
     rest = 1 - jnp.maximum(mass * whole, np.asarray(0, mass.dtype))
-    # The complex logarithm rounds otherwise than the real one, and theirs is complex.
+    # JAX takes the complex logarithm, which rounds differently from the real one.
     return _polar(jnp.sqrt(-jnp.log(lax.complex(rest, jnp.zeros_like(rest))).real), turn)
 
 

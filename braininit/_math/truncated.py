@@ -1,24 +1,22 @@
-"""Truncated normal and exponential draws, one word of random bits each.
+"""Truncated normal and exponential draws, one random word each.
 
-Pure, elementwise, without branches: whatever makes the words and whatever uses
-the draws can be fused with it. Right for every pair of bounds, because it never
-subtracts two values of the distribution function:
+Pure, elementwise, without branches: a draw fuses with the code before and after it. Right for every
+pair of bounds, because it never subtracts two values of the distribution function:
 
 - The anchor is the point of [low, high] nearest the mean, alpha its distance
-  from the mean in std. Draws are worked out from the anchor outwards.
-- Each side's mass, as a part of Q(alpha) (Q: the normal's survival function,
-  phi: its density), comes from the Mills ratio m = Q/phi by way of a divided
-  difference, which keeps its relative precision for the narrowest interval.
+  from the mean in std. Draws are computed from the anchor outwards.
+- Each side's mass, as a part of Q(alpha) (Q: the normal's survival function, phi: its density),
+  comes from the Mills ratio m = Q/phi by way of a divided difference, which keeps its relative
+  precision for the narrowest interval.
 - The word picks the side and the survival q beyond the draw; E = -log q.
-- The distance d with Q(alpha + d)/Q(alpha) = exp(-E) comes from one rational
-  function, relative error 1.8e-7 (9e-6 in float64's longer tail); float64 adds
-  one Halley step, which leaves rounding.
+- The distance d with Q(alpha + d)/Q(alpha) = exp(-E) comes from one rational function, relative
+  error 1.8e-7 (9e-6 in float64's longer tail); float64 adds one Halley step, which leaves rounding.
 
-What does not depend on the word is a Cut, prepared beforehand: plain numbers by NumPy,
-traced scalars once, a bound for each element in the loop itself.
+Everything that does not depend on the word is a Cut: computed beforehand by NumPy for plain
+numbers, once for traced scalars, in the loop itself for a bound for each element.
 
-With scalars at exactly -2 and 2 std the draw is jax.random.truncated_normal's, bit for
-bit: the scaled initializers rest on it. ``benchmarks/fits/truncated.py`` makes the tables.
+With scalars at exactly -2 and 2 std the draw is bit for bit `jax.random.truncated_normal`'s, which
+the scaled initializers need. ``benchmarks/fits/truncated.py`` makes the tables.
 """
 
 import functools
@@ -109,7 +107,7 @@ _REACH = 16.0  # std from the anchor: further than any draw goes
 
 def _part(count, unit):
     """(count + 1/2) unit: a part of the whole that is never 0."""
-    # Read as signed it converts in one instruction, and a half is what the whole would round off.
+    # A signed word converts in one instruction; where it is large, rounding drops the half.
     bits = jnp.finfo(unit.dtype).bits
     signed = lax.bitcast_convert_type(count, np.dtype(f"int{bits}"))
     more = where(signed < 0, unit.dtype.type(2.0**bits), 0.5)
@@ -157,8 +155,8 @@ def _slope(x, sums, by):
 def _mills_parts(d, at, by=ARRAYS):
     """1 - r and r = m(alpha + d)/m(alpha).
 
-    Horner's partial sums for a polynomial are the coefficients of its divided difference: no
-    difference of two nearly equal Mills ratios is ever taken.
+    Horner's partial sums for a polynomial are the coefficients of its divided difference: two
+    nearly equal Mills ratios are never subtracted.
     """
     x = at.x + d
     d_slope = by.kept(_slope(x, at.d_slope, by))
@@ -228,12 +226,12 @@ def two_sigma(word, dtype):
 
 
 def at_two_std(mean, std, low, high):
-    """Whether the draw is to be jax.random.truncated_normal's."""
+    """Whether the draw has to be jax.random.truncated_normal's."""
     return (low == mean - 2 * std) & (high == mean + 2 * std) & (std > 0)
 
 
 class Cut(NamedTuple):
-    """A mean, a std and two bounds, made ready: what all their draws share."""
+    """What all draws of a mean, a std and two bounds share."""
 
     low: Any
     high: Any
@@ -255,12 +253,12 @@ class Cut(NamedTuple):
 def _steps(by, mean, std, low, high):
     """The anchor, the unit, and in that unit how far the mean and the bounds are from it."""
     xp = by.xp
-    # Chosen by comparison: a minimum that has NaN to think of takes five instructions.
+    # Chosen by comparison: a minimum, which handles NaN, takes five instructions.
     anchor = xp.where(mean < low, low, mean)
     anchor = xp.where(anchor > high, high, anchor)
-    # Where std is beyond all measure the density is flat: a smaller unit does as well, for
-    # the anchor's distance too, and nothing underflows. Quarters keep bounds of +-3e38, and
-    # the inverse of such a unit, within the finite normal numbers.
+    # Where std is huge the density is flat: a smaller unit does as well, for the anchor's
+    # distance too, and nothing underflows. Quarters keep bounds of +-3e38, and the inverse of
+    # such a unit, within the finite normal numbers.
     unit = xp.minimum(std, (high - low) * 1e25)
     rate = by.kept(4.0 / xp.maximum(unit, 2.0 * jnp.finfo(unit.dtype).tiny))
 
@@ -287,7 +285,7 @@ def prepared(by, mean, std, low, high):
         return by.kept(functools.reduce(lambda p, q: q + by.exact(p * c), powers[::-1]))
 
     n, d = (tuple(map(row, rows)) for rows in (_INVERSE_N, _INVERSE_D))
-    # A bound of exactly 0 is no result of a continuous draw: the smallest number is.
+    # A continuous draw is never exactly a bound of 0, but the smallest number beside it.
     spread = xp.where(std > 0.0, info.tiny, 0.0).astype(mean.dtype)
     return Cut(
         low=low,
@@ -310,9 +308,9 @@ def prepared(by, mean, std, low, high):
 
 @functools.lru_cache(maxsize=1024)
 def known(kind, *parameters):
-    """Of plain numbers: whether their draws are jax.random's, and the cut as one array.
+    """For plain numbers: whether their draws are jax.random's, and the cut as one array.
 
-    On the CPU bit for bit what tracing makes of them, but the first call takes a third.
+    On the CPU bit for bit as traced numbers give it, but the first call takes a third of the time.
     """
     with np.errstate(all="ignore"):
         given = [kind.type(p) for p in parameters]
@@ -321,7 +319,7 @@ def known(kind, *parameters):
 
 
 def unpacked(numbers):
-    """The cut of such an array."""
+    """The cut from the array of `known`."""
     numbers = _unfolded(numbers)
     leaf = iter(jnp.unstack(numbers))
     single = {name: next(leaf) for name in Cut._fields[:-2]}
@@ -355,12 +353,12 @@ def within(word, cut, standard=False):
 
 
 def _unfolded(constants):
-    """Not for the compiler to calculate with: its own arithmetic rounds differently."""
+    """Hide constants from the compiler, whose own arithmetic rounds differently."""
     return lax.optimization_barrier(constants)
 
 
 def _draw(word, *parameters):
-    # Of scalars alone: what an array is made from shall be fused with the draw.
+    # Scalars only: the computation of an array parameter shall fuse with the draw.
     parameters = tuple(p if jnp.ndim(p) else _unfolded(p) for p in parameters)
     if any(jnp.ndim(p) for p in parameters):
         return within(word, prepared(ARRAYS, *parameters))
@@ -371,10 +369,10 @@ def _draw(word, *parameters):
 def truncated_normal(word, mean, std, low, high):
     """Normal draws restricted to [low, high], one per word.
 
-    `word`: uint32 for float32 draws, uint64 for float64. The parameters are in that
-    float dtype, scalars or of the words' rank; low < high, either may be infinite,
-    std >= 0 (0: the mean, brought to the nearest bound). NaN in any of them gives NaN.
-    Differentiable in all four, the word held fixed, as often as you like.
+    `word`: uint32 for float32 draws, uint64 for float64. The parameters have that float dtype, and
+    are scalars or of the words' rank; low < high, either may be infinite, std >= 0 (0: the mean, or
+    the nearest bound). NaN in any of them gives NaN. Differentiable in all four, to any order, with
+    the word fixed.
     """
     return _derivable(word, mean, std, low, high)[0]
 
@@ -392,10 +390,10 @@ def _derivable(word, *parameters):
 def _derivative(primals, tangents):
     """The word held fixed: F(x; parameters) = u gives dx = -dF/f.
 
-    With A, D_far, D_opposite the drops of the log density from the anchor to the draw,
-    to the bound beyond it and to the other one, everything is a product or a sum of
-    positive terms but for one difference, so narrow and distant intervals keep their
-    digits too. It is made of what has derivatives itself: those are the second ones.
+    With A, D_far, D_opposite the drops of the log density from the anchor to the draw, to the bound
+    beyond it and to the other one, everything but one difference is a product or a sum of positive
+    terms: narrow and distant intervals keep their digits too. All parts have derivatives, which
+    gives the second ones.
     """
     word, *parameters = primals
     _, *dots = tangents
@@ -452,7 +450,7 @@ def _apart(mean, std, low, high):
 
 @_apart.defjvp
 def _apart_jvp(primals, tangents):
-    """What is as good as infinitely far does not move: an open bound, or all where std is 0."""
+    """Distances that are as good as infinite do not move: an open bound, or all where std is 0."""
     mean, std, low, high = primals
     mean_dot, std_dot, low_dot, high_dot = tangents
     anchor, unit = _steps(TRACED, *primals)[:2]
@@ -475,7 +473,7 @@ def _apart_jvp(primals, tangents):
 
 @jax.jit
 def exponential(word):
-    """Standard exponential draws from all bits of the words: never 0, both tails honest.
+    """Standard exponential draws from all bits of the words: never 0, both tails exact.
 
     uint32 gives float32 in [1.2e-10, 22.9], uint64 float64 in [2.7e-20, 45.1].
     """
