@@ -14,11 +14,6 @@ def clear_caches() -> None:
     are kept, and as many of initializers made of others. Call this in a program that draws in ever
     new shapes, or is done with drawing. Later draws are the same, compiled again.
     `jax.clear_caches` drops the caches of your own programs.
-
-    Examples
-    --------
-    >>> import braininit as init
-    >>> init.clear_caches()
     """
     for name, module in sys.modules.copy().items():
         if name.startswith("braininit."):

@@ -1,12 +1,4 @@
-"""Pictures of draws, with their theory on top. matplotlib stays optional.
-
->>> import brainunit as u, braininit as init
->>> from braininit import plot
->>> dist = init.LogNormal(0.5 * u.nS, 0.2 * u.nS)
->>> axes = plot.histogram(dist(1000, rng=42), dist)
->>> axes.get_xlabel()
-'value (nS)'
-"""
+"""Pictures of draws, with their theory on top. matplotlib stays optional."""
 
 from __future__ import annotations
 
@@ -38,7 +30,7 @@ _HEADROOM = 1.3  # space above the bars, for the label of the mean
 
 
 def histogram(values: Any, dist: Any = None, ax: Axes | None = None) -> Axes:
-    """Draw a histogram of values, with the theory's density and the mean.
+    """Draw a histogram of values, with the theory's density and the mean; return its axes.
 
     The axes show the values' unit. A tail that would squeeze the rest is cut off; the label says
     how many draws lie beyond.
@@ -53,16 +45,13 @@ def histogram(values: Any, dist: Any = None, ax: Axes | None = None) -> Axes:
     ax : matplotlib Axes, optional
         Where to draw; None makes a new figure.
 
-    Returns
-    -------
-    matplotlib Axes
-        The axes with the picture.
-
     Examples
     --------
     >>> import brainunit as u, braininit as init
     >>> dist = init.Gamma(2.0, 0.25 * u.nS)
     >>> axes = init.plot.histogram(dist(1000, rng=42), dist)
+    >>> axes.get_xlabel()
+    'value (nS)'
     """
     x, unit = _flat(values)
     if ax is None:
@@ -79,7 +68,7 @@ def compare(
     *,
     columns: int = 3,
 ) -> Figure:
-    """Draw from several distributions and set their histograms side by side.
+    """Draw from several distributions and set their histograms side by side, in one figure.
 
     Parameters
     ----------
@@ -91,11 +80,6 @@ def compare(
         As in a call of an initializer. One key is made from it, and split among the distributions.
     columns : int
         Panels in a row.
-
-    Returns
-    -------
-    matplotlib Figure
-        One panel per distribution.
 
     Examples
     --------

@@ -111,16 +111,7 @@ class _Data(NamedTuple):
 
 
 class Conditional(Initialization, function=conditional, recipe=_conditional):
-    """One initializer where a condition holds, else another; the twin of `conditional`.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> excitatory, inhibitory = init.Normal(0.5 * u.nS, 0.1 * u.nS), init.Constant(-2 * u.nS)
-    >>> weights = init.Conditional([800, 200], excitatory, inhibitory, axis=0)
-    >>> init.get(init.to_config(weights)) == weights
-    True
-    """
+    """One initializer where a condition holds, else another; the twin of `conditional`."""
 
     condition_fn: Condition = static()
     true_dist: InitializerLike

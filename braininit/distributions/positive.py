@@ -130,12 +130,6 @@ def gamma(
     Numerics: a rational approximation of the quantile function, at a random word; 1e14 draws would
     show its error. Tiny concentrations do not underflow on the way: what would round to 0 is the
     smallest positive number of the dtype.
-
-    Examples
-    --------
-    >>> import jax, brainunit as u, braininit as init
-    >>> init.gamma(jax.random.key(0), (1000,), 2.0, 0.25 * u.nS).unit
-    Unit("nS")
     """
     return draw(_gamma(concentration, scale), key, shape, dtype, out_sharding)
 
@@ -184,13 +178,6 @@ def exponential(
     Numerics: -log of the whole random word, taken from its nearer end: both tails keep their
     relative precision, and 0 never comes out. The stream is not `jax.random.exponential`'s, which
     uses 23 bits and ends at 15.9 scales.
-
-    Examples
-    --------
-    >>> import jax, brainunit as u, braininit as init
-    >>> delays = init.exponential(jax.random.key(0), (1000,), 2.0 * u.ms)
-    >>> bool((delays > 0 * u.ms).all())
-    True
     """
     return draw(_exponential(scale), key, shape, dtype, out_sharding)
 
@@ -240,12 +227,6 @@ def weibull(
     -----
     Numerics: a power of a standard exponential, exact in both tails. What would round to 0 or
     overflow is the smallest or the largest positive number of the dtype.
-
-    Examples
-    --------
-    >>> import jax, brainunit as u, braininit as init
-    >>> init.weibull(jax.random.key(0), (1000,), 1.5, 0.5 * u.nS).unit
-    Unit("nS")
     """
     return draw(_weibull(concentration, scale), key, shape, dtype, out_sharding)
 

@@ -178,17 +178,7 @@ def powered(
     base : initializer
         Draws the numbers that are raised.
     exponent : float
-        One concrete, finite number.
-
-    Notes
-    -----
-    Numerics: whole exponents multiply; NaN where a negative draw has no power.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> (init.Constant(3.0 * u.mV) ** 2)(1).unit
-    Unit("mV^2")
+        One concrete, finite number. Whole ones multiply; others give NaN of negative draws.
     """
     return draw(_powered(base, exponent), key, shape, dtype, out_sharding, context)
 
@@ -200,7 +190,14 @@ def _powered(base: Any, exponent: Any) -> Recipe:
 
 
 class Power(Initialization, function=powered, recipe=_powered):
-    """An initializer to a power; what ``initializer ** 2`` makes."""
+    """An initializer to a power; what ``initializer ** 2`` makes.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init
+    >>> (init.Constant(3.0 * u.mV) ** 2)(1).unit
+    Unit("mV^2")
+    """
 
     base: InitializerLike
     exponent: float = static()
@@ -257,12 +254,6 @@ def scaled(
         Draws the numbers that are scaled.
     scale_factor : number, array or Quantity
         The factor.
-
-    Examples
-    --------
-    >>> import jax, brainunit as u, braininit as init
-    >>> init.scaled(jax.random.key(0), 3, init.KaimingNormal(fan_in=3), 2 * u.nS).unit
-    Unit("nS")
     """
     return draw(_scaled(base_dist, scale_factor), key, shape, dtype, out_sharding, context)
 

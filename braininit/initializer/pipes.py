@@ -50,7 +50,7 @@ def clipped(
     """Draw an initializer and move draws outside [min_val, max_val] to the nearest bound.
 
     `truncated` draws from the distribution between the bounds instead, without heaping draws on
-    them.
+    them. A bound that the dtype does not hold is rounded inward.
 
     Parameters
     ----------
@@ -58,10 +58,6 @@ def clipped(
         Draws the numbers that are clipped.
     min_val, max_val : number, array or Quantity, optional
         Bounds, min_val < max_val; None is open.
-
-    Notes
-    -----
-    Numerics: a bound that the dtype does not hold is rounded inward.
 
     Examples
     --------
@@ -164,7 +160,8 @@ def composed(
 ) -> Values:
     """Draw an initializer and pass the draws through functions, left to right.
 
-    The result has the unit that the last function gives.
+    The result has the unit that the last function gives. Functions run as they are, compiled only
+    where the caller compiles.
 
     Parameters
     ----------
@@ -172,16 +169,6 @@ def composed(
         Makes the draws.
     functions : sequence of callable
         From draws, with their unit, to values of the same shape.
-
-    Notes
-    -----
-    Numerics: functions run as they are, compiled only where the caller compiles.
-
-    Examples
-    --------
-    >>> import jax, brainunit as u, braininit as init
-    >>> init.composed(jax.random.key(0), 3, init.Constant(2.0 * u.nS), [lambda x: x**2]).unit
-    Unit("nS^2")
     """
     return draw(_composed(first, functions), key, shape, dtype, out_sharding, context)
 

@@ -231,31 +231,20 @@ def kaiming_normal(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
 ) -> Values:
-    r"""Draw from a normal distribution that makes up for a nonlinearity (Kaiming, He).
+    """Draw from a normal distribution that makes up for a nonlinearity (Kaiming, He).
 
-    `variance_scaling` with the square of a `gain` as its `scale`. For ReLU bit for bit
-    `jax.nn.initializers.he_normal`.
-
-    .. math:: \mathrm{Var}(x) = \frac{gain^2}{n}
+    As `xavier_normal`, but Var(x) = gain^2 / n by any mode, unless `scale` replaces gain^2. For
+    ReLU bit for bit `jax.nn.initializers.he_normal`. From He, Zhang, Ren and Sun, Delving deep into
+    rectifiers, 2015.
 
     Parameters
     ----------
-    scale : number, array or Quantity, optional
-        As in `variance_scaling`, in place of gain^2.
     mode : {'fan_in', 'fan_out', 'fan_avg', 'fan_geo_avg'}
-        As in `variance_scaling`; 'fan_in' keeps the size of signals, 'fan_out' that of gradients.
+        Chooses n. 'fan_in' keeps the size of signals, 'fan_out' that of gradients.
     nonlinearity : str or callable
         The function that follows the layer: any that `gain` takes.
     negative_slope : number or array
         The slope of 'leaky_relu' below zero, finite; other nonlinearities do not use it.
-    unit, in_axis, out_axis, batch_axis, fan_in, fan_out
-        As in `variance_scaling`.
-    distribution : {'truncated_normal', 'normal'}
-        As in `xavier_normal`.
-
-    References
-    ----------
-    He, Zhang, Ren and Sun, Delving deep into rectifiers, 2015.
 
     Examples
     --------
@@ -314,13 +303,8 @@ def kaiming_uniform(
 ) -> Values:
     """Draw from a uniform distribution that makes up for a nonlinearity (Kaiming, He).
 
-    As `kaiming_normal`, but uniform on +-sqrt(3 / n) gain. For ReLU bit for bit
+    As `kaiming_normal`, with the same variance on +-sqrt(3 / n) gain. For ReLU bit for bit
     `jax.nn.initializers.he_uniform`.
-
-    Parameters
-    ----------
-    scale, mode, nonlinearity, negative_slope, unit, in_axis, out_axis, batch_axis, fan_in, fan_out
-        As in `kaiming_normal`.
     """
     scale = _scale(scale, nonlinearity, negative_slope)
     fans = Fans(mode, in_axis, out_axis, batch_axis, fan_in, fan_out)

@@ -61,14 +61,10 @@ def orthogonal(
 
     Notes
     -----
-    Numerics: the QR decomposition of normal draws, with the signs of R's diagonal moved into Q:
-    without them the distribution depends on the algorithm. Without a batch bit for bit
-    `jax.nn.initializers.orthogonal`, in float32 and wider. Needs as much memory again as the
-    matrix.
-
-    References
-    ----------
-    Mezzadri 2007, https://arxiv.org/abs/math-ph/0609050
+    Numerics: the QR decomposition of normal draws, with the signs of R's diagonal moved into Q
+    (Mezzadri 2007, https://arxiv.org/abs/math-ph/0609050): without them the distribution depends on
+    the algorithm. Without a batch bit for bit `jax.nn.initializers.orthogonal`, in float32 and
+    wider. Needs as much memory again as the matrix.
 
     Examples
     --------
@@ -139,14 +135,12 @@ def delta_orthogonal(
 
     .. math:: W_{s} = Q \ \text{at}\ s = \lfloor (k - 1) / 2 \rfloor, \quad 0 \ \text{elsewhere}
 
-    With at least as many channels out as in, the convolution preserves the norm of its input. With
-    fewer, Q has orthonormal columns, one for each channel out: the norm is preserved in the
-    subspace they span, the rest is dropped.
+    The matrix, `scale` and `unit` are those of `orthogonal`. With at least as many channels out as
+    in, the convolution preserves the norm of its input. With fewer, Q has orthonormal columns, one
+    for each channel out: the norm is preserved in the subspace they span, the rest is dropped.
 
     Parameters
     ----------
-    scale, unit
-        As in `orthogonal`.
     column_axis : int
         The axis of the (in, out) matrix that counts its columns; as in JAX, the two axes give
         different draws of a square matrix.
@@ -156,21 +150,10 @@ def delta_orthogonal(
 
     Notes
     -----
-    Numerics: the matrix is that of `orthogonal`. Bit for bit
-    `jax.nn.initializers.delta_orthogonal`, in float32 and wider, where that has one (with at least
-    as many channels out as in); another layout has the same kernel, transposed. The centre is the
-    tap that padding "SAME" leaves in place, also where the kernel's size is even.
-
-    References
-    ----------
-    Xiao et al. 2018, https://arxiv.org/abs/1806.05393
-
-    Examples
-    --------
-    >>> import jax, braininit as init
-    >>> w = init.delta_orthogonal(jax.random.key(0), (3, 3, 16, 32))
-    >>> float(abs(w[0]).max())
-    0.0
+    Numerics: bit for bit `jax.nn.initializers.delta_orthogonal`, in float32 and wider, where that
+    has one (with at least as many channels out as in); another layout has the same kernel,
+    transposed. The centre is the tap that padding "SAME" leaves in place, also where the kernel's
+    size is even. From Xiao et al. 2018, https://arxiv.org/abs/1806.05393.
     """
     made = _delta_orthogonal(scale, unit, column_axis, in_axis, out_axis)
     return draw(made, key, shape, dtype, out_sharding)
@@ -223,25 +206,12 @@ def identity(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
 ) -> Values:
-    r"""Fill with the identity: `scale` on the diagonal of the last two axes, 0 elsewhere.
+    """Fill with the identity: `scale` on the diagonal of the last two axes, 0 elsewhere.
 
-    .. math:: x_{\dots i j} = scale \cdot [i = j]
-
-    Axes before the last two count copies. A vector is filled with `scale`, with which elementwise
-    multiplication is the identity.
-
-    Parameters
-    ----------
-    scale : number, array or Quantity
-        The value on the diagonal, finite, in any unit. An array broadcasts to the shape: a vector
-        is the diagonal itself.
-    unit : Unit or str, optional
-        As in `orthogonal`.
-
-    Notes
-    -----
-    Numerics: exact; `scale` is rounded once. Takes one comparison of two indices for each element,
-    and no temporaries.
+    `scale`, of which a vector is the diagonal itself, and `unit` are as in `orthogonal`. Axes
+    before the last two count copies. A vector is filled with `scale`, with which elementwise
+    multiplication is the identity. Takes one comparison of two indices for each element, and no
+    temporaries.
 
     Examples
     --------
@@ -292,23 +262,19 @@ def dirac(
 
     .. math:: W_{s, i, o} = scale \cdot [s = centre]\, [i = o \bmod (n_{out} / groups)]
 
-    In each group the first channels out are the channels in; any others are 0.
+    In each group the first channels out are the channels in; any others are 0. `scale` and `unit`
+    are as in `orthogonal`, `in_axis` and `out_axis` as in `delta_orthogonal`.
 
     Parameters
     ----------
     groups : int
-        Groups of the convolution, a divisor of the channels out.
-    scale, unit
-        As in `orthogonal`.
-    in_axis, out_axis : int
-        The axes of the channels, as in `delta_orthogonal`; those in are the channels of one group.
+        Groups of the convolution, a divisor of the channels out. The channels in are those of one.
 
     Notes
     -----
-    Numerics: exact; `scale` is rounded once. The centre of a spatial axis of size k is (k - 1) //
-    2, the tap that padding "SAME" leaves in place. Where the spatial axes come last it is k // 2,
-    as in `torch.nn.init.dirac_`, the tap that a padding of k // 2 leaves in place. The two differ
-    where k is even.
+    Numerics: the centre of a spatial axis of size k is (k - 1) // 2, the tap that padding "SAME"
+    leaves in place. Where the spatial axes come last it is k // 2, as in `torch.nn.init.dirac_`,
+    the tap that a padding of k // 2 leaves in place. The two differ where k is even.
 
     Examples
     --------

@@ -130,22 +130,11 @@ def xavier_normal(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
 ) -> Values:
-    r"""Draw from a normal distribution that goes with both fans (Xavier, Glorot).
+    """Draw from a normal distribution that goes with both fans (Xavier, Glorot).
 
-    `variance_scaling` with mode 'fan_avg', for tanh and other functions that are linear around 0.
-    Bit for bit `jax.nn.initializers.glorot_normal`.
-
-    .. math:: \mathrm{Var}(x) = \frac{2\, scale}{fan_{in} + fan_{out}}
-
-    Parameters
-    ----------
-    scale, unit, in_axis, out_axis, batch_axis, fan_in, fan_out
-        As in `variance_scaling`.
-    distribution : {'truncated_normal', 'normal'}
-        JAX's, or PyTorch's and BrainTools'; both have the same variance.
-
-    References
-    ----------
+    `variance_scaling` with mode 'fan_avg', Var(x) = 2 scale / (fan_in + fan_out), for tanh and
+    other functions that are linear around 0. `distribution` is 'truncated_normal' as in JAX, bit
+    for bit `jax.nn.initializers.glorot_normal`, or 'normal' as in PyTorch and BrainTools. From
     Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks,
     2010.
 
@@ -197,13 +186,8 @@ def xavier_uniform(
 ) -> Values:
     """Draw from a uniform distribution that goes with both fans (Xavier, Glorot).
 
-    As `xavier_normal`, but uniform on +-sqrt(6 scale / (fan_in + fan_out)). Bit for bit
+    As `xavier_normal`, with the same variance on +-sqrt(6 scale / (fan_in + fan_out)). Bit for bit
     `jax.nn.initializers.glorot_uniform`.
-
-    Parameters
-    ----------
-    scale, unit, in_axis, out_axis, batch_axis, fan_in, fan_out
-        As in `variance_scaling`.
     """
     fans = Fans("fan_avg", in_axis, out_axis, batch_axis, fan_in, fan_out)
     return draw(scaled(scale, fans, "uniform", unit), key, shape, dtype, out_sharding)
@@ -241,23 +225,11 @@ def lecun_normal(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
 ) -> Values:
-    r"""Draw from a normal distribution that goes with the inputs (LeCun).
+    """Draw from a normal distribution that goes with the inputs (LeCun).
 
-    `variance_scaling` with mode 'fan_in'; with SELU it makes self-normalizing networks. Bit for bit
-    `jax.nn.initializers.lecun_normal`.
-
-    .. math:: \mathrm{Var}(x) = \frac{scale}{fan_{in}}
-
-    Parameters
-    ----------
-    scale, unit, in_axis, out_axis, batch_axis, fan_in
-        As in `variance_scaling`.
-    distribution : {'truncated_normal', 'normal'}
-        As in `xavier_normal`.
-
-    References
-    ----------
-    LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998.
+    As `xavier_normal`, with mode 'fan_in', Var(x) = scale / fan_in; with SELU for self-normalizing
+    networks. Bit for bit `jax.nn.initializers.lecun_normal`. From LeCun, Bottou, Orr and Müller,
+    Efficient BackProp, 1998.
     """
     fans = Fans("fan_in", in_axis, out_axis, batch_axis, fan_in)
     made = scaled(scale, fans, one_of("distribution", distribution, NORMALS), unit)
@@ -298,13 +270,8 @@ def lecun_uniform(
 ) -> Values:
     """Draw from a uniform distribution that goes with the inputs (LeCun).
 
-    As `lecun_normal`, but uniform on +-sqrt(3 scale / fan_in). Bit for bit
+    As `lecun_normal`, with the same variance on +-sqrt(3 scale / fan_in). Bit for bit
     `jax.nn.initializers.lecun_uniform`.
-
-    Parameters
-    ----------
-    scale, unit, in_axis, out_axis, batch_axis, fan_in
-        As in `variance_scaling`.
     """
     fans = Fans("fan_in", in_axis, out_axis, batch_axis, fan_in)
     return draw(scaled(scale, fans, "uniform", unit), key, shape, dtype, out_sharding)

@@ -231,12 +231,13 @@ def distance_modulated(
 
     Examples
     --------
-    >>> import jax, brainunit as u, braininit as init
-    >>> near = init.GaussianProfile(50 * u.um)
-    >>> at = [0.0, 50.0, 1000.0] * u.um
-    >>> key = jax.random.key(0)
-    >>> print(init.distance_modulated(key, 3, init.Constant(1.0 * u.nS), near, distances=at))
-    [1.         0.60653067 0.        ] nS
+    >>> import brainunit as u, braininit as init
+    >>> near, at = init.StepProfile(50 * u.um), [0.0, 40.0, 980.0] * u.um
+    >>> local = init.DistanceModulated(1.0 * u.nS, near, box=1 * u.mm, include_self=False)
+    >>> print(local((3, 3), pre_positions=at, post_positions=at))
+    [[0. 1. 1.]
+     [1. 0. 0.]
+     [1. 0. 0.]] nS
     """
     made = _distance_modulated(base_dist, distance_profile, box, anisotropy, include_self)
     return draw(made, key, shape, dtype, out_sharding, context)
@@ -273,19 +274,7 @@ def _distance_modulated(
 
 
 class DistanceModulated(Initialization, function=distance_modulated, recipe=_distance_modulated):
-    """Weights that depend on distance; the twin of `distance_modulated`.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init
-    >>> at = [0.0, 40.0, 980.0] * u.um
-    >>> near = init.StepProfile(50 * u.um)
-    >>> local = init.DistanceModulated(1.0 * u.nS, near, box=1 * u.mm, include_self=False)
-    >>> print(local((3, 3), pre_positions=at, post_positions=at))
-    [[0. 1. 1.]
-     [1. 0. 0.]
-     [1. 0. 0.]] nS
-    """
+    """Weights that depend on distance; the twin of `distance_modulated`."""
 
     base_dist: InitializerLike
     distance_profile: DistanceProfile

@@ -253,16 +253,9 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
 
 
 class CombinedProfile(DistanceProfile):
-    """Two profiles, or a profile and a number, joined by an operation.
+    """``left op right`` of profiles and numbers, for one of ``+ - * / ** max min``.
 
     The operators of profiles make it, and `DistanceProfile.clip` does.
-
-    Parameters
-    ----------
-    op : str
-        One of ``+ - * / ** max min``.
-    left, right : DistanceProfile, number or array
-        Operands, of which one at least is a profile; numbers are pure.
 
     Examples
     --------
@@ -319,15 +312,9 @@ class CombinedProfile(DistanceProfile):
 class ApplyProfile(DistanceProfile):
     """A profile whose values pass through a function; `DistanceProfile.apply` makes it.
 
-    The function gets the values themselves: eagerly it may be NumPy's, inside a transform of JAX it
-    has to be JAX's. It is a static part of the PyTree, and a lambda equals only itself.
-
-    Parameters
-    ----------
-    base : DistanceProfile
-        Gives the values.
-    func : callable
-        From an array of values to one of the same shape.
+    `func` maps an array of values to one of the same shape: eagerly it may be NumPy's, inside a
+    transform of JAX it has to be JAX's. It is a static part of the PyTree, and a lambda equals only
+    itself.
 
     Examples
     --------

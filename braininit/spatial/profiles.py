@@ -256,21 +256,9 @@ class SigmoidProfile(DistanceProfile, kernel=_sigmoid):
 
 
 class LogisticProfile(DistanceProfile, kernel=_logistic):
-    r"""`SigmoidProfile` with its parameters in another order.
+    r"""`SigmoidProfile` with its parameters in another order, and `growth_rate` for `slope`.
 
     .. math:: f(d) = \frac{1}{1 + e^{growth\_rate\,(d - midpoint)}}
-
-    Parameters
-    ----------
-    growth_rate : number, array or Quantity
-        As the `slope` of `SigmoidProfile`.
-
-    Examples
-    --------
-    >>> import brainunit as u, braininit as init, numpy as np
-    >>> profile = init.LogisticProfile(0.05 / u.um, 100 * u.um)
-    >>> print(np.asarray(profile([0.0, 100.0, 200.0] * u.um)).round(3))
-    [0.993 0.5   0.007]
     """
 
     growth_rate: ReciprocalLike
