@@ -1,7 +1,7 @@
 """Laplace and log-uniform draws, one word each, by quantile functions in closed form.
 
-`word`: uint32 for float32 draws, uint64 for float64. Parameters are in that float dtype, scalars
-or of the words' rank. Differentiable in all of them, as often as you like, the word held fixed.
+`word`: uint32 for float32 draws, uint64 for float64. Parameters have that float dtype, and are
+scalars or of the words' rank. Differentiable in all of them, to any order, with the word fixed.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def laplace_within(
     They are counted from the point of the window nearest to `loc`, where the density is greatest.
     """
     if not any(jnp.ndim(p) for p in (loc, scale, low, high)):
-        # Not for the compiler to calculate with: its own arithmetic rounds otherwise.
+        # Hide them from the compiler, whose own arithmetic rounds differently.
         loc, scale, low, high = lax.optimization_barrier((loc, scale, low, high))
     anchor = jnp.where(loc < low, low, jnp.where(loc > high, high, loc))
-    # Where the scale is beyond all measure the density is flat: a smaller one does as well.
+    # Where the scale is huge the density is flat: a smaller one does as well.
     scale = jnp.minimum(scale, (high - low) * 1e25)
-    nothing = 120.0 * scale  # is left further out
+    nothing = 120.0 * scale  # lies further out
     below, above = (over(jnp.minimum(d, nothing), scale) for d in (anchor - low, high - anchor))
     is_below, near, far = of_word(word, -jnp.expm1(-below), -jnp.expm1(-above))
     distance = scale * _exponential(far + jnp.exp(-jnp.where(is_below, below, above)), near)
@@ -61,13 +61,10 @@ def _exponential_jvp(primals: tuple, tangents: tuple) -> tuple:
 
 
 def log_uniform(word: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
-    """Draws whose logarithm is uniform on [log low, log high], 0 < low < high < infinity.
-
-    They are counted from the nearer end, in octaves.
-    """
-    # Half the logarithm of high / low, which itself may be too large a number.
+    """Draws whose logarithm is uniform on [log low, log high], 0 < low < high < infinity."""
+    # Half the logarithm of high / low, which itself may overflow.
     growth = over(high - low, jnp.sqrt(low) * jnp.sqrt(high) + low)
-    if growth.ndim == 0:  # not for the compiler, whose own logarithms round otherwise
+    if growth.ndim == 0:  # hidden from XLA, which folds logarithms to other last bits
         growth = lax.optimization_barrier(growth)
     half = kept(jnp.log1p(growth))
     octaves = half * (2 * LOG2_E) * fraction(lax.min(word, ~word), -8 * word.dtype.itemsize)

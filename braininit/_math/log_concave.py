@@ -55,7 +55,7 @@ def _once(x: Any) -> Callable[[Any], Any]:
 
 
 class Effort(NamedTuple):
-    """How exactly masses are worked out, and the draw from them."""
+    """How exactly masses and draws are computed."""
 
     panels: int
     points: int  # in a panel
@@ -426,11 +426,11 @@ def _distance(side: Side, near: Any, far: Any) -> Any:
 
 
 def _bounded(side: Side, near: Any, far: Any) -> Any:
-    """Upper bounds of s for a draw with the smaller mass beyond it, lower ones for another."""
+    """Upper bounds of s for a draw with the smaller mass beyond it, else lower ones."""
     fall, end, mass = side
     xp, inner = _xp(mass), near < far
-    # The part of the mass that is left falls faster and faster with the distance, and is smaller
-    # than the density's part of its greatest value.
+    # The remaining part of the mass falls faster and faster with the distance, and is smaller
+    # than the density as a part of its greatest value.
     level = xp.log(mass / far)
 
     def lower(s: Any) -> Any:
@@ -443,7 +443,7 @@ def _bounded(side: Side, near: Any, far: Any) -> Any:
 def _counted(side: Side, near: Any, far: Any) -> Any:
     """Roughly how far a draw is, whatever its density: where the rule's sum reaches the mass.
 
-    It adds up from the end that the smaller mass is at.
+    The sum starts from the end of the smaller mass.
     """
     fall, end, mass = side
     xp, inner, wanted = _xp(mass), near < far, _xp(mass).minimum(near, far)

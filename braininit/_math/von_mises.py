@@ -1,8 +1,8 @@
 """Von Mises draws within one turn around the mean, or a part of it, by `log_concave`.
 
 The density falls on either side of the point of [low, high] nearest to the mean. Its logarithm is
-concave up to a quarter turn only, so the iteration starts from a sum over the points of the rule:
-then two steps reach float32's last digits, three float64's, from concentration 0 on.
+concave only up to a quarter turn, so the iteration starts from a sum over the points of the rule:
+two steps then reach float32's last digits, three float64's, from concentration 0 on.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _origin(shapes: Any, bounds: Any) -> tuple[Any, ...]:
 
 def _falls(shapes: Any, origin: Any, bounds: Any) -> tuple[VonMisesFall, VonMisesFall]:
     anchor = abs(origin[0] - bounds[0])
-    # A greater slope than 1e25 changes nothing but that masses underflow.
+    # A slope above 1e25 would only make masses underflow.
     most = fixed(1e25 / (anchor + 1e-13))
     fall = VonMisesFall(_xp(anchor).minimum(shapes[0], most), anchor)
     return fall, fall
@@ -71,7 +71,7 @@ def _reaches(origin: Any, bounds: Any) -> tuple[Any, Any]:
 
 
 def _others(x: Any, by_low: Any, by_high: Any, bounds: Any) -> tuple[Any, ...]:
-    return (1.0 - by_low - by_high,)  # mean and bounds, all moved, move the draw as far
+    return (1.0 - by_low - by_high,)  # moving mean and bounds moves the draw as far
 
 
 def _one_turn(bounds: Any) -> tuple[Any, Any, Any]:

@@ -331,12 +331,6 @@ def laplace(
     -----
     Numerics: the exponential distribution on either side, out to 22.2 scales, where
     `jax.random.laplace` ends at 16.6.
-
-    Examples
-    --------
-    >>> import jax, brainunit as u, braininit as init
-    >>> init.laplace(jax.random.key(0), 1000, -65 * u.mV, 2 * u.mV).unit
-    Unit("mV")
     """
     return draw(_laplace(loc, scale), key, shape, dtype, out_sharding)
 
@@ -391,22 +385,14 @@ def vonmises(
     Parameters
     ----------
     mean : number or array
-        Mean direction, finite; a pure number, of radians, as ``90 * u.degree`` is too.
+        Mean direction, finite, in radians; ``90 * u.degree`` is a pure number too.
     concentration : number or array
-        Concentration, finite, concentration >= 0; 0 is uniform, and 1 / concentration is nearly
-        the variance where it is large. A pure number.
+        Concentration, finite, concentration >= 0. 0 is uniform; if large, 1 / concentration is
+        nearly the variance.
 
     Notes
     -----
-    Numerics: the quantile function at a random word, from integrals of the density; from 1536
-    draws with scalar parameters on, by a table of it.
-
-    Examples
-    --------
-    >>> import jax, braininit as init
-    >>> phases = init.vonmises(jax.random.key(0), 1000, 0.5, 4.0)
-    >>> bool((abs(phases - 0.5) <= 3.1416).all())
-    True
+    Numerics: inverts integrals of the density, as `truncated` does for gamma and beta.
     """
     return draw(_vonmises(mean, concentration), key, shape, dtype, out_sharding)
 

@@ -53,8 +53,8 @@ def truncated(
     Parameters
     ----------
     base : Initialization
-        A normal, truncated normal, lognormal, uniform, exponential, Weibull, gamma or beta
-        distribution, or your own whose class names its `cdf` and `quantile`.
+        A distribution with a density, of this package, or your own whose class names its `cdf` and
+        `quantile`.
     low, high : number, array or Quantity, optional
         Bounds, low < high, between which `base` has some mass; None is open.
 
@@ -67,12 +67,12 @@ def truncated(
     -----
     Numerics: one draw each, no rejection, right in every tail: a window of mass 1e-1000 is as good
     as any other. Normals are drawn by `truncated_normal`, lognormals by the normal of their
-    logarithm, exponential and Weibull in closed form. Gamma and beta invert integrals of the
-    density relative to its greatest value in the window: with scalar parameters and at least 1536
-    draws by a table of the inverse, at one to two times the price of a plain draw, else at 150 to
-    200 times. Your own distribution is drawn by its functions, in the precision of the draw: where
-    the cdf rounds to 0 or 1 at both bounds, draws are NaN. The last bit may differ between an eager
-    draw and one inside a larger program.
+    logarithm. Gamma, beta and von Mises invert integrals of the density relative to its greatest
+    value in the window: with scalar parameters and at least 1536 draws by a table of the inverse,
+    at one to two times the price of a plain draw, else at 150 to 200 times. The others have a
+    closed form. Your own distribution is drawn by its functions, in the precision of the draw:
+    where the cdf rounds to 0 or 1 at both bounds, draws are NaN. The last bit may differ between an
+    eager draw and one inside a larger program.
 
     Examples
     --------

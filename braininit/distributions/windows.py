@@ -161,7 +161,7 @@ def _above_zero(x: jax.Array, dtype: np.dtype, low: jax.Array, high: jax.Array) 
 
 
 def solved(source: Source, dtype: np.dtype, family: Family, *numbers: Any) -> jax.Array:
-    """Draws of a family of densities, its shape parameters first, the window last."""
+    """Draws of a `log_concave` family: its shape parameters first, the window last."""
     shapes, bounds = family.parted(numbers)
     by_table = all(p.ndim == 0 for p in numbers) and _is_many(source.whole)
     x = drawn(family, by_table, source.words(drawn_in(dtype)), shapes, bounds)
@@ -169,7 +169,7 @@ def solved(source: Source, dtype: np.dtype, family: Family, *numbers: Any) -> ja
 
 
 def _is_many(shape: tuple[int, ...]) -> bool:
-    """Whether a table of draws is less work than the draws; sizes kept open count as many."""
+    """Whether a table costs less than the draws; symbolic sizes count as many."""
     return is_symbolic(shape) or math.prod(shape) >= 1536
 
 
@@ -180,7 +180,7 @@ def _ended(family: Family, x: jax.Array, dtype: np.dtype, bounds: Any) -> jax.Ar
 def tabled(
     made: Recipe, shape: tuple[int, ...], dtype: np.dtype, context: Mapping[str, Any]
 ) -> Recipe:
-    """For many draws with plain numbers: the table, made beforehand."""
+    """For many draws with plain numbers, make the table beforehand."""
     if not (all(type(value) is float for value in made.values) and _is_many(shape)):
         return made
     made.fit(dtype)
@@ -192,7 +192,7 @@ def tabled(
 
 @functools.lru_cache(maxsize=256)
 def _table(family: Family, kind: np.dtype, *parameters: float) -> tuple[np.ndarray, np.ndarray]:
-    """Worked out in float64 from what the drawing dtype makes of the parameters."""
+    """Computed in float64, from the parameters rounded to the drawing dtype."""
     with np.errstate(all="ignore"):
         shapes, bounds = family.parted([np.float64(kind.type(p)) for p in parameters])
         rows = table(family, kind, shapes, bounds)
