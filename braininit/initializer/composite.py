@@ -30,7 +30,7 @@ from braininit._params import units
 from braininit._params.shapes import sizes_known
 from braininit._params.values import Value, fields
 from braininit.initializer.calls import CONTEXT, unknown
-from braininit.initializer.recipe import Plan, Recipe
+from braininit.initializer.recipe import Asked, Plan, Recipe
 
 __all__ = ["Composite", "composite", "draws", "finished"]
 
@@ -64,21 +64,13 @@ class Composite(Recipe):
         for part in self.parts():
             part.fit(wide(dtype))
 
-    def drawn(
-        self,
-        key: Any,
-        shape: tuple[int, ...],
-        dtype: Any,
-        sharding: Any,
-        context: Mapping[str, Any],
-        rows: Rows | None,
-        free: bool,
-    ) -> Any:
-        kind = result_dtype(dtype, True)
-        key = key if key is None else keys.as_key(key)
+    def drawn(self, asked: Asked) -> Any:
+        shape, sharding, context, rows = asked.shape, asked.sharding, asked.context, asked.rows
+        kind = result_dtype(asked.dtype, True)
+        key = None if asked.key is None else keys.as_key(asked.key)
         if context.keys() - CONTEXT - {"rng"} and not self.takes_any():
             raise unknown({name: value for name, value in context.items() if name != "rng"})
-        its = self.for_draw(shape, dtype, context)
+        its = self.for_draw(shape, asked.dtype, context)
         plan, values = its.plan, its.values
         arrays = {name: context[name] for name in _ARRAYS if name in context}
         start, total = ((), None) if rows is None else ((rows.start,), rows.total)
@@ -168,7 +160,8 @@ def draws(
     made = []
     for part, need in zip(parts, needs, strict=True):
         key = next(keys_).key if several and need else source.key
-        made.append(part.drawn(key, source.shape, dtype, None, context, source.rows, False))
+        asked = Asked(key, source.shape, dtype, None, context, source.rows, alone=False)
+        made.append(part.drawn(asked))
     return made
 
 

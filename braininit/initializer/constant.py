@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import brainunit as u
@@ -10,14 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from braininit._engine.source import Rows, Source
+from braininit._engine.source import Source
 from braininit._params import units
 from braininit._params.roles import Number, anything
 from braininit._params.types import DType, Key, NumberLike, Shape, Sharding, Values
 from braininit._params.values import static
 from braininit.initializer.calls import explained
 from braininit.initializer.initialization import Initialization
-from braininit.initializer.recipe import Recipe, draw, recipe
+from braininit.initializer.recipe import Asked, Recipe, draw, recipe
 
 
 @explained
@@ -139,21 +139,13 @@ class OneInit(Constant, function=ones, recipe=_ones):
 class Filled(Recipe):
     """A value everywhere; a complex one asks for a complex dtype."""
 
-    def drawn(
-        self,
-        key: Any,
-        shape: tuple[int, ...],
-        dtype: Any,
-        sharding: Any,
-        context: Mapping[str, Any],
-        rows: Rows | None,
-        free: bool,
-    ) -> Any:
+    def drawn(self, asked: Asked) -> Any:
         if np.iscomplexobj(self.values[0]):
-            dtype = jax.dtypes.canonicalize_dtype(complex) if dtype is None else dtype
-            if not jnp.issubdtype(dtype, np.complexfloating):
-                raise TypeError(f"`value` is complex, {dtype} is not; give a complex dtype")
-        return super().drawn(None, shape, dtype, sharding, context, rows, free)
+            if asked.dtype is None:
+                asked = asked._replace(dtype=jax.dtypes.canonicalize_dtype(complex))
+            if not jnp.issubdtype(asked.dtype, np.complexfloating):
+                raise TypeError(f"`value` is complex, {asked.dtype} is not; give a complex dtype")
+        return super().drawn(asked)
 
 
 jax.tree_util.register_dataclass(Filled, data_fields=["values"], meta_fields=["plan"])

@@ -13,9 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from braininit._engine import keys
-from braininit._engine.source import Rows
 from braininit._params import units
-from braininit.initializer.recipe import UNKNOWN, Plan, Recipe
+from braininit.initializer.recipe import UNKNOWN, Asked, Plan, Recipe
 
 __all__ = ["called", "foreign"]
 
@@ -30,26 +29,18 @@ class Foreign(Recipe):
     def fit(self, dtype: np.dtype) -> None:
         """Nothing: what its numbers are is not known."""
 
-    def drawn(
-        self,
-        key: Any,
-        shape: tuple[int, ...],
-        dtype: Any,
-        sharding: Any,
-        context: Mapping[str, Any],
-        rows: Rows | None,
-        free: bool,
-    ) -> Any:
+    def drawn(self, asked: Asked) -> Any:
         takes_sharding, takes_context = self.plan.static
         given = dict(zip(self.plan.names, self.values, strict=True))
+        given["dtype"] = asked.dtype
         if takes_context:
-            given |= context
+            given |= asked.context
         if takes_sharding:
-            return self.plan.kernel(key, shape, **given, dtype=dtype, out_sharding=sharding)
-        if sharding is not None:
+            given["out_sharding"] = asked.sharding
+        elif asked.sharding is not None:
             name = self.plan.kernel.__name__
             raise TypeError(f"{name} takes no `out_sharding`; place its result by jax.device_put")
-        return self.plan.kernel(key, shape, **given, dtype=dtype)
+        return self.plan.kernel(asked.key, asked.shape, **given)
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["plan"])
@@ -65,17 +56,9 @@ class Called(Recipe):
     def fit(self, dtype: np.dtype) -> None:
         """Nothing: it has no numbers."""
 
-    def drawn(
-        self,
-        key: Any,
-        shape: tuple[int, ...],
-        dtype: Any,
-        sharding: Any,
-        context: Mapping[str, Any],
-        rows: Rows | None,
-        free: bool,
-    ) -> Any:
-        function = self.plan.kernel
+    def drawn(self, asked: Asked) -> Any:
+        function, shape, dtype, context = self.plan.kernel, asked.shape, asked.dtype, asked.context
+        key = asked.key
         by_size, accepted = _signature(function)
         given = {name: value for name, value in context.items() if accepted(name) and name != "rng"}
         if dtype is not None and accepted("dtype", by_size):

@@ -15,12 +15,14 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.sharding import NamedSharding
 
 from braininit._engine.keys import as_key
 from braininit._engine.sampler import result_dtype, sampled
@@ -38,7 +40,7 @@ from braininit._params.roles import (
 from braininit._params.shapes import aligned, as_shape, sizes_known
 from braininit._params.types import Values
 
-__all__ = ["UNKNOWN", "Plan", "Recipe", "draw", "recipe", "replaced"]
+__all__ = ["UNKNOWN", "Asked", "Plan", "Recipe", "draw", "recipe", "replaced"]
 
 UNKNOWN: Any = object()
 """In place of a unit: only a draw can tell."""
@@ -116,6 +118,24 @@ class Plan:
         return made
 
 
+class Asked(NamedTuple):
+    """What a draw is asked for beside its recipe."""
+
+    key: Any
+    shape: tuple[int, ...]
+    dtype: Any = None
+    sharding: NamedSharding | None = None
+    context: Mapping[str, Any] = MappingProxyType({})
+    rows: Rows | None = None
+    alone: bool = True
+    """Not as a part of another draw."""
+
+    @property
+    def whole(self) -> tuple[int, ...]:
+        """The shape of the whole, of which these may be some rows."""
+        return self.shape if self.rows is None else (self.rows.total, *self.shape[1:])
+
+
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["plan"])
 @dataclasses.dataclass(frozen=True, eq=False)
 class Recipe:
@@ -168,26 +188,17 @@ class Recipe:
         """The recipe of a draw of this shape and dtype."""
         return self if self.plan.sized is None else self.plan.sized(self, shape, dtype, context)
 
-    def drawn(
-        self,
-        key: Any,
-        shape: tuple[int, ...],
-        dtype: Any,
-        sharding: Any,
-        context: Mapping[str, Any],
-        rows: Rows | None,
-        free: bool,
-    ) -> Any:
-        """The draw; `free` of a draw by itself, not as a part of another one."""
-        kind = result_dtype(dtype, self.plan.complex_too)
-        whole = shape if rows is None else (rows.total, *shape[1:])
-        its = self.for_draw(whole, kind, context)
+    def drawn(self, asked: Asked) -> Any:
+        """The draw."""
+        shape, sharding = asked.shape, asked.sharding
+        kind = result_dtype(asked.dtype, self.plan.complex_too)
+        its = self.for_draw(asked.whole, kind, asked.context)
         its.fit(kind)
         if its is not self and any(isinstance(value, jax.Array) for value in self.values):
             sharding = sharding or following(shape, self.arrays())  # those that are given count
-        key = as_key(key) if self.plan.random else None
+        key = as_key(asked.key) if self.plan.random else None
         with sizes_known(shape) if is_symbolic(shape) else nullcontext():
-            x = sampled(its.plan, key, shape, kind, its.values, sharding, rows, free)
+            x = sampled(its.plan, key, shape, kind, its.values, sharding, asked.rows, asked.alone)
         return units.on(x, self.plan.unit)
 
     def arrays(self) -> Iterator[tuple[str, Any]]:
@@ -221,4 +232,4 @@ def draw(
 ) -> Values:
     """Draw by a recipe, by itself."""
     sharding = canonical(out_sharding)
-    return recipe.drawn(key, as_shape(shape), dtype, sharding, context or {}, rows, True)
+    return recipe.drawn(Asked(key, as_shape(shape), dtype, sharding, context or {}, rows))
