@@ -138,7 +138,7 @@ def _draw(options: argparse.Namespace) -> None:
         if picture:
             with _refusing("--plot"):
                 picture(lambda new: plot.histogram(values, dist, new(**_PANEL).subplots()).figure)
-    unit = units.split("values", values)[1]
+    unit = units.unwrap("values", values)[1]
     named = f"unit {unit}" if unit else "no unit"
     print(options.expression.strip())
     print(f"shape {values.shape}, {values.dtype}, {named}, seed {options.seed}\n")
@@ -151,7 +151,7 @@ def _draw(options: argparse.Namespace) -> None:
 
 def _facts(values: Any, dist: Any) -> tuple[str, ...]:
     """Mean, its theory, std, its theory, min and max, as text with their unit."""
-    bare, unit = units.split("values", values)
+    bare, unit = units.unwrap("values", values)
     x = np.asarray(bare).astype(np.float64)
     digits, suffix = plot.figures(x), f" {unit}" if unit else ""
 

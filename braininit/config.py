@@ -147,7 +147,7 @@ def _from_mapping(name: str, given: Mapping[Any, Any]) -> Any:
     """A Quantity, an array, a complex number or an object from a dictionary."""
     match dict(given):
         case {"value": value, "unit": unit} if len(given) == 2:
-            return units.on(_bare(name, value), units.known(name, unit))
+            return units.on(_bare(name, value), units.as_unit(name, unit))
         case {"array": value, "dtype": named} if len(given) == 2:
             array, dtype = np.asarray(_bare(name, value)), reader.number_dtype(name, named)
             try:
@@ -187,7 +187,7 @@ def _made(name: str, value: Any, kind: str) -> Any:
 
 def _bare(name: str, value: Any) -> Any:
     """A number or an array without a unit."""
-    bare, unit = units.split(name, _made(name, value, "number"), number=True)
+    bare, unit = units.unwrap(name, _made(name, value, "number"), number=True)
     if unit is not None:
         raise TypeError(f"`{name}` must be a bare number here, got {units.show(bare, unit)}")
     return bare

@@ -225,7 +225,7 @@ def _view(x: np.ndarray) -> tuple[float, float]:
 
 
 def _flat(values: Any) -> tuple[np.ndarray, u.Unit | None]:
-    bare, unit = units.split("values", values, number=True)
+    bare, unit = units.unwrap("values", values, number=True)
     if np.iscomplexobj(bare):
         raise TypeError("complex values have no order; plot their parts, .real and .imag")
     x = np.asarray(bare).astype(np.float64).ravel()
@@ -264,7 +264,7 @@ def _parameters(dist: Any) -> str:
 def _short(value: Any) -> str:
     if not isinstance(value, (float, np.ndarray, jax.Array, u.Quantity)):
         return str(value)
-    bare, unit = units.split("value", value, number=True)
+    bare, unit = units.unwrap("value", value, number=True)
     if np.ndim(bare):
         return f"array {np.shape(bare)}" + (f" in {_pretty(unit)}" if unit else "")
     return f"{bare:.4g}" + (f" {_pretty(unit)}" if unit else "")

@@ -160,7 +160,7 @@ def _combined(op: str, left: Any, right: Any = None) -> tuple[Law | None, u.Unit
     (first, unit), (second, other) = (_find(as_child(op, side)) for side in (left, right))
     if first is None or second is None:
         return None, None
-    unit, ratio = units.together(op, unit, other)
+    unit, ratio = units.of_operation(op, unit, other)
     second = _affine(second, 0.0, ratio)
     if op in ("+", "-"):
         sign = 1.0 if op == "+" else -1.0

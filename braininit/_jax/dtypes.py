@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from braininit._jax.rounding import kept
+from braininit._jax.rounding import round_here
 from braininit._jax.settings import setting
 
 __all__ = [
@@ -119,7 +119,7 @@ def inside(xp: Any, low: Any, high: Any, dtype: Any, *, open_high: bool = False)
     kind, dtype = drawn_in(np.dtype(dtype)), np.dtype(dtype)
     most = np.asarray(finfo(dtype).most, kind)
     zero = np.asarray(0, kind)
-    hold = (lambda x: x) if xp is np else kept  # in registers: each is used several times
+    hold = (lambda x: x) if xp is np else round_here  # in registers: each is used several times
     low, high = (  # as XLA will have them
         hold(xp.where(abs(x) < np.asarray(finfo(kind).least, kind), zero, x))
         for x in (xp.asarray(low, kind), xp.asarray(high, kind))

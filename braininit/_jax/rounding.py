@@ -5,10 +5,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-__all__ = ["kept", "power_of_two"]
+__all__ = ["power_of_two", "round_here"]
 
 
-def kept(x: jax.Array) -> jax.Array:
+def round_here(x: jax.Array) -> jax.Array:
     """X itself, as a value of its own: rounded to its dtype here and nowhere else.
 
     XLA:CPU puts a costly value with several uses into memory, and computes a cheap one

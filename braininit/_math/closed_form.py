@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from braininit._jax.rounding import kept
+from braininit._jax.rounding import round_here
 from braininit._math.elementary import LOG2_E, fraction, over, times_exp2, where
 from braininit._math.log_concave import of_word
 from braininit._math.truncated import minus_log
@@ -66,7 +66,7 @@ def log_uniform(word: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
     growth = over(high - low, jnp.sqrt(low) * jnp.sqrt(high) + low)
     if growth.ndim == 0:  # hidden from XLA, which folds logarithms to other last bits
         growth = lax.optimization_barrier(growth)
-    half = kept(jnp.log1p(growth))
+    half = round_here(jnp.log1p(growth))
     octaves = half * (2 * LOG2_E) * fraction(lax.min(word, ~word), -8 * word.dtype.itemsize)
     from_low = word <= ~word
     x = times_exp2(jnp.where(from_low, low, high), jnp.where(from_low, octaves, -octaves))

@@ -19,7 +19,7 @@ import numpy as np
 from jax import lax
 
 from braininit._jax.dtypes import log_parts
-from braininit._jax.rounding import kept
+from braininit._jax.rounding import round_here
 
 __all__ = [
     "ARRAYS",
@@ -27,7 +27,6 @@ __all__ = [
     "LOG2_E",
     "TRACED",
     "Arithmetic",
-    "apart",
     "exp2_digits",
     "exp2_parts",
     "exponent",
@@ -37,6 +36,7 @@ __all__ = [
     "polynomial",
     "sine",
     "times_exp2",
+    "uncontracted",
     "where",
 ]
 
@@ -47,7 +47,7 @@ def _itself(x: Any) -> Any:
     return x
 
 
-def apart(x: jax.Array) -> jax.Array:
+def uncontracted(x: jax.Array) -> jax.Array:
     """Put a maximum between a finite x and its consumers.
 
     XLA then does not fuse a product with the sum that follows. And LLVM 22 (jaxlib 0.12) stops
@@ -81,14 +81,14 @@ class Arithmetic(NamedTuple):
     """
 
     xp: Any
-    kept: Callable[[Any], Any]
+    round_here: Callable[[Any], Any]
     exact: Callable[[Any], Any]
     over: Callable[[Any, Any], Any]
 
 
 KNOWN = Arithmetic(np, _itself, _itself, operator.truediv)
-TRACED = Arithmetic(jnp, kept, apart, over)
-ARRAYS = Arithmetic(jnp, kept, _itself, over)
+TRACED = Arithmetic(jnp, round_here, uncontracted, over)
+ARRAYS = Arithmetic(jnp, round_here, _itself, over)
 
 
 def polynomial(x: Any, coefficients: Sequence[Any], exact: Callable[[Any], Any] = _itself) -> Any:
@@ -154,7 +154,7 @@ def log(
 def sine(x: jax.Array) -> jax.Array:
     """Sine of x quarter turns, |x| <= 1, in float32."""
     # Horner's rule: nothing waits for this one.
-    square = kept(x * x)
+    square = round_here(x * x)
     return x * functools.reduce(lambda p, c: p * square + c, reversed(_SINE))
 
 
@@ -162,9 +162,9 @@ def times_exp2(scale: jax.Array, y: jax.Array, factor: Any = 1) -> jax.Array:
     """Scale 2^y factor, where 2^y or scale 2^y alone may leave the dtype's range."""
     rest, half, other_half = exp2_parts(y)
     # About sqrt(scale x), so it stays in range; and it does not wait for the rest.
-    middle = kept(scale * half)
+    middle = round_here(scale * half)
     # middle + middle * rest rounds once, and the powers of 2 are exact.
-    return kept(middle + middle * rest) * factor * other_half
+    return round_here(middle + middle * rest) * factor * other_half
 
 
 def exp2_parts(y: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -184,17 +184,17 @@ def exp2_digits(y: Any, bias: int, by: Arithmetic = ARRAYS) -> tuple[Any, Any]:
     word = np.dtype(f"int{info.bits}")
     # Added to 1.5 2^23 (2^52), y is rounded to an integer, which then stands in the last bits.
     shift = np.asarray(1.5 * 2.0**info.nmant, y.dtype)[()]
-    y = by.kept(y)  # else XLA would add a constant in it to the shift
-    shifted = by.kept(y + shift)
+    y = by.round_here(y)  # else XLA would add a constant in it to the shift
+    shifted = by.round_here(y + shift)
     if by.xp is jnp:
         shifted = lax.stop_gradient(shifted)  # an integer has no derivative
     k = _as(word, shifted) + (np.asarray(bias, word) - shift.view(word))
-    r = y - by.kept(shifted - shift)  # exact
+    r = y - by.round_here(shifted - shift)  # exact
     # XLA may fuse one of the products with the sum: the digits hold either way.
-    rest = by.exact(by.kept(r * math.log(2))) + by.exact(
+    rest = by.exact(by.round_here(r * math.log(2))) + by.exact(
         r * r * polynomial(r, _EXP2[y.dtype], by.exact)
     )
-    return by.kept(rest), k
+    return by.round_here(rest), k
 
 
 def exponent(biased: Any, kind: np.dtype) -> Any:

@@ -22,16 +22,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from braininit._jax.rounding import kept
+from braininit._jax.rounding import round_here
 from braininit._math.elementary import (
     LOG2_E,
-    apart,
     exp2_parts,
     fraction,
     log,
     over,
     polynomial,
     times_exp2,
+    uncontracted,
 )
 
 __all__ = ["beta_variate", "gamma_variate", "log_gamma_variate", "normal_quantile"]
@@ -75,13 +75,16 @@ def beta_variate(
     # Capped, for the sum to stay finite.
     cap = 2.0 ** (jnp.finfo(log_a.dtype).maxexp - 2)
     origin_a, origin_b = jnp.minimum(origin_a, cap), jnp.minimum(origin_b, cap)
-    p, q = kept(origin_a / (origin_a + origin_b)), kept(origin_b / (origin_a + origin_b))
+    p, q = (
+        round_here(origin_a / (origin_a + origin_b)),
+        round_here(origin_b / (origin_a + origin_b)),
+    )
     # x = p e / (q + p e), e = exp(log_a - log_b) = (1 + rest) 2^k. With the power of 2 put into
     # p and q, x is p + p q rest / (1 + p rest): what is added to p is small where x is close to p.
     rest, half, other_half = exp2_parts((log_a - log_b) * LOG2_E)
     p, q = p * half, q / other_half
-    p, q = kept(p / (p + q)), kept(q / (p + q))
-    shift = kept(p * q * rest / (1 + p * rest))
+    p, q = round_here(p / (p + q)), round_here(q / (p + q))
+    shift = round_here(p * q * rest / (1 + p * rest))
     return p + shift, q - shift
 
 
@@ -113,8 +116,8 @@ def _log_slope(word: jax.Array, word2: jax.Array, a: jax.Array) -> jax.Array:
     # derivative is q (1 - E L), E = (t/2) d/dt + q d/dq; E takes t^i q^j to (i/2 + j) t^i q^j.
     p, d = _coefficients(q)
     euler_p, euler_d = _coefficients(q, euler=True)
-    denominator = kept(polynomial(t, d))
-    ratio = kept(polynomial(t, p) / denominator)
+    denominator = round_here(polynomial(t, d))
+    ratio = round_here(polynomial(t, p) / denominator)
     euler = (polynomial(t, euler_p) - ratio * polynomial(t, euler_d)) / denominator
     slope = _sharper(q * (1 - euler), origin, origin * jnp.exp(ratio))
     # Below the floor the variate is 0, and infinity times that is no derivative.
@@ -150,9 +153,9 @@ def _coordinates(word: jax.Array, a: jax.Array) -> tuple[jax.Array, ...]:
     a = jnp.where(a >= 0, jnp.maximum(a, floor), jnp.nan)
     if a.ndim == 0:  # XLA folds a constant by other arithmetic than it runs
         a = lax.optimization_barrier(a)
-    origin = kept(jnp.where(a < 1, a + 1, a))
+    origin = round_here(jnp.where(a < 1, a + 1, a))
     q = 1 / origin
-    return a, origin, apart(normal_quantile(word) * jnp.sqrt(q)), q
+    return a, origin, uncontracted(normal_quantile(word) * jnp.sqrt(q)), q
 
 
 def _coefficients(q: jax.Array, euler: bool = False) -> tuple[list[jax.Array], list[jax.Array]]:
@@ -181,7 +184,7 @@ def normal_quantile(word: jax.Array) -> jax.Array:
     # where they are small. w is smooth in u, unlike z; z / y is smooth in w.
     y = fraction(word ^ jnp.asarray(1 << (bits - 1), word.dtype), 1 - bits)
     m = fraction(jnp.minimum(word, ~word), -bits)
-    w = kept(log(4 * m * (1 - m), sign=-1))
+    w = round_here(log(4 * m * (1 - m), sign=-1))
     tables = _TABLES[w.dtype]
     return y * (polynomial(w, tables.normal_p) / polynomial(w, tables.normal_q))
 
@@ -189,7 +192,7 @@ def normal_quantile(word: jax.Array) -> jax.Array:
 def _log_uniform(word: jax.Array) -> jax.Array:
     """Logarithm of a uniform number, without the word's last bit, to convert it as signed."""
     u = fraction(word >> jnp.asarray(1, word.dtype), 1 - 8 * word.dtype.itemsize)
-    return log(apart(u))
+    return log(uncontracted(u))
 
 
 # Derivatives in the concentrations: those of the draw at fixed words (reparameterization).

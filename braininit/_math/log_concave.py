@@ -36,7 +36,7 @@ import numpy as np
 from jax import lax
 from numpy.polynomial import legendre
 
-from braininit._jax.rounding import kept
+from braininit._jax.rounding import round_here
 from braininit._math.elementary import fraction, polynomial
 
 __all__ = ["BETA", "GAMMA", "Family", "drawn", "log_ratio", "looked_up", "table"]
@@ -48,7 +48,7 @@ def _xp(x: Any) -> Any:
 
 def _once(x: Any) -> Callable[[Any], Any]:
     """Keep a value with several uses from being computed for each of them."""
-    return kept if isinstance(x, jax.Array) else lambda x: x
+    return round_here if isinstance(x, jax.Array) else lambda x: x
 
 
 # ---------------------------------------------------------------- how a density falls
@@ -552,10 +552,10 @@ def looked_up(family: Family, rows: Any, word: jax.Array, bounds: Any) -> jax.Ar
     # The remaining digits are the place within the panel.
     left = (bits & whole.type((1 << shift) - 1)) << (info.nmant - shift)
     t = lax.bitcast_convert_type(left | np.ones((), kind).view(whole), kind) * 2.0 - 3.0
-    numbers = [kept(row.at[index].get(mode="promise_in_bounds")) for row in rows]
+    numbers = [round_here(row.at[index].get(mode="promise_in_bounds")) for row in rows]
     degree = _DEGREE[kind.itemsize]
     origin, powers = tuple(numbers[: -degree - 1]), numbers[-degree - 1 :]
-    return family.moved(origin, kept(polynomial(t, powers)), bounds)[0]
+    return family.moved(origin, round_here(polynomial(t, powers)), bounds)[0]
 
 
 # ---------------------------------------------------------------- draws and their derivatives

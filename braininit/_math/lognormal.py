@@ -7,7 +7,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from braininit._jax.rounding import kept
+from braininit._jax.rounding import round_here
 from braininit._math.elementary import over, polynomial, where
 
 __all__ = ["log_moments", "log_variance", "root"]
@@ -15,13 +15,13 @@ __all__ = ["log_moments", "log_variance", "root"]
 
 def log_variance(mean: jax.Array, std: jax.Array) -> jax.Array:
     """The variance of a lognormal's logarithm."""
-    ratio = kept(std / mean)
+    ratio = round_here(std / mean)
     large = ratio > 1e4  # where 1 + ratio^2 rounds to ratio^2, which may overflow
     square, std = where(large, 1.0, ratio) ** 2, where(large, std, 1.0)
     if ratio.ndim == 0:  # hidden from XLA, which folds logarithms to other last bits
         square, mean, std = jax.lax.optimization_barrier((square, mean, std))
     log = where(large, jnp.log(std) - jnp.log(mean), 0.0)
-    return kept(where(large, 2 * log, jnp.log1p(square)))
+    return round_here(where(large, 2 * log, jnp.log1p(square)))
 
 
 def root(x: jax.Array) -> jax.Array:

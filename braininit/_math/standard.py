@@ -10,8 +10,8 @@ import numpy as np
 from jax import lax
 
 from braininit._engine.cpu.erf_inv import erf_inv
-from braininit._jax.rounding import kept
-from braininit._math.elementary import apart, fraction, log, sine
+from braininit._jax.rounding import round_here
+from braininit._math.elementary import fraction, log, sine, uncontracted
 
 __all__ = [
     "complex_normal",
@@ -43,7 +43,7 @@ def uniform(word: jax.Array) -> jax.Array:
 
 def normal(word: jax.Array) -> jax.Array:
     """Standard normal by the inverse error function, bit for bit `jax.random.normal`."""
-    return kept(_inverse_error(word) * np.asarray(np.sqrt(2), _kind(word)))
+    return round_here(_inverse_error(word) * np.asarray(np.sqrt(2), _kind(word)))
 
 
 def initial_normal(word: jax.Array, std: jax.Array) -> jax.Array:
@@ -53,7 +53,7 @@ def initial_normal(word: jax.Array, std: jax.Array) -> jax.Array:
     """
     if jax.__version_info__ < (0, 12):
         return normal(word) * std
-    return kept(std * np.asarray(np.sqrt(2), _kind(word))) * _inverse_error(word)
+    return round_here(std * np.asarray(np.sqrt(2), _kind(word))) * _inverse_error(word)
 
 
 def _inverse_error(word: jax.Array) -> jax.Array:
@@ -71,9 +71,11 @@ def scaled_normal(words: Pair, scale: jax.Array) -> jax.Array:
     from one word and the angle, of a quarter turn to either side, from another, at the same time.
     """
     first, second = words
-    radius = jnp.sqrt(log(apart(fraction(first >> jnp.uint32(1), -31)), sign=-1))
-    height = kept(sine(apart(fraction(second, -31)))) * kept(scale * math.sqrt(2))
-    return kept(height) * kept(radius)
+    radius = jnp.sqrt(log(uncontracted(fraction(first >> jnp.uint32(1), -31)), sign=-1))
+    height = round_here(sine(uncontracted(fraction(second, -31)))) * round_here(
+        scale * math.sqrt(2)
+    )
+    return round_here(height) * round_here(radius)
 
 
 # ---------------------------------------------------------------- complex, of variance 1
@@ -104,5 +106,5 @@ def complex_two_sigma(words: Pair) -> jax.Array:
 
 
 def _polar(radius: jax.Array, turn: jax.Array) -> jax.Array:
-    angle = kept(turn * np.asarray(2 * np.pi, turn.dtype))
-    return lax.complex(kept(radius) * jnp.cos(angle), kept(radius) * jnp.sin(angle))
+    angle = round_here(turn * np.asarray(2 * np.pi, turn.dtype))
+    return lax.complex(round_here(radius) * jnp.cos(angle), round_here(radius) * jnp.sin(angle))

@@ -30,7 +30,7 @@ import numpy as np
 from jax import lax
 
 from braininit._engine.cpu.erf_inv import central_erf_inv
-from braininit._jax.rounding import kept
+from braininit._jax.rounding import round_here
 from braininit._math.elementary import (
     ARRAYS,
     KNOWN,
@@ -141,10 +141,10 @@ def _anchored(alpha, by=ARRAYS):
     x = by.xp.minimum(alpha, large)
     *n_slope, n = _sums(x, n, by)
     *d_slope, d = _sums(x, d, by)
-    n, d = by.kept(n), by.kept(d)
-    g = by.kept(by.over(n, d))
-    m = by.kept(by.over(d, by.exact(alpha * d) + n))
-    return _Anchor(alpha, x, g, by.kept(alpha + g), m, d, n_slope, d_slope)
+    n, d = by.round_here(n), by.round_here(d)
+    g = by.round_here(by.over(n, d))
+    m = by.round_here(by.over(d, by.exact(alpha * d) + n))
+    return _Anchor(alpha, x, g, by.round_here(alpha + g), m, d, n_slope, d_slope)
 
 
 def _slope(x, sums, by):
@@ -159,22 +159,22 @@ def _mills_parts(d, at, by=ARRAYS):
     nearly equal Mills ratios are never subtracted.
     """
     x = at.x + d
-    d_slope = by.kept(_slope(x, at.d_slope, by))
-    d_of_x = by.kept(at.d + by.exact(d * d_slope))
+    d_slope = by.round_here(_slope(x, at.d_slope, by))
+    d_of_x = by.round_here(at.d + by.exact(d * d_slope))
     fall = by.exact(at.g * d_slope) - _slope(x, at.n_slope, by)  # of g, times D(x) / d
     loss, rest = by.exact(d * (d_of_x - fall)), by.exact(at.hazard * d_of_x)
-    whole = by.kept(loss + rest)
-    rate = by.kept(by.over(by.xp.ones_like(whole), whole))
-    return by.kept(loss * rate), by.kept(rest * rate)
+    whole = by.round_here(loss + rest)
+    rate = by.round_here(by.over(by.xp.ones_like(whole), whole))
+    return by.round_here(loss * rate), by.round_here(rest * rate)
 
 
 def _fall(d, alpha, by=ARRAYS):
     """exp(-d (alpha + d/2)), and what it lacks to 1, each with full relative precision."""
     drop = d * (by.exact(alpha * -LOG2_E) + by.exact(d * (-0.5 * LOG2_E)))
-    drop = by.xp.maximum(by.kept(drop), -120.0)  # as good as infinity
+    drop = by.xp.maximum(by.round_here(drop), -120.0)  # as good as infinity
     rest, k = exp2_digits(drop, jnp.finfo(drop.dtype).maxexp - 1, by)
     power = exponent(k, drop.dtype)
-    return by.kept(power + power * rest), by.kept((1.0 - power) - power * rest)
+    return by.round_here(power + power * rest), by.round_here((1.0 - power) - power * rest)
 
 
 def _side(d, at, by=ARRAYS):
@@ -188,24 +188,24 @@ def minus_log(q, v):
     """-log q, with full relative precision where q = 1 - v is given by a small v."""
     if q.dtype == jnp.float32:
         # q is above sqrt(1/2) where v < 0.29: log(1 + f) has its f, -v, as it is.
-        return kept(log(kept(q), lambda f: where(v < 0.29, -v, f), sign=-1))
-    q = kept(where(v < 0.5, 1.0 - v, q))
+        return round_here(log(round_here(q), lambda f: where(v < 0.29, -v, f), sign=-1))
+    q = round_here(where(v < 0.5, 1.0 - v, q))
     tiny = jnp.finfo(q.dtype).tiny
     lost = jnp.maximum(1.0 - q, tiny)
     e = -jnp.log(q) * where(v < 0.5, v / lost, 1.0)
-    return kept(where(q == 1.0, v, e))
+    return round_here(where(q == 1.0, v, e))
 
 
 def _distance(e, cut):
     """D with Q(alpha + d)/Q(alpha) = exp(-e)."""
-    y = kept(e * cut.m2)
-    distance = kept(e * cut.m * polynomial(y, cut.n) / polynomial(y, cut.d))
+    y = round_here(e * cut.m2)
+    distance = round_here(e * cut.m * polynomial(y, cut.n) / polynomial(y, cut.d))
     if e.dtype == jnp.float32:
         return distance
     # Halley on log Q, whose first two derivatives are the hazard h and h (h - x).
     loss, rest = _mills_parts(distance, _anchored(cut.alpha))
     m = cut.m * rest
-    step = kept((distance * (cut.alpha + 0.5 * distance) - jnp.log1p(-loss) - e) * m)
+    step = round_here((distance * (cut.alpha + 0.5 * distance) - jnp.log1p(-loss) - e) * m)
     return distance - step * m / (m - 0.5 * step * (1.0 - m * (cut.alpha + distance)))
 
 
@@ -260,10 +260,10 @@ def _steps(by, mean, std, low, high):
     # distance too, and nothing underflows. Quarters keep bounds of +-3e38, and the inverse of
     # such a unit, within the finite normal numbers.
     unit = xp.minimum(std, (high - low) * 1e25)
-    rate = by.kept(4.0 / xp.maximum(unit, 2.0 * jnp.finfo(unit.dtype).tiny))
+    rate = by.round_here(4.0 / xp.maximum(unit, 2.0 * jnp.finfo(unit.dtype).tiny))
 
     def in_units(x, most):
-        return by.kept(xp.minimum(x * rate, most))
+        return by.round_here(xp.minimum(x * rate, most))
 
     start = 0.25 * anchor
     alpha = in_units(abs(start - 0.25 * mean), _FAR)
@@ -278,11 +278,11 @@ def prepared(by, mean, std, low, high):
     at = _anchored(alpha, by)
     mass_low, beyond_low = _side(d_low, at, by)
     mass_high, beyond_high = _side(d_high, at, by)
-    word_mass = by.kept((mass_low + mass_high) * 2.0**-info.bits)
-    c = by.kept(at.g * at.m)  # 1 - alpha m
+    word_mass = by.round_here((mass_low + mass_high) * 2.0**-info.bits)
+    c = by.round_here(at.g * at.m)  # 1 - alpha m
 
     def row(powers):  # by Horner's rule: nothing waits for it, and fewer constants are loaded
-        return by.kept(functools.reduce(lambda p, q: q + by.exact(p * c), powers[::-1]))
+        return by.round_here(functools.reduce(lambda p, q: q + by.exact(p * c), powers[::-1]))
 
     n, d = (tuple(map(row, rows)) for rows in (_INVERSE_N, _INVERSE_D))
     # A continuous draw is never exactly a bound of 0, but the smallest number beside it.
@@ -294,8 +294,8 @@ def prepared(by, mean, std, low, high):
         unit=unit,
         alpha=alpha,
         m=at.m,
-        m2=by.kept(at.m * at.m),
-        share=by.kept(mass_low / word_mass),
+        m2=by.round_here(at.m * at.m),
+        share=by.round_here(mass_low / word_mass),
         word_mass=word_mass,
         beyond_low=beyond_low,
         beyond_high=beyond_high,
@@ -307,7 +307,7 @@ def prepared(by, mean, std, low, high):
 
 
 @functools.lru_cache(maxsize=1024)
-def known(kind, *parameters):
+def prepared_numbers(kind, *parameters):
     """For plain numbers: whether their draws are jax.random's, and the cut as one array.
 
     On the CPU bit for bit as traced numbers give it, but the first call takes a third of the time.
@@ -327,7 +327,7 @@ def unpacked(numbers):
     return Cut(**single, n=n, d=d)
 
 
-def within(word, cut, standard=False):
+def between(word, cut, standard=False):
     """The draws of a cut, and how far outwards they are, negative below the anchor.
 
     `standard`: whether they are jax.random's, as `at_two_std` says.
@@ -340,13 +340,13 @@ def within(word, cut, standard=False):
     inner = where(below, split - 1 - word, word - split)  # draws nearer the anchor
     outer = where(below, word, ~word)  # draws further out
     beyond = where(below, cut.beyond_low, cut.beyond_high)
-    v = kept(_part(inner, cut.word_mass))
+    v = round_here(_part(inner, cut.word_mass))
     d = _distance(minus_log(_part(outer, cut.word_mass) + beyond, v), cut)
 
     z = where(below, -d, d)
     if standard is not False:
         z = jnp.where(standard, two_sigma(word, dtype), z)
-    z = kept(z)  # also so that nothing merges into its sqrt(2)
+    z = round_here(z)  # also so that nothing merges into its sqrt(2)
     x = cut.anchor + cut.unit * z
     x = where(x < cut.bottom, cut.bottom, x)
     return where(x > cut.top, cut.top, x), z
@@ -361,8 +361,8 @@ def _draw(word, *parameters):
     # Scalars only: the computation of an array parameter shall fuse with the draw.
     parameters = tuple(p if jnp.ndim(p) else _unfolded(p) for p in parameters)
     if any(jnp.ndim(p) for p in parameters):
-        return within(word, prepared(ARRAYS, *parameters))
-    return within(word, prepared(TRACED, *parameters), at_two_std(*parameters))
+        return between(word, prepared(ARRAYS, *parameters))
+    return between(word, prepared(TRACED, *parameters), at_two_std(*parameters))
 
 
 @jax.jit  # One compiled program for eager calls too: op by op, last bits would differ.
@@ -399,7 +399,9 @@ def _derivative(primals, tangents):
     _, *dots = tangents
     mean_dot, std_dot, low_dot, high_dot = dots
     x, z = _derivable(word, *parameters)
-    (alpha, d_low, d_high), (alpha_dot, d_low_dot, d_high_dot) = jax.jvp(_apart, parameters, dots)
+    (alpha, d_low, d_high), (alpha_dot, d_low_dot, d_high_dot) = jax.jvp(
+        _distances, parameters, dots
+    )
     info = jnp.finfo(x.dtype)
     below = jnp.where(z == 0.0, d_high == 0.0, z < 0.0)
     d = jnp.where(below, -z, z)
@@ -443,18 +445,18 @@ def _derivative(primals, tangents):
 
 
 @jax.custom_jvp
-def _apart(mean, std, low, high):
+def _distances(mean, std, low, high):
     """From the anchor, in its unit, how far the mean and the bounds are."""
     return _steps(TRACED, mean, std, low, high)[2:]
 
 
-@_apart.defjvp
-def _apart_jvp(primals, tangents):
+@_distances.defjvp
+def _distances_jvp(primals, tangents):
     """Distances that are as good as infinite do not move: an open bound, or all where std is 0."""
     mean, std, low, high = primals
     mean_dot, std_dot, low_dot, high_dot = tangents
     anchor, unit = _steps(TRACED, *primals)[:2]
-    alpha, d_low, d_high = _apart(*primals)
+    alpha, d_low, d_high = _distances(*primals)
     anchor_dot = jnp.where(mean < low, low_dot, jnp.where(mean > high, high_dot, mean_dot))
     unit_dot = jnp.where(unit < std, 1e25 * (high_dot - low_dot), std_dot)
     some = unit > 2.0 * jnp.finfo(unit.dtype).tiny

@@ -12,7 +12,7 @@ import numpy as np
 from braininit._params.types import is_sequence
 from braininit._params.units import brief
 
-__all__ = ["axes", "flag", "one_of", "whole", "within"]
+__all__ = ["axes", "axes_of", "flag", "one_of", "whole"]
 
 
 def whole(name: str, value: Any, least: int | None = None) -> int:
@@ -54,7 +54,7 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
-def within(name: str, axes: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+def axes_of(name: str, axes: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
     """Axes of a shape, counted from its front; every axis once."""
     rank = len(shape)
     for axis in axes:

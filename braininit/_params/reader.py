@@ -49,7 +49,7 @@ def quantity(name: str, text: str) -> Any:
         return None
     if unit.startswith(("+", "-", "*", "/")):  # an expression
         return None
-    return units.on(bare, units.known(name, unit)) if unit else bare
+    return units.on(bare, units.as_unit(name, unit)) if unit else bare
 
 
 def read(text: str, classes: Mapping[str, type]) -> Any:
@@ -266,4 +266,4 @@ def _number_and_unit(value: Any) -> tuple[Any, u.Unit | None]:
         return value, None
     if not isinstance(value, (float, list, np.ndarray, u.Quantity)):
         raise TypeError(f"can't calculate with {described(value)}")
-    return units.split("value", value)
+    return units.unwrap("value", value)

@@ -26,13 +26,14 @@ from braininit._params.types import is_sequence
 __all__ = [
     "LONGEST",
     "UnitError",
+    "as_unit",
     "as_written",
     "brief",
     "dimensionless",
     "inverse",
     "is_dtype",
-    "known",
     "of",
+    "of_operation",
     "off",
     "off_draws",
     "on",
@@ -40,10 +41,9 @@ __all__ = [
     "per",
     "power",
     "root",
-    "scaled",
     "show",
-    "split",
-    "together",
+    "unwrap",
+    "with_unit",
 ]
 
 
@@ -66,7 +66,7 @@ class GotDtype(TypeError):
 # ---------------------------------------------------------------- one parameter
 
 
-def split(name: str, value: Any, *, number: bool = False) -> tuple[Any, u.Unit | None]:
+def unwrap(name: str, value: Any, *, number: bool = False) -> tuple[Any, u.Unit | None]:
     """Take a parameter apart into its bare value and its unit.
 
     The bare value comes in one form per kind: a concrete scalar is a Python float, a
@@ -157,7 +157,7 @@ def _pure_number(unit: u.Unit) -> float | None:
 
 def dimensionless(name: str, value: Any) -> Any:
     """Take the bare value of a parameter that has no dimension."""
-    bare, unit = split(name, value)
+    bare, unit = unwrap(name, value)
     if unit is not None:
         raise UnitError(f"`{name}` is a pure number, got {show(bare, unit)}; divide the unit away")
     return bare
@@ -241,7 +241,7 @@ def is_dtype(value: Any) -> bool:
 _DTYPES = ("float64", "float32", "float16", "bfloat16", "complex64", "complex128")
 
 
-def known(name: str, unit: Any) -> u.Unit | None:
+def as_unit(name: str, unit: Any) -> u.Unit | None:
     """Take a parameter that is itself a unit, or a unit's name; None is what has none."""
     if isinstance(unit, str):
         try:
@@ -292,7 +292,7 @@ def off_draws(**values: Any) -> tuple[u.Unit | None, list[Any]]:
 def _off(values: Mapping[str, Any], number: bool = False) -> tuple[u.Unit | None, list[Any]]:
     common, first, bares, units, mixed = None, "", [], [], False
     for name, value in values.items():
-        bare, unit = split(name, value, number=number)
+        bare, unit = unwrap(name, value, number=number)
         bares.append(bare)
         units.append(unit)
         if common is None and unit is not None:
@@ -325,7 +325,7 @@ def per(name: str, value: Any, unit: u.Unit | None) -> Any:
 
     A bare number counts per that unit already.
     """
-    bare, own = split(name, value)
+    bare, own = unwrap(name, value)
     if own is None:
         return bare
     ratio = None if unit is None else _ratio(own, inverse(unit))
@@ -353,7 +353,7 @@ def as_written(**values: Any) -> Mapping[str, Any]:
     common, _ = off(**values)
     return {
         name: on(bare, common if unit is None else unit)
-        for name, (bare, unit) in ((n, split(n, v)) for n, v in values.items())
+        for name, (bare, unit) in ((n, unwrap(n, v)) for n, v in values.items())
     }
 
 
@@ -377,7 +377,7 @@ def of(value: Any) -> u.Unit | None:
 
 
 @functools.lru_cache(maxsize=1024)
-def together(op: str, left: u.Unit | None, right: u.Unit | None) -> tuple[u.Unit | None, float]:
+def of_operation(op: str, left: u.Unit | None, right: u.Unit | None) -> tuple[u.Unit | None, float]:
     """The unit of ``left op right``, and what the right one is multiplied by before."""
     if op in ("*", "/"):
         if right is not None:
@@ -414,13 +414,13 @@ def _in(unit: u.Unit | None) -> str:
     return "without a unit" if unit is None else f"in {unit}"
 
 
-def scaled(unit: Any, **factor: Any) -> tuple[u.Unit | None, Any]:
+def with_unit(unit: Any, **factor: Any) -> tuple[u.Unit | None, Any]:
     """Take a factor that gives its product a unit: that unit, and the bare factor in it.
 
     A `unit` that is asked for by name goes before the factor's own.
     """
     own, (bare,) = off(**factor)
-    asked = known("unit", unit)
+    asked = as_unit("unit", unit)
     if asked is None or own is None:
         return (own if asked is None else asked), bare
     ratio = _ratio(own, asked)

@@ -52,7 +52,7 @@ class Value:
         for f in fields(self):
             value, kind = getattr(self, f.name), kinds(type(self))[f.name]
             if kind == "unit":
-                values[f.name] = _units.known(f.name, value)
+                values[f.name] = _units.as_unit(f.name, value)
             elif f.metadata.get("static"):
                 values[f.name] = _settled(value)
             elif value is None and f.default is None:
@@ -60,7 +60,7 @@ class Value:
             elif kind == "shared":
                 shared[f.name] = value
             elif kind in ("number", "reciprocal") or _is_number(value):
-                values[f.name] = _units.on(*_units.split(f.name, value, number=True))
+                values[f.name] = _units.on(*_units.unwrap(f.name, value, number=True))
         for name, value in (values | dict(_units.as_written(**shared))).items():
             object.__setattr__(self, name, value)
 

@@ -158,5 +158,5 @@ def along(axes: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int, ..
     """The shape of an array that changes along `axes` only."""
     if axes is None:
         return shape
-    kept = options.within("axis", axes, shape)
+    kept = options.axes_of("axis", axes, shape)
     return tuple(n if a in kept else 1 for a, n in enumerate(shape))

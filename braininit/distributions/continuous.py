@@ -231,13 +231,13 @@ def _prepared(
 @functools.lru_cache(maxsize=1024)
 def _cut(kind: np.dtype, now: bool, *numbers: float) -> tuple[bool, Any]:
     # An array that is already on its device halves the time of an eager call.
-    whether, cut = truncated.known(kind, *numbers)
+    whether, cut = truncated.prepared_numbers(kind, *numbers)
     return whether, jax.device_put(cut) if now else cut
 
 
 def _cut_kernel(source: Source, dtype: np.dtype, is_two_sigma: bool, cut: Any) -> jax.Array:
     kind, cut = drawn_in(dtype), truncated.unpacked(*cut)
-    x = truncated.within(source.words(kind), cut, is_two_sigma)[0]
+    x = truncated.between(source.words(kind), cut, is_two_sigma)[0]
     return x if dtype == kind else finish(x, dtype, cut.low, cut.high)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from braininit._engine.rounding import finish
 from braininit._engine.source import Source
 from braininit._jax.dtypes import drawn_in
-from braininit._jax.rounding import kept
+from braininit._jax.rounding import round_here
 from braininit._math import gamma as gammas
 from braininit._math import standard, truncated
 from braininit._math.closed_form import log_uniform
@@ -96,7 +96,7 @@ def _lognormal_kernel(source: Source, dtype: np.dtype, mean: Any, std: Any) -> j
         z = scale * standard.normal(source.words(kind))
     else:
         z = standard.scaled_normal(source.word_pairs(kind), scale)
-    x = times_exp2(mean, z - kept(variance * (LOG2_E / 2)))
+    x = times_exp2(mean, z - round_here(variance * (LOG2_E / 2)))
     return finish(x, dtype, above_zero=True)
 
 
@@ -253,7 +253,7 @@ def _weibull_kernel(source: Source, dtype: np.dtype, concentration: Any, scale: 
     concentration = jnp.maximum(concentration, floor)
     # XLA divides by a constant through its inverse, by a traced number it does not.
     inverse = LOG2_E / concentration
-    return finish(times_exp2(scale, logarithm * kept(inverse)), dtype, above_zero=True)
+    return finish(times_exp2(scale, logarithm * round_here(inverse)), dtype, above_zero=True)
 
 
 # ---------------------------------------------------------------- log-uniform

@@ -55,7 +55,7 @@ def as_child(name: str, value: Any) -> Initialization:
     if value is None or isinstance(value, str):
         raise TypeError(f"`{name}` must be an initializer or a number, got {value!r}")
     value = 1.0 * value if isinstance(value, u.Unit) else value
-    return Constant(units.on(*units.split(name, value, number=True)))
+    return Constant(units.on(*units.unwrap(name, value, number=True)))
 
 
 def without_quantity(value: Any) -> Any:

@@ -56,7 +56,7 @@ def constant(
 
 
 def _constant(value: Any) -> Recipe:
-    return _filled(*units.split("value", value, number=True))
+    return _filled(*units.unwrap("value", value, number=True))
 
 
 class Constant(Initialization, function=constant, recipe=_constant):
@@ -79,7 +79,7 @@ def _filling(name: str, value: float) -> tuple[Callable[..., Any], Callable[...,
     """The function that fills with a number, and its recipe."""
 
     def recipe_of(unit: Any = None) -> Recipe:
-        return _filled(value, units.known("unit", unit))
+        return _filled(value, units.as_unit("unit", unit))
 
     def fill(
         key: Key | None,

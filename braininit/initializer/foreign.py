@@ -77,7 +77,7 @@ class Called(Recipe):
             raise ValueError(f"{function!r} gave the shape {drawn}, not {shape} as asked")
         if dtype is None:
             return x
-        bare, unit = units.split("the initializer's result", x, number=True)
+        bare, unit = units.unwrap("the initializer's result", x, number=True)
         return units.on(jnp.asarray(bare).astype(dtype), unit)
 
 

@@ -73,7 +73,7 @@ def _combined(op: str, left: Any, right: Any = None) -> Recipe:
     if UNKNOWN in seen:
         unit = UNKNOWN
     else:
-        unit = seen[0] if len(seen) == 1 else units.together(op, *seen)[0]
+        unit = seen[0] if len(seen) == 1 else units.of_operation(op, *seen)[0]
     return composite(_joined, unit, parts, static=(op,), random=None)
 
 
@@ -95,11 +95,11 @@ def _joined(
 ) -> Values:
     """Draw the operands, bring them to one unit, compute."""
     drawn = draws(source, wide(dtype), context, parts)
-    bares, theirs = zip(*(units.split("operand", x, number=True) for x in drawn), strict=True)
+    bares, theirs = zip(*(units.unwrap("operand", x, number=True) for x in drawn), strict=True)
     compute = _OPERATIONS[op]
     if len(bares) == 1:
         return finished(compute(*bares), theirs[0], dtype)
-    unit, factor = units.together(op, *theirs)
+    unit, factor = units.of_operation(op, *theirs)
     right = bares[1] if factor == 1 else bares[1] * factor
     return finished(compute(bares[0], right), unit, dtype)
 
@@ -227,7 +227,7 @@ def _power(
     source: Source, dtype: np.dtype, context: Mapping[str, Any], exponent: float, base: Recipe
 ) -> Any:
     (drawn,) = draws(source, wide(dtype), context, (base,))
-    bare, unit = units.split("base", drawn, number=True)
+    bare, unit = units.unwrap("base", drawn, number=True)
     power = int(exponent) if exponent.is_integer() else exponent  # whole ones multiply
     return finished(jnp.asarray(bare) ** power, units.power(unit, exponent), dtype)
 
@@ -259,7 +259,7 @@ def scaled(
 
 
 def _scaled(base_dist: Any, scale_factor: Any) -> Recipe:
-    factor = units.on(*units.split("scale_factor", scale_factor, number=True))
+    factor = units.on(*units.unwrap("scale_factor", scale_factor, number=True))
     return _combined("*", as_child("base_dist", base_dist), factor)
 
 

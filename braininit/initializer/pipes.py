@@ -245,7 +245,7 @@ def _passed_on(
     *functions_and_first: Any,
 ) -> Any:
     x = _passed(source, dtype, context, *functions_and_first)
-    bare, unit = units.split("the functions' result", x, number=True)
+    bare, unit = units.unwrap("the functions' result", x, number=True)
     return finished(bare, unit, dtype)
 
 

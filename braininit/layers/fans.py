@@ -20,7 +20,7 @@ from jax.core import Tracer
 from braininit._engine.rounding import finish
 from braininit._engine.source import Source
 from braininit._jax.dtypes import drawn_in, is_symbolic
-from braininit._jax.rounding import kept
+from braininit._jax.rounding import round_here
 from braininit._math import standard, truncated
 from braininit._math.elementary import over
 from braininit._params import options, roles, units
@@ -29,7 +29,7 @@ from braininit._params.roles import Number, lined_up, nan_unless_held, number
 from braininit._params.shapes import goes_with, sizes_known
 from braininit.initializer.recipe import Plan, Recipe, recipe
 
-__all__ = ["NORMALS", "Axes", "Distribution", "Fans", "Mode", "NormalForm", "scaled"]
+__all__ = ["NORMALS", "Axes", "Distribution", "Fans", "Mode", "NormalForm", "variance_scaled"]
 
 Mode: TypeAlias = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
 """Which number of connections the variance is divided by."""
@@ -153,10 +153,10 @@ def _from_shape(
 # ---------------------------------------------------------------- the recipe
 
 
-def scaled(scale: Any, fans: Fans, distribution: Any, unit: Any) -> Recipe:
+def variance_scaled(scale: Any, fans: Fans, distribution: Any, unit: Any) -> Recipe:
     """The recipe of all scaled initializers."""
     squared, (scale,) = roles.sharing(scale=_VARIANCE(scale))
-    unit = _result_unit(scale.value, squared, units.known("unit", unit))
+    unit = _result_unit(scale.value, squared, units.as_unit("unit", unit))
     kernel = _KERNELS[one_of("distribution", distribution, [*_KERNELS])]
     fans, given = fans.checked()
     static = (fans, squared)
@@ -241,7 +241,7 @@ def _truncated_normal(source: Source, dtype: np.dtype, variance: Any, fan_in: An
         z = standard.complex_two_sigma(source.pair(kind))
         return _spread(z, std / _unfolded(_COMPLEX_LEFT, kind))
     parent = std / _unfolded(_LEFT, kind)
-    z = kept(truncated.two_sigma(source.words(kind), kind))
+    z = round_here(truncated.two_sigma(source.words(kind), kind))
     return finish(z * parent, dtype, -2 * parent, 2 * parent)
 
 

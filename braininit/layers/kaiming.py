@@ -22,7 +22,7 @@ from braininit._params.values import static
 from braininit.initializer.calls import explained
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import Recipe, draw
-from braininit.layers.fans import NORMALS, Axes, Fans, Mode, NormalForm, scaled
+from braininit.layers.fans import NORMALS, Axes, Fans, Mode, NormalForm, variance_scaled
 
 Nonlinearity: TypeAlias = str | Callable[[Any], Any]
 """The name of an activation function, or the function itself."""
@@ -255,7 +255,7 @@ def kaiming_normal(
     """
     scale = _scale(scale, nonlinearity, negative_slope)
     fans = Fans(mode, in_axis, out_axis, batch_axis, fan_in, fan_out)
-    made = scaled(scale, fans, one_of("distribution", distribution, NORMALS), unit)
+    made = variance_scaled(scale, fans, one_of("distribution", distribution, NORMALS), unit)
     return draw(made, key, shape, dtype, out_sharding)
 
 
@@ -263,7 +263,7 @@ def _kaiming_normal(
     scale: Any, nonlinearity: Any, negative_slope: Any, distribution: Any, unit: Any, **fans: Any
 ) -> Recipe:
     scale = _scale(scale, nonlinearity, negative_slope)
-    return scaled(scale, Fans(**fans), one_of("distribution", distribution, NORMALS), unit)
+    return variance_scaled(scale, Fans(**fans), one_of("distribution", distribution, NORMALS), unit)
 
 
 class KaimingNormal(Initialization, function=kaiming_normal, recipe=_kaiming_normal):
@@ -308,13 +308,15 @@ def kaiming_uniform(
     """
     scale = _scale(scale, nonlinearity, negative_slope)
     fans = Fans(mode, in_axis, out_axis, batch_axis, fan_in, fan_out)
-    return draw(scaled(scale, fans, "uniform", unit), key, shape, dtype, out_sharding)
+    return draw(variance_scaled(scale, fans, "uniform", unit), key, shape, dtype, out_sharding)
 
 
 def _kaiming_uniform(
     scale: Any, nonlinearity: Any, negative_slope: Any, unit: Any, **fans: Any
 ) -> Recipe:
-    return scaled(_scale(scale, nonlinearity, negative_slope), Fans(**fans), "uniform", unit)
+    return variance_scaled(
+        _scale(scale, nonlinearity, negative_slope), Fans(**fans), "uniform", unit
+    )
 
 
 class KaimingUniform(Initialization, function=kaiming_uniform, recipe=_kaiming_uniform):

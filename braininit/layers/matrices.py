@@ -95,8 +95,8 @@ def _orthogonal_kernel(
     source: Source, dtype: np.dtype, column_axis: int, batch_axis: tuple[int, ...], scale: Any
 ) -> jax.Array:
     shape = source.shape
-    (column,) = options.within("column_axis", (column_axis,), shape)
-    batch = options.within("batch_axis", batch_axis, shape)
+    (column,) = options.axes_of("column_axis", (column_axis,), shape)
+    batch = options.axes_of("batch_axis", batch_axis, shape)
     rows = tuple(a for a in range(len(shape)) if a != column and a not in batch)
     if column in batch:
         raise ValueError(f"`column_axis` = {column_axis} is in `batch_axis` = {batch_axis}")
@@ -183,7 +183,7 @@ def _delta_kernel(
     shape = source.shape
     into, out, spatial = _channels(in_axis, out_axis, shape)
     width = (shape[into], shape[out])
-    (column,) = options.within("column_axis", (column_axis,), width)
+    (column,) = options.axes_of("column_axis", (column_axis,), width)
     if 0 in shape:
         return jnp.zeros(shape, dtype)
     q = _haar(source, (), width[1 - column], width[column], wide(dtype))
@@ -325,7 +325,7 @@ def _dirac_kernel(
 
 def _matrix(kernel: Any, scale: Any, unit: Any, static: tuple[Any, ...], *, random: bool) -> Recipe:
     """The recipe of a matrix times `scale`."""
-    unit, scale = units.scaled(unit, scale=scale)
+    unit, scale = units.with_unit(unit, scale=scale)
     number = Number("scale", roles.factor.check("scale", scale, unit), roles.factor)
     return recipe(
         kernel, (number,), unit, static=static, random=random, complex_too=True,
@@ -360,7 +360,7 @@ def _channels(in_axis: int, out_axis: int, shape: Any) -> tuple[int, int, tuple[
             f"`in_axis` and `out_axis` leave at least one spatial axis to a kernel, got {shape}"
         )
     (into,), (out,) = (
-        options.within(name, (axis,), shape)
+        options.axes_of(name, (axis,), shape)
         for name, axis in (("in_axis", in_axis), ("out_axis", out_axis))
     )
     if into == out:

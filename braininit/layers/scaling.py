@@ -17,7 +17,15 @@ from braininit._params.values import static
 from braininit.initializer.calls import explained
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import Recipe, draw
-from braininit.layers.fans import NORMALS, Axes, Distribution, Fans, Mode, NormalForm, scaled
+from braininit.layers.fans import (
+    NORMALS,
+    Axes,
+    Distribution,
+    Fans,
+    Mode,
+    NormalForm,
+    variance_scaled,
+)
 
 # ---------------------------------------------------------------- variance scaling
 
@@ -89,11 +97,11 @@ def variance_scaling(
     0.1 nS
     """
     fans = Fans(mode, in_axis, out_axis, batch_axis, fan_in, fan_out)
-    return draw(scaled(scale, fans, distribution, unit), key, shape, dtype, out_sharding)
+    return draw(variance_scaled(scale, fans, distribution, unit), key, shape, dtype, out_sharding)
 
 
 def _variance_scaling(scale: Any, mode: Any, distribution: Any, unit: Any, **fans: Any) -> Recipe:
-    return scaled(scale, Fans(mode, **fans), distribution, unit)
+    return variance_scaled(scale, Fans(mode, **fans), distribution, unit)
 
 
 class VarianceScaling(Initialization, function=variance_scaling, recipe=_variance_scaling):
@@ -146,13 +154,13 @@ def xavier_normal(
     0.050 nS
     """
     fans = Fans("fan_avg", in_axis, out_axis, batch_axis, fan_in, fan_out)
-    made = scaled(scale, fans, one_of("distribution", distribution, NORMALS), unit)
+    made = variance_scaled(scale, fans, one_of("distribution", distribution, NORMALS), unit)
     return draw(made, key, shape, dtype, out_sharding)
 
 
 def _xavier_normal(scale: Any, unit: Any, distribution: Any, **fans: Any) -> Recipe:
     distribution = one_of("distribution", distribution, NORMALS)
-    return scaled(scale, Fans("fan_avg", **fans), distribution, unit)
+    return variance_scaled(scale, Fans("fan_avg", **fans), distribution, unit)
 
 
 class XavierNormal(Initialization, function=xavier_normal, recipe=_xavier_normal):
@@ -190,11 +198,11 @@ def xavier_uniform(
     `jax.nn.initializers.glorot_uniform`.
     """
     fans = Fans("fan_avg", in_axis, out_axis, batch_axis, fan_in, fan_out)
-    return draw(scaled(scale, fans, "uniform", unit), key, shape, dtype, out_sharding)
+    return draw(variance_scaled(scale, fans, "uniform", unit), key, shape, dtype, out_sharding)
 
 
 def _xavier_uniform(scale: Any, unit: Any, **fans: Any) -> Recipe:
-    return scaled(scale, Fans("fan_avg", **fans), "uniform", unit)
+    return variance_scaled(scale, Fans("fan_avg", **fans), "uniform", unit)
 
 
 class XavierUniform(Initialization, function=xavier_uniform, recipe=_xavier_uniform):
@@ -232,13 +240,13 @@ def lecun_normal(
     Efficient BackProp, 1998.
     """
     fans = Fans("fan_in", in_axis, out_axis, batch_axis, fan_in)
-    made = scaled(scale, fans, one_of("distribution", distribution, NORMALS), unit)
+    made = variance_scaled(scale, fans, one_of("distribution", distribution, NORMALS), unit)
     return draw(made, key, shape, dtype, out_sharding)
 
 
 def _lecun_normal(scale: Any, unit: Any, distribution: Any, **fans: Any) -> Recipe:
     distribution = one_of("distribution", distribution, NORMALS)
-    return scaled(scale, Fans("fan_in", **fans), distribution, unit)
+    return variance_scaled(scale, Fans("fan_in", **fans), distribution, unit)
 
 
 class LecunNormal(Initialization, function=lecun_normal, recipe=_lecun_normal):
@@ -274,11 +282,11 @@ def lecun_uniform(
     `jax.nn.initializers.lecun_uniform`.
     """
     fans = Fans("fan_in", in_axis, out_axis, batch_axis, fan_in)
-    return draw(scaled(scale, fans, "uniform", unit), key, shape, dtype, out_sharding)
+    return draw(variance_scaled(scale, fans, "uniform", unit), key, shape, dtype, out_sharding)
 
 
 def _lecun_uniform(scale: Any, unit: Any, **fans: Any) -> Recipe:
-    return scaled(scale, Fans("fan_in", **fans), "uniform", unit)
+    return variance_scaled(scale, Fans("fan_in", **fans), "uniform", unit)
 
 
 class LecunUniform(Initialization, function=lecun_uniform, recipe=_lecun_uniform):

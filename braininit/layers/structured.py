@@ -106,7 +106,7 @@ def _drawn(
 ) -> tuple[jax.Array, Any]:
     """The part's draw in the dtype used for computing, and its unit."""
     (x,) = draws(source, wide(dtype), context, (base,))
-    bare, unit = units.split("base", x, number=True)
+    bare, unit = units.unwrap("base", x, number=True)
     return jnp.asarray(bare, wide(dtype)), unit
 
 
@@ -182,7 +182,7 @@ def _zeros_counted(
     made: Recipe, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]
 ) -> Recipe:
     (sparsity, base), (axes,) = made.values, made.plan.static
-    n = _length(options.within("axis", axes, shape), shape)
+    n = _length(options.axes_of("axis", axes, shape), shape)
     count, good = _count(sparsity, n, up=True)
     return _counted(made, base, count, good)
 
@@ -202,7 +202,7 @@ def _thin(
     count: Any,
     good: Any,
 ) -> Any:
-    axes = options.within("axis", axis, source.shape)
+    axes = options.axes_of("axis", axis, source.shape)
     rest, choice = source.split()
     x, unit = _drawn(rest, dtype, context, base)
     x = x if 0 in source.shape else _thinned(choice, x, count, axes)
@@ -451,7 +451,7 @@ def _neurons_counted(
     made: Recipe, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]
 ) -> Recipe:
     (excitatory, base), (balance, along) = made.values, made.plan.static
-    n = _length(options.within("axis", (along,), shape), shape)
+    n = _length(options.axes_of("axis", (along,), shape), shape)
     many, good = _excitatory(excitatory, n)
     known = type(excitatory) is float and not is_symbolic((n,))
     if known and balance and n and many in (0, n):
@@ -469,7 +469,7 @@ def _sign(
     many: Any,
     good: Any,
 ) -> Any:
-    (axis,) = options.within("axis", (along,), source.shape)
+    (axis,) = options.axes_of("axis", (along,), source.shape)
     x, unit = _drawn(source, dtype, context, base)
     if jnp.iscomplexobj(x):
         raise TypeError(f"`dtype` must be real, as signs are, got {dtype}")

@@ -114,7 +114,7 @@ def _geometry(
     box = _per_axis("box", period[0], axes, unit) if period else None
     if anisotropy is None:
         return (pre, post, box, None), unit
-    divisor, own = units.split("anisotropy", anisotropy)
+    divisor, own = units.unwrap("anisotropy", anisotropy)
     if own is not None:
         _, (_, divisor) = units.off(pre_positions=units.on(1.0, unit), anisotropy=anisotropy)
     divisor = _per_axis("anisotropy", divisor, axes, own)
@@ -254,7 +254,7 @@ def _distance_modulated(
         )
     for name, value in (("box", box), ("anisotropy", anisotropy)):
         if value is not None:
-            bare, unit = units.split(name, value)
+            bare, unit = units.unwrap(name, value)
             if not isinstance(bare, Tracer):
                 _per_axis(name, bare, (np.shape(bare) or (1,))[-1], unit)
     parts = {
@@ -331,7 +331,7 @@ def modulated(
         for name, value in (("box", box), ("anisotropy", anisotropy)):
             if value is not None:
                 raise ValueError(f"`{name}` goes with positions; leave out `distances`")
-        apart, own = units.split("distances", distances)
+        apart, own = units.unwrap("distances", distances)
         _broadcasts(np.shape(apart), shape)
         matrix, geometry = shape, (apart,)
     elif pre_positions is not None and post_positions is not None:

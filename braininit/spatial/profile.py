@@ -173,7 +173,7 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
 
     def _value(self, distances: Any, method: str) -> Any:
         """Evaluate the profile in one compiled program."""
-        bare, unit = units.split("distances", distances)
+        bare, unit = units.unwrap("distances", distances)
         # Lengths are converted beside a 1 in that unit: it says as much as a large array.
         like = distances if unit is None else units.on(1.0, unit)
         plan, numbers = self._plan(distances, like, method)
@@ -343,7 +343,7 @@ class ApplyProfile(DistanceProfile):
     def _plan(self, distances: Any, like: Any, method: str) -> Planned:
         # Outside the compiled program: the function may be NumPy's, and a new lambda makes no new
         # program.
-        bare, _ = units.split("distances", distances)
+        bare, _ = units.unwrap("distances", distances)
         plan, numbers = self.base._part(distances, like, method)
         go_together(np.shape(bare), plan, numbers)
         values = self.func(_evaluate(plan, False, bare, numbers))

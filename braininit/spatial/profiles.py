@@ -344,6 +344,6 @@ class MexicanHatProfile(DistanceProfile, kernel=_mexican_hat):
 
 def _per_unit(name: str, value: Any, length: Any) -> Any:
     """A parameter per length as it is stored: a bare number gets the length's unit."""
-    _, unit = units.split("midpoint", length)
-    bare, own = units.split(name, value)
+    _, unit = units.unwrap("midpoint", length)
+    bare, own = units.unwrap(name, value)
     return units.on(bare, units.inverse(unit) if own is None else own)
