@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import brainunit as u
@@ -23,15 +23,29 @@ __all__ = ["called", "foreign"]
 class Foreign(Recipe):
     """What a user's twin of a function draws: the function itself is called.
 
-    ``static`` says whether it takes `out_sharding` and the caller's context.
+    ``static`` says whether it takes `out_sharding` and the caller's context, and holds options.
     """
+
+    def needs_key(self, rng: Any) -> bool:
+        own = self.plan.random
+        return any(part.needs_key(rng) for part in self._parts()) if own is None else own
+
+    def takes_any(self) -> bool:
+        return any(part.takes_any() for part in self._parts())
+
+    def _parts(self) -> Iterator[Recipe]:
+        """The recipes of the initializers among its parameters."""
+        for value in self.values:
+            for part in value if type(value) is tuple else (value,):
+                if isinstance(its := getattr(part, "_recipe", None), Recipe):
+                    yield its
 
     def fit(self, dtype: np.dtype) -> None:
         """Nothing: what its numbers are is not known."""
 
     def drawn(self, asked: Asked) -> Any:
-        takes_sharding, takes_context = self.plan.static
-        given = dict(zip(self.plan.names, self.values, strict=True))
+        takes_sharding, takes_context, options = self.plan.static
+        given = dict(zip(self.plan.names, self.values, strict=True)) | dict(options)
         given["dtype"] = asked.dtype
         if takes_context:
             given |= asked.context
@@ -84,13 +98,14 @@ class Called(Recipe):
 def foreign(
     function: Callable[..., Any],
     given: Mapping[str, Any],
+    options: Mapping[str, Any],
     *,
     takes_sharding: bool,
     takes_context: bool,
     **facts: Any,
 ) -> Foreign:
     """The recipe of a user's twin."""
-    static = (takes_sharding, takes_context)
+    static = (takes_sharding, takes_context, tuple(options.items()))
     plan = Plan(function, UNKNOWN, static, tuple(given), by_rows=False, **facts)
     return Foreign(plan, tuple(given.values()))
 

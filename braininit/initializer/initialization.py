@@ -126,7 +126,7 @@ class Initialization(Algebra["Initialization"], Value):
         function: Callable[..., Any] | None = None,
         recipe: Callable[..., Recipe] | None = None,
         renamed: Mapping[str, str] | None = None,
-        random: bool = True,
+        random: bool | None = True,
         traceable: bool = False,
         cdf: Callable[..., Any] | None = None,
         quantile: Callable[..., Any] | None = None,
@@ -143,7 +143,8 @@ class Initialization(Algebra["Initialization"], Value):
         renamed : mapping, optional
             ``{field: parameter}`` where the two names have to differ.
         random : bool, optional
-            False where the function makes no use of its key.
+            False where the function makes no use of its key; None where only the initializers
+            among its parameters do.
         traceable : bool, optional
             Whether the function takes traced parameters wherever it takes concrete ones,
             so that an eager call may be compiled as a whole.
@@ -173,7 +174,8 @@ class Initialization(Algebra["Initialization"], Value):
                 "traceable": traceable,
                 "functions": None if cdf is None else (cdf, quantile),
             }
-            function.twin = cls  # pyright: ignore[reportFunctionMemberAccess] - for errors
+            if recipe is not None:
+                function.twin = cls  # pyright: ignore[reportFunctionMemberAccess] - for errors
         register(cls)
 
     def __post_init__(self) -> None:
@@ -210,7 +212,9 @@ class Initialization(Algebra["Initialization"], Value):
                 f"{type(self).__name__} is abstract: name its function, or override __call__"
             )
         if self._makes is None:
-            return foreign(inspect.unwrap(self._function), given, **self._facts)
+            options = {f.name for f in fields(self) if f.metadata.get("static")}
+            static = {its: given.pop(its) for mine, its in self._names if mine in options}
+            return foreign(inspect.unwrap(self._function), given, static, **self._facts)
         try:
             made = self._makes(**given)
             made.fit(default_float())
