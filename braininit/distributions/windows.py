@@ -52,7 +52,8 @@ def window(
             least = _meet(max, least, 0.0)
         low = low if least is low.value else Number("low of base", least, bound)
         high = high if most is high.value else Number("high of base", most, bound)
-        ends = increasing(low, high, made.unit)
+        low, high = increasing(low, high, made.unit)
+        ends = (low._replace(name="low"), high._replace(name="high"))
         return recipe(
             kernel,
             (*numbers, *own, *ends),
