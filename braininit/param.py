@@ -27,13 +27,15 @@ def param(
 ) -> Any:
     """Make a parameter of a size from an initializer, a value, or a container of one.
 
+    Values are returned unchanged, or broadcast to the size where there is a batch.
+
     Parameters
     ----------
     init : initializer, callable, str, mapping, number, array, Quantity, State or None
         An initializer or a function is called with the size; a function that takes a key gets one
         made from ``rng=``. Text or a configuration goes through `get`. A value is checked against
         the size. A container (brainstate's ``State`` and ``Param``, nnx's ``Variable``, any object
-        with a `value`) has its value checked and replaced.
+        with a `value`) has its value checked and replaced, and is returned.
     sizes : int or tuple of int
         Shape of the parameter.
     batch_size : int, optional
@@ -44,16 +46,6 @@ def param(
         Whether `init` may be one number, which is returned unchanged.
     **param_kwargs
         Passed to the initializer: ``rng=``, ``dtype=``, ...
-
-    Returns
-    -------
-    array, Quantity, number, container or None
-        Values broadcast to the size with a batch, else unchanged.
-
-    Raises
-    ------
-    ValueError
-        If a shape does not fit the size or the batch.
 
     Examples
     --------

@@ -39,21 +39,11 @@ def rows(
     ----------
     initializer : Initialization
         Draws each element by itself: a distribution, arithmetic of some, a mixture of elements,
-        weights modulated by distance.
+        weights modulated by distance; not by a kernel's fan or a column's sum.
     key, shape, dtype, **context
         As in a call of the initializer, for the whole; the shape has at least one axis.
     start, stop : int
         The rows, from 0.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of shape ``(stop - start, *shape[1:])``.
-
-    Raises
-    ------
-    TypeError
-        If `initializer` needs the whole, as a kernel's fan or a column's sum does.
 
     Notes
     -----

@@ -65,13 +65,6 @@ def lognormal(
     Numerics: mean * exp(sigma z - sigma^2 / 2), whose exponent is small whatever the unit. In
     float32 z is made from two random words by the method of Box and Muller (1958), and reaches 6.7
     std.
-
-    Examples
-    --------
-    >>> import jax, brainunit as u, braininit as init
-    >>> w = init.lognormal(jax.random.key(0), (1000,), 0.5 * u.nS, 0.2 * u.nS)
-    >>> bool((w > 0 * u.nS).all())
-    True
     """
     return draw(_lognormal(mean, std), key, shape, dtype, out_sharding)
 

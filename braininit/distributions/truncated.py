@@ -53,15 +53,10 @@ def truncated(
     Parameters
     ----------
     base : Initialization
-        A distribution with a density, of this package, or your own whose class names its `cdf` and
-        `quantile`.
+        A distribution of this package, such as Normal or Gamma but no sum or mixture, or your own
+        whose class names its `cdf` and `quantile`.
     low, high : number, array or Quantity, optional
         Bounds, low < high, between which `base` has some mass; None is open.
-
-    Raises
-    ------
-    TypeError
-        If `base` is any other initializer.
 
     Notes
     -----

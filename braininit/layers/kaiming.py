@@ -43,22 +43,15 @@ def gain(nonlinearity: Nonlinearity, param: RealLike | None = None) -> Any:
     nonlinearity : str or callable
         'linear', 'identity', 'relu', 'leaky_relu', 'tanh', 'sigmoid', 'selu', 'elu', 'gelu' (with
         erf), 'silu' or 'swish', 'softplus', 'mish', or PyTorch's names of linear layers: 'conv1d'
-        to 'conv3d', 'conv_transpose1d' to 'conv_transpose3d'. Or a function that maps an array to
-        an array element by element.
+        to 'conv3d', 'conv_transpose1d' to 'conv_transpose3d'. Or a function that maps a real array
+        to a real array element by element.
     param : number or array, optional
         The negative slope of 'leaky_relu', 0.01 by default; no other name takes it.
-
-    Returns
-    -------
-    float or array
-        The gain; an array where `param` is one, or traced.
 
     Raises
     ------
     ValueError
         If E[f(z)^2] is zero, not finite, or does not converge.
-    TypeError
-        If the function does not map real arrays to real arrays of their shape.
 
     Notes
     -----

@@ -145,13 +145,6 @@ def xavier_normal(
     for bit `jax.nn.initializers.glorot_normal`, or 'normal' as in PyTorch and BrainTools. From
     Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks,
     2010.
-
-    Examples
-    --------
-    >>> import jax, brainunit as u, braininit as init
-    >>> w = init.xavier_normal(jax.random.key(0), (600, 200), unit=u.nS)
-    >>> print(f"{w.mantissa.std():.3f} {w.unit}")
-    0.050 nS
     """
     fans = Fans("fan_avg", in_axis, out_axis, batch_axis, fan_in, fan_out)
     made = variance_scaled(scale, fans, one_of("distribution", distribution, NORMALS), unit)

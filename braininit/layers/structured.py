@@ -392,16 +392,11 @@ def dale(
     balance : bool or 'exact'
         True makes inhibition :math:`g = n_E / n_I` times stronger: the sum that a neuron receives
         is 0 in expectation. 'exact' finds g for each postsynaptic neuron: the sum is 0 up to
-        rounding. False takes g = 1. Only this draw is balanced; multiplying, clipping or modulating
-        it by distance undoes that, so give a base that is modulated, as in
-        ``Dale(DistanceModulated(...), balance="exact")``.
+        rounding. Both need neurons of both signs. False takes g = 1. Only this draw is balanced;
+        multiplying, clipping or modulating it by distance undoes that, so give a base that is
+        modulated, as in ``Dale(DistanceModulated(...), balance="exact")``.
     axis : int
         The axis of presynaptic neurons: 0 for (pre, post), 1 for (post, pre).
-
-    Raises
-    ------
-    ValueError
-        If neurons that all have one sign are to be balanced.
 
     Notes
     -----

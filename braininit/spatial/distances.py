@@ -50,14 +50,15 @@ def pairwise_distances(
     box: QuantityLike | None = None,
     anisotropy: QuantityLike | None = None,
 ) -> Values:
-    r"""Distances between all neurons of one population and all of another.
+    r"""Return distances between the neurons of two populations, of shape (n_pre, n_post).
 
     .. math:: d_{ij} = \sqrt{\sum_k \left(\frac{x_{ik} - y_{jk}}{a_k}\right)^2}
 
     Parameters
     ----------
     pre_positions : array or Quantity
-        Positions :math:`x` of shape (n_pre, axes), or (n_pre,) along one axis.
+        Positions :math:`x` of shape (n_pre, axes), or (n_pre,) along one axis; the result has their
+        unit.
     post_positions : array or Quantity, optional
         Positions :math:`y` of shape (n_post, axes) or (n_post,); None takes `pre_positions`.
     box : number, array or Quantity, optional
@@ -66,11 +67,6 @@ def pairwise_distances(
     anisotropy : number, array or Quantity, optional
         Divisor :math:`a_k` of each axis, or of all, positive: 2 makes an axis half as long. Lengths
         turn the result into pure numbers: distances in units of an ellipsoid's half axes.
-
-    Returns
-    -------
-    jax.Array or Quantity
-        Of shape (n_pre, n_post), in the unit of `pre_positions`.
 
     Notes
     -----
@@ -207,7 +203,9 @@ def distance_modulated(
 
     The value is the profile's `weight_scaling`, negative where a surround inhibits; no connection
     is dropped at random. It undoes a balance of `base_dist`: modulate before balancing, as in
-    ``Dale(DistanceModulated(...), balance="exact")``.
+    ``Dale(DistanceModulated(...), balance="exact")``. A call takes `distances`, or `pre_positions`
+    and `post_positions`; one fused loop computes distances, profile and weights, and stores only
+    the result.
 
     Parameters
     ----------
@@ -219,15 +217,6 @@ def distance_modulated(
         As in `pairwise_distances`; they go with positions, not with `distances`.
     include_self : bool
         False gives 0 to the weight of a neuron onto itself, the diagonal.
-
-    Raises
-    ------
-    ValueError
-        If a call has neither `distances` nor both positions, or they do not fit the shape.
-
-    Notes
-    -----
-    Numerics: one fused loop computes distances, profile and weights, and stores only the result.
 
     Examples
     --------
