@@ -78,7 +78,7 @@ def _combined(op: str, left: Any, right: Any = None) -> Recipe:
 
 
 class Combined(Initialization, function=combined, recipe=_combined):
-    """Two initializers and an operator between them; what ``+ - * / **`` make."""
+    """What ``+ - * / **`` make of two initializers; the twin of `combined`."""
 
     op: str = static()
     left: InitializerLike
@@ -190,7 +190,7 @@ def _powered(base: Any, exponent: Any) -> Recipe:
 
 
 class Power(Initialization, function=powered, recipe=_powered):
-    """An initializer to a power; what ``initializer ** 2`` makes.
+    """What ``initializer ** 2`` makes; the twin of `powered`.
 
     Examples
     --------

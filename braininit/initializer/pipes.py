@@ -188,7 +188,7 @@ def _composed(first: Any, functions: Any = ()) -> Recipe:
 
 
 class Compose(Initialization, function=composed, recipe=_composed):
-    """An initializer and functions of its draws; what ``|`` and `apply` make.
+    """What ``initializer | function`` and `apply` make; the twin of `composed`.
 
     Examples
     --------
