@@ -163,6 +163,10 @@ class Recipe:
         """Whether a key has to be made from what a caller passes as ``rng=``."""
         return bool(self.plan.random)
 
+    def sharding(self, asked: Any) -> NamedSharding | None:
+        """Where the result is to live, in one form."""
+        return canonical(asked)
+
     def takes_any(self) -> bool:
         """Whether keywords this package does not know may be meant for a part."""
         return False
@@ -171,7 +175,7 @@ class Recipe:
         """Refuse concrete numbers that a dtype does not hold."""
         held = self.__dict__.setdefault("_held", set())
         plan, numbers = self.plan, self.numbers()
-        if dtype in held or (plan.sized is not None and not plan.bounds):  # those of a draw count
+        if dtype in held:
             return
         for each in numbers:
             refuse_unheld(each, plan.unit, dtype)
@@ -231,5 +235,5 @@ def draw(
     rows: Rows | None = None,
 ) -> Values:
     """Draw by a recipe, by itself."""
-    sharding = canonical(out_sharding)
+    sharding = recipe.sharding(out_sharding)
     return recipe.drawn(Asked(key, as_shape(shape), dtype, sharding, context or {}, rows))
