@@ -1,0 +1,107 @@
+"""What many tests compare by."""
+
+from __future__ import annotations
+
+import functools
+import os
+import subprocess
+import sys
+from typing import Any
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.random import define_prng_impl
+
+
+def bare(x: Any) -> np.ndarray:
+    """The numbers, without their unit."""
+    return np.asarray(u.get_mantissa(x))
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two draws are equal to the last bit, in unit, shape and dtype as well."""
+    x, y = bare(a), bare(b)
+    return u.get_unit(a) == u.get_unit(b) and x.dtype == y.dtype and np.array_equal(x, y)
+
+
+def close(a: Any, b: Any) -> bool:
+    """Equal but for the last bits, which XLA may round otherwise in a larger program."""
+    x, y = bare(a).astype(np.float64), bare(b).astype(np.float64)
+    return x.shape == y.shape and np.allclose(x, y, rtol=2e-6, atol=1e-6 * np.abs(y).max())
+
+
+class Spy:
+    """Takes down what a layer first calls its hook with, and passes it on."""
+
+    def __init__(self, hook):
+        self.hook, self.call = hook, None
+
+    def __call__(self, key, shape, dtype=None):
+        self.call = self.call or (jax.random.clone(key), tuple(shape), dtype)
+        return self.hook(key, shape, dtype)
+
+
+def key_of_words(first: Any, second: Any = None) -> jax.Array:
+    """A key whose random words are those given, in their order; two words for each number.
+
+    A draw of two words a number takes both; of other draws, children that share a key included,
+    the first child has the first words, and the second the second.
+    """
+    words = np.stack([first, first if second is None else second]).astype(np.uint32)
+    return jax.random.wrap_key_data(jnp.asarray(words), impl=_given_words(words.shape[1]))
+
+
+@functools.cache
+def _given_words(size: int) -> Any:
+    def bits(key: jax.Array, width: int, shape: tuple[int, ...]) -> jax.Array:
+        assert width == 32
+        return key[0, : int(np.prod(shape))].reshape(shape)
+
+    def split(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+        children = [key[::-1] if i % 2 else key for i in range(int(np.prod(shape)))]
+        return jnp.stack(children).reshape(*shape, *key.shape)
+
+    return define_prng_impl(
+        key_shape=(2, size),
+        seed=lambda seed: jnp.zeros((2, size), jnp.uint32) + seed.astype(jnp.uint32),
+        split=split,
+        random_bits=bits,
+        fold_in=lambda key, data: key,
+        name=f"words_{size}",
+        tag="words",
+    )
+
+
+def in_a_process(code: str, *arguments: str, **environment: str) -> str:
+    """What a Python process of its own prints, on CPUs, with more environment variables."""
+    paths = os.pathsep.join(path for path in sys.path if path)
+    run = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": paths} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=900,
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+# ---------------------------------------------------------------- words, for tests of accuracy
+
+
+def words(bits: int, n: int = 4000) -> np.ndarray:
+    """Words across the range, with both tails down to the last bit; the same for all tests."""
+    rng = np.random.default_rng(7)
+    kind = np.dtype(f"uint{bits}")
+    most = np.iinfo(kind).max
+    inner = rng.integers(0, most, n, kind, endpoint=True)
+    tail = np.unique((2.0 ** rng.uniform(0, bits - 1, n)).astype(kind))
+    return np.concatenate([inner, tail, most - tail, np.array([0, most], kind)])
+
+
+def uniform(word: np.ndarray, dtype: Any = np.longdouble) -> np.ndarray:
+    """The number in (0, 1) that a word stands for."""
+    return (word.astype(dtype) + dtype(0.5)) / dtype(2) ** (8 * word.dtype.itemsize)

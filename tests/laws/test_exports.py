@@ -1,0 +1,105 @@
+"""Every draw exports for every platform, in every dtype, of sizes that are kept open."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import CASES, SIMPLE
+from jax import export
+
+import braininit as init
+
+PLATFORMS = ("cpu", "cuda", "tpu", "rocm")
+FAR = np.array([[0.0, 30.0], [60.0, 90.0]])
+OTHERS = {
+    "DistanceModulated": init.DistanceModulated(
+        init.LogNormal(0.5, 0.1), init.GaussianProfile(50.0)
+    ),
+    "Radius": init.Spectral(init.Normal(0.0, 1.0), radius=0.9),
+    "Balanced": init.Dale(init.Gamma(2.0, 1.0), 0.5, balance="exact"),
+    "Complex": init.Normal(0.0, 1.0),
+    "Nested": (init.Beta(2.0, 5.0) * init.Gamma(2.0, 1.0) + 1.0).clip(0.5, 3.0),
+}
+every = pytest.mark.parametrize("case", CASES, ids=str)
+
+
+def key():
+    return jax.random.key(20)
+
+
+def members(case):
+    """The ordinary member and, of what is made of others, the unusual ones too."""
+    corners = case.corners if case.composed else ()
+    return [case.make(**given) for given in ({}, *corners)]
+
+
+def exported(function, *arguments, platforms=PLATFORMS):
+    return export.export(jax.jit(function), platforms=platforms)(*arguments)
+
+
+@every
+def test_every_draw_exports_for_every_platform(case):
+    """From known parameters; from traced ones run, as one program for all, on what is at hand."""
+    shape = case.fit((3,))
+    for obj in members(case):
+        exported(lambda k, obj=obj: obj(k, shape, "bfloat16"), key())
+    program = exported(lambda o, k: o(k, shape), case.make(), key())
+    np.testing.assert_allclose(
+        program.call(case.make(), key()), case.make()(key(), shape), rtol=5e-6, atol=1e-7
+    )
+
+
+@every
+def test_every_draw_exports_in_float64(case, x64):
+    exported(lambda o, k: o(k, case.fit((3,)), "float64"), case.make(), key())
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_what_the_table_does_not_hold_exports(name):
+    def draw(k):
+        if name == "DistanceModulated":
+            return OTHERS[name]((2, 2), rng=k, distances=FAR)
+        return OTHERS[name](k, (4, 4), "complex64" if name == "Complex" else None)
+
+    np.testing.assert_allclose(exported(draw, key()).call(key()), draw(key()), rtol=1e-6)
+
+
+# ---------------------------------------------------------------- open sizes
+
+
+def open_size():
+    """Each with a scope of its own."""
+    return jax.ShapeDtypeStruct(export.symbolic_shape("b, 4"), "float32")
+
+
+@pytest.mark.parametrize("case", [c for c in SIMPLE if c.rank == 0], ids=str)
+def test_sizes_that_an_export_keeps_open(case):
+    obj = case.make()
+    exported(lambda k, x: obj(k, x.shape), key(), open_size())
+    program = exported(lambda k, x: obj(k, x.shape), key(), open_size(), platforms=["cpu"])
+    drawn = program.call(key(), jnp.zeros((3, 4)))
+    np.testing.assert_allclose(drawn, obj(key(), (3, 4)), rtol=2e-6)
+
+
+@pytest.mark.parametrize(
+    "obj", [init.Orthogonal(), init.KaimingNormal()], ids=lambda obj: type(obj).__name__
+)
+def test_what_has_to_know_its_sizes_says_so(obj):
+    with pytest.raises(TypeError, match=r"has to know its sizes, got \(b, 4\)"):
+        exported(lambda k, x: obj(k, x.shape), key(), open_size())
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        *(init.Identity(), init.Sparse(0.5), init.Dale(init.Gamma(2.0), 0.5)),
+        *(init.Truncated(base, 0.2, 0.9) for base in (init.Gamma(2.0), init.Beta(2.0, 5.0))),
+    ],
+    ids=str,
+)
+def test_others_of_open_sizes(obj):
+    program = exported(lambda k, x: obj(k, x.shape), key(), open_size())
+    drawn = program.call(key(), jnp.zeros((6, 4)))
+    np.testing.assert_allclose(drawn, obj(key(), (6, 4)), rtol=2e-6, atol=1e-7)

@@ -1,0 +1,122 @@
+"""A draw costs no memory but its result, no communication, and does not know its devices."""
+
+from __future__ import annotations
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import DRAWN, RANDOM
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import braininit as init
+
+SHAPE = (256, 64, 8)
+ELEMENTS = 256 * 64 * 8
+FEW = 4096  # bytes: what a program keeps for itself, whatever the size of the draw
+COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
+
+every = pytest.mark.parametrize("case", DRAWN, ids=str)
+
+
+def key():
+    return jax.random.key(1)
+
+
+def split_over(spec, *layout):
+    devices = np.array(jax.devices()[: np.prod(layout)]).reshape(layout)
+    return NamedSharding(Mesh(devices, ("x", "y")), spec)
+
+
+def compiled(obj, dtype, sharding=None):
+    draw = jax.jit(lambda o, k: o(k, SHAPE, dtype), out_shardings=sharding)
+    return draw.lower(obj, key()).compile()
+
+
+@every
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
+def test_no_temporaries(case, dtype):
+    with jax.enable_x64(dtype == "float64"):
+        memory = compiled(case.make(), dtype).memory_analysis()
+    assert memory.output_size_in_bytes == ELEMENTS * jnp.dtype(dtype).itemsize
+    assert memory.temp_size_in_bytes <= FEW
+
+
+@pytest.mark.parametrize("case", RANDOM, ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_no_temporaries_with_a_parameter_per_element(case, dtype):
+    obj = case.make(**{n: jnp.full(SHAPE, v, dtype) for n, v in case.given.items()})
+    assert compiled(obj, dtype).memory_analysis().temp_size_in_bytes <= FEW
+
+
+# ---------------------------------------------------------------- on several devices
+
+
+def assert_split(obj, spec, *layout):
+    """Each device makes its part, by itself and in no more memory; gives the numbers."""
+    program = compiled(obj, "float32", split_over(spec, *layout))
+    sizes = dict(zip("xy", layout, strict=True))
+    parts = np.prod([sizes[n] for axes in spec if axes for n in np.atleast_1d(axes)])
+    memory = program.memory_analysis()  # of one device
+    assert memory.output_size_in_bytes == 4 * ELEMENTS // max(int(parts), 1)
+    assert memory.temp_size_in_bytes <= FEW
+    assert not [name for name in COLLECTIVES if name in program.as_text()]
+    return program(obj, key())
+
+
+@every
+def test_devices_make_their_parts_of_the_same_numbers(case):
+    obj = case.make()
+    plain = assert_split(obj, P(), 1, 1)
+    for spec, *layout in ((P("x", None, "y"), 4, 2), (P(None, ("y", "x")), 2, 2)):
+        np.testing.assert_array_equal(assert_split(obj, spec, *layout), plain)
+
+
+EVERYWAY = [P(*axes) for axes in itertools.permutations(("x", "y", None), 3)]
+EVERYWAY += [P(("x", "y"), None, None), P(None, None, ("y", "x")), P()]
+
+
+@pytest.mark.parametrize("obj", [init.Normal(0.5, 0.1), init.Gamma(2.0, 1.0)], ids=str)
+def test_devices_in_every_layout(obj):
+    plain = obj(key(), SHAPE)
+    for spec in EVERYWAY:
+        np.testing.assert_array_equal(assert_split(obj, spec, 4, 2), plain)
+    for axis, layout in itertools.product(range(3), ((2, 1), (8, 1))):
+        spec = P(*(("x", "y") if a == axis else None for a in range(3)))
+        np.testing.assert_array_equal(assert_split(obj, spec, *layout), plain)
+
+
+@pytest.mark.parametrize("spec", [P(), P("x", "y"), P(None, ("x", "y"))], ids=str)
+@pytest.mark.parametrize(
+    "obj", [init.Normal(0.5, 0.1), init.TruncatedNormal(0.0, 1.0, -2.0, 2.0)], ids=repr
+)
+def test_large_normals_cost_and_communicate_no_more(obj, spec):
+    """They are made by another inverse error function."""
+    shape = (1024, 1024)
+    draw = jax.jit(lambda k: obj(k, shape), out_shardings=split_over(spec, 4, 2))
+    program = draw.lower(key()).compile()
+    assert program.memory_analysis().temp_size_in_bytes <= FEW
+    assert not [name for name in COLLECTIVES if name in program.as_text()]
+    np.testing.assert_array_equal(program(key()), obj(key(), shape))
+
+
+# ---------------------------------------------------------------- what is compared with
+
+
+def test_jax_random_is_seen_to_need_memory():
+    """The tests above would notice: jax.random's own draws do not pass them."""
+    draw = jax.jit(lambda k: jax.random.normal(k, SHAPE)).lower(key()).compile()
+    assert draw.memory_analysis().temp_size_in_bytes > 4 * ELEMENTS
+    gamma = jax.jit(
+        lambda k: jax.random.gamma(k, 2.0, (256, 64)), out_shardings=split_over(P("x", "y"), 4, 2)
+    )
+    assert "all-reduce" in gamma.lower(key()).compile().as_text()
+
+
+def test_constants_take_no_memory_either():
+    for obj in (init.Constant(0.5), init.ZeroInit(), init.OneInit()):
+        program = jax.jit(lambda obj=obj: obj(SHAPE)).lower().compile()
+        assert program.memory_analysis().temp_size_in_bytes <= FEW

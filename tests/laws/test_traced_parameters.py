@@ -1,0 +1,120 @@
+"""Bad parameters that are traced: every draw is NaN, and `checkify` names them."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import RANDOM
+from jax.experimental import checkify
+
+import braininit as init
+
+every_random = pytest.mark.parametrize("case", RANDOM, ids=str)
+
+
+def fresh():
+    return jax.random.key(20)
+
+
+BAD = {
+    "finite": [np.nan, np.inf],
+    "positive": [np.nan, 0.0, -1.0, np.inf],
+    "non_negative": [np.nan, -1.0, np.inf],
+    "bound": [np.nan],
+}
+
+
+def bad_values(case):
+    """The parameters one by one, each with a value outside its domain."""
+    for name, domain in case.domains.items():
+        for value in BAD[domain]:
+            yield name, value
+        if name in case.order:
+            yield name, case.given[case.order[1 - case.order.index(name)]]
+
+
+def as_floats(case, size=()):
+    return {n: np.full(size, v, np.float32) for n, v in case.given.items()}
+
+
+@every_random
+def test_one_bad_parameter_makes_every_draw_nan_and_checkify_names_it(case):
+    def drawn(values, k):
+        return case.cls(**values)(k, (6,))
+
+    good, checked = as_floats(case), jax.jit(checkify.checkify(drawn))
+    said, x = checked(good, fresh())
+    assert said.get() is None
+    assert np.isfinite(x).all()
+    for name, value in bad_values(case):
+        said, x = checked(good | {name: np.float32(value)}, fresh())
+        assert np.isnan(x).all(), (name, value)
+        assert any(f"`{n}`" in said.get() for n in (*case.called({name: 0}), *case.order))
+    # An effect would take its fast dispatch away from the user's whole program.
+    assert not jax.jit(drawn).trace(good, fresh()).jaxpr.effects
+
+
+@every_random
+def test_one_bad_number_in_an_array_makes_its_draw_nan(case):
+    @jax.jit
+    def drawn(values, k):
+        return case.cls(**values)(k, (6,))
+
+    for name, value in bad_values(case):
+        values = as_floats(case, 6)
+        values[name][2] = value
+        assert np.isnan(drawn(values, fresh())).nonzero()[0].tolist() == [2], (name, value)
+
+
+@pytest.mark.parametrize("case", [case for case in RANDOM if case.order], ids=str)
+def test_a_traced_bound_beside_a_known_one(case):
+    drawn = jax.jit(lambda high, k: case.make(high=high)(k, (6,)))
+    assert np.isfinite(drawn(case.given["high"], fresh())).all()
+    for value in (case.given["low"], np.nan):
+        assert np.isnan(drawn(value, fresh())).all()
+
+
+def _by_std(std):
+    return init.normal(fresh(), (6,), 0.0, std).sum()
+
+
+def _by_bound(high):
+    return init.uniform(fresh(), (6,), 0.0, high).sum()
+
+
+TRANSFORMED = {
+    "jit": lambda f: jax.jit(lambda x: f(x[1])),
+    "vmap": jax.vmap,
+    "map": lambda f: lambda x: jax.lax.map(f, x),
+    "scan": lambda f: lambda x: jax.lax.scan(lambda total, v: (total + f(v), None), 0.0, x)[0],
+    "cond": lambda f: lambda x: jax.lax.cond(x[0] > 0.0, f, abs, x[1]),
+    "checkpoint": lambda f: jax.jit(lambda x: jax.checkpoint(jax.jit(f))(x[1])),
+    "grad": lambda f: lambda x: jax.value_and_grad(f)(x[1]),
+    "grad of checkpoint": lambda f: jax.grad(lambda x: jax.checkpoint(f)(x[1])),
+    "vmap of grad": lambda f: jax.jit(jax.vmap(jax.value_and_grad(f))),
+}
+
+
+@pytest.mark.parametrize("draw", [_by_std, _by_bound])
+@pytest.mark.parametrize("transformed", TRANSFORMED.values(), ids=TRANSFORMED)
+def test_checkify_finds_a_check_within_every_transformation(draw, transformed):
+    checked = jax.jit(checkify.checkify(transformed(draw)))
+    said, _ = checked(jnp.array([1.0, 2.0]))
+    assert said.get() is None
+    said, _ = checked(jnp.array([1.0, -2.0]))
+    assert "got" in said.get()
+
+
+@pytest.mark.parametrize("draw", [_by_std, _by_bound])
+def test_the_gradient_in_a_bad_parameter_is_nan(draw):
+    good, bad = jax.vmap(jax.grad(draw))(jnp.array([1.0, -1.0]))
+    assert np.isfinite(good)
+    assert np.isnan(bad)
+
+
+def test_checks_work_where_jax_verifies_its_programs():
+    with jax.enable_checks(True):
+        assert np.isfinite(jax.jit(_by_std)(1.0))
+        assert np.isnan(jax.jit(_by_std)(-1.0))
