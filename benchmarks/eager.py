@@ -18,10 +18,10 @@ JAX = "0.5 + 0.15 * jax.random.normal"
 
 def compiled_sampler(case: Any, size: int) -> Any:
     """The compiled sampler an eager call ends in, called with nothing around it."""
-    from braininit._engine import sampler as _sampler
+    from braininit._engine import sampler
 
     seen = {}
-    original = _sampler._sampler
+    original = sampler._program
 
     def spy(*static: Any) -> Any:
         def call(*arguments: Any) -> Any:
@@ -30,13 +30,13 @@ def compiled_sampler(case: Any, size: int) -> Any:
 
         return call
 
-    _sampler._sampler = spy
+    sampler._program = spy
     try:
         case.make(u.nS)(size, rng=jax.random.key(0))
     finally:
-        _sampler._sampler = original
-    sampler, arguments = seen["call"]
-    return lambda: sampler(*arguments)
+        sampler._program = original
+    program, arguments = seen["call"]
+    return lambda: program(*arguments)
 
 
 def run(quick: bool = False) -> dict[str, Any]:

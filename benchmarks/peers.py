@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import braininit
-from braininit._engine import bits as _bits
+from braininit._engine.source import Source
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from cases import CASES, DRAWN, RANDOM
@@ -107,7 +107,7 @@ def _braininit() -> dict[str, Draw]:
         return draw
 
     draws = {str(case): of(case) for case in DRAWN}
-    draws["bits"] = lambda key, n, dtype: _bits.words(key, (n,), np.dtype(np.float32))
+    draws["bits"] = lambda key, n, dtype: Source(key, (n,)).words(np.dtype(np.float32))
     return draws
 
 

@@ -1,4 +1,4 @@
-"""Fit the tables of `_elementary.py` and print them; seconds on one core.
+"""Fit the tables of `braininit/_math/elementary.py` and print them; seconds on one core.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/fits/elementary.py
 

@@ -1,8 +1,8 @@
-"""Fit the coefficient tables of `_gamma.py`; NumPy and SciPy only, under a minute on one core.
+"""Fit the coefficient tables of `gamma.py`; NumPy and SciPy only, under a minute on one core.
 
     export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
     python benchmarks/fits/gamma.py                        # print the tables
-    python benchmarks/fits/gamma.py braininit/_gamma.py    # write them into it
+    python benchmarks/fits/gamma.py braininit/_math/gamma.py    # write them into it
 
 Two functions are fitted, each once for float32 and once for float64.
 
@@ -182,7 +182,7 @@ def source(plan: Plan) -> str:
     """The source lines of one dtype's tables, preceded by how good they are."""
     normal_error, *normal = fit_normal(plan)
     error, *gamma = fit_gamma(plan)
-    # `_gamma.py` relies on this sign.
+    # `gamma.py` relies on this sign.
     q = np.linspace(1e-6, 1, 9999)[:, None]
     assert np.all(q ** np.arange(len(gamma[0][0])) @ gamma[0][0] < 0)
     count = sum(len(row) for rows in gamma for row in rows) - 3

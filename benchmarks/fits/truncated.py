@@ -1,4 +1,4 @@
-"""Regenerates the coefficient tables of ``_truncated.py`` and prints them.
+"""Regenerates the coefficient tables of ``braininit/_math/truncated.py`` and prints them.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/fits/truncated.py
 
