@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import brainunit as u
 import numpy as np
@@ -14,6 +14,7 @@ from braininit._params import reader, units
 from braininit._params.values import Value, fields, kinds
 from braininit.initializer.calls import alike, folded, nearest
 from braininit.initializer.children import Custom, as_child, without_quantity
+from braininit.initializer.initialization import Initialization
 
 __all__ = ["classes", "get", "to_config"]
 
@@ -53,7 +54,7 @@ def to_config(obj: Any) -> dict[str, Any]:
     return _bounded(_plain("obj", obj))
 
 
-def get(identifier: Any) -> Any:
+def get(identifier: Any) -> Initialization:
     """Make an initializer from its name, an expression, or what `to_config` wrote.
 
     Parameters
@@ -93,7 +94,8 @@ def get(identifier: Any) -> Any:
         identifier = reader.read(identifier, classes())
     if isinstance(identifier, Mapping):
         identifier = _from_mapping("the configuration", _bounded(identifier))
-    return identifier if isinstance(identifier, Value) else as_child("identifier", identifier)
+    made = identifier if isinstance(identifier, Value) else as_child("identifier", identifier)
+    return cast(Initialization, made)  # a profile can only come from text that names one
 
 
 def classes() -> dict[str, Any]:

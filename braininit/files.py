@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from braininit._params.reader import number_dtype
+from braininit._params.types import Loaded
 from braininit._params.units import LONGEST
 
 __all__ = ["load", "replacing", "save"]
@@ -106,7 +107,7 @@ def _entries(name: str, suffix: str, values: Any) -> dict[str, Any]:
     return {f"values{suffix}": numbers, f"dtype{suffix}": dtype.name, f"unit{suffix}": unit}
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+def load(path: str | os.PathLike[str]) -> Loaded:
     """Read what `save` wrote.
 
     Parameters

@@ -69,6 +69,31 @@ def halves(key: jax.Array, shape: tuple[int, ...], dtype: Any = None) -> jax.Arr
     return jnp.full(shape, 0.5, dtype)
 
 
+# ---------------------------------------------------------------- results
+
+
+def results(key: jax.Array, positions: u.Quantity) -> list[Callable[[], Any]]:
+    """Completion works on draws, with a unit or without one, and a typo is found."""
+    weights = init.normal(key, (3, 4), 0.5 * u.nS, 0.1 * u.nS)
+    profile = init.GaussianProfile(50 * u.um)
+    assert_type(weights, "init.typing.Values")
+    assert_type(init.Normal(0.5, 0.1)(3, rng=key), "init.typing.Values")
+    assert_type(init.Normal(0.5, 0.1)(key, (3,)), "init.typing.Values")
+    return [
+        lambda: (weights.unit, weights.mantissa.mean(), weights.at[0].set(0 * u.nS)),
+        lambda: ((2 * weights + weights[0]).mean().unit, jnp.sum(weights * 2)),
+        lambda: (weights > 0 * u.nS).all(),
+        lambda: (init.load("w.npz").unit, init.load("w.npz")["a"].unit),
+        lambda: (profile + 0.1).probability(positions).sum(),
+        lambda: weights.typo,  # pyright: ignore[reportAttributeAccessIssue]
+        lambda: weights.mean().typo,  # pyright: ignore[reportAttributeAccessIssue]
+        lambda: (init.Normal() * 2)(3).typo,  # pyright: ignore[reportAttributeAccessIssue]
+        lambda: init.get("normal").typo,  # pyright: ignore[reportAttributeAccessIssue]
+        lambda: init.load("w.npz").typo,  # pyright: ignore[reportAttributeAccessIssue]
+        lambda: profile.probability(positions).typo,  # pyright: ignore[reportAttributeAccessIssue]
+    ]
+
+
 # ---------------------------------------------------------------- what must check
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping
@@ -195,16 +196,10 @@ class Initialization(Algebra["Initialization"], Value):
         super().__post_init__()
         if self._function is not None:
             self._own_shape()
-            self.__dict__["_recipe"] = self._built()
+            _ = self._recipe
 
-    def __getattr__(self, name: str) -> Any:
-        """Build the recipe of an object that a transform of JAX put together."""
-        if name != "_recipe":
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        made = self.__dict__["_recipe"] = self._built()
-        return made
-
-    def _built(self) -> Recipe:
+    @functools.cached_property
+    def _recipe(self) -> Recipe:
         """The recipe; its errors speak of the parameters by the fields' names."""
         given = {its: getattr(self, mine) for mine, its in self._names}
         if self._function is None:
