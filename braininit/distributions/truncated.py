@@ -127,13 +127,12 @@ def _of_functions(child: Initialization) -> Recipe:
         Number(name, value, roles.bound if name in shared else roles.Role(pure=True))
         for name, value in given.items()
     )
-    cut = window(_by_quantile(*its.plan.functions))
-    return recipe(its.plan.kernel, numbers, unit, cut=cut)
+    return recipe(its.plan.kernel, numbers, unit, cut=_by_quantile(*its.plan.functions or ()))
 
 
 @functools.lru_cache(maxsize=256)
-def _by_quantile(cdf: Callable[..., Any], quantile: Callable[..., Any]) -> Callable[..., jax.Array]:
-    """The kernel of a distribution known by its functions alone."""
+def _by_quantile(cdf: Callable[..., Any], quantile: Callable[..., Any]) -> Callable[..., Recipe]:
+    """How a distribution known by its functions alone is cut off."""
 
     def truncated(source: Source, dtype: np.dtype, *parameters: Any) -> jax.Array:
         *own, low, high = parameters
@@ -150,4 +149,4 @@ def _by_quantile(cdf: Callable[..., Any], quantile: Callable[..., Any]) -> Calla
         x = jnp.where(bounds[1] > bounds[0], quantile(p, *own), jnp.nan)
         return finish(x.astype(kind), dtype, low, high)
 
-    return truncated
+    return window(truncated)
