@@ -20,7 +20,7 @@ from jax.sharding import NamedSharding
 from braininit._engine import keys
 from braininit._engine.cpu.layout import laid_out
 from braininit._engine.cpu.options import options
-from braininit._engine.cpu.platforms import is_on_cpu
+from braininit._engine.cpu.platforms import is_tunable
 from braininit._engine.source import Rows, Source
 from braininit._jax.dtypes import drawn_in, is_symbolic, resolve
 from braininit._jax.settings import eager, setting
@@ -46,13 +46,13 @@ def sampled(
     """
     impl = None if key is None else keys.legacy_impl(key)
     now = eager()
-    on_cpu = is_on_cpu(sharding and sharding.mesh, key, values) if now else None
+    tuned = is_tunable(sharding and sharding.mesh, key, values) if now else None
     given = (_resident(v + 0.0, dtype) if now and type(v) is float else v for v in values)
     total = None if rows is None else rows.total
     start = () if rows is None else (rows.start,)
     # Sizes of two exports can't be compared, as a cache does.
     make = _program.__wrapped__ if is_symbolic(shape) else _program
-    program = make(plan, shape, dtype, sharding, impl, on_cpu, free, total)
+    program = make(plan, shape, dtype, sharding, impl, tuned, free, total)
     return program(key, start, *given)
 
 
@@ -72,11 +72,11 @@ def _program(
     dtype: np.dtype,
     sharding: NamedSharding | None,
     impl: str | None,
-    on_cpu: bool | None,
+    tuned: bool | None,
     free: bool,
     total: int | None,
 ) -> Callable[..., jax.Array]:
-    """The compiled draw. Whether it is `on_cpu` is not known of a part of another program."""
+    """The compiled draw; `tuned` is None of a part of another program, which may run anywhere."""
 
     def sample(key: Any, start: tuple[Any, ...], *values: Any) -> jax.Array:
         key = None if key is None else keys.typed(key, impl)
@@ -91,8 +91,8 @@ def _program(
             return plan.kernel(source, dtype, *plan.static, *given)
 
         make = drawn
-        if key is not None and free and plan.elementwise and not (split or on_cpu is False):
-            make = drawn if is_symbolic(shape) else laid_out(drawn, on_cpu is not None)
+        if key is not None and free and plan.elementwise and not (split or tuned is False):
+            make = drawn if is_symbolic(shape) else laid_out(drawn, tuned is not None)
 
         def whole(key: Any, start: tuple[Any, ...], *values: Any) -> jax.Array:
             where = None if rows is None else Rows(start[0], rows.total)
@@ -102,19 +102,19 @@ def _program(
         return placed(whole, lives)(key, start, *values)
 
     sample.__name__ = sample.__qualname__ = plan.kernel.__name__.strip("_")
-    return compiled(sample, sharding, on_cpu)
+    return compiled(sample, sharding, tuned)
 
 
 def compiled(
-    function: Callable[..., Any], sharding: NamedSharding | None, on_cpu: bool | None
+    function: Callable[..., Any], sharding: NamedSharding | None, tuned: bool | None
 ) -> Callable[..., Any]:
-    """A function of arrays as one program; `on_cpu` is None of a part of another program.
+    """A function of arrays as one program; `tuned` is None of a part of another program.
 
     It is one with ``jax_disable_jit`` too: operation by operation the numbers would not be the
     same, and there is no code of a user's in it.
     """
     program = jax.jit(
-        function, out_shardings=concrete(sharding), compiler_options=options() if on_cpu else None
+        function, out_shardings=concrete(sharding), compiler_options=options() if tuned else None
     )
 
     def call(*arguments: Any) -> Any:

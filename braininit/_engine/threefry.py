@@ -1,9 +1,9 @@
 """The Threefry-2x32 hash of Salmon et al. (2011), and the counters it is given.
 
-On a CPU `jax.random.bits` runs the hash as a rolled loop over arrays in memory: 9 ns a word, and
-three times the result in temporaries. Written out as twenty straight rounds on a counter, it
-fuses with whatever uses the words: 1.5 ns a word, and no memory. The words are the same, bit for
-bit. So it is done on every platform; on GPUs and TPUs JAX lowers its own hash to just such rounds.
+`jax.random.bits` runs the hash as a rolled loop over arrays in memory: 9 ns a word, and three
+times the result in temporaries. Written out as twenty straight rounds on a counter, it fuses with
+whatever uses the words: 1.5 ns a word, and no memory. The words are the same, bit for bit. So it
+is done on every platform; on GPUs and TPUs JAX lowers its own hash to just such rounds.
 
 The counter of an element is its flat index, put together from one iota per axis, which XLA can
 split along any axis without communication. It has 64 bits, in two words: no platform needs wider

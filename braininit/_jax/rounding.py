@@ -9,9 +9,9 @@ __all__ = ["power_of_two", "round_here"]
 
 
 def round_here(x: jax.Array) -> jax.Array:
-    """X itself, as a value of its own: rounded to its dtype here and nowhere else.
+    """X itself, rounded to its dtype here and nowhere else.
 
-    XLA:CPU puts a costly value with several uses into memory, and computes a cheap one
+    XLA puts a costly value with several uses into memory, and computes a cheap one
     anew for each use; it merges constant factors, and rounds where that suits it. This
     keeps the value in registers, one fused loop from word to draw, and the last bit the
     same from program to program, unless a product contracts with a sum that follows.

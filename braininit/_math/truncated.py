@@ -310,7 +310,7 @@ def prepared(by, mean, std, low, high):
 def prepared_numbers(kind, *parameters):
     """For plain numbers: whether their draws are jax.random's, and the cut as one array.
 
-    On the CPU bit for bit as traced numbers give it, but the first call takes a third of the time.
+    Bit for bit as traced numbers give it, but the first call takes a third of the time.
     """
     with np.errstate(all="ignore"):
         given = [kind.type(p) for p in parameters]

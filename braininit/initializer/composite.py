@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from braininit._engine import keys
-from braininit._engine.cpu.platforms import is_on_cpu
+from braininit._engine.cpu.platforms import is_tunable
 from braininit._engine.rounding import rounded
 from braininit._engine.sampler import compiled, result_dtype
 from braininit._engine.source import Rows, Source
@@ -77,8 +77,8 @@ class Composite(Recipe):
         if its.traceable and eager():
             its.fit(kind)
             impl = None if key is None else keys.legacy_impl(key)
-            on_cpu = is_on_cpu(sharding and sharding.mesh, key, arrays, values)
-            program = _program(plan, shape, kind, sharding, impl, on_cpu, total)
+            tuned = is_tunable(sharding and sharding.mesh, key, arrays, values)
+            program = _program(plan, shape, kind, sharding, impl, tuned, total)
             return program(key, start, arrays, *values)
         its.fit(kind)
         lives = sharding or following(shape, _placed_by(shape, plan.names, values, arrays))
@@ -118,7 +118,7 @@ def _program(
     dtype: np.dtype,
     sharding: Any,
     impl: str | None,
-    on_cpu: bool,
+    tuned: bool,
     total: int | None,
 ) -> Callable[..., Any]:
     """The compiled draw of a composite, all of it in one program."""
@@ -133,7 +133,7 @@ def _program(
         return placed(whole, lives)(key, start, context, *values)
 
     sample.__name__ = sample.__qualname__ = plan.kernel.__name__.strip("_")
-    return compiled(sample, sharding, on_cpu)
+    return compiled(sample, sharding, tuned)
 
 
 def _source(key: Any, impl: Any, shape: Any, start: tuple[Any, ...], total: Any) -> Source:

@@ -1,6 +1,6 @@
 """Where a draw runs, and whether its CPU is one that something was tried on.
 
-An eager draw runs where its arrays are, `is_on_cpu`. A part of another program does not know
+An eager draw runs where its arrays are, `is_tunable`. A part of another program does not know
 where that will run, which may be several platforms: it holds both ways, `by_platform`, of which
 lowering keeps what it needs.
 """
@@ -17,7 +17,7 @@ import jax
 from jax import lax
 from jax.sharding import Mesh
 
-__all__ = ["TUNED", "by_platform", "has_one_cpu", "is_on_cpu", "is_tried"]
+__all__ = ["TUNED", "by_platform", "has_one_cpu", "is_tried", "is_tunable"]
 
 TUNED = os.environ.get("BRAININIT_TUNED") != "0"
 """Whether this room does anything."""
@@ -53,7 +53,7 @@ def has_one_cpu() -> bool:
         return False
 
 
-def is_on_cpu(mesh: Any, *arrays: Any) -> bool:
+def is_tunable(mesh: Any, *arrays: Any) -> bool:
     """Whether an eager computation on PyTrees of arrays, for a mesh or None, runs on CPUs."""
     return _has_only_cpus() or _platform(mesh, arrays) == "cpu"
 
