@@ -17,6 +17,7 @@ import braininit as init
 SHAPE = (256, 64, 8)
 ELEMENTS = 256 * 64 * 8
 FEW = 4096  # bytes: what a program keeps for itself, whatever the size of the draw
+TABLE = 2**20  # bytes of a table of draws, where there is one
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
 
 every = pytest.mark.parametrize("case", DRAWN, ids=str)
@@ -42,10 +43,10 @@ def test_no_temporaries(case, dtype):
     with jax.enable_x64(dtype == "float64"):
         memory = compiled(case.make(), dtype).memory_analysis()
     assert memory.output_size_in_bytes == ELEMENTS * jnp.dtype(dtype).itemsize
-    assert memory.temp_size_in_bytes <= FEW
+    assert memory.temp_size_in_bytes <= (TABLE if case.atol else FEW)
 
 
-@pytest.mark.parametrize("case", RANDOM, ids=str)
+@pytest.mark.parametrize("case", [c for c in RANDOM if not c.atol], ids=str)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_no_temporaries_with_a_parameter_per_element(case, dtype):
     obj = case.make(**{n: jnp.full(SHAPE, v, dtype) for n, v in case.given.items()})
@@ -55,24 +56,24 @@ def test_no_temporaries_with_a_parameter_per_element(case, dtype):
 # ---------------------------------------------------------------- on several devices
 
 
-def assert_split(obj, spec, *layout):
+def assert_split(obj, spec, *layout, room=FEW):
     """Each device makes its part, by itself and in no more memory; gives the numbers."""
     program = compiled(obj, "float32", split_over(spec, *layout))
     sizes = dict(zip("xy", layout, strict=True))
     parts = np.prod([sizes[n] for axes in spec if axes for n in np.atleast_1d(axes)])
     memory = program.memory_analysis()  # of one device
     assert memory.output_size_in_bytes == 4 * ELEMENTS // max(int(parts), 1)
-    assert memory.temp_size_in_bytes <= FEW
+    assert memory.temp_size_in_bytes <= room
     assert not [name for name in COLLECTIVES if name in program.as_text()]
     return program(obj, key())
 
 
 @every
 def test_devices_make_their_parts_of_the_same_numbers(case):
-    obj = case.make()
-    plain = assert_split(obj, P(), 1, 1)
+    obj, room = case.make(), TABLE if case.atol else FEW
+    plain = assert_split(obj, P(), 1, 1, room=room)
     for spec, *layout in ((P("x", None, "y"), 4, 2), (P(None, ("y", "x")), 2, 2)):
-        np.testing.assert_array_equal(assert_split(obj, spec, *layout), plain)
+        np.testing.assert_array_equal(assert_split(obj, spec, *layout, room=room), plain)
 
 
 EVERYWAY = [P(*axes) for axes in itertools.permutations(("x", "y", None), 3)]

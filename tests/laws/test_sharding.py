@@ -193,7 +193,7 @@ def test_parameters_that_are_split_otherwise(case):
                     n: jax.device_put(np.full(size, numbers[n], np.float32), NamedSharding(mesh, s))
                     for n, s in ((i, first), (j, second))
                 }
-                with pytest.raises(ValueError, match=r"` is split over 'x' .*out_sharding="):
+                with pytest.raises(ValueError, match=r"` is split over '[xy]' .*out_sharding="):
                     jax.eval_shape(drawn, arrays)
                 asked = bare(jax.eval_shape(lambda a: drawn(a, P(None, "y")), arrays))
                 assert tuple(asked.sharding.spec)[:2] == (None, "y")
