@@ -229,7 +229,7 @@ def test_in_float64(case, x64):
 def test_in_float32(case):
     """Coarser differences, of parameters for each draw; with a unit, outside of jit and vmap."""
     smooth, kinks = points(case)
-    if case.cls is init.LogNormal or case.powers:  # the square or more of 1 / mean, 1 / scale
+    if case.cls in (init.LogNormal, init.LogUniform) or case.powers:  # 1 / mean^2 or more
         smooth = [at for at in smooth if at[0] > 1e-15]
     size = case.fit((8,))
     draw = Draw(case.make(), size, each=case in RANDOM)
