@@ -1,21 +1,22 @@
-"""The README's code runs as it stands."""
+"""The README's code runs as printed, and its figures are those of the benchmarks' report."""
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+import braininit as init
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+FIRST, *OTHERS = re.findall(r"```python\n(.*?)```", README, re.S)
 
 
-def blocks():
-    return re.findall(r"```python\n(.*?)```", README, re.S)
-
-
-def test_the_first_blocks(monkeypatch):
-    *lines, wrong = blocks()[0].strip().splitlines()
+def test_the_first_block():
+    *lines, wrong = FIRST.strip().splitlines()
     names: dict = {}
     exec("\n".join(lines), names)
     assert names["w"].shape == (800,)
@@ -26,8 +27,39 @@ def test_the_first_blocks(monkeypatch):
     assert type(caught.value).__name__ == error
 
 
-@pytest.mark.parametrize("i", range(1, len(blocks())))
-def test_every_other_block(i):
+@pytest.mark.parametrize("block", OTHERS, ids=lambda block: block.split()[1])
+def test_every_other_block(block):
     names: dict = {}
-    exec(blocks()[0].splitlines()[0] + "\nkey = jax.random.key(9)", names)
-    exec(blocks()[i], names)
+    exec(FIRST.splitlines()[0] + "\nkey = jax.random.key(9)", names)
+    exec(block, names)
+
+
+def table(text: str, corner: str) -> list[dict[str, str]]:
+    """The rows of the Markdown table whose header begins with `corner`, by its columns."""
+    lines = text[text.index(f"| {corner} |") :].split("\n\n")[0].splitlines()
+    header, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def test_speed_is_as_measured():
+    report = (ROOT / "benchmarks" / "results" / "cpu.md").read_text()
+    measured = {row["ns a number"]: row for row in table(report, "ns a number")}
+    for row in table(README, "ns a number"):
+        assert row.items() <= measured[row["ns a number"]].items()
+
+
+def test_tables_name_what_exists():
+    for corner in ("function", "scaled, matrices; each has a class"):
+        for row in table(README, corner):
+            assert [n for n in re.findall(r"`(\w+)`", row[corner]) if not hasattr(init, n)] == []
+
+
+def test_parameters_are_those_of_the_classes():
+    def shown(parameter):
+        default = "" if parameter.default is parameter.empty else f"={parameter.default}"
+        return parameter.name + default.removesuffix(".0")
+
+    for row in table(README, "function"):
+        for name in re.findall(r"\w+", row["class"]):
+            parameters = inspect.signature(getattr(init, name)).parameters.values()
+            assert f"`{', '.join(map(shown, parameters))}`" == row["parameters"]
