@@ -52,7 +52,8 @@ def on_one_cpu():
         obj = case.make()
         yield f"{case} large", obj(key(), LARGE)
         program = jax.jit(lambda o, k: o(k, ROWS)).lower(obj, key()).compile()
-        assert program.memory_analysis().temp_size_in_bytes <= FEW, case
+        few = 2**20 if case.atol else FEW  # a table of draws
+        assert program.memory_analysis().temp_size_in_bytes <= few, case
         yield f"{case} in rows", program(obj, key())
         yield f"{case} elsewhere", operations_for("cuda", obj, ROWS)
     for case in RANDOM:

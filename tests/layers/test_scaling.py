@@ -5,7 +5,6 @@ What holds for every distribution is in `test_conformance.py`; here is what is t
 
 from __future__ import annotations
 
-import itertools
 import pickle
 
 import brainunit as u
@@ -502,11 +501,3 @@ def test_a_bias_with_its_kernel_s_fan():
     bias = layer.init(jax.random.key(0), jnp.ones((1, 30)))["params"]["bias"]
     assert abs(float(bias.std()) * 30**0.5 - 1) < 0.1
     assert float(jnp.abs(bias).max()) <= (3 / 30) ** 0.5
-
-
-def test_the_probe_of_an_object_tells_the_unit_without_a_draw():
-    from braininit._engine.sampler import probe
-
-    for obj, unit in itertools.product((init.VarianceScaling, init.KaimingNormal), (None, u.nS)):
-        told = obj._function(probe(), (), **obj(unit=unit)._arguments())
-        assert told is None if unit is None else (told.unit == unit and told.mantissa is None)

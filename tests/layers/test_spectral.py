@@ -14,8 +14,9 @@ import pytest
 from scipy import stats
 
 import braininit as init
+from braininit._engine.source import Source
 from braininit._math.radius import spectral_radius
-from braininit.layers.structured import _count
+from braininit.layers.structured import _count, _thinned
 
 RATE = 1e-6  # of false alarms, for each statistical test
 WIDE = init.Normal(0.0, 1.0)
@@ -69,15 +70,18 @@ def test_all_choices_are_equally_likely():
     assert stats.chisquare(pairs).pvalue > RATE / 2
 
 
-def test_ties_are_told_apart(monkeypatch):
-    """Words of two values only: the count stays exact."""
-    import braininit.layers.structured as module
+class Coarse(Source):
+    """Words of two values only."""
 
-    few = module.words
-    monkeypatch.setattr(module, "words", lambda *args: few(*args) >> np.uint32(31))
+    def words(self, kind):
+        return super().words(kind) >> np.uint32(31)
+
+
+def test_ties_are_told_apart():
+    """The count stays exact where words are equal."""
     x = jax.random.normal(key(), (64, 300)) + 10
     for count in (0, 7, 32, 58, 64):
-        thin = module._thinned(key(1), x, count, (0,))
+        thin = _thinned(Coarse(key(1), (64, 300)), x, count, (0,))
         assert set(np.sum(thin == 0, 0).tolist()) == {count}
 
 
