@@ -54,6 +54,7 @@ MORE = {
 # Where the draws jump, or their derivatives do, so that differences say nothing.
 KINKS = {
     init.VonMises: ((0.0, 0.0),),
+    init.LogUniform: ((1.0, 1.001),),
     init.Normal: ((1.0, 0.0), (0.0, 0.0)),
     init.LogNormal: ((1.0, 0.0),),
     init.Gamma: ((1.0, 1.0), (5.0, 1.0), (1000.0, 1.0), (1e-6, 1.0), (1e-30, 1.0), (1e30, 1.0)),
