@@ -152,23 +152,23 @@ def _pairwise(pre: Any, post: Any, box: Any, divisor: Any) -> jax.Array:
     scale = _extent(pre, post, divisor)
     total = jnp.zeros((pre.shape[0], post.shape[0]), dtype)
     for axis in range(pre.shape[1]):
-        apart = pre[:, axis, None] - post[None, :, axis]
+        distance = pre[:, axis, None] - post[None, :, axis]
         if box is not None:
-            apart = _nearest_image(apart, box[axis])
+            distance = _nearest_image(distance, box[axis])
         if divisor is not None:
-            apart = apart / divisor[axis]
-        apart = apart * (1 / scale)
-        total = total + apart * apart
+            distance = distance / divisor[axis]
+        distance = distance * (1 / scale)
+        total = total + distance * distance
     # The derivative of sqrt at 0 is infinite; times 0, that would be NaN.
     root = jnp.sqrt(jnp.where(total > 0, total, 1))
     return jnp.where(total > 0, root, total) * scale
 
 
-def _nearest_image(apart: jax.Array, period: jax.Array) -> jax.Array:
+def _nearest_image(distance: jax.Array, period: jax.Array) -> jax.Array:
     closed = period < math.inf
     length = jnp.where(closed, period, 1)  # 0 * inf would be NaN
-    turns = jnp.where(closed, jnp.round(apart / length), 0)
-    wrapped = apart - length * turns
+    turns = jnp.where(closed, jnp.round(distance / length), 0)
+    wrapped = distance - length * turns
     return jnp.where(period > 0, wrapped, jnp.nan)
 
 
@@ -320,9 +320,9 @@ def modulated(
         for name, value in (("box", box), ("anisotropy", anisotropy)):
             if value is not None:
                 raise ValueError(f"`{name}` goes with positions; leave out `distances`")
-        apart, own = units.unwrap("distances", distances)
-        _broadcasts(np.shape(apart), shape)
-        matrix, geometry = shape, (apart,)
+        distance, own = units.unwrap("distances", distances)
+        _broadcasts(np.shape(distance), shape)
+        matrix, geometry = shape, (distance,)
     elif pre_positions is not None and post_positions is not None:
         geometry, own = _geometry(pre_positions, post_positions, box, anisotropy)
         matrix = (geometry[0].shape[0], geometry[1].shape[0])
@@ -348,8 +348,8 @@ def modulated(
         plan, numbers = profile._plan(None, like, "weight_scaling")
         go_together(matrix, plan, numbers, within=True)
     else:
-        apart = geometry[0] if len(geometry) == 1 else _pairwise(*geometry)
-        plan, numbers = None, profile.weight_scaling(units.on(apart, own))
+        distance = geometry[0] if len(geometry) == 1 else _pairwise(*geometry)
+        plan, numbers = None, profile.weight_scaling(units.on(distance, own))
         numbers = units.dimensionless("weight_scaling", numbers)
         go_together(matrix, plan, numbers, within=True)
         geometry = (0.0,)
@@ -379,9 +379,9 @@ def _modulated(
     numbers: Any,
 ) -> jax.Array:
     weights = jnp.asarray(weights)
-    apart = where[0] if len(where) == 1 else _pairwise(*where)
-    apart, numbers = aligned(apart, numbers, len(matrix))
-    factor = evaluated(plan, apart, numbers)
+    distance = where[0] if len(where) == 1 else _pairwise(*where)
+    distance, numbers = aligned(distance, numbers, len(matrix))
+    factor = evaluated(plan, distance, numbers)
     # 16-bit weights are multiplied in float32 and rounded once.
     result = weights.reshape(matrix) * factor
     if first is not None:

@@ -47,11 +47,11 @@ def laid_out(make: Callable[..., jax.Array], alone: bool) -> Callable[..., jax.A
             inner = dataclasses.replace(source, key=key, shape=(size,))
             return make(inner, *(_flattened(p, shape, size) for p in parameters))
 
-        def apart(key: jax.Array, *parameters: Any) -> jax.Array:
+        def separate(key: jax.Array, *parameters: Any) -> jax.Array:
             hold: Any = set_xla_metadata
             return hold(jax.jit(flat)(key, *parameters), inlineable="false").reshape(shape)
 
-        return (apart if alone else by_platform(apart, plain))(source.key, *parameters)
+        return (separate if alone else by_platform(separate, plain))(source.key, *parameters)
 
     return drawn
 
