@@ -66,15 +66,17 @@ def _combined(op: str, left: Any, right: Any = None) -> Recipe:
         raise ValueError(f"`op` must be one of {' '.join(_OPERATIONS)}, got {op!r}")
     if (right is None) != (op == "abs"):
         raise TypeError(f"`right` must be {'None' if op == 'abs' else 'given'} where `op` is {op}")
-    parts = {"left": as_child("left", left)._recipe}
+    children = {"left": as_child("left", left)}
     if right is not None:
-        parts["right"] = as_child("right", right)._recipe
+        children["right"] = as_child("right", right)
+    parts = {name: child._recipe for name, child in children.items()}
     seen = [part.unit for part in parts.values()]
+    fits = tuple(op in ("+", "-") and _fits_every_unit(child) for child in children.values())
     if UNKNOWN in seen:
         unit = UNKNOWN
     else:
         unit = seen[0] if len(seen) == 1 else units.of_operation(op, *seen)[0]
-    return composite(_joined, unit, parts, static=(op,), random=None)
+    return composite(_joined, unit, parts, static=(op, fits), random=None)
 
 
 class Combined(Initialization, function=combined, recipe=_combined):
@@ -91,7 +93,12 @@ class Combined(Initialization, function=combined, recipe=_combined):
 
 
 def _joined(
-    source: Source, dtype: np.dtype, context: Mapping[str, Any], op: str, *parts: Recipe
+    source: Source,
+    dtype: np.dtype,
+    context: Mapping[str, Any],
+    op: str,
+    fits: tuple[bool, ...],
+    *parts: Recipe,
 ) -> Values:
     """Draw the operands, bring them to one unit, compute."""
     drawn = draws(source, wide(dtype), context, parts)
@@ -99,6 +106,8 @@ def _joined(
     compute = _OPERATIONS[op]
     if len(bares) == 1:
         return finished(compute(*bares), theirs[0], dtype)
+    if any(fits):  # the other side is a user's, whose unit only the draw tells
+        theirs = [theirs[1 - i] if fits[i] else unit for i, unit in enumerate(theirs)]
     unit, factor = units.of_operation(op, *theirs)
     right = bares[1] if factor == 1 else bares[1] * factor
     return finished(compute(bares[0], right), unit, dtype)
@@ -140,13 +149,17 @@ def _bare(child: Initialization) -> Any:
     return child.value if type(child) is Constant else None
 
 
-def _with_unit(child: Initialization, partner: Initialization) -> Initialization:
-    """A bare 0 or infinity, which fits every unit, takes its partner's."""
+def _fits_every_unit(child: Initialization) -> bool:
+    """Whether it is a bare 0 or infinity."""
     bare = _bare(child)
-    if type(bare) is float and (bare == 0 or math.isinf(bare)):
-        unit = partner._recipe.unit
-        if unit is not None and unit is not UNKNOWN:
-            return Constant(units.on(bare, unit))
+    return type(bare) is float and (bare == 0 or math.isinf(bare))
+
+
+def _with_unit(child: Initialization, partner: Initialization) -> Initialization:
+    """A bare 0 or infinity takes its partner's unit."""
+    unit = partner._recipe.unit
+    if _fits_every_unit(child) and unit is not None and unit is not UNKNOWN:
+        return Constant(units.on(_bare(child), unit))
     return child
 
 
