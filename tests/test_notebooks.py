@@ -59,6 +59,8 @@ def execute(notebooks: Sequence[Any], folder: Path) -> None:
         "IPYTHONDIR": str(folder / ".ipython"),  # no start-up files of the user's
         "JUPYTER_RUNTIME_DIR": str(folder / ".runtime"),
         "JAX_PLATFORMS": "cpu",
+        "OPENBLAS_NUM_THREADS": "1",  # its threads spin while they wait
+        "PYTHONWARNINGS": "ignore:Creating legend with loc",  # it may take 1 s on a busy machine
     }
     everything = nbformat.v4.new_notebook()
     for notebook in notebooks:
@@ -120,7 +122,7 @@ def statistics_of(notebook: Any) -> dict[str, Any]:
 def printed(notebook: Any) -> dict[str, str]:
     """What each cell prints, by the cell's id."""
     return {
-        cell.id: "".join(o.get("text", "") for o in cell.get("outputs", ()))
+        cell.id: "".join(o.text for o in cell.get("outputs", ()) if o.get("name") == "stdout")
         for cell in notebook.cells
     }
 
