@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import brainunit as u
 import jax
 from jax._src import test_util as jtu
 
@@ -37,3 +38,17 @@ def test_numbers_of_one_shape_share_a_program():
         for scale in (2.0, 0.3):
             init.XavierUniform(scale)((41, 43), rng=0)
     assert misses() == 0
+
+
+def test_units_share_a_program():
+    draws = (
+        lambda unit: init.Normal(0.0 * unit, 1.0 * unit)((43, 47), rng=0),
+        lambda unit: init.TruncatedNormal(0.0 * unit, 1.0 * unit, low=-1.0 * unit)((43,), rng=0),
+        lambda unit: init.KaimingNormal(unit=unit)((43, 47), rng=0),
+    )
+    for draw in draws:
+        draw(u.UNITLESS)
+        with jtu.count_jit_compilation_cache_miss() as misses:
+            for unit in (u.nS, u.mV):
+                draw(unit)
+        assert misses() == 0

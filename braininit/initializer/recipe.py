@@ -106,6 +106,11 @@ class Plan:
         """Of few fields: to hash a unit, or to compare two, takes 10 us."""
         return hash((self.kernel, self.static, self.names))
 
+    @functools.cached_property
+    def bare(self) -> Plan:
+        """Without the unit, which the program of a draw does not depend on."""
+        return self if self.unit is None else dataclasses.replace(self, unit=None)
+
     def ready(self, shape: tuple[int, ...], dtype: np.dtype, values: tuple[Any, ...]) -> list[Any]:
         """Numbers as the kernel takes them: in the drawing dtype, and of the result's rank."""
         kind, made = drawn_in(dtype), []
@@ -202,7 +207,8 @@ class Recipe:
             sharding = sharding or following(shape, self.arrays())  # those that are given count
         key = as_key(asked.key) if self.plan.random else None
         with sizes_known(shape) if is_symbolic(shape) else nullcontext():
-            x = sampled(its.plan, key, shape, kind, its.values, sharding, asked.rows, asked.alone)
+            plan, values = its.plan.bare, its.values
+            x = sampled(plan, key, shape, kind, values, sharding, asked.rows, asked.alone)
         return units.on(x, self.plan.unit)
 
     def arrays(self) -> Iterator[tuple[str, Any]]:
