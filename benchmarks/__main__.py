@@ -40,9 +40,7 @@ def main() -> None:
     parser.add_argument("--only", choices=list(GROUPS), nargs="+")
     parser.add_argument("--quick", action="store_true", help="one size in float32, fewer rounds")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    parser.add_argument(
-        "--write", action="store_true", help="write benchmarks/results and the README's table"
-    )
+    parser.add_argument("--write", action="store_true", help="write benchmarks/results")
     parser.add_argument(
         "--again", type=Path, help="report the figures in this file; measure those of --only anew"
     )

@@ -15,8 +15,6 @@ from benchmarks.throughput import LARGE, REFERENCE, SIZES, best_other, warm
 from benchmarks.timing import Claim
 
 RESULTS = Path(__file__).parent / "results"
-README = Path(__file__).parent.parent / "README.md"
-MARKED = re.compile(r"(<!-- benchmark -->\n).*?(<!-- /benchmark -->)", re.DOTALL)
 ITSELF = eagerly(OURS)
 PEERS = (ITSELF, OURS, THEIRS, "NumPy", "PyTorch", "numpyro", "BrainTools", "BrainTools, NumPy rng")
 LABELS = {name: name for name in PEERS} | {ITSELF: OURS, OURS: f"{OURS}, in a jit"}
@@ -68,7 +66,7 @@ def claims(found: list[Claim]) -> list[str]:
 
 
 def speed(result: dict[str, Any]) -> list[str]:
-    """The table of the README: every row at the size of the claims, in float32."""
+    """The table that the README quotes: every row at the size of the claims, in float32."""
     names = [p for p in PEERS if any(p in f["warm"] for f in result["figures"])]
     lines = [
         f"| ns a number | {' | '.join(LABELS[p] for p in names)} | x jax.random | x best other |",
@@ -144,42 +142,11 @@ def document(results: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def summary(results: dict[str, Any]) -> str:
-    """What the README shows."""
-    groups = results["groups"]
-    temporaries = groups["memory"]["temporaries"]
-    ours, theirs = (max(f["bytes"].get(p, 0) for f in temporaries) for p in (OURS, THEIRS))
-    took = groups["eager"]["microseconds"]
-    lines = [
-        *speed(groups["throughput"]),
-        "",
-        "![The same as bars](benchmarks/results/cpu.png)",
-        "",
-        f"{NOTE} Temporary memory: {ours:g} bytes a number, jax.random up to {theirs:g}. "
-        f"1,000 numbers with a unit, eagerly: {took['Normal']:.0f} us where "
-        f"`{eager.JAX}` takes {took[eager.JAX]:.0f}"
-        + (
-            f" and BrainTools {took['BrainTools Normal']:,.0f}"
-            if "BrainTools Normal" in took
-            else ""
-        )
-        + ".",
-        "",
-        f"{_where(results['machine'])} `python -m benchmarks --write` measures it again; "
-        "everything is in [benchmarks/results/cpu.md](benchmarks/results/cpu.md).",
-    ]
-    return "\n".join(lines) + "\n"
-
-
 def write(results: dict[str, Any]) -> list[Path]:
-    """The report, the picture, and the README's table where it is marked."""
+    """The report and its picture; the README quotes lines of the report, as a test checks."""
     written = [RESULTS / "cpu.md", RESULTS / "cpu.png"]
     written[0].write_text(document(results))
     picture(results, written[1])
-    text = README.read_text()
-    if MARKED.search(text):
-        README.write_text(MARKED.sub(lambda m: m[1] + summary(results) + m[2], text))
-        written.append(README)
     return written
 
 
