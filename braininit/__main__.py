@@ -30,16 +30,19 @@ _FIGURE, _SIZE = "braininit.png", "5000"
 _PANEL = {"figsize": (6.4, 4.2), "layout": "constrained"}
 _MOST = 100_000_000  # draws; a machine that has the memory for more has Python, too
 
-_NINE = (
+_COMPARED = (
     "Constant(0.5*nS)",
     "Uniform(0.2*nS, 0.8*nS)",
     "Normal(0.5*nS, 0.15*nS)",
     "LogNormal(0.5*nS, 0.15*nS)",
+    "LogUniform(0.2*nS, 0.8*nS)",
+    "Laplace(0.5*nS, 0.1*nS)",
     "Gamma(5, 0.1*nS)",
     "Exponential(0.5*nS)",
     "Weibull(2, 0.5*nS)",
     "Beta(2, 5, 0*nS, 1*nS)",
     "TruncatedNormal(0.5*nS, 0.15*nS, 0.2*nS, 0.8*nS)",
+    "VonMises(0.5, 2)",
 )
 
 
@@ -93,7 +96,7 @@ def read(text: str) -> Initialization:
 
 
 def _compare(options: argparse.Namespace) -> None:
-    """Set the nine distributions of the tutorial side by side."""
+    """Set distributions side by side."""
     if options.out is not None or options.dtype is not None:
         raise Refusal("--out and --dtype go with an expression, such as 'Normal(0.5*nS, 0.1*nS)'")
     size, path = _size(options.size or [_SIZE]), _FIGURE if options.plot is None else options.plot
@@ -105,7 +108,7 @@ def _compare(options: argparse.Namespace) -> None:
                 raise
             picture = None
             print(f"{_PROG}: no figure: {refusal}", file=sys.stderr)
-        named = [(type(dist).__name__, dist) for dist in map(read, _NINE)]
+        named = [(type(dist).__name__, dist) for dist in map(read, _COMPARED)]
         draws = plot.draw_all([dist for _, dist in named], size, options.seed)
         if picture:
             picture(lambda new: plot.panels(named, draws, 3, new))
@@ -113,7 +116,7 @@ def _compare(options: argparse.Namespace) -> None:
     print(f"{math.prod(size)} draws from each distribution, seed {options.seed}\n")
     print(_table([("distribution", "mean", "theory", "std", "theory", "min", "max"), *rows]))
     print(f"\nfigure: {os.path.abspath(path)}\n" if picture else "")
-    print(f'next: {_PROG} "{_NINE[3]}" 1000 --out weights.npz --plot weights.png')
+    print(f'next: {_PROG} "{_COMPARED[3]}" 1000 --out weights.npz --plot weights.png')
 
 
 def _draw(options: argparse.Namespace) -> None:
@@ -189,7 +192,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=_PROG,
         description="Draw initial values with physical units, and see how they are distributed.\n"
-        "Without an expression: compare nine distributions with what theory says of them.",
+        "Without an expression: compare distributions with what theory says of them.",
         epilog=_examples(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

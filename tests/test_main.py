@@ -20,7 +20,7 @@ from matplotlib import pyplot
 import braininit as init
 from braininit import files as _files
 from braininit import plot
-from braininit.__main__ import _NINE, Refusal, main, read
+from braininit.__main__ import _COMPARED, Refusal, main, read
 
 NORMAL = "Normal(0.5*nS, 0.1*nS)"
 
@@ -54,13 +54,15 @@ def comparison(tmp_path_factory):
     return folder, out.getvalue()
 
 
-def test_the_nine_with_their_theory(comparison):
+def test_distributions_with_their_theory(comparison):
     _, text = comparison
-    rows = [line.split() for line in text.splitlines() if " nS" in line]
-    assert [row[0] for row in rows] == [expression.split("(")[0] for expression in _NINE]
+    table = text.split("---\n")[1].split("\n\n")[0]
+    rows = [line.split() for line in table.splitlines()]
+    assert [row[0] for row in rows] == [expression.split("(")[0] for expression in _COMPARED]
     for row in rows:
-        assert row[2::2] == ["nS"] * 6
-        mean, mean_theory, std, std_theory, least, most = map(float, row[1::2])
+        units = [] if row[0] == "VonMises" else ["nS"] * 6  # angles are pure numbers
+        assert [word for word in row if word == "nS"] == units
+        mean, mean_theory, std, std_theory, least, most = map(float, row[1 :: 2 if units else 1])
         assert abs(mean - mean_theory) <= 5 * std_theory / 5000**0.5
         assert abs(std - std_theory) <= 0.08 * std_theory  # 5 sigma, for the exponential
         assert least <= mean <= most
@@ -80,7 +82,7 @@ def without_matplotlib(monkeypatch):
 
 
 def test_without_matplotlib_the_table_remains(without_matplotlib, capsys, monkeypatch):
-    monkeypatch.setattr("braininit.__main__._NINE", ("Constant(0.5*nS)",) * 4)
+    monkeypatch.setattr("braininit.__main__._COMPARED", ("Constant(0.5*nS)",) * 4)
     assert main(["--size", "3"]) == 0
     out, err = capsys.readouterr()
     assert out.count("Constant") >= 4

@@ -16,7 +16,7 @@ import jax
 from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-__all__ = ["along_one_axis", "canonical", "concrete", "following", "placed"]
+__all__ = ["along_one_axis", "broadcasts", "canonical", "concrete", "following", "placed"]
 
 
 def canonical(sharding: Any) -> NamedSharding | None:
@@ -87,7 +87,7 @@ def following(
     for name, value in parameters:
         sharding = _sharding(value)
         explicit = () if sharding is None else _explicit(sharding.mesh)
-        if sharding is None or not explicit or not _broadcasts(value.shape, shape):
+        if sharding is None or not explicit or not broadcasts(value.shape, shape):
             continue
         mesh = mesh if _explicit(mesh) else sharding.mesh
         spec = _only(explicit, sharding.spec)
@@ -147,6 +147,7 @@ def _names(entry: Any) -> tuple[str, ...]:
     return entry if isinstance(entry, tuple) else () if entry is None else (entry,)
 
 
-def _broadcasts(its: tuple[Any, ...], shape: tuple[Any, ...]) -> bool:
+def broadcasts(its: tuple[Any, ...], shape: tuple[Any, ...]) -> bool:
+    """Whether an array of one shape broadcasts to the other, which stays as it is."""
     pairs = zip(its[::-1], shape[::-1], strict=False)
     return len(its) <= len(shape) and all(n in (1, m) for n, m in pairs)

@@ -13,6 +13,7 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 
+from braininit._jax.shardings import broadcasts
 from braininit._params.types import is_sequence
 from braininit._params.units import brief
 
@@ -81,8 +82,7 @@ def _index(n: Any) -> Any:
 
 def goes_with(name: str, its: tuple[int, ...], shape: tuple[int, ...]) -> None:
     """Refuse a parameter whose shape does not broadcast to the result's."""
-    pairs = zip(its[::-1], shape[::-1], strict=False)
-    if len(its) > len(shape) or any(n not in (1, m) for n, m in pairs):
+    if not broadcasts(its, shape):
         raise ValueError(
             f"`{name}` of shape {its} does not broadcast to the size {shape}; "
             "make its trailing sizes equal to the result's, or 1"

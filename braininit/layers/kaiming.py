@@ -246,17 +246,23 @@ def kaiming_normal(
     >>> print(f"{w.mantissa.std():.3f} {w.unit}")
     0.050 nS
     """
-    scale = _scale(scale, nonlinearity, negative_slope)
-    fans = Fans(mode, in_axis, out_axis, batch_axis, fan_in, fan_out)
-    made = variance_scaled(scale, fans, one_of("distribution", distribution, NORMALS), unit)
+    where = (mode, in_axis, out_axis, batch_axis, fan_in, fan_out)
+    made = _kaiming_normal(scale, nonlinearity, negative_slope, distribution, unit, *where)
     return draw(made, key, shape, dtype, out_sharding)
 
 
 def _kaiming_normal(
-    scale: Any, nonlinearity: Any, negative_slope: Any, distribution: Any, unit: Any, **fans: Any
+    scale: Any,
+    nonlinearity: Any,
+    negative_slope: Any,
+    distribution: Any,
+    unit: Any,
+    *where: Any,
+    **fans: Any,
 ) -> Recipe:
     scale = _scale(scale, nonlinearity, negative_slope)
-    return variance_scaled(scale, Fans(**fans), one_of("distribution", distribution, NORMALS), unit)
+    distribution = one_of("distribution", distribution, NORMALS)
+    return variance_scaled(scale, Fans(*where, **fans), distribution, unit)
 
 
 class KaimingNormal(Initialization, function=kaiming_normal, recipe=_kaiming_normal):
@@ -299,17 +305,16 @@ def kaiming_uniform(
     As `kaiming_normal`, with the same variance on +-sqrt(3 / n) gain. For ReLU bit for bit
     `jax.nn.initializers.he_uniform`.
     """
-    scale = _scale(scale, nonlinearity, negative_slope)
-    fans = Fans(mode, in_axis, out_axis, batch_axis, fan_in, fan_out)
-    return draw(variance_scaled(scale, fans, "uniform", unit), key, shape, dtype, out_sharding)
+    where = (mode, in_axis, out_axis, batch_axis, fan_in, fan_out)
+    made = _kaiming_uniform(scale, nonlinearity, negative_slope, unit, *where)
+    return draw(made, key, shape, dtype, out_sharding)
 
 
 def _kaiming_uniform(
-    scale: Any, nonlinearity: Any, negative_slope: Any, unit: Any, **fans: Any
+    scale: Any, nonlinearity: Any, negative_slope: Any, unit: Any, *where: Any, **fans: Any
 ) -> Recipe:
-    return variance_scaled(
-        _scale(scale, nonlinearity, negative_slope), Fans(**fans), "uniform", unit
-    )
+    scale = _scale(scale, nonlinearity, negative_slope)
+    return variance_scaled(scale, Fans(*where, **fans), "uniform", unit)
 
 
 class KaimingUniform(Initialization, function=kaiming_uniform, recipe=_kaiming_uniform):

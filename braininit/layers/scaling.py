@@ -96,12 +96,15 @@ def variance_scaling(
     >>> print(f"{w.mantissa.std():.1f} {w.unit}")
     0.1 nS
     """
-    fans = Fans(mode, in_axis, out_axis, batch_axis, fan_in, fan_out)
-    return draw(variance_scaled(scale, fans, distribution, unit), key, shape, dtype, out_sharding)
+    where = (in_axis, out_axis, batch_axis, fan_in, fan_out)
+    made = _variance_scaling(scale, mode, distribution, unit, *where)
+    return draw(made, key, shape, dtype, out_sharding)
 
 
-def _variance_scaling(scale: Any, mode: Any, distribution: Any, unit: Any, **fans: Any) -> Recipe:
-    return variance_scaled(scale, Fans(mode, **fans), distribution, unit)
+def _variance_scaling(
+    scale: Any, mode: Any, distribution: Any, unit: Any, *where: Any, **fans: Any
+) -> Recipe:
+    return variance_scaled(scale, Fans(mode, *where, **fans), distribution, unit)
 
 
 class VarianceScaling(Initialization, function=variance_scaling, recipe=_variance_scaling):
@@ -146,14 +149,14 @@ def xavier_normal(
     Glorot and Bengio, Understanding the difficulty of training deep feedforward neural networks,
     2010.
     """
-    fans = Fans("fan_avg", in_axis, out_axis, batch_axis, fan_in, fan_out)
-    made = variance_scaled(scale, fans, one_of("distribution", distribution, NORMALS), unit)
+    where = (in_axis, out_axis, batch_axis, fan_in, fan_out)
+    made = _xavier_normal(scale, unit, distribution, *where)
     return draw(made, key, shape, dtype, out_sharding)
 
 
-def _xavier_normal(scale: Any, unit: Any, distribution: Any, **fans: Any) -> Recipe:
+def _xavier_normal(scale: Any, unit: Any, distribution: Any, *where: Any, **fans: Any) -> Recipe:
     distribution = one_of("distribution", distribution, NORMALS)
-    return variance_scaled(scale, Fans("fan_avg", **fans), distribution, unit)
+    return variance_scaled(scale, Fans("fan_avg", *where, **fans), distribution, unit)
 
 
 class XavierNormal(Initialization, function=xavier_normal, recipe=_xavier_normal):
@@ -190,12 +193,12 @@ def xavier_uniform(
     As `xavier_normal`, with the same variance on +-sqrt(6 scale / (fan_in + fan_out)). Bit for bit
     `jax.nn.initializers.glorot_uniform`.
     """
-    fans = Fans("fan_avg", in_axis, out_axis, batch_axis, fan_in, fan_out)
-    return draw(variance_scaled(scale, fans, "uniform", unit), key, shape, dtype, out_sharding)
+    made = _xavier_uniform(scale, unit, in_axis, out_axis, batch_axis, fan_in, fan_out)
+    return draw(made, key, shape, dtype, out_sharding)
 
 
-def _xavier_uniform(scale: Any, unit: Any, **fans: Any) -> Recipe:
-    return variance_scaled(scale, Fans("fan_avg", **fans), "uniform", unit)
+def _xavier_uniform(scale: Any, unit: Any, *where: Any, **fans: Any) -> Recipe:
+    return variance_scaled(scale, Fans("fan_avg", *where, **fans), "uniform", unit)
 
 
 class XavierUniform(Initialization, function=xavier_uniform, recipe=_xavier_uniform):
@@ -232,14 +235,14 @@ def lecun_normal(
     networks. Bit for bit `jax.nn.initializers.lecun_normal`. From LeCun, Bottou, Orr and Müller,
     Efficient BackProp, 1998.
     """
-    fans = Fans("fan_in", in_axis, out_axis, batch_axis, fan_in)
-    made = variance_scaled(scale, fans, one_of("distribution", distribution, NORMALS), unit)
+    where = (in_axis, out_axis, batch_axis, fan_in)
+    made = _lecun_normal(scale, unit, distribution, *where)
     return draw(made, key, shape, dtype, out_sharding)
 
 
-def _lecun_normal(scale: Any, unit: Any, distribution: Any, **fans: Any) -> Recipe:
+def _lecun_normal(scale: Any, unit: Any, distribution: Any, *where: Any, **fans: Any) -> Recipe:
     distribution = one_of("distribution", distribution, NORMALS)
-    return variance_scaled(scale, Fans("fan_in", **fans), distribution, unit)
+    return variance_scaled(scale, Fans("fan_in", *where, **fans), distribution, unit)
 
 
 class LecunNormal(Initialization, function=lecun_normal, recipe=_lecun_normal):
@@ -274,12 +277,12 @@ def lecun_uniform(
     As `lecun_normal`, with the same variance on +-sqrt(3 scale / fan_in). Bit for bit
     `jax.nn.initializers.lecun_uniform`.
     """
-    fans = Fans("fan_in", in_axis, out_axis, batch_axis, fan_in)
-    return draw(variance_scaled(scale, fans, "uniform", unit), key, shape, dtype, out_sharding)
+    made = _lecun_uniform(scale, unit, in_axis, out_axis, batch_axis, fan_in)
+    return draw(made, key, shape, dtype, out_sharding)
 
 
-def _lecun_uniform(scale: Any, unit: Any, **fans: Any) -> Recipe:
-    return variance_scaled(scale, Fans("fan_in", **fans), "uniform", unit)
+def _lecun_uniform(scale: Any, unit: Any, *where: Any, **fans: Any) -> Recipe:
+    return variance_scaled(scale, Fans("fan_in", *where, **fans), "uniform", unit)
 
 
 class LecunUniform(Initialization, function=lecun_uniform, recipe=_lecun_uniform):
