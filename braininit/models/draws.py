@@ -1,0 +1,256 @@
+"""From a choice to the values of a leaf, each leaf in its place.
+
+One compiled program draws all leaves of one family, shape, dtype and sharding; their numbers are
+its arguments. Nothing is communicated: what can't be drawn part by part, as an orthogonal matrix,
+is drawn whole on every device, which keeps its part.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
+
+from braininit._engine import keys
+from braininit._engine.sampler import compiled
+from braininit._jax.settings import eager
+from braininit._jax.shardings import placed
+from braininit._params import units
+from braininit.initializer.constant import Constant
+from braininit.initializer.foreign import Called, Foreign
+from braininit.initializer.initialization import Initialization
+from braininit.initializer.recipe import Asked, Recipe, draw
+from braininit.models.layouts import is_elementwise
+from braininit.models.leaves import Leaf
+from braininit.models.rules import Choice
+
+__all__ = ["one", "stacked"]
+
+
+def one(choice: Choice, leaf: Leaf, key: Any, sharding: NamedSharding | None = None) -> Any:
+    """The value of one leaf."""
+    initializer: Any = choice.initializer
+    made, shape, dtype = initializer._recipe, leaf.shape, leaf.dtype
+    if _is_whole_number(choice, leaf):
+        value = np.asarray(units.parts(initializer(shape))[0]).astype(dtype)
+        x = _put(value, sharding)
+    elif _is_ours(made) and (sharding is None or is_elementwise(made)):
+        x = draw(made, key, shape, dtype, sharding)
+    elif _is_ours(made):
+        program = _whole(shape, dtype, sharding, keys.legacy_impl(key))
+        x = units.on(program(key, made), made.unit)
+    elif not eager():
+        x = placed(_step_by_step(lambda key: initializer(key, shape, dtype)), sharding)(key)
+    elif sharding is None:
+        x = initializer(keys.typed(key, keys.legacy_impl(key)), shape, dtype)
+    else:
+        x = _foreign(initializer, shape, dtype, sharding, keys.legacy_impl(key))(key)
+    return _finished(x, choice, leaf)
+
+
+def stacked(
+    choices: Sequence[Choice],
+    leaves: Sequence[Leaf],
+    each: Sequence[Any],
+    axis: int,
+    sharding: NamedSharding | None = None,
+) -> Any:
+    """The values of layers along an axis, each drawn as it is by itself."""
+    if _in_one_program(choices, leaves[0], each[0]):
+        shape, dtype = leaves[0].shape, leaves[0].dtype
+        sized = [_sized(choice, leaf) for choice, leaf in zip(choices, leaves, strict=True)]
+        if len({jax.tree.structure(made) for made in sized}) == 1:
+            made, impl = sized[0], keys.legacy_impl(each[0])
+            program = _stacked(shape, dtype, axis, sharding, impl, is_elementwise(made))
+            numbers = jax.tree.map(lambda *values: jnp.stack(values), *sized)
+            x = units.on(program(jnp.stack(list(each)), numbers), made.unit)
+            return _finished(x, choices[0], leaves[0])
+    drawn = [one(*of) for of in zip(choices, leaves, each, strict=True)]
+    whole = jnp.stack([units.parts(value)[0] for value in drawn], axis)
+    return units.on(_put(whole, sharding), leaves[0].unit)
+
+
+def _in_one_program(choices: Sequence[Choice], leaf: Leaf, key: Any) -> bool:
+    """Whether layers can be drawn by one program: JAX maps other keys than Threefry's otherwise."""
+    known = keys.typed(key, keys.legacy_impl(key))
+    return str(jax.random.key_impl(known)) == "threefry2x32" and all(
+        choice.initializer is not None
+        and _is_ours(choice.initializer._recipe)
+        and not _is_whole_number(choice, leaf)
+        and choice.convert == choices[0].convert
+        for choice in choices
+    )
+
+
+def _sized(choice: Choice, leaf: Leaf) -> Recipe:
+    assert choice.initializer is not None
+    made = choice.initializer._recipe.for_draw(leaf.shape, leaf.dtype, {})
+    made.fit(leaf.dtype)
+    return made
+
+
+def _is_ours(made: Recipe) -> bool:
+    return made.traceable and not isinstance(made, (Called, Foreign))
+
+
+def _is_whole_number(choice: Choice, leaf: Leaf) -> bool:
+    """Whether a leaf of integers or booleans gets a constant."""
+    return isinstance(choice.initializer, Constant) and not jnp.issubdtype(leaf.dtype, np.inexact)
+
+
+def _finished(x: Any, choice: Choice, leaf: Leaf) -> Any:
+    """In the leaf's unit and of its dtype."""
+    bare, unit = units.parts(x)
+    ratio = choice.convert
+    if ratio is None and unit is not leaf.unit and not isinstance(choice.initializer, Constant):
+        try:
+            ratio = units.of_operation("+", leaf.unit, unit)[1]
+        except units.UnitError:
+            raise units.UnitError(
+                f"{leaf.path} is in {leaf.unit}, and {choice.initializer!r} drew in {unit}; "
+                "give both one dimension"
+            ) from None
+    if ratio not in (None, 1.0):
+        bare = (bare * ratio).astype(bare.dtype)
+    if bare.dtype != leaf.dtype:
+        raise TypeError(
+            f"{leaf.path} is of {leaf.dtype}, and {choice.initializer!r} drew {bare.dtype}"
+        )
+    return units.on(bare, leaf.unit)
+
+
+def _put(value: Any, sharding: NamedSharding | None) -> Any:
+    if sharding is None:
+        return jnp.asarray(value)
+    return jax.device_put(value, sharding)
+
+
+# ---------------------------------------------------------------- programs
+
+
+@functools.lru_cache(maxsize=256)
+def _whole(
+    shape: tuple[int, ...], dtype: Any, sharding: NamedSharding, impl: str | None
+) -> Callable[..., Any]:
+    """The program for what has to be known whole."""
+
+    def sample(key: Any, made: Recipe) -> Any:
+        return units.parts(made.drawn(Asked(keys.typed(key, impl), shape, dtype)))[0]
+
+    return compiled(_own_part(sample, sharding), sharding, None)
+
+
+@functools.lru_cache(maxsize=256)
+def _stacked(
+    shape: tuple[int, ...],
+    dtype: Any,
+    axis: int,
+    sharding: NamedSharding | None,
+    impl: str | None,
+    elementwise: bool,
+) -> Callable[..., Any]:
+    """The program for layers along an axis."""
+
+    def sample(each: Any, made: Recipe) -> Any:
+        def layer(key: Any, its: Recipe) -> Any:
+            return units.parts(its.drawn(Asked(keys.typed(key, impl), shape, dtype)))[0]
+
+        return jax.vmap(layer, out_axes=axis)(each, made)
+
+    if sharding is None or elementwise:
+        return compiled(placed(sample, sharding), sharding, None)
+    return compiled(_own_part(sample, sharding), sharding, None)
+
+
+def _own_part(function: Callable[..., Any], sharding: NamedSharding) -> Callable[..., Any]:
+    """A function computed whole on every device, which keeps its own part of the result."""
+
+    def part(*args: Any) -> Any:
+        x = lax.optimization_barrier(function(*args))
+        for axis, entry in enumerate(sharding.spec):
+            names = entry if isinstance(entry, tuple) else () if entry is None else (entry,)
+            if names:
+                size = x.shape[axis] // math.prod(sharding.mesh.shape[name] for name in names)
+                x = lax.dynamic_slice_in_dim(x, lax.axis_index(names) * size, size, axis)
+        return x
+
+    return jax.shard_map(
+        part,
+        mesh=sharding.mesh,
+        in_specs=PartitionSpec(),
+        out_specs=sharding.spec,
+        check_vma=False,
+    )
+
+
+# ---------------------------------------------------------------- functions of a user's
+
+
+@functools.lru_cache(maxsize=256)
+def _foreign(
+    initializer: Initialization,
+    shape: tuple[int, ...],
+    dtype: Any,
+    sharding: NamedSharding,
+    impl: str | None,
+) -> Callable[[Any], Any]:
+    """The draw of a user's function in its place: the numbers that it gives eagerly.
+
+    It is compiled, if JAX can trace it. Where devices would then have to talk, each makes the
+    whole; so it is where the function can't be traced.
+    """
+
+    def sample(key: Any) -> Any:
+        return initializer(keys.typed(key, impl), shape, dtype)
+
+    key = jax.eval_shape(lambda: jax.random.key(0, impl=impl))
+    key = key if impl is None else jax.eval_shape(jax.random.key_data, key)
+    try:
+        jax.eval_shape(sample, key)
+    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):
+        return lambda key: jax.tree.map(lambda x: jax.device_put(x, sharding), sample(key))
+    program = jax.jit(_step_by_step(sample), out_shardings=sharding)
+    if not re.search(_TALK, program.lower(key).compile().as_text() or ""):
+        return program
+    return jax.jit(_own_part(_step_by_step(sample), sharding), out_shardings=sharding)
+
+
+_TALK = r"all-(gather|reduce|to-all)|collective-|reduce-scatter"
+
+
+def _step_by_step(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A function whose operations are compiled each by itself, as eager calls of JAX's are.
+
+    XLA merges constant factors of neighbouring operations, which moves the last bit.
+    """
+
+    def run(key: Any) -> Any:
+        closed, out = jax.make_jaxpr(function, return_shape=True)(key)
+        known = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
+        known[closed.jaxpr.invars[0]] = key
+
+        def value(of: Any) -> Any:
+            return of.val if hasattr(of, "val") else known[of]
+
+        for step in closed.jaxpr.eqns:
+            parameters = step.primitive.get_bind_params(step.params)
+            made = step.primitive.bind(*map(value, step.invars), **parameters)
+            made = made if step.primitive.multiple_results else [made]
+            known |= zip(step.outvars, map(_settled, made), strict=True)
+        leaves = [value(of) for of in closed.jaxpr.outvars]
+        return jax.tree.unflatten(jax.tree.structure(out), leaves)
+
+    return run
+
+
+def _settled(x: Any) -> Any:
+    """A value that XLA does not compute anew in what follows; keys are left as they are."""
+    return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else lax.optimization_barrier(x)

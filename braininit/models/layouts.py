@@ -1,0 +1,200 @@
+r"""What the axes of a leaf are: inputs, outputs, kernels side by side; and the fans that follow.
+
+A scaled initializer reads the fans of a kernel from its axes, by default JAX's, (\*spatial, in,
+out). Here a leaf says which it has: by the layer that owns it, by the names of its axes, or by a
+layout that the user names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from braininit._params.options import one_of
+from braininit._params.values import fields
+from braininit.initializer.composite import Composite
+from braininit.initializer.initialization import Initialization
+from braininit.initializer.recipe import Recipe
+from braininit.layers.fans import NEEDED, Fans, from_shape
+from braininit.layers.matrices import Orthogonal
+from braininit.models.parts import Parts
+
+__all__ = [
+    "LAYOUTS",
+    "Layout",
+    "fitted",
+    "is_elementwise",
+    "layout_by_names",
+    "layout_of_bias",
+    "layout_of_owner",
+]
+
+
+class Layout(NamedTuple):
+    """The axes of a kernel, or the fans of what has none of its own."""
+
+    in_axis: tuple[int, ...] = (-2,)
+    out_axis: tuple[int, ...] = (-1,)
+    batch_axis: tuple[int, ...] = ()
+    gates: int = 1
+    """How many kernels stand side by side along the axis of the outputs."""
+    given: tuple[float, float] | None = None
+    """The fans of a bias: those of its kernel."""
+
+    def fans(self, shape: tuple[int, ...]) -> tuple[float, float] | None:
+        """The fans of one kernel; None where the shape lacks the axes."""
+        if self.given is not None:
+            return self.given
+        try:
+            both = from_shape(shape, self.in_axis, self.out_axis, self.batch_axis, "fan_in", False)
+        except ValueError:
+            return None
+        return both["fan_in"], both["fan_out"] / self.gates
+
+
+JAX = Layout()
+TORCH = Layout((1,), (0,))
+LAYOUTS = {"jax": JAX, "torch": TORCH}
+"""(\\*spatial, in, out), and (out, in, \\*spatial)."""
+
+
+# ---------------------------------------------------------------- by the layer
+
+# The kernels of layers whose axes are not JAX's, by the classes' names in their libraries: the
+# layout, or None where a leaf counts nothing. (in, in) of a recurrent kernel has `gates` outputs.
+_OF_LAYERS: Mapping[str, Mapping[str, Mapping[str, Layout | None]]] = {
+    "equinox": {
+        "Linear": {"weight": TORCH},
+        "Conv": {"weight": TORCH},
+        "ConvTranspose": {"weight": TORCH},
+        "Embedding": {"weight": TORCH},
+        "GRUCell": {f"weight_{of}": TORCH._replace(gates=3) for of in ("ih", "hh")},
+        "LSTMCell": {f"weight_{of}": TORCH._replace(gates=4) for of in ("ih", "hh")},
+        "LayerNorm": {"weight": None},
+        "RMSNorm": {"weight": None},
+    },
+    # A row of a table of embeddings is what a layer gets: its length is the fan.
+    "flax": {"Embed": {"embedding": TORCH}},
+    "haiku": {"Embed": {"embeddings": TORCH}},
+}
+
+_KERNELS = ("weight_hh", "kernel", "weight", "w")
+_BIASES = ("bias", "bias_n", "b")
+
+
+def layout_of_owner(owner: Any, name: str) -> Layout | None:
+    """The layout of a leaf by the layer that owns it; JAX's of an unknown one."""
+    for cls in type(owner).__mro__:
+        layers = _OF_LAYERS.get(cls.__module__.partition(".")[0], {})
+        if name in layers.get(cls.__name__, {}):
+            return layers[cls.__name__][name]
+        if cls.__name__ == "LinearGeneral" and name == "kernel" and "flax" in cls.__module__:
+            return _of_linear_general(owner)
+    return JAX
+
+
+def _of_linear_general(owner: Any) -> Layout:
+    """Of an nnx layer with several axes of inputs and of outputs, as attention has."""
+    batch, ins, outs = (len(x) for x in (owner.batch_axis, owner.in_features, owner.out_features))
+    at = range(batch, batch + ins)
+    return Layout(tuple(at), tuple(range(at.stop, at.stop + outs)), tuple(range(batch)))
+
+
+def layout_of_bias(name: str, siblings: Mapping[str, tuple[float, float] | None]) -> Layout | None:
+    """The layout of a bias, from the fans of the leaves beside it; None of anything else."""
+    if name not in _BIASES:
+        return None
+    found = next((siblings[n] for n in _KERNELS if siblings.get(n)), None)
+    return None if found is None else Layout(given=found)
+
+
+# ---------------------------------------------------------------- by names
+
+ROLES = ("in", "out", "batch", "spatial")
+
+
+def layout_by_names(names: Sequence[Any], axes: Mapping[str, str]) -> Layout:
+    """The layout of a leaf by the names of its axes, and what the user says they count."""
+    places: dict[str, list[int]] = {role: [] for role in ROLES}
+    for at, entry in enumerate(names):
+        for name in entry if isinstance(entry, tuple) else (entry,):
+            if name is None:
+                continue
+            if name not in axes:
+                listed = ", ".join(repr(role) for role in ROLES)
+                raise ValueError(
+                    f"`axes` says nothing of the axis {name!r}; give it one of {listed}"
+                )
+            its = places[one_of(f"axes[{name!r}]", axes[name], ROLES)]
+            if at not in its:
+                its.append(at)
+    return Layout(tuple(places["in"]), tuple(places["out"]), tuple(places["batch"]))
+
+
+# ---------------------------------------------------------------- to an initializer
+
+
+def fitted(
+    initializer: Initialization, layout: Layout | None, shape: tuple[int, ...]
+) -> Initialization:
+    """An initializer for a leaf of this layout; what has axes of its own keeps them."""
+    if layout is None or layout == JAX:
+        return initializer
+    if layout.gates > 1 and not is_elementwise(initializer._recipe):
+        (axis,), whole = layout.out_axis, _fitted(initializer, layout._replace(gates=1), shape)
+        return Parts(whole, axis, (shape[axis] // layout.gates,) * layout.gates)
+    return _fitted(initializer, layout, shape)
+
+
+def _fitted(obj: Any, layout: Layout, shape: tuple[int, ...]) -> Any:
+    changes = {}
+    for field in fields(obj):
+        value = getattr(obj, field.name)
+        if isinstance(value, Initialization):
+            changes[field.name] = _fitted(value, layout, shape)
+        elif type(value) is tuple and any(isinstance(v, Initialization) for v in value):
+            changes[field.name] = tuple(_fitted(v, layout, shape) for v in value)
+    changes = {n: v for n, v in changes.items() if v is not getattr(obj, n)}
+    changes |= _of_scaled(obj, layout, shape) | _of_orthogonal(obj, layout)
+    return dataclasses.replace(obj, **changes) if changes else obj
+
+
+_AXES = ("in_axis", "out_axis", "batch_axis")
+
+
+def _of_scaled(obj: Any, layout: Layout, shape: tuple[int, ...]) -> dict[str, Any]:
+    """The axes or the fans for a scaled initializer that has none of its own."""
+    fans = _fans(obj._recipe)
+    if fans is None or _has_own_axes(obj):
+        return {}
+    if layout.given is None and layout.gates == 1:
+        return {name: getattr(layout, name) for name in _AXES}
+    both = layout.fans(shape) or ()
+    return {n: fan for n, fan in zip(_FANS, both, strict=False) if n in NEEDED[fans.mode]}
+
+
+_FANS = ("fan_in", "fan_out")
+
+
+def _fans(made: Recipe) -> Fans | None:
+    return next((x for x in made.plan.static if isinstance(x, Fans)), None)
+
+
+def _has_own_axes(obj: Any) -> bool:
+    default = {f.name: f.default for f in fields(obj)}
+    other = any(getattr(obj, name) != default[name] for name in _AXES)
+    return other or any(getattr(obj, name, None) is not None for name in _FANS)
+
+
+def _of_orthogonal(obj: Any, layout: Layout) -> dict[str, Any]:
+    own = not isinstance(obj, Orthogonal) or (obj.column_axis, obj.batch_axis) != (-1, ())
+    if own or len(layout.out_axis) != 1 or layout.given is not None:
+        return {}
+    return {"column_axis": layout.out_axis[0], "batch_axis": layout.batch_axis}
+
+
+def is_elementwise(made: Recipe) -> bool:
+    """Whether each number is made from its own words alone, in all that a recipe is made of."""
+    parts = made.parts() if isinstance(made, Composite) else ()
+    return (made.plan.by_rows or _fans(made) is not None) and all(map(is_elementwise, parts))
