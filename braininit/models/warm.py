@@ -72,7 +72,7 @@ def taken(
     problems, found, extra = Problems(), Taken({}, {}, ()), []
     at = {row.stack.path: i for i, row in enumerate(rows)}
     at |= {"/".join(tie): i for i, row in enumerate(rows) for tie in row.stack.place.ties}
-    for place in opened(given).places:
+    for place in () if given is None else opened(given).places:
         own = joined(place.parts)
         path = _renamed(own, renames)
         if path is None:
@@ -89,10 +89,8 @@ def taken(
         except ValueError as error:
             problems.add(f"given: {error}", path)
     if extra and left_over == "error":
-        hint = near(extra[0], at)
-        problems.add(
-            f"given: the model has no leaf for these{hint}; rename=, or left_over='ignore'", *extra
-        )
+        remedy = "; use rename=, or left_over='ignore'"
+        problems.add(f"given: the model has no leaf for these{near(extra[0], at)}{remedy}", *extra)
     problems.raised()
     return found._replace(left_over=tuple(extra))
 
