@@ -30,7 +30,7 @@ from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import Asked, Recipe, draw
 from braininit.models.layouts import is_elementwise
 from braininit.models.leaves import Leaf
-from braininit.models.rules import Choice
+from braininit.models.rules import Choice, constant_of
 
 __all__ = ["one", "stacked"]
 
@@ -39,9 +39,11 @@ def one(choice: Choice, leaf: Leaf, key: Any, sharding: NamedSharding | None = N
     """The value of one leaf."""
     initializer: Any = choice.initializer
     made, shape, dtype = initializer._recipe, leaf.shape, leaf.dtype
-    if _is_whole_number(choice, leaf):
-        value = np.asarray(units.parts(initializer(shape))[0]).astype(dtype)
-        x = _put(value, sharding)
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):  # no numbers: only a user's function makes them
+        x = initializer.function(keys.typed(key, keys.legacy_impl(key)), shape, dtype)
+    elif _is_whole_number(choice, leaf):
+        value = np.asarray(constant_of(initializer)).astype(dtype)
+        x = _put(np.broadcast_to(value, shape), sharding)
     elif _is_ours(made) and (sharding is None or is_elementwise(made)):
         x = draw(made, key, shape, dtype, sharding)
     elif _is_ours(made):
@@ -120,9 +122,10 @@ def _finished(x: Any, choice: Choice, leaf: Leaf) -> Any:
             ) from None
     if ratio not in (None, 1.0):
         bare = (bare * ratio).astype(bare.dtype)
-    if bare.dtype != leaf.dtype:
+    if (bare.shape, bare.dtype) != (leaf.shape, leaf.dtype) and len(bare.shape) == leaf.ndim:
         raise TypeError(
-            f"{leaf.path} is of {leaf.dtype}, and {choice.initializer!r} drew {bare.dtype}"
+            f"{leaf.path} is of {leaf.dtype} and the shape {leaf.shape}, "
+            f"{choice.initializer!r} drew {bare.dtype} and {bare.shape}"
         )
     return units.on(bare, leaf.unit)
 

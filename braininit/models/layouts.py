@@ -61,44 +61,70 @@ LAYOUTS = {"jax": JAX, "torch": TORCH}
 
 # ---------------------------------------------------------------- by the layer
 
-# The kernels of layers whose axes are not JAX's, by the classes' names in their libraries: the
-# layout, or None where a leaf counts nothing. (in, in) of a recurrent kernel has `gates` outputs.
-_OF_LAYERS: Mapping[str, Mapping[str, Mapping[str, Layout | None]]] = {
+# What the leaves of known layers are, by the classes' names in their libraries: the layout, None
+# where nothing is counted, and the number of axes. What has more axes has kernels side by side,
+# as the layers of an ensemble.
+_GATES = {
+    of: {f"weight_{n}": (TORCH._replace(gates=g), 2) for n in ("ih", "hh")}
+    for of, g in (("GRUCell", 3), ("LSTMCell", 4))
+}
+_LAYERS: Mapping[str, Mapping[str, Mapping[str, tuple[Layout | None, Any]]]] = {
     "equinox": {
-        "Linear": {"weight": TORCH},
-        "Conv": {"weight": TORCH},
-        "ConvTranspose": {"weight": TORCH},
-        "Embedding": {"weight": TORCH},
-        "GRUCell": {f"weight_{of}": TORCH._replace(gates=3) for of in ("ih", "hh")},
-        "LSTMCell": {f"weight_{of}": TORCH._replace(gates=4) for of in ("ih", "hh")},
-        "LayerNorm": {"weight": None},
-        "RMSNorm": {"weight": None},
+        "Linear": {"weight": (TORCH, 2)},
+        "Conv": {"weight": (TORCH, lambda layer: layer.num_spatial_dims + 2)},
+        "ConvTranspose": {"weight": (TORCH, lambda layer: layer.num_spatial_dims + 2)},
+        "Embedding": {"weight": (TORCH, 2)},  # a layer gets a row: its length is the fan
+        "LayerNorm": {"weight": (None, 0)},
+        "RMSNorm": {"weight": (None, 0)},
+        **_GATES,
     },
-    # A row of a table of embeddings is what a layer gets: its length is the fan.
-    "flax": {"Embed": {"embedding": TORCH}},
-    "haiku": {"Embed": {"embeddings": TORCH}},
+    "flax": {
+        "Linear": {"kernel": (JAX, 2)},
+        "Conv": {"kernel": (JAX, lambda layer: len(layer.kernel_size) + 2)},
+        "ConvTranspose": {"kernel": (JAX, lambda layer: len(layer.kernel_size) + 2)},
+        "Embed": {"embedding": (TORCH, 2)},
+    },
 }
 
-_KERNELS = ("weight_hh", "kernel", "weight", "w")
-_BIASES = ("bias", "bias_n", "b")
 
-
-def layout_of_owner(owner: Any, name: str) -> Layout | None:
+def layout_of_owner(owner: Any, name: str, ndim: int) -> Layout | None:
     """The layout of a leaf by the layer that owns it; JAX's of an unknown one."""
     for cls in type(owner).__mro__:
-        layers = _OF_LAYERS.get(cls.__module__.partition(".")[0], {})
-        if name in layers.get(cls.__name__, {}):
-            return layers[cls.__name__][name]
-        if cls.__name__ == "LinearGeneral" and name == "kernel" and "flax" in cls.__module__:
-            return _of_linear_general(owner)
+        library = cls.__module__.partition(".")[0]
+        if library == "flax" and cls.__name__ == "LinearGeneral" and name == "kernel":
+            return _of_linear_general(owner, ndim)
+        layer = _LAYERS.get(library, {}).get(cls.__name__, {})
+        if name in layer:
+            layout, rank = layer[name]
+            rank = rank(owner) if callable(rank) else rank
+            return layout and _beside(layout, ndim - rank)
     return JAX
 
 
-def _of_linear_general(owner: Any) -> Layout:
+def _of_linear_general(owner: Any, ndim: int) -> Layout:
     """Of an nnx layer with several axes of inputs and of outputs, as attention has."""
     batch, ins, outs = (len(x) for x in (owner.batch_axis, owner.in_features, owner.out_features))
     at = range(batch, batch + ins)
-    return Layout(tuple(at), tuple(range(at.stop, at.stop + outs)), tuple(range(batch)))
+    layout = Layout(tuple(at), tuple(range(at.stop, at.stop + outs)), tuple(range(batch)))
+    return _beside(layout, ndim - batch - ins - outs)
+
+
+def _beside(layout: Layout, extra: int) -> Layout:
+    """The layout of several kernels, counted by axes before their own."""
+    if extra <= 0:
+        return layout
+
+    def moved(axes: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(axis + extra if axis >= 0 else axis for axis in axes)
+
+    batch = (*range(extra), *moved(layout.batch_axis))
+    return layout._replace(
+        in_axis=moved(layout.in_axis), out_axis=moved(layout.out_axis), batch_axis=batch
+    )
+
+
+_KERNELS = ("weight_hh", "kernel", "weight", "w")
+_BIASES = ("bias", "bias_n", "b")
 
 
 def layout_of_bias(name: str, siblings: Mapping[str, tuple[float, float] | None]) -> Layout | None:

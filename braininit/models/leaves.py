@@ -220,4 +220,4 @@ def _layout(
         return layout_by_names(leaf.names, axes)
     if leaf.ndim < 2:
         return None
-    return said(leaf.path) or layout_of_owner(leaf.owner, leaf.name)
+    return said(leaf.path) or layout_of_owner(leaf.owner, leaf.name, leaf.ndim)

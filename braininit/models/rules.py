@@ -25,7 +25,7 @@ from braininit.models.layouts import fitted, is_elementwise
 from braininit.models.leaves import Leaf, Stack, pattern
 from braininit.models.problems import Problems
 
-__all__ = ["KEEP", "Choice", "Rule", "chosen"]
+__all__ = ["KEEP", "Choice", "Rule", "chosen", "constant_of"]
 
 
 class _Keep:
@@ -251,7 +251,7 @@ def _conversion(initializer: Initialization, unit: u.Unit | None) -> float | Non
     its = initializer._recipe.unit
     if its is UNKNOWN or its is unit:
         return None
-    zero = isinstance(initializer, Constant) and not np.any(_constant(initializer))
+    zero = isinstance(initializer, Constant) and not np.any(constant_of(initializer))
     if its is None and unit is not None and zero:
         return None
     if its is None or unit is None:
@@ -265,7 +265,7 @@ def _conversion(initializer: Initialization, unit: u.Unit | None) -> float | Non
     return None if ratio == 1 else ratio
 
 
-def _constant(initializer: Constant) -> Any:
+def constant_of(initializer: Constant) -> Any:
     """The bare number of a constant."""
     return units.parts(getattr(initializer, "value", 0.0))[0]
 
@@ -274,7 +274,7 @@ def _holds_constant(initializer: Initialization, leaf: Leaf) -> bool:
     """Whether a leaf of integers or booleans holds a constant."""
     if not isinstance(initializer, Constant) or not isinstance(leaf.dtype, np.dtype):
         return False
-    value = np.asarray(_constant(initializer))
+    value = np.asarray(constant_of(initializer))
     return bool(np.all(value.astype(leaf.dtype) == value))
 
 
