@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from braininit._engine import keys
-from braininit._jax.settings import eager
+from braininit._jax.settings import eager, setting
 from braininit._params.types import Key
 
 __all__ = ["PathParts", "joined", "parts_of", "path_key", "path_keys", "split"]
@@ -95,31 +95,28 @@ def path_keys(key: Any, paths: Sequence[PathParts]) -> list[Any]:
     key = keys.as_key(key)
     impl = keys.legacy_impl(key)
     words = np.array([_words(path) for path in paths], np.uint32).reshape(len(paths), 2)
-    made = _folded(impl)(key, words)
-    if impl is None and not (eager() and str(jax.random.key_impl(made)) == _default()):
-        return [made[i] for i in range(len(paths))]
-    data = made if impl is not None else jax.random.key_data(made)
-    return [*(np.asarray(data) if eager() else data)]
-
-
-def _default() -> str:
-    return str(jax.config.jax_default_prng_impl)  # pyright: ignore[reportAttributeAccessIssue]
+    data = _folded(impl)(key, words)
+    data = np.asarray(data) if eager() else data
+    kind = impl or str(jax.random.key_impl(key))
+    if isinstance(data, np.ndarray) and kind == setting("jax_default_prng_impl"):
+        return [*data]
+    return [jax.random.wrap_key_data(data[i], impl=kind) for i in range(len(paths))]
 
 
 @functools.lru_cache(maxsize=16)
 def _folded(impl: str | None) -> Any:
-    """The program that folds pairs of words into a key."""
+    """The program that folds pairs of words into a key; it returns the words of the keys."""
 
     def fold(key: Any, words: Any) -> Any:
         key = keys.typed(key, impl)
 
         def one(pair: Any) -> Any:
-            return jax.random.fold_in(jax.random.fold_in(key, pair[0]), pair[1])
+            made = jax.random.fold_in(jax.random.fold_in(key, pair[0]), pair[1])
+            return jax.random.key_data(made)
 
         # Other hashes than Threefry may give other numbers under vmap.
-        each = jax.vmap(one) if str(jax.random.key_impl(key)) == "threefry2x32" else None
-        made = each(words) if each else jax.lax.map(one, words)
-        return made if impl is None else jax.random.key_data(made)
+        threefry = str(jax.random.key_impl(key)) == "threefry2x32"
+        return jax.vmap(one)(words) if threefry else jax.lax.map(one, words)
 
     return jax.jit(fold)
 

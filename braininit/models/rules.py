@@ -81,13 +81,12 @@ def chosen(stacks: Sequence[Stack], rules: Sequence[Any], problems: Problems) ->
     for stack in stacks:
         mine = []
         for leaf in stack.leaves:
-            at = _first(tests, leaf)
+            at = _by_all_paths(stack, leaf, tests, known, problems)
             if at is None:
                 problems.add("no rule matches", leaf.path)
                 continue
             used[at] += 1
             mine.append(fit(at, leaf))
-            _refuse_other_ways(stack, leaf, at, tests, known, problems)
         every.append(mine)
     unused = [i for i, n in enumerate(used) if not n and not known[i].optional]
     if unused:
@@ -135,24 +134,27 @@ def _first(tests: Sequence[Callable[[Leaf], bool]], leaf: Leaf) -> int | None:
     return None
 
 
-def _refuse_other_ways(
+def _by_all_paths(
     stack: Stack,
     leaf: Leaf,
-    at: int,
     tests: Sequence[Callable[[Leaf], bool]],
     rules: Sequence[Rule],
     problems: Problems,
-) -> None:
-    """A leaf with several paths has one rule by each of them."""
+) -> int | None:
+    """The rule for a leaf; one that is used several times has one rule by all of its paths."""
+    at = _first(tests, leaf)
     for other in stack.place.ties:
         path = "/".join(other)
         its = _first(tests, dataclasses.replace(leaf, path=path))
-        if its != at and its is not None and rules[its].initializer is not rules[at].initializer:
+        if at is None or its is None:
+            at = its if at is None else at
+        elif rules[its].initializer is not rules[at].initializer:
             problems.add(
                 f"a tied leaf is asked two ways, by rule {at} and, as {path}, by rule {its}; "
                 "let one rule come first for both",
                 leaf.path,
             )
+    return at
 
 
 # ---------------------------------------------------------------- from a rule to an initializer

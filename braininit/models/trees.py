@@ -181,20 +181,52 @@ def _box(value: Any, boxes: Mapping[str, tuple[type, ...]]) -> _Box | None:
 
 
 def _nnx_graph(model: Any) -> Opened | None:
+    """A model with nnx modules: their graph, and what is beside them in a PyTree."""
     nnx = sys.modules.get("flax.nnx")
-    if nnx is None or not _holds(model, nnx.Pytree):
+    if nnx is None:
         return None
-    definition, state = nnx.split(model)
+    leaves, outer = jax.tree_util.tree_flatten_with_path(
+        model, is_leaf=lambda x: isinstance(x, nnx.Pytree)
+    )
+    graphs = [(parts_of(path), leaf) for path, leaf in leaves if isinstance(leaf, nnx.Pytree)]
+    if not graphs:
+        return None
+    holes = iter(range(len(graphs)))
+    kept = [_Hole(next(holes)) if isinstance(leaf, nnx.Pytree) else leaf for _, leaf in leaves]
+    rest = jax.tree_util.tree_unflatten(outer, kept)
+    beside = _tree(rest, (), _Owners(rest))
+    whole = [graph for _, graph in graphs]
+    definition, state = nnx.split(whole)
+
+    def named(path: Iterable[Any]) -> PathParts:
+        first, *others = map(str, path)
+        return (*graphs[int(first)][0], *others)
+
     modules = {
-        tuple(map(str, path)): node
-        for path, node in nnx.iter_graph(model)
-        if isinstance(node, nnx.Pytree) and not isinstance(node, (nnx.List, nnx.Dict))
+        named(path): node
+        for path, node in nnx.iter_graph(whole)
+        if path and isinstance(node, nnx.Pytree) and not isinstance(node, (nnx.List, nnx.Dict))
     }
-    found = _tree(state, (), lambda keypath: _nearest(modules, parts_of(keypath)))
-    same = [[tuple(map(str, path)) for path in group] for group in nnx.find_duplicates(model)]
+    found = _tree(state, (), lambda keypath: _nearest(modules, named(parts_of(keypath))))
+    same = [[named(path) for path in group] for group in nnx.find_duplicates(whole)]
     for place in found.places:
-        place.ties += tuple(_other_paths(place.parts, same) - {place.parts, *place.ties})
-    return found._replace(closed=lambda values: nnx.merge(definition, found.closed(values)))
+        place.parts, place.ties = named(place.parts), tuple(map(named, place.ties))
+        place.ties += tuple(sorted(_other_paths(place.parts, same) - {place.parts, *place.ties}))
+
+    def closed(values: Iterable[Any]) -> Any:
+        values = list(values)
+        made = nnx.merge(definition, found.closed(values[len(beside.places) :]))
+        tree = beside.closed(values[: len(beside.places)])
+        return jax.tree.map(lambda x: made[x.at] if isinstance(x, _Hole) else x, tree)
+
+    return Opened(beside.places + found.places, closed)
+
+
+class _Hole:
+    """Where a module was."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
 
 
 def _brainstate_graph(model: Any) -> Opened | None:
@@ -208,11 +240,6 @@ def _brainstate_graph(model: Any) -> Opened | None:
     return found._replace(
         closed=lambda values: graph.treefy_merge(definition, found.closed(values))
     )
-
-
-def _holds(tree: Any, kind: type) -> bool:
-    leaves = jax.tree_util.tree_leaves(tree, is_leaf=lambda x: isinstance(x, kind))
-    return any(isinstance(leaf, kind) for leaf in leaves)
 
 
 def _nearest(modules: Mapping[PathParts, Any], parts: PathParts) -> Any:
