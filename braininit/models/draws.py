@@ -70,10 +70,14 @@ def stacked(
         shape, dtype = leaves[0].shape, leaves[0].dtype
         sized = [_sized(choice, leaf) for choice, leaf in zip(choices, leaves, strict=True)]
         if len({jax.tree.structure(made) for made in sized}) == 1:
-            made, impl = sized[0], keys.legacy_impl(each[0])
-            program = _stacked(shape, dtype, axis, sharding, impl, is_elementwise(made))
-            numbers = jax.tree.map(lambda *values: jnp.stack(values), *sized)
-            x = units.on(program(jnp.stack(list(each)), numbers), made.unit)
+            made = sized[0]
+            same = all(
+                _are_same(*numbers) for numbers in zip(*map(jax.tree.leaves, sized), strict=True)
+            )
+            program = _stacked(shape, dtype, axis, sharding, is_elementwise(made), same)
+            numbers = made if same else jax.tree.map(lambda *of: jnp.stack(of), *sized)
+            words = jnp.stack([_words(key) for key in each])
+            x = units.on(program(words, numbers), made.unit)
             return _finished(x, choices[0], leaves[0])
     drawn = [one(*of) for of in zip(choices, leaves, each, strict=True)]
     whole = jnp.stack([units.parts(value)[0] for value in drawn], axis)
@@ -82,8 +86,8 @@ def stacked(
 
 def _in_one_program(choices: Sequence[Choice], leaf: Leaf, key: Any) -> bool:
     """Whether layers can be drawn by one program: JAX maps other keys than Threefry's otherwise."""
-    known = keys.typed(key, keys.legacy_impl(key))
-    return str(jax.random.key_impl(known)) == "threefry2x32" and all(
+    kind = keys.legacy_impl(key) or str(jax.random.key_impl(key))
+    return kind == "threefry2x32" and all(
         choice.initializer is not None
         and _is_ours(choice.initializer._recipe)
         and not _is_whole_number(choice, leaf)
@@ -97,6 +101,11 @@ def _sized(choice: Choice, leaf: Leaf) -> Recipe:
     made = choice.initializer._recipe.for_draw(leaf.shape, leaf.dtype, {})
     made.fit(leaf.dtype)
     return made
+
+
+def _words(key: Any) -> Any:
+    """The words of a Threefry key."""
+    return key if keys.legacy_impl(key) is not None else jax.random.key_data(key)
 
 
 def _is_ours(made: Recipe) -> bool:
@@ -157,41 +166,66 @@ def _stacked(
     dtype: Any,
     axis: int,
     sharding: NamedSharding | None,
-    impl: str | None,
     elementwise: bool,
+    same: bool,
 ) -> Callable[..., Any]:
-    """The program for layers along an axis."""
+    """The program for layers along an axis, whose numbers are the `same` or not.
+
+    Layers of different numbers are drawn one after the other: XLA divides by an array in another
+    way than by a number, which moves the last bit.
+    """
 
     def sample(each: Any, made: Recipe) -> Any:
-        def layer(key: Any, its: Recipe) -> Any:
-            return units.parts(its.drawn(Asked(keys.typed(key, impl), shape, dtype)))[0]
+        def layer(words: Any, its: Recipe) -> Any:
+            key = jax.random.wrap_key_data(words, impl="threefry2x32")
+            return units.parts(its.drawn(Asked(key, shape, dtype)))[0]
 
-        return jax.vmap(layer, out_axes=axis)(each, made)
+        if same:
+            return jax.vmap(lambda words: layer(words, made), out_axes=axis)(each)
+        return jnp.moveaxis(lax.map(lambda of: layer(*of), (each, made)), 0, axis)
 
-    if sharding is None or elementwise:
+    split = sharding is not None and len(sharding.spec) > axis and sharding.spec[axis] is not None
+    if sharding is None or (elementwise and (same or not split)):
         return compiled(placed(sample, sharding), sharding, None)
-    return compiled(_own_part(sample, sharding), sharding, None)
+    layers = sharding.spec[axis] if split else None
+    given = (PartitionSpec(layers), PartitionSpec() if same else PartitionSpec(layers))
+    return compiled(_own_part(sample, sharding, given, axis if split else None), sharding, None)
 
 
-def _own_part(function: Callable[..., Any], sharding: NamedSharding) -> Callable[..., Any]:
-    """A function computed whole on every device, which keeps its own part of the result."""
+_WHOLE = PartitionSpec()
+
+
+def _own_part(
+    function: Callable[..., Any],
+    sharding: NamedSharding,
+    given: Any = _WHOLE,
+    done: int | None = None,
+) -> Callable[..., Any]:
+    """A function computed whole on every device, which keeps its own part of the result.
+
+    With `given`, how the arguments are split, the result is of the device's own part along the
+    axis `done` already.
+    """
 
     def part(*args: Any) -> Any:
         x = lax.optimization_barrier(function(*args))
         for axis, entry in enumerate(sharding.spec):
             names = entry if isinstance(entry, tuple) else () if entry is None else (entry,)
-            if names:
+            if names and axis != done:
                 size = x.shape[axis] // math.prod(sharding.mesh.shape[name] for name in names)
                 x = lax.dynamic_slice_in_dim(x, lax.axis_index(names) * size, size, axis)
         return x
 
     return jax.shard_map(
-        part,
-        mesh=sharding.mesh,
-        in_specs=PartitionSpec(),
-        out_specs=sharding.spec,
-        check_vma=False,
+        part, mesh=sharding.mesh, in_specs=given, out_specs=sharding.spec, check_vma=False
     )
+
+
+def _are_same(first: Any, *others: Any) -> bool:
+    """Whether numbers are known and equal."""
+    if isinstance(first, jax.core.Tracer) or np.ndim(first):
+        return all(other is first for other in others)
+    return not any(isinstance(n, jax.core.Tracer) or np.ndim(n) or n != first for n in others)
 
 
 # ---------------------------------------------------------------- functions of a user's

@@ -74,8 +74,8 @@ _LAYERS: Mapping[str, Mapping[str, Mapping[str, tuple[Layout | None, Any]]]] = {
         "Conv": {"weight": (TORCH, lambda layer: layer.num_spatial_dims + 2)},
         "ConvTranspose": {"weight": (TORCH, lambda layer: layer.num_spatial_dims + 2)},
         "Embedding": {"weight": (TORCH, 2)},  # a layer gets a row: its length is the fan
-        "LayerNorm": {"weight": (None, 0)},
-        "RMSNorm": {"weight": (None, 0)},
+        "LayerNorm": {"weight": (None, 0), "bias": (None, 0)},
+        "RMSNorm": {"weight": (None, 0), "bias": (None, 0)},
         **_GATES,
     },
     "flax": {

@@ -199,11 +199,13 @@ def _tied(asked: Any, stack: Stack, mesh: Any) -> NamedSharding | None:
         spec = asked.spec(stack.shape, dtype, mesh) if isinstance(asked, Fsdp) else asked
         if not isinstance(spec, PartitionSpec):
             raise ValueError(f"shardings: {asked!r} is no PartitionSpec, NamedSharding or fsdp()")
+        if PartitionSpec.UNCONSTRAINED in spec:
+            raise ValueError(f"shardings: {spec} leaves an axis to the compiler; write None")
         if unknown := [n for n in _names(spec) if n not in mesh.shape]:
             raise ValueError(f"the mesh has no axis {unknown[0]!r}, only {_listed(mesh)}")
         try:
             sharding = NamedSharding(mesh, spec)
-        except ValueError as error:
+        except Exception as error:  # of a kind of JAX's own
             raise ValueError(f"shardings: {error}") from None
     _refuse_undivided(sharding, stack.shape)
     return sharding
