@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec
 
 from braininit._engine import keys
@@ -223,9 +224,9 @@ def _own_part(
 
 def _are_same(first: Any, *others: Any) -> bool:
     """Whether numbers are known and equal."""
-    if isinstance(first, jax.core.Tracer) or np.ndim(first):
+    if isinstance(first, Tracer) or np.ndim(first):
         return all(other is first for other in others)
-    return not any(isinstance(n, jax.core.Tracer) or np.ndim(n) or n != first for n in others)
+    return not any(isinstance(n, Tracer) or np.ndim(n) or n != first for n in others)
 
 
 # ---------------------------------------------------------------- functions of a user's
