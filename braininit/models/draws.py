@@ -75,7 +75,8 @@ def stacked(
             same = all(
                 _are_same(*numbers) for numbers in zip(*map(jax.tree.leaves, sized), strict=True)
             )
-            program = _stacked(shape, dtype, axis, sharding, is_elementwise(made), same)
+            apart = all(is_elementwise(c.initializer._recipe) for c in choices if c.initializer)
+            program = _stacked(shape, dtype, axis, sharding, apart, same)
             numbers = made if same else jax.tree.map(lambda *of: jnp.stack(of), *sized)
             words = jnp.stack([_words(key) for key in each])
             x = units.on(program(words, numbers), made.unit)
@@ -153,12 +154,13 @@ def _put(value: Any, sharding: NamedSharding | None) -> Any:
 def _whole(
     shape: tuple[int, ...], dtype: Any, sharding: NamedSharding, impl: str | None
 ) -> Callable[..., Any]:
-    """The program for what has to be known whole."""
+    """The program for what has to be known whole: every device draws it and keeps its part."""
 
     def sample(key: Any, made: Recipe) -> Any:
-        return units.parts(made.drawn(Asked(keys.typed(key, impl), shape, dtype)))[0]
+        x = made.drawn(Asked(keys.typed(key, impl), shape, dtype))
+        return _own_part(units.parts(x)[0], sharding, sharding.spec)
 
-    return compiled(_own_part(sample, sharding), sharding, None)
+    return compiled(_on_each(sample, sharding), sharding, None)
 
 
 @functools.lru_cache(maxsize=256)
@@ -173,53 +175,51 @@ def _stacked(
     """The program for layers along an axis, whose numbers are the `same` or not.
 
     Layers of different numbers are drawn one after the other: XLA divides by an array in another
-    way than by a number, which moves the last bit.
+    way than by a number, which moves the last bit. So are matrices, which take memory.
     """
+    spec = [*(sharding.spec if sharding else ()), *(None,) * (len(shape) + 1)][: len(shape) + 1]
+    layers, one = spec.pop(axis), PartitionSpec(*spec)
+    whole = sharding is not None and not (elementwise and (same or layers is None))
+
+    def layer(words: Any, its: Recipe) -> Any:
+        key = jax.random.wrap_key_data(words, impl="threefry2x32")
+        x = units.parts(its.drawn(Asked(key, shape, dtype)))[0]
+        return _own_part(x, sharding, one) if whole and sharding else x
 
     def sample(each: Any, made: Recipe) -> Any:
-        def layer(words: Any, its: Recipe) -> Any:
-            key = jax.random.wrap_key_data(words, impl="threefry2x32")
-            return units.parts(its.drawn(Asked(key, shape, dtype)))[0]
-
-        if same:
+        if same and elementwise:
             return jax.vmap(lambda words: layer(words, made), out_axes=axis)(each)
-        return jnp.moveaxis(lax.map(lambda of: layer(*of), (each, made)), 0, axis)
+        one_by_one = (each, None) if same else (each, made)
+        drawn = lax.map(lambda of: layer(of[0], made if same else of[1]), one_by_one)
+        return jnp.moveaxis(drawn, 0, axis)
 
-    split = sharding is not None and len(sharding.spec) > axis and sharding.spec[axis] is not None
-    if sharding is None or (elementwise and (same or not split)):
+    if sharding is None or not whole:
         return compiled(placed(sample, sharding), sharding, None)
-    layers = sharding.spec[axis] if split else None
     given = (PartitionSpec(layers), PartitionSpec() if same else PartitionSpec(layers))
-    return compiled(_own_part(sample, sharding, given, axis if split else None), sharding, None)
+    return compiled(_on_each(sample, sharding, given), sharding, None)
 
 
-_WHOLE = PartitionSpec()
+_EVERYWHERE = PartitionSpec()
 
 
-def _own_part(
-    function: Callable[..., Any],
-    sharding: NamedSharding,
-    given: Any = _WHOLE,
-    done: int | None = None,
+def _on_each(
+    function: Callable[..., Any], sharding: NamedSharding, given: Any = _EVERYWHERE
 ) -> Callable[..., Any]:
-    """A function computed whole on every device, which keeps its own part of the result.
-
-    With `given`, how the arguments are split, the result is of the device's own part along the
-    axis `done` already.
-    """
-
-    def part(*args: Any) -> Any:
-        x = lax.optimization_barrier(function(*args))
-        for axis, entry in enumerate(sharding.spec):
-            names = entry if isinstance(entry, tuple) else () if entry is None else (entry,)
-            if names and axis != done:
-                size = x.shape[axis] // math.prod(sharding.mesh.shape[name] for name in names)
-                x = lax.dynamic_slice_in_dim(x, lax.axis_index(names) * size, size, axis)
-        return x
-
+    """A function that every device calls for its own part of the result."""
     return jax.shard_map(
-        part, mesh=sharding.mesh, in_specs=given, out_specs=sharding.spec, check_vma=False
+        function, mesh=sharding.mesh, in_specs=given, out_specs=sharding.spec, check_vma=False
     )
+
+
+def _own_part(x: jax.Array, sharding: NamedSharding, spec: PartitionSpec) -> jax.Array:
+    """The part of a whole that a device keeps."""
+    x = lax.optimization_barrier(x)
+    for axis, entry in enumerate(spec):
+        names = entry if isinstance(entry, tuple) else () if entry is None else (entry,)
+        if names:
+            size = x.shape[axis] // math.prod(sharding.mesh.shape[name] for name in names)
+            x = lax.dynamic_slice_in_dim(x, lax.axis_index(names) * size, size, axis)
+    return x
 
 
 def _are_same(first: Any, *others: Any) -> bool:
@@ -258,7 +258,12 @@ def _foreign(
     program = jax.jit(_step_by_step(sample), out_shardings=sharding)
     if not re.search(_TALK, program.lower(key).compile().as_text() or ""):
         return program
-    return jax.jit(_own_part(_step_by_step(sample), sharding), out_shardings=sharding)
+
+    def own(key: Any) -> Any:
+        whole = _step_by_step(sample)(key)
+        return jax.tree.map(lambda x: _own_part(x, sharding, sharding.spec), whole)
+
+    return jax.jit(_on_each(own, sharding), out_shardings=sharding)
 
 
 _TALK = r"all-(gather|reduce|to-all)|collective-|reduce-scatter"
