@@ -26,6 +26,7 @@ __all__ = [
     "fitted",
     "is_elementwise",
     "layout_by_names",
+    "layout_of_attention",
     "layout_of_bias",
     "layout_of_owner",
 ]
@@ -89,6 +90,8 @@ _LAYERS: Mapping[str, Mapping[str, Mapping[str, tuple[Layout | None, Any]]]] = {
 
 def layout_of_owner(owner: Any, name: str, ndim: int) -> Layout | None:
     """The layout of a leaf by the layer that owns it; JAX's of an unknown one."""
+    if owner is None and name in ("embedding", "embeddings"):  # linen's and Haiku's
+        return _beside(TORCH, ndim - 2)
     for cls in type(owner).__mro__:
         library = cls.__module__.partition(".")[0]
         if library == "flax" and cls.__name__ == "LinearGeneral" and name == "kernel":
@@ -121,6 +124,18 @@ def _beside(layout: Layout, extra: int) -> Layout:
     return layout._replace(
         in_axis=moved(layout.in_axis), out_axis=moved(layout.out_axis), batch_axis=batch
     )
+
+
+def layout_of_attention(layer: str, beside: Mapping[str, int]) -> Layout | None:
+    """The layout of a kernel of linen's attention, whose parameters do not say what owns them.
+
+    `beside` has the numbers of axes of the kernels under the same name, by layer. Queries, keys
+    and values are (in, heads, size), the output is (heads, size, out).
+    """
+    if any(beside.get(name) != 3 for name in ("query", "key", "value", "out")):
+        return None
+    inward = {name: Layout((-3,), (-2, -1)) for name in ("query", "key", "value")}
+    return {**inward, "out": Layout((-3, -2), (-1,))}.get(layer)
 
 
 _KERNELS = ("weight_hh", "kernel", "weight", "w")

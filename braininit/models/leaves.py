@@ -15,6 +15,7 @@ from braininit.models.layouts import (
     LAYOUTS,
     Layout,
     layout_by_names,
+    layout_of_attention,
     layout_of_bias,
     layout_of_owner,
 )
@@ -67,6 +68,11 @@ class Leaf:
     def name(self) -> str:
         """The last part of the path."""
         return self.path.rpartition("/")[2]
+
+    @property
+    def above(self) -> str:
+        """The path without its last part."""
+        return self.path.rpartition("/")[0]
 
     @property
     def ndim(self) -> int:
@@ -180,21 +186,24 @@ def _number(leaves: Sequence[Leaf], numbered: re.Pattern[str], problems: Problem
 def _lay_out(
     leaves: Sequence[Leaf], layout: Any, axes: Mapping[str, str] | None, problems: Problems
 ) -> None:
-    """The layout of each leaf: by its names, by what the user says, by its owner."""
+    """The layout of each leaf: by its names, by what the user says, by its layer."""
     said = _said(layout)
+    kernels: dict[str, dict[str, int]] = {}
+    for leaf in leaves:
+        if leaf.name == "kernel" and leaf.owner is None:
+            above, _, layer = leaf.above.rpartition("/")
+            kernels.setdefault(above, {})[layer] = leaf.ndim
     beside: dict[str, dict[str, tuple[float, float] | None]] = {}
     for leaf in leaves:
         try:
-            leaf.layout = _layout(leaf, said, axes)
+            leaf.layout = _layout(leaf, said, axes, kernels)
         except ValueError as error:
             problems.add(str(error), leaf.path)
             continue
-        above, _, name = leaf.path.rpartition("/")
         if leaf.ndim > 1 and leaf.layout is not None:
-            beside.setdefault(above, {})[name] = leaf.fans
+            beside.setdefault(leaf.above, {})[leaf.name] = leaf.fans
     for leaf in leaves:
-        above, _, name = leaf.path.rpartition("/")
-        if above in beside and (its := layout_of_bias(name, beside[above])):
+        if leaf.above in beside and (its := layout_of_bias(leaf.name, beside[leaf.above])):
             leaf.layout = its
 
 
@@ -214,10 +223,17 @@ def _said(layout: Any) -> Callable[[str], Layout | None]:
 
 
 def _layout(
-    leaf: Leaf, said: Callable[[str], Layout | None], axes: Mapping[str, str] | None
+    leaf: Leaf,
+    said: Callable[[str], Layout | None],
+    axes: Mapping[str, str] | None,
+    kernels: Mapping[str, Mapping[str, int]],
 ) -> Layout | None:
     if axes is not None and leaf.names and any(leaf.names):
         return layout_by_names(leaf.names, axes)
     if leaf.ndim < 2:
         return None
-    return said(leaf.path) or layout_of_owner(leaf.owner, leaf.name, leaf.ndim)
+    above, _, layer = leaf.above.rpartition("/")
+    found = said(leaf.path)
+    if found is None and leaf.name == "kernel" and leaf.owner is None:
+        found = layout_of_attention(layer, kernels[above])
+    return found or layout_of_owner(leaf.owner, leaf.name, leaf.ndim)

@@ -95,6 +95,21 @@ def test_flax_layers_have_the_fans_of_their_own_defaults():
     assert fans(attention)["out/kernel"] == (64, 64)
 
 
+def test_linen_has_no_owners_but_attention_and_embeddings_are_known():
+    class Attention(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            x = nn.Embed(50, 24)(x)
+            return nn.MultiHeadDotProductAttention(4, use_bias=False)(nn.Conv(24, (3,))(x))
+
+    its = fans(jax.eval_shape(Attention().init, fresh(), jnp.ones((2, 7), int)))
+    at = "params/MultiHeadDotProductAttention_0"
+    assert its.pop("params/Embed_0/embedding") == (24, 50)
+    assert its.pop("params/Conv_0/kernel") == (72, 72)
+    assert its.pop("params/Conv_0/bias") == (72, 72)
+    assert its == {f"{at}/{name}/kernel": (24, 24) for name in ("query", "key", "value", "out")}
+
+
 def test_layers_side_by_side_are_no_inputs():
     model = eqx.filter_eval_shape(
         eqx.filter_vmap(lambda k: eqx.nn.Linear(30, 20, key=k)), jax.random.split(fresh(), 5)
