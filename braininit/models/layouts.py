@@ -62,14 +62,30 @@ LAYOUTS = {"jax": JAX, "torch": TORCH}
 
 # ---------------------------------------------------------------- by the layer
 
+
+def _axes_of(layer: Any) -> tuple[int, int, int]:
+    """How many axes a LinearGeneral has of independent kernels, of inputs and of outputs."""
+    return len(layer.batch_axis), len(layer.in_features), len(layer.out_features)
+
+
+def _of_linear_general(layer: Any) -> Layout:
+    batch, ins, outs = _axes_of(layer)
+    every = tuple(range(batch + ins + outs))
+    return Layout(every[batch : batch + ins], every[batch + ins :], every[:batch])
+
+
+def _of_transpose(layer: Any) -> Layout:
+    return Layout((-1,), (-2,)) if layer.transpose_kernel else JAX
+
+
 # What the leaves of known layers are, by the classes' names in their libraries: the layout, None
-# where nothing is counted, and the number of axes. What has more axes has kernels side by side,
-# as the layers of an ensemble.
+# where nothing is counted, and the number of axes; or functions of the layer. What has more axes
+# has kernels side by side, as the layers of an ensemble.
 _GATES = {
     of: {f"weight_{n}": (TORCH._replace(gates=g), 2) for n in ("ih", "hh")}
     for of, g in (("GRUCell", 3), ("LSTMCell", 4))
 }
-_LAYERS: Mapping[str, Mapping[str, Mapping[str, tuple[Layout | None, Any]]]] = {
+_LAYERS: Mapping[str, Mapping[str, Mapping[str, tuple[Any, Any]]]] = {
     "equinox": {
         "Linear": {"weight": (TORCH, 2)},
         "Conv": {"weight": (TORCH, lambda layer: layer.num_spatial_dims + 2)},
@@ -82,7 +98,8 @@ _LAYERS: Mapping[str, Mapping[str, Mapping[str, tuple[Layout | None, Any]]]] = {
     "flax": {
         "Linear": {"kernel": (JAX, 2)},
         "Conv": {"kernel": (JAX, lambda layer: len(layer.kernel_size) + 2)},
-        "ConvTranspose": {"kernel": (JAX, lambda layer: len(layer.kernel_size) + 2)},
+        "ConvTranspose": {"kernel": (_of_transpose, lambda layer: len(layer.kernel_size) + 2)},
+        "LinearGeneral": {"kernel": (_of_linear_general, lambda layer: sum(_axes_of(layer)))},
         "Embed": {"embedding": (TORCH, 2)},
     },
 }
@@ -93,23 +110,11 @@ def layout_of_owner(owner: Any, name: str, ndim: int) -> Layout | None:
     if owner is None and name in ("embedding", "embeddings"):  # linen's and Haiku's
         return _beside(TORCH, ndim - 2)
     for cls in type(owner).__mro__:
-        library = cls.__module__.partition(".")[0]
-        if library == "flax" and cls.__name__ == "LinearGeneral" and name == "kernel":
-            return _of_linear_general(owner, ndim)
-        layer = _LAYERS.get(library, {}).get(cls.__name__, {})
+        layer = _LAYERS.get(cls.__module__.partition(".")[0], {}).get(cls.__name__, {})
         if name in layer:
-            layout, rank = layer[name]
-            rank = rank(owner) if callable(rank) else rank
-            return layout and _beside(layout, ndim - rank)
+            said: list[Any] = [it(owner) if callable(it) else it for it in layer[name]]
+            return said[0] and _beside(said[0], ndim - said[1])
     return JAX
-
-
-def _of_linear_general(owner: Any, ndim: int) -> Layout:
-    """Of an nnx layer with several axes of inputs and of outputs, as attention has."""
-    batch, ins, outs = (len(x) for x in (owner.batch_axis, owner.in_features, owner.out_features))
-    at = range(batch, batch + ins)
-    layout = Layout(tuple(at), tuple(range(at.stop, at.stop + outs)), tuple(range(batch)))
-    return _beside(layout, ndim - batch - ins - outs)
 
 
 def _beside(layout: Layout, extra: int) -> Layout:

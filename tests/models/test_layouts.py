@@ -90,6 +90,8 @@ def test_flax_layers_have_the_fans_of_their_own_defaults():
         std, n = float(kernel.get_value().std()), kernel.get_value().size
         # Flax's defaults have the variance 1 / fan_in.
         np.testing.assert_allclose(std, its[0] ** -0.5, rtol=4 / (2 * n) ** 0.5, err_msg=name)
+    turned = nnx.ConvTranspose(6, 40, (3,), transpose_kernel=True, rngs=nnx.Rngs(0))
+    assert fans(turned)["kernel"] == (18, 120)
     attention = nnx.MultiHeadAttention(4, 64, decode=False, rngs=nnx.Rngs(0))
     assert fans(attention)["query/kernel"] == (64, 64)
     assert fans(attention)["out/kernel"] == (64, 64)
