@@ -23,6 +23,7 @@ from braininit.models.parts import Parts
 __all__ = [
     "LAYOUTS",
     "Layout",
+    "fans_of",
     "fitted",
     "is_elementwise",
     "layout_by_names",
@@ -221,6 +222,17 @@ def _of_scaled(obj: Any, layout: Layout, shape: tuple[int, ...]) -> dict[str, An
 
 
 _FANS = ("fan_in", "fan_out")
+
+
+def fans_of(made: Recipe, shape: tuple[int, ...]) -> tuple[float, float] | None:
+    """The fans that a scaled initializer reads from a shape, or was given."""
+    if isinstance(made, Composite):
+        return next(filter(None, (fans_of(part, shape) for part in made.parts())), None)
+    if (fans := _fans(made)) is None:
+        return None
+    given = {n: v for n, v in zip(made.plan.names, made.values, strict=True) if n in _FANS}
+    own = from_shape(shape, fans.in_axis, fans.out_axis, fans.batch_axis, "fan_in", bool(given))
+    return tuple((own | given)[name] for name in _FANS)  # pyright: ignore[reportReturnType]
 
 
 def _fans(made: Recipe) -> Fans | None:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -18,7 +18,7 @@ from braininit.models.paths import joined
 from braininit.models.problems import Problems
 from braininit.models.trees import opened
 
-__all__ = ["Fsdp", "fsdp", "place"]
+__all__ = ["Fsdp", "Placed", "fsdp", "place"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Fsdp:
         if unknown := [n for n in names if n not in mesh.shape]:
             raise ValueError(f"fsdp: the mesh has no axis {unknown[0]!r}, only {_listed(mesh)}")
         parts = math.prod(mesh.shape[name] for name in names)
-        if math.prod(shape) * dtype.itemsize < self.min_bytes:
+        if math.prod(shape) * getattr(dtype, "itemsize", 8) < self.min_bytes:
             return PartitionSpec()
         divided = [at for at, n in enumerate(shape) if n % parts == 0]
         if not divided:
@@ -71,21 +71,26 @@ def fsdp(axis: str | Sequence[str], min_bytes: int = 2**20) -> Fsdp:
     return Fsdp(axes, options.whole("min_bytes", min_bytes, 0))
 
 
+class Placed(NamedTuple):
+    """Where a leaf is to live, or why that can't be."""
+
+    sharding: NamedSharding | None
+    problem: str | None = None
+
+
 def place(
     stacks: Sequence[Stack], shardings: Any, mesh: Mesh | None, problems: Problems
-) -> list[NamedSharding | None]:
+) -> list[Placed]:
     """Where each leaf is to live; None where nothing is said."""
     mesh = mesh if mesh is not None else _mesh_of_the_moment()
     asked, found = _asked(stacks, shardings, mesh, problems), []
     for stack in stacks:
-        sharding = None
         try:
-            sharding = _tied(asked(stack), stack, mesh)
+            found.append(Placed(_tied(asked(stack), stack, mesh)))
         except ValueError as error:
-            problems.add(str(error), stack.path)
-        found.append(sharding)
+            found.append(Placed(None, str(error)))
         for leaf in stack.leaves:
-            leaf.sharding = sharding
+            leaf.sharding = found[-1].sharding
     return found
 
 

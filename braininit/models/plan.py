@@ -288,14 +288,16 @@ def plan(
         problems=problems,
     )
     _refuse_equal_paths(stacks, problems)
-    shardings_ = place(stacks, shardings, mesh, problems)
-    every = chosen(stacks, rules, problems)
-    for stack, choices in zip(stacks, every, strict=True):
-        if len({choice.initializer is None for choice in choices}) > 1:
+    places = place(stacks, shardings, mesh, problems)
+    rows = []
+    for stack, choices, its in zip(stacks, chosen(stacks, rules, problems), places, strict=True):
+        drawn = {choice.initializer is not None for choice in choices}
+        if len(drawn) > 1:
             problems.add("a leaf of stacked layers must be kept or drawn as a whole", stack.path)
+        if True in drawn and its.problem:
+            problems.add(its.problem, stack.path)
+        rows.append(Row(stack, choices, its.sharding, drawn=True in drawn))
     problems.raised()
-    found = zip(stacks, every, shardings_, strict=True)
-    rows = [Row(*of, drawn=of[1][0].initializer is not None) for of in found]
     return ModelPlan(tree, rows)
 
 

@@ -8,8 +8,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from jax.core import Tracer
 
 from braininit._params import units
+from braininit.layers.fans import Fans
+from braininit.models.layouts import fans_of
 from braininit.models.leaves import bare
 
 __all__ = ["as_html", "as_text", "moments"]
@@ -42,7 +45,7 @@ def as_html(rows: Sequence[Any]) -> str:
 def _cells(row: Any) -> tuple[str, ...]:
     stack, leaf = row.stack, row.stack.leaves[0]
     value = bare(stack.place.value)
-    fans = "" if leaf.fans is None else ", ".join(f"{fan:g}" for fan in leaf.fans)
+    fans = _fans(row.choices[0], leaf)
     means, stds = zip(*(moments(c, each) for c, each in _pairs(row)), strict=True)
     size = _bytes(row)
     return (
@@ -58,6 +61,13 @@ def _cells(row: Any) -> tuple[str, ...]:
         _size(size / _parts(row.sharding)),
         "" if row.sharding is None else str(row.sharding.spec).replace("PartitionSpec", "P"),
     )
+
+
+def _fans(choice: Any, leaf: Any) -> str:
+    """The fans that the initializer uses; of one that uses none, those of the leaf."""
+    used = choice.initializer and fans_of(choice.initializer._recipe, leaf.shape)
+    both = used or leaf.fans or ()
+    return ", ".join("?" if isinstance(fan, Tracer) else f"{fan:g}" for fan in both)
 
 
 def _pairs(row: Any) -> Iterable[tuple[Any, Any]]:
@@ -89,7 +99,7 @@ def moments(choice: Any, leaf: Any) -> tuple[Any, Any]:
     if choice.initializer is None:
         return None, None
     made = choice.initializer._recipe
-    if made.plan.sized is not None and "fan" in str(made.plan.static[:1]):
+    if any(isinstance(option, Fans) for option in made.plan.static):
         its = made.for_draw(leaf.shape, np.dtype(np.float32), {})
         variance, fan = its.values
         found: tuple[Any, Any] = (0.0, np.sqrt(np.asarray(variance) / np.asarray(fan)))

@@ -81,6 +81,8 @@ def taken(
             extra.append(own)
             continue
         i = at[path]
+        if rows[i].kept and isinstance(bare(place.value), jax.ShapeDtypeStruct):
+            continue  # it stays what it is in the model
         if i in found.values:
             problems.add(f"given: {found.paths[i]} and {own} are both for", path)
             continue
