@@ -41,7 +41,8 @@ def one(choice: Choice, leaf: Leaf, key: Any, sharding: NamedSharding | None = N
     initializer: Any = choice.initializer
     made, shape, dtype = initializer._recipe, leaf.shape, leaf.dtype
     if jnp.issubdtype(dtype, jax.dtypes.prng_key):  # no numbers: only a user's function makes them
-        x = initializer.function(keys.typed(key, keys.legacy_impl(key)), shape, dtype)
+        made = initializer.function(keys.typed(key, keys.legacy_impl(key)), shape, dtype)
+        x = made if sharding is None else jax.device_put(made, sharding)
     elif _is_whole_number(choice, leaf):
         value = np.asarray(constant_of(initializer)).astype(dtype)
         x = _put(np.broadcast_to(value, shape), sharding)

@@ -11,6 +11,7 @@ import brainunit as u
 from jax.sharding import NamedSharding
 
 from braininit._params import units
+from braininit._params.options import whole
 from braininit.models.layouts import (
     LAYOUTS,
     Layout,
@@ -134,8 +135,13 @@ def leaves_of(
 ) -> list[Stack]:
     """All leaves, with their layers and layouts."""
     numbered = None if layers is None else pattern("layers", layers)
-    stacks = [(pattern("stacked", p), axis) for p, axis in stacked.items()]
+    if not isinstance(stacked, Mapping):
+        raise TypeError(f"`stacked` must map patterns to axes, as {{{stacked!r}: 0}}")
+    stacks = [(pattern("stacked", p), whole("stacked", axis)) for p, axis in stacked.items()]
     found = [_stack(place, stacks, problems) for place in places]
+    for prefix, _ in stacks:
+        if not any(_end(prefix, stack.path) is not None for stack in found):
+            problems.add(f"stacked: {prefix.pattern!r} matches no path up to a slash or its end")
     every = [leaf for stack in found for leaf in stack.leaves]
     if numbered is not None:
         _number(every, numbered, problems)
@@ -151,9 +157,7 @@ def _stack(
     names = place.names
     rest = (dtype, units.of(place.value), place.owner, place.variable)
     for prefix, axis in stacks:
-        match = prefix.search(path)
-        end = match.end() if match else -1
-        if match is None or path[end : end + 1] not in ("", "/"):
+        if (end := _end(prefix, path)) is None:
             continue
         if not -len(shape) <= axis < len(shape):
             problems.add(f"stacked: there is no axis {axis}", path)
@@ -164,6 +168,14 @@ def _stack(
         each = [f"{path[:end]}/{i}{path[end:]}" for i in range(shape[at])]
         return Stack(place, path, at, [Leaf(p, one, *rest, kept) for p in each])
     return Stack(place, path, None, [Leaf(path, shape, *rest, names)])
+
+
+def _end(prefix: re.Pattern[str], path: str) -> int | None:
+    """Where in a path what is stacked begins."""
+    if (match := prefix.search(path)) is None:
+        return None
+    end = match.end() - match[0].endswith("/")
+    return end if path[end : end + 1] in ("", "/") else None
 
 
 def _number(leaves: Sequence[Leaf], numbered: re.Pattern[str], problems: Problems) -> None:

@@ -106,6 +106,11 @@ def _asked(
     stacks: Sequence[Stack], shardings: Any, mesh: Any, problems: Problems
 ) -> Callable[[Stack], Any]:
     """What is asked for a leaf: a sharding, a spec, `Fsdp`, or None."""
+    if isinstance(shardings, str):
+        raise TypeError(
+            f"`shardings` = {shardings!r}; write init.fsdp({shardings!r}) or "
+            f"PartitionSpec({shardings!r})"
+        )
     if shardings is None:
         return lambda stack: _own(stack, mesh)
     if isinstance(shardings, (Fsdp, PartitionSpec, Sharding)):
@@ -114,6 +119,9 @@ def _asked(
         isinstance(v, (str, tuple, type(None))) and not isinstance(v, PartitionSpec)
         for v in shardings.values()
     ):
+        named = {name for stack in stacks for name in stack.place.names or ()}
+        for name in shardings.keys() - named:
+            problems.add(f"shardings: no leaf has an axis called {name!r}")
         return lambda stack: _by_names(stack, shardings)
     if isinstance(shardings, (list, tuple)) and all(_is_rule(rule) for rule in shardings):
         return _by_rules(stacks, shardings, problems)

@@ -18,7 +18,7 @@ from braininit._params.types import Key, Values
 from braininit.initializer.children import Custom
 from braininit.models import draws
 from braininit.models.leaves import Stack, bare, leaves_of, pattern
-from braininit.models.paths import path_keys, split
+from braininit.models.paths import joined, path_keys, split
 from braininit.models.placement import place
 from braininit.models.problems import PlanError, Problems, near
 from braininit.models.progress import tracked
@@ -108,10 +108,11 @@ class ModelPlan:
         drawing = [i for i, row in enumerate(rows) if row.drawn and i not in values]
         kept = [i for i, row in enumerate(rows) if not row.drawn and i not in values]
         self.report = Report(
-            {rows[i].stack.path: source.paths[i] for i in values},
+            {rows[i].stack.path: source.paths[i] for i in sorted(values)},
             tuple(rows[i].stack.path for i in drawing),
             tuple(rows[i].stack.path for i in kept),
             source.left_over,
+            source.left_out,
         )
         values |= {i: self._as_it_is(rows[i]) for i in kept}
         paths = [split(leaf.path) for i in drawing for leaf in rows[i].stack.leaves]
@@ -130,6 +131,7 @@ class ModelPlan:
         path : str
             The leaf's path; of one layer or of the whole, where layers are stacked.
         """
+        path = joined(split(path))
         for row in self.rows:
             if row.stack.path == path:
                 if row.kept:

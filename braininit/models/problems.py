@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 
 __all__ = ["PlanError", "Problems", "near"]
@@ -27,7 +28,14 @@ class Problems:
     def raised(self) -> None:
         """Raise what was found, if anything was."""
         if self._found:
-            raise PlanError("\n".join(_line(text, paths) for text, paths in self._found.items()))
+            found = sorted(self._found.items(), key=lambda of: _rule(of[0]))
+            raise PlanError("\n".join(_line(text, paths) for text, paths in found))
+
+
+def _rule(text: str) -> int:
+    """The number of the rule that a problem is of; what is of none comes first."""
+    match = re.match(r"rule (\d+)", text)
+    return int(match[1]) if match else -1
 
 
 def _line(text: str, paths: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
@@ -20,10 +21,15 @@ def tracked(items: Sequence[T], shown: bool | None = None) -> Iterator[T]:
     start, rest = time.monotonic(), iter(items)
     for done, item in enumerate(rest):
         yield item
-        late = time.monotonic() - start > _PATIENCE if shown is None else shown
+        late = _is_watched() and time.monotonic() - start > _PATIENCE if shown is None else shown
         if late and len(items) > done + 2 and (bar := _bar()) is not None:
             yield from bar(list(rest), done + 1, len(items))
             return
+
+
+def _is_watched() -> bool:
+    """Whether there is somebody to see a bar: at a terminal, or in a notebook."""
+    return sys.stdout.isatty() or "ipykernel" in sys.modules
 
 
 def _bar() -> Callable[[list[Any], int, int], Iterable[Any]] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -73,7 +74,8 @@ class Choice(NamedTuple):
 
 def chosen(stacks: Sequence[Stack], rules: Sequence[Any], problems: Problems) -> list[list[Choice]]:
     """The choice for each leaf."""
-    known = [_as_rule(i, rule) for i, rule in enumerate(rules)]
+    given = rules.items() if isinstance(rules, Mapping) else rules
+    known = [_as_rule(i, rule) for i, rule in enumerate(given)]
     tests = [_test(i, rule.pattern) for i, rule in enumerate(known)]
     used, matched = [0] * len(known), [False] * len(known)
     every: list[list[Choice]] = []
@@ -122,9 +124,25 @@ def _test(i: int, of: Any) -> Callable[[Leaf], bool]:
             isinstance(leaf.owner, of)
             or (leaf.variable is not None and issubclass(leaf.variable, of))
         )
-    if callable(of):
-        return lambda leaf: bool(of(leaf))
+    if callable(of) and not isinstance(of, Initialization):
+        return functools.partial(_asked, i, of)
     raise TypeError(f"rules[{i}] must start with a pattern, a type or a function, got {of!r}")
+
+
+def _asked(i: int, of: Callable[[Leaf], Any], leaf: Leaf) -> bool:
+    try:
+        return bool(of(leaf))
+    except Exception as error:
+        raise ValueError(f"rules[{i}] fails at {leaf.path}: {_said(error, leaf)}") from error
+
+
+def _said(error: Exception, leaf: Leaf) -> str:
+    """What a user's function of a leaf failed with."""
+    kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+    hint = ""
+    if leaf.layer is None and ("NoneType" in str(error) or isinstance(error, ZeroDivisionError)):
+        hint = "; it is in no layer, by layers="
+    return f"{kind}{error}{hint}"
 
 
 def _first(tests: Sequence[Callable[[Leaf], bool]], leaf: Leaf) -> int | None:
@@ -179,6 +197,8 @@ class _Fit:
                 found = _fit(at, self._initializer(at, leaf), leaf)
             except (TypeError, ValueError) as error:
                 found = f"rule {at}: {error}"
+            except _Failed as error:
+                found = f"rule {at}, called with the leaf: {_said(error.error, leaf)}"
             if not by_leaf:
                 self._fits[alike] = found
         if isinstance(found, str):
@@ -189,10 +209,21 @@ class _Fit:
     def _initializer(self, at: int, leaf: Leaf) -> Initialization | None:
         given = self._rules[at].initializer
         if self._by_leaf[at]:
-            return as_initializer(given(leaf))
+            try:
+                its = given(leaf)
+            except Exception as error:
+                raise _Failed(error) from error
+            return as_initializer(its)
         if at not in self._made:
             self._made[at] = as_initializer(given)
         return self._made[at]
+
+
+class _Failed(Exception):
+    """A user's function of a leaf failed."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
 
 def _takes_leaf(given: Any) -> bool:
@@ -256,15 +287,25 @@ def _conversion(initializer: Initialization, unit: u.Unit | None) -> float | Non
     zero = isinstance(initializer, Constant) and not np.any(constant_of(initializer))
     if its is None and unit is not None and zero:
         return None
+    ratio = _ratio(initializer, its, unit)
+    return None if ratio == 1 else ratio
+
+
+def _ratio(initializer: Initialization, its: u.Unit | None, unit: u.Unit | None) -> float:
+    """What a draw is multiplied by, to be in the leaf's unit."""
+    its_own = isinstance(initializer, Custom)
+    named = initializer.function if its_own else type(initializer)
+    name = getattr(named, "__qualname__", repr(named))
+    if its is unit:
+        return 1.0
     if its is None or unit is None:
         has = "no unit" if its is None else f"the unit {its}"
         wants = "has none" if unit is None else f"is in {unit}"
-        raise ValueError(f"{initializer!r} has {has}, the leaf {wants}")
+        raise ValueError(f"{name} has {has}, the leaf {wants}")
     try:
-        ratio = units.of_operation("+", unit, its)[1]
+        return units.of_operation("+", unit, its)[1]
     except units.UnitError:
-        raise ValueError(f"{initializer!r} is in {its}, the leaf in {unit}") from None
-    return None if ratio == 1 else ratio
+        raise ValueError(f"{name} is in {its}, the leaf in {unit}") from None
 
 
 def constant_of(initializer: Constant) -> Any:
@@ -283,12 +324,15 @@ def _holds_constant(initializer: Initialization, leaf: Leaf) -> bool:
 def _refuse_undrawable(initializer: Initialization, leaf: Leaf) -> None:
     """Find out what a draw would refuse: a shape, a dtype, a number that a dtype lacks."""
     made = initializer._recipe
-    if isinstance(initializer, Custom):
-        return
     numbers = type(made) is Recipe and all(type(value) is float for value in made.values)
     if numbers and is_elementwise(made):
         kind = result_dtype(leaf.dtype, made.facts.complex_too)
         made.for_draw(leaf.shape, kind, {}).fit(kind)
         return
     key = jax.eval_shape(lambda: jax.random.key(0))
-    jax.eval_shape(lambda k: initializer(k, leaf.shape, leaf.dtype), key)
+    try:
+        drawn = jax.eval_shape(lambda k: initializer(k, leaf.shape, leaf.dtype), key)
+    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):
+        return  # it can only be called
+    if made.unit is UNKNOWN:
+        _ratio(initializer, units.of(drawn), leaf.unit)

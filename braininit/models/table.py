@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import math
 from collections.abc import Iterable, Sequence
@@ -11,9 +12,11 @@ import numpy as np
 from jax.core import Tracer
 
 from braininit._params import units
+from braininit.initializer.children import Custom
 from braininit.layers.fans import Fans
 from braininit.models.layouts import fans_of
 from braininit.models.leaves import bare
+from braininit.models.parts import Parts
 
 __all__ = ["as_html", "as_text", "moments"]
 
@@ -21,13 +24,15 @@ COLUMNS = (
     *("path", "shape", "dtype", "unit", "rule", "fans", "mean", "std"),
     *("bytes", "bytes/device", "sharding"),
 )
+_RIGHT = [name in ("mean", "std", "bytes", "bytes/device") for name in COLUMNS]
 
 
 def as_text(rows: Sequence[Any]) -> str:
     """The table, with a line for each leaf and one for all."""
     cells = [COLUMNS, *map(_cells, rows), _total(rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in cells]
+    each = [zip(line, widths, _RIGHT, strict=True) for line in cells]
+    lines = ["  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in line) for line in each]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -35,7 +40,11 @@ def as_html(rows: Sequence[Any]) -> str:
     """The table for a notebook."""
 
     def line(cells: Iterable[str], tag: str = "td") -> str:
-        inner = "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
+        sides = ("right" if right else "left" for right in _RIGHT)
+        inner = "".join(
+            f'<{tag} style="text-align: {side}">{html.escape(cell)}</{tag}>'
+            for cell, side in zip(cells, sides, strict=True)
+        )
         return f"<tr>{inner}</tr>"
 
     body = "".join(line(_cells(row)) for row in rows)
@@ -65,9 +74,21 @@ def _cells(row: Any) -> tuple[str, ...]:
 
 def _fans(choice: Any, leaf: Any) -> str:
     """The fans that the initializer uses; of one that uses none, those of the leaf."""
-    used = choice.initializer and fans_of(choice.initializer._recipe, leaf.shape)
+    given = leaf.layout is not None and (leaf.layout.given or leaf.layout.gates > 1)
+    initializer, leaf = _first_part(choice.initializer, leaf)
+    used = None if given or initializer is None else fans_of(initializer._recipe, leaf.shape)
     both = used or leaf.fans or ()
     return ", ".join("?" if isinstance(fan, Tracer) else f"{fan:g}" for fan in both)
+
+
+def _first_part(initializer: Any, leaf: Any) -> tuple[Any, Any]:
+    """What draws a leaf, or the first of its parts."""
+    if not isinstance(initializer, Parts):
+        return initializer, leaf
+    first: Any = next(iter(initializer.sizes))
+    at, n = initializer.axis % leaf.ndim, first[1] if isinstance(first, tuple) else first
+    shape = (*leaf.shape[:at], n, *leaf.shape[at + 1 :])
+    return initializer.base, dataclasses.replace(leaf, shape=shape)
 
 
 def _pairs(row: Any) -> Iterable[tuple[Any, Any]]:
@@ -80,11 +101,16 @@ def _rule(row: Any) -> str:
     choice = row.choices[0]
     if not row.drawn:
         return f"{choice.rule}: KEEP" if row.kept else f"{choice.rule}: not drawn"
-    name = type(choice.initializer).__name__
-    if name == "Custom":
-        function = choice.initializer.function
-        name = getattr(function, "__qualname__", repr(function)).replace(".<locals>", "")
-    return f"{choice.rule}: {name}"
+    return f"{choice.rule}: {', '.join(dict.fromkeys(_name(c.initializer) for c in row.choices))}"
+
+
+def _name(initializer: Any) -> str:
+    if isinstance(initializer, Parts):
+        return f"{_name(initializer.base)} x{len(initializer.sizes)}"
+    if not isinstance(initializer, Custom):
+        return type(initializer).__name__
+    function = initializer.function
+    return getattr(function, "__qualname__", repr(function)).replace(".<locals>", "")
 
 
 def _range(values: Sequence[Any]) -> str:
@@ -98,14 +124,15 @@ def moments(choice: Any, leaf: Any) -> tuple[Any, Any]:
 
     if choice.initializer is None:
         return None, None
-    made = choice.initializer._recipe
+    initializer, leaf = _first_part(choice.initializer, leaf)
+    made = initializer._recipe
     if any(isinstance(option, Fans) for option in made.facts.static):
         its = made.for_draw(leaf.shape, np.dtype(np.float32), {})
         variance, fan = its.values
         found: tuple[Any, Any] = (0.0, np.sqrt(np.asarray(variance) / np.asarray(fan)))
     else:
         try:
-            found = theory.mean(choice.initializer), theory.std(choice.initializer)
+            found = theory.mean(initializer), theory.std(initializer)
         except (TypeError, ValueError):
             return None, None
     numbers = [None if value is None else units.parts(value)[0] for value in found]
@@ -120,7 +147,8 @@ def _total(rows: Sequence[Any]) -> tuple[str, ...]:
     device = sum(_bytes(row) / _parts(row.sharding) for row in rows)
     numbers = sum(math.prod(row.stack.shape) for row in rows)
     blank = [""] * len(COLUMNS)
-    blank[0], blank[1] = f"{len(rows)} leaves", f"{numbers:,}"
+    blank[0] = f"{len(rows)} {'leaf' if len(rows) == 1 else 'leaves'}"
+    blank[1] = f"{numbers:,}"
     blank[-3], blank[-2] = _size(every), _size(device)
     return tuple(blank)
 

@@ -28,15 +28,17 @@ class Report:
     ----------
     taken : mapping
         The path of each leaf that was given, to the path it had there.
-    drawn, kept, left_over : tuple of str
-        The paths of leaves that were drawn, of those that stayed what they were, and of what was
-        given and has no leaf.
+    drawn, kept : tuple of str
+        The paths of leaves that were drawn, and of those that stayed what they were.
+    left_over, left_out : tuple of str
+        The paths of what was given and has no leaf, and of what `rename` leaves out.
     """
 
     taken: Mapping[str, str]
     drawn: tuple[str, ...]
     kept: tuple[str, ...]
     left_over: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         from_where = [
@@ -48,6 +50,7 @@ class Report:
             "drawn": self.drawn,
             "kept": self.kept,
             "left over": self.left_over,
+            "left out": self.left_out,
         }
         lines = []
         for name, paths in parts.items():
@@ -60,7 +63,8 @@ class Taken(NamedTuple):
 
     values: dict[int, Any]
     paths: dict[int, str]
-    left_over: tuple[str, ...]
+    left_over: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def taken(
@@ -68,14 +72,16 @@ def taken(
 ) -> Taken:
     """What of a tree or a mapping is for which row; all that does not fit in one error."""
     one_of("left_over", left_over, ("error", "ignore"))
-    renames = [(pattern("rename", of), into) for of, into in rename]
-    problems, found, extra = Problems(), Taken({}, {}, ()), []
+    pairs = rename.items() if isinstance(rename, Mapping) else rename
+    renames = [(pattern("rename", of), into) for of, into in pairs]
+    problems, found, extra, out = Problems(), Taken({}, {}), [], []
     at = {row.stack.path: i for i, row in enumerate(rows)}
     at |= {"/".join(tie): i for i, row in enumerate(rows) for tie in row.stack.place.ties}
     for place in () if given is None else opened(given).places:
         own = joined(place.parts)
         path = _renamed(own, renames)
         if path is None:
+            out.append(own)
             continue
         if path not in at:
             extra.append(own)
@@ -94,7 +100,7 @@ def taken(
         remedy = "; use rename=, or left_over='ignore'"
         problems.add(f"given: the model has no leaf for these{near(extra[0], at)}{remedy}", *extra)
     problems.raised()
-    return found._replace(left_over=tuple(extra))
+    return found._replace(left_over=tuple(extra), left_out=tuple(out))
 
 
 def _renamed(path: str, renames: Sequence[tuple[Any, str | None]]) -> str | None:

@@ -182,6 +182,7 @@ WRONG = [
     ([("w", "a"), ("", P())], "is no PartitionSpec, NamedSharding or fsdp()"),
     ({"w": P()}, "the tree lacks these leaves: v"),
     ({"w": P(), "v": P(), "z": P()}, "the tree has leaves that the model has not: z"),
+    ({"embed": "a"}, "no leaf has an axis called 'embed'"),
     (init.fsdp("x"), "the mesh has no axis 'x'"),
 ]
 
@@ -198,6 +199,18 @@ def test_a_leaf_too_large_to_be_on_every_device():
     options = {"shardings": init.fsdp("a", min_bytes=0), "mesh": mesh_of((2,))}
     with pytest.raises(init.PlanError, match=r"2 devices divide no axis of \(7, 9\).*: w"):
         init.plan(model, [("", 0.0)], **options)
+
+
+def test_a_name_for_a_sharding():
+    with pytest.raises(TypeError, match=r"write init.fsdp\('a'\) or PartitionSpec\('a'\)"):
+        init.plan({"w": jnp.ones(4)}, [("", 0.0)], shardings="a", mesh=mesh_of((2,)))
+
+
+def test_keys_have_a_place(key):
+    model = nnx.eval_shape(lambda: nnx.Dropout(0.5, rngs=nnx.Rngs(0)))
+    rules = [(nnx.RngKey, lambda key, shape, dtype: key), (nnx.RngCount, 0)]
+    made = init.initialize(model, rules, key, shardings=P(), mesh=mesh_of((2,)))
+    assert len(made.rngs.key.get_value().devices()) == 2
 
 
 def test_a_spec_without_a_mesh():

@@ -151,9 +151,17 @@ def test_what_does_not_fit_is_refused_with_its_path(model, rule, text):
 
 def test_a_draw_in_another_unit_or_dtype_is_refused(key):
     model = {"w": u.Quantity(S((3,), jnp.float32), unit=u.mV)}
-    own = lambda key, shape, dtype: jnp.ones(shape, dtype) * u.nS  # noqa: E731
+
+    def traced(key, shape, dtype):
+        return jnp.ones(shape, dtype) * u.nS
+
+    def called(key, shape, dtype):
+        return jnp.full(shape, float(np.asarray(jax.random.uniform(key))), dtype) * u.nS
+
+    with pytest.raises(init.PlanError, match="rule 0: .*traced is in nS, the leaf in mV: w"):
+        init.plan(model, [("", traced)])
     with pytest.raises(init.UnitError, match="w is in mV, and .* drew in nS"):
-        init.initialize(model, [("", own)], key)
+        init.initialize(model, [("", called)], key)
     volts = lambda key, shape, dtype: jnp.ones(shape, dtype) * u.volt  # noqa: E731
     assert init.initialize(model, [("", volts)], key)["w"].mantissa.tolist() == [1000] * 3
 
@@ -187,6 +195,30 @@ def test_two_leaves_of_one_path():
 def test_what_is_no_rule(rules, text):
     with pytest.raises((TypeError, ValueError), match=text):
         init.plan({"w": jnp.ones(2)}, rules)
+
+
+FAILING = [
+    (("w", lambda leaf: 1 / leaf.depth), "rule 0, called with the leaf: ZeroDivisionError"),
+    (("w", lambda leaf: leaf.layer + 1.0), "it is in no layer, by layers=: w"),
+    (("w", lambda leaf: leaf.fanin), "AttributeError: 'Leaf' object has no attribute 'fanin'"),
+    (("w", lambda leaf, k: 1.0), "gave the shape (), not (3, 3) as asked: w"),
+    ((lambda leaf: leaf.fanin > 2, 0.0), "rules[0] fails at w: AttributeError"),
+    ((init.Normal(), "w"), "rules[0] must start with a pattern, a type or a function"),
+]
+
+
+@pytest.mark.parametrize(("rule", "text"), FAILING, ids=[text[:20] for _, text in FAILING])
+def test_functions_that_fail_say_which_rule_and_leaf(rule, text):
+    with pytest.raises((ValueError, TypeError), match=re.escape(text)):
+        init.plan(SQUARE, [rule])
+
+
+def test_problems_of_rules_come_in_their_order():
+    model = {"a": jnp.ones(2), "b": jnp.ones(2)}
+    with pytest.raises(init.PlanError) as caught:
+        init.plan(model, {"b": init.LecunNormal(), "a": "Nrmal"})
+    lines = str(caught.value).splitlines()
+    assert [line[:6] for line in lines] == ["rule 0", "rule 1"]
 
 
 def test_layers_need_a_group():

@@ -79,8 +79,14 @@ def test_what_can_not_be_stacked():
     with pytest.raises(init.PlanError, match="kept or drawn as a whole: blocks/"):
         init.plan(model(0), rules, stacked={r"^blocks": 0})
     # A prefix ends where a part of the path does.
-    plan = init.plan({"blocks_2": S((4, 2), jnp.float32)}, [("", 0.0)], stacked={"^blocks": 0})
-    assert len(plan.rows[0].stack.leaves) == 1
+    tree = {"blocks": S((4, 2), jnp.float32), "blocks_2": S((4, 2), jnp.float32)}
+    plan = init.plan(tree, [("", 0.0)], stacked={"^blocks": 0})
+    assert [len(row.stack.leaves) for row in plan.rows] == [4, 1]
+    assert len(init.plan({"a": tree}, [("", 0.0)], stacked={"a/": 0}).rows[0].stack.leaves) == 4
+    with pytest.raises(init.PlanError, match="stacked: '\\^x' matches no path"):
+        init.plan(tree, [("", 0.0)], stacked={"^x": 0})
+    with pytest.raises(TypeError, match="`stacked` must map patterns to axes, as {'\\^blocks': 0}"):
+        init.plan(tree, [("", 0.0)], stacked="^blocks")
 
 
 @pytest.mark.parametrize("spec", [("a",), (None, "a"), (None, None, "a")], ids=str)

@@ -48,6 +48,7 @@ def test_names_of_another_framework(plan, key):
     made = plan(key, given=given, rename=[*rename, ("bias$", "b")])
     assert made["net"]["w"].tolist() == [[1] * 3] * 4
     assert plan.report.taken == {"net/w": "model.net2.weight", "net/b": "model.net2.bias"}
+    assert plan.report.left_out == ("optimizer.step",)
     assert "net/w  from model.net2.weight" in str(plan.report)
 
 
