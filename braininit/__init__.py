@@ -28,7 +28,8 @@ distance      `GaussianProfile` `ExponentialProfile` `PowerLawProfile` `LinearPr
 whole models  `plan`, `initialize`, with rules of `KEEP`, `Rule` and `Leaf`; `fsdp`, `path_key`;
               `parts`, `Parts`; what they give: `ModelPlan`, `Report`, `PlanError`
 tools         `param` `get` `to_config` `save` `load` `rows` `seed` `clear_caches`
-modules       `theory`: what a distribution should look like; `plot`: pictures; `typing`: types
+modules       `theory`: what a distribution should look like; `plot`: pictures; `typing`: types;
+              `presets`: known initializations of layers and models, as rules
 own ones      `Initialization`, `DistanceProfile`, `static`; errors of units are `UnitError`
 ============  ====================================================================================
 """
@@ -149,6 +150,7 @@ from braininit.spatial.profiles import (
 
 if TYPE_CHECKING:
     from braininit import plot, theory, typing
+    from braininit.models import presets
 
 __version__ = "0.1.0"
 
@@ -180,7 +182,7 @@ __all__ = [  # noqa: RUF022 - in the order of the index above
     "fsdp", "path_key", "parts", "Parts",
     # tools, modules, own ones
     "param", "get", "to_config", "save", "load", "rows", "seed", "clear_caches",
-    "theory", "plot", "typing",
+    "theory", "plot", "presets", "typing",
     "Initialization", "Initializer", "QuantityLike", "RealLike", "UnitError", "static",
 ]
 # fmt: on
@@ -191,6 +193,8 @@ if not TYPE_CHECKING:  # a checker is to know what is here, and what is not
         """Import a module when it is first named; of an unknown name, say the nearest one."""
         if name in ("plot", "theory", "typing"):
             return importlib.import_module(f"braininit.{name}")
+        if name == "presets":
+            return importlib.import_module("braininit.models.presets")
         known = [n for n in __all__ if n.islower() == name.islower()]
         hint = "" if name.startswith("_") else alike(name, known)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")

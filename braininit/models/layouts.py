@@ -148,6 +148,16 @@ _KERNELS = ("weight_hh", "kernel", "weight", "w")
 _BIASES = ("bias", "bias_n", "b")
 
 
+def layout_of_attention(path: str, ndim: int) -> Layout | None:
+    """The layout of a kernel of linen's attention by its path: parameters have no owner."""
+    *_, layer, name = "", *path.split("/")
+    if ndim != 3 or name != "kernel":
+        return None
+    if layer in ("query", "key", "value"):
+        return Layout((0,), (1, 2))
+    return Layout((0, 1), (2,)) if layer == "out" else None
+
+
 def layout_of_bias(name: str, siblings: Mapping[str, tuple[float, float] | None]) -> Layout | None:
     """The layout of a bias, from the fans of the leaves beside it; None of anything else."""
     if name not in _BIASES:
