@@ -26,7 +26,7 @@ distance      `GaussianProfile` `ExponentialProfile` `PowerLawProfile` `LinearPr
               `MexicanHatProfile`, made of `DistanceProfile`; `pairwise_distances`;
               `distance_modulated`, `DistanceModulated`
 whole models  `plan`, `initialize`, with rules of `KEEP`, `Rule` and `Leaf`; `fsdp`, `path_key`;
-              `parts`, `Parts`; what they give: `ModelPlan`, `Report`, `PlanError`
+              `mup`; `parts`, `Parts`; what they give: `ModelPlan`, `Report`, `PlanError`
 tools         `param` `get` `to_config` `save` `load` `rows` `seed` `clear_caches`
 modules       `theory`: what a distribution should look like; `plot`: pictures; `typing`: types;
               `presets`: known initializations of layers and models, as rules
@@ -122,6 +122,7 @@ from braininit.layers.structured import Dale, Sparse, Spectral, dale, sparse, sp
 
 # whole models
 from braininit.models.leaves import Leaf
+from braininit.models.mup import mup
 from braininit.models.parts import Parts, parts
 from braininit.models.paths import path_key
 from braininit.models.placement import fsdp
@@ -179,7 +180,7 @@ __all__ = [  # noqa: RUF022 - in the order of the index above
     "pairwise_distances", "distance_modulated", "DistanceModulated",
     # whole models
     "plan", "initialize", "KEEP", "Rule", "Leaf", "ModelPlan", "Report", "PlanError",
-    "fsdp", "path_key", "parts", "Parts",
+    "fsdp", "path_key", "mup", "parts", "Parts",
     # tools, modules, own ones
     "param", "get", "to_config", "save", "load", "rows", "seed", "clear_caches",
     "theory", "plot", "presets", "typing",

@@ -22,9 +22,11 @@ from braininit.models.parts import Parts
 
 __all__ = [
     "LAYOUTS",
+    "TABLES",
     "Layout",
     "fans_of",
     "fitted",
+    "has_own_axes",
     "is_elementwise",
     "layout_by_names",
     "layout_of_attention",
@@ -222,8 +224,8 @@ _AXES = ("in_axis", "out_axis", "batch_axis")
 
 def _of_scaled(obj: Any, layout: Layout, shape: tuple[int, ...]) -> dict[str, Any]:
     """The axes or the fans for a scaled initializer that has none of its own."""
-    fans = _fans(obj._recipe)
-    if fans is None or _has_own_axes(obj):
+    fans = fans_of(obj._recipe)
+    if fans is None or has_own_axes(obj):
         return {}
     if layout.given is None and layout.gates == 1:
         return {name: getattr(layout, name) for name in _AXES}
@@ -249,7 +251,8 @@ def _fans(made: Recipe) -> Fans | None:
     return next((x for x in made.plan.static if isinstance(x, Fans)), None)
 
 
-def _has_own_axes(obj: Any) -> bool:
+def has_own_axes(obj: Any) -> bool:
+    """Whether a scaled initializer was told its axes or its fans."""
     default = {f.name: f.default for f in fields(obj)}
     other = any(getattr(obj, name) != default[name] for name in _AXES)
     return other or any(getattr(obj, name, None) is not None for name in _FANS)
@@ -265,4 +268,4 @@ def _of_orthogonal(obj: Any, layout: Layout) -> dict[str, Any]:
 def is_elementwise(made: Recipe) -> bool:
     """Whether each number is made from its own words alone, in all that a recipe is made of."""
     parts = made.parts() if isinstance(made, Composite) else ()
-    return (made.plan.by_rows or _fans(made) is not None) and all(map(is_elementwise, parts))
+    return (made.plan.by_rows or fans_of(made) is not None) and all(map(is_elementwise, parts))

@@ -37,6 +37,7 @@ from braininit.initializer.constant import Constant
 from braininit.layers.kaiming import KaimingNormal, KaimingUniform
 from braininit.layers.matrices import Orthogonal
 from braininit.layers.scaling import LecunNormal, VarianceScaling, XavierNormal, XavierUniform
+from braininit.models.layouts import TABLES
 from braininit.models.leaves import Leaf
 from braininit.models.rules import KEEP, Rule
 
@@ -80,7 +81,7 @@ _RESIDUAL = (
 RESIDUAL = rf"(?<!patch_embed/)(?<!patch_embed)(?:{_layer(*_RESIDUAL)})"
 """The last weights of a residual branch: of attention, and of the layers after it."""
 
-EMBEDDING = r"(^|/)(?![^/]*unemb)[^/]*(emb|wte|wpe)[^/]*(/(embeddings?|weight))?$"
+EMBEDDING = TABLES
 """Tables of tokens and of positions."""
 
 HEAD = _layer("head", "lm_head", "output", "classifier", "logits", "unembed", "readout", "fc")
