@@ -205,7 +205,7 @@ class _Base:
 
     def __init__(self, model: Any, options: Mapping[str, Any], tables: str) -> None:
         problems = Problems()
-        stacks = leaves_of(opened(model).places, **options | {"layers": None}, problems=problems)
+        stacks = leaves_of(opened(model).places, **{**options, "layers": None}, problems=problems)
         problems.raised()
         self._leaves = {leaf.path: leaf for stack in stacks for leaf in stack.leaves}
         self._layers = None if options["layers"] is None else pattern("layers", options["layers"])
@@ -377,9 +377,9 @@ def _longer_side(obj: Orthogonal, leaf: Leaf) -> float:
 def _of_parts(obj: Parts, leaf: Leaf, base: Leaf, divisor: float) -> Parts:
     """Kernels side by side: each as it is in the base."""
     at, child = obj.axis % leaf.ndim, as_initializer(obj.base)
-    sizes = [n[1] if isinstance(n, tuple) else n for n in obj.sizes]
+    sizes: list[Any] = [n[1] if isinstance(n, tuple) else n for n in obj.sizes]
 
-    def part(whole: Leaf, size: float) -> Leaf:
+    def part(whole: Leaf, size: int) -> Leaf:
         shape = (*whole.shape[:at], size, *whole.shape[at + 1 :])
         return dataclasses.replace(whole, shape=shape)
 

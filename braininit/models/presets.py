@@ -162,8 +162,10 @@ def _by_depth(layers: int | None, made: Callable[[int], Any]) -> Any:
 _TORCH = VarianceScaling(1 / 3, "fan_in", "uniform")
 """Uniform on +-1 / sqrt(fan_in)."""
 
-_TABLE = {"in_axis": -1, "out_axis": -2}
-"""A table's fan is the length of its rows."""
+
+def _table(scale: float) -> VarianceScaling:
+    """Normal, of this variance over the length of a table's rows."""
+    return VarianceScaling(scale, "fan_in", "normal", in_axis=-1, out_axis=-2)
 
 
 def torch(*, gates: int | None = None, embedding: str = EMBEDDING) -> list[Rule]:
@@ -255,7 +257,7 @@ def flax() -> list[Rule]:
         (_is_of_random_numbers, KEEP),
         (r"MGUCell_\d+/if/bias$", 1.0),
         (r"(^|/)(dense_h|h|h[ifgornz])/kernel$", Orthogonal()),
-        (r"(^|/)embedding$", VarianceScaling(1.0, "fan_in", "normal", **_TABLE)),
+        (r"(^|/)embedding$", _table(1.0)),
         (r"(^|/)lora_a$", KaimingUniform()),
         (r"(^|/)kernel$", LecunNormal()),
         (r"(^|/)(bias|mean|lora_b)$", 0.0),
@@ -521,7 +523,7 @@ def neox(
         *_vectors(),
         Rule(residual, wang),
         *_optional(
-            (embedding, VarianceScaling(2 / 5, "fan_in", "normal", **_TABLE)),
+            (embedding, _table(2 / 5)),
             (_is_matrix, VarianceScaling(2 / 5, "fan_in", "normal")),
         ),
     ]
@@ -631,7 +633,7 @@ def deepnorm(
         *_vectors(),
         Rule(query_key, plain),
         *_optional(
-            (embedding, VarianceScaling(1.0, "fan_in", "normal", **_TABLE)),
+            (embedding, _table(1.0)),
             (head, LecunNormal(distribution="normal")),
         ),
     ]
