@@ -21,7 +21,7 @@ from braininit.initializer.constant import Constant, OneInit, ZeroInit
 from braininit.initializer.initialization import Initialization
 from braininit.layers.fans import NEEDED, from_shape
 from braininit.layers.matrices import Orthogonal
-from braininit.models.layouts import TABLES, fans_of, has_own_axes
+from braininit.models.layouts import TABLES, asked_fans, has_own_axes
 from braininit.models.leaves import Leaf, Stack, leaves_of, pattern
 from braininit.models.parts import Parts
 from braininit.models.problems import Problems
@@ -317,7 +317,7 @@ def _widened(obj: Any, leaf: Leaf, base: Leaf, divisor: float) -> Any:
         return _of_parts(obj, leaf, base, divisor)
     if isinstance(obj, ZeroInit) or (isinstance(obj, OneInit) and divisor == 1):
         return obj
-    fans = fans_of(obj._recipe)
+    fans = asked_fans(obj._recipe)
     if fans is not None:
         own = _fans_in_base(obj, fans, base)
         return dataclasses.replace(obj, **{n: fan * divisor for n, fan in own.items()})

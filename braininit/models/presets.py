@@ -29,16 +29,22 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from braininit._params import options
-from braininit.distributions.continuous import Normal, TruncatedNormal, Uniform
-from braininit.initializer.constant import Constant
-from braininit.layers.kaiming import KaimingNormal, KaimingUniform
-from braininit.layers.matrices import Orthogonal
-from braininit.layers.scaling import LecunNormal, VarianceScaling, XavierNormal, XavierUniform
+from braininit.distributions.continuous import Normal, TruncatedNormal
+from braininit.layers.kaiming import KaimingNormal
+from braininit.layers.scaling import LecunNormal, VarianceScaling, XavierNormal
 from braininit.models.layouts import TABLES
 from braininit.models.leaves import Leaf
+from braininit.models.libraries import (
+    equinox,
+    flax,
+    is_of_random_numbers,
+    is_scale,
+    keras,
+    optional,
+    table,
+    torch,
+)
 from braininit.models.rules import KEEP, Rule
 
 __all__ = [
@@ -96,27 +102,7 @@ QUERY = _layer("q", "query", "q_proj", "query_proj", "wq")
 KEY = _layer("k", "key", "k_proj", "key_proj", "wk")
 """The projection to keys."""
 
-_BIAS = r"(^|/)(\w*bias\w*|b|b_\w+|b\d+|offset|beta)$"
-
-
-def _owned_by(*names: str) -> Callable[[Leaf], bool]:
-    """Whether a leaf belongs to a layer of such a class, by a part of the class's name."""
-
-    def owned(leaf: Leaf) -> bool:
-        return any(name in cls.__name__ for cls in type(leaf.owner).__mro__ for name in names)
-
-    return owned
-
-
-_of_norm = _owned_by("Norm")
-
-
-def _is_scale(leaf: Leaf) -> bool:
-    """Whether a leaf multiplies what a norm gives."""
-    if leaf.name in ("scale", "gamma", "multiplier") or _of_norm(leaf):
-        return True
-    named = leaf.name in ("weight", "w", "g", "kernel")
-    return leaf.ndim < 2 and (named or re.search(r"norm|(^|/)ln", leaf.path) is not None)
+_BIAS = r"(^|/)(\w*bias\w*|b|b_\w+|b\d+|offset|beta|(\w+_)?mean)$"
 
 
 def _is_matrix(leaf: Leaf) -> bool:
@@ -124,18 +110,9 @@ def _is_matrix(leaf: Leaf) -> bool:
     return leaf.ndim > 1
 
 
-def _is_of_random_numbers(leaf: Leaf) -> bool:
-    """Whether a leaf is a key or a counter of nnx."""
-    return leaf.variable is not None and leaf.variable.__name__ in ("RngKey", "RngCount")
-
-
-def _optional(*rules: tuple[Any, Any]) -> list[Rule]:
-    return [Rule(of, its, optional=True) for of, its in rules]
-
-
 def _vectors() -> list[Rule]:
     """The rules that most presets start with: biases 0, scales of norms 1."""
-    return _optional((_is_of_random_numbers, KEEP), (_BIAS, 0.0), (_is_scale, 1.0))
+    return optional((is_of_random_numbers, KEEP), (_BIAS, 0.0), (is_scale, 1.0))
 
 
 # ---------------------------------------------------------------- the depth
@@ -155,193 +132,6 @@ def _by_depth(layers: int | None, made: Callable[[int], Any]) -> Any:
         return made(leaf.depth)
 
     return by_depth
-
-
-# ---------------------------------------------------------------- layers of libraries
-
-_TORCH = VarianceScaling(1 / 3, "fan_in", "uniform")
-"""Uniform on +-1 / sqrt(fan_in)."""
-
-
-def _table(scale: float) -> VarianceScaling:
-    """Normal, of this variance over the length of a table's rows."""
-    return VarianceScaling(scale, "fan_in", "normal", in_axis=-1, out_axis=-2)
-
-
-def torch(*, gates: int | None = None, embedding: str = EMBEDDING) -> list[Rule]:
-    r"""Return PyTorch's defaults, for parameters with PyTorch's names.
-
-    ====================================  ======================================================
-    Linear, Conv, their biases            uniform on +-1 / sqrt(fan_in)
-    Embedding                             normal, std 1
-    RNN, GRU, LSTM: all                   uniform on +-1 / sqrt(hidden)
-    MultiheadAttention: ``in_proj``       Glorot uniform, of the fused kernel; biases 0
-    norms                                 1 and 0; running mean 0, variance 1
-    ====================================  ======================================================
-
-    Parameters
-    ----------
-    gates : int, optional
-        How many gates recurrent layers have: 4 in an LSTM, 3 in a GRU, 1 in an RNN.
-    embedding : str
-        The tables, as a regular expression.
-
-    Notes
-    -----
-    From the ``reset_parameters`` of PyTorch 2.14: ``kaiming_uniform_(weight, a=sqrt(5))`` has the
-    bound 1 / sqrt(fan_in). Give ``layout="torch"`` to the plan where kernels are (out, in,
-    \*spatial), and write the names of a `state_dict` with slashes. The bias of a layer that is
-    called ``out_proj`` is 0, as in MultiheadAttention. The row of a `padding_idx` is drawn like the
-    others; Bilinear and PReLU need rules of their own.
-
-    Examples
-    --------
-    >>> import jax, jax.numpy as jnp, braininit as init
-    >>> model = {"fc/weight": jnp.zeros((20, 100)), "fc/bias": jnp.zeros(20)}
-    >>> plan = init.plan(model, init.presets.torch(), layout="torch")
-    >>> bool(abs(plan(jax.random.key(0))["fc/bias"]).max() <= 0.1)
-    True
-    """
-    known = None if gates is None else options.whole("gates", gates, 1)
-
-    def recurrent(leaf: Leaf) -> Uniform:
-        if known is None:
-            raise ValueError("torch: how many gates? Give gates=4 for an LSTM, 3 for a GRU, 1")
-        hidden = leaf.shape[1] if "_hr_" in leaf.name else leaf.shape[0] // known
-        return Uniform(-(hidden**-0.5), hidden**-0.5)
-
-    def bias(leaf: Leaf) -> Any:
-        return 0.0 if leaf.fan_in is None else _TORCH
-
-    return _optional(
-        (r"(^|/)(weight_(ih|hh|hr)|bias_(ih|hh))(_l\d+(_reverse)?)?$", recurrent),
-        (r"(^|/)(in|[qkv])_proj_weight$", XavierUniform()),
-        (r"(^|/)bias_[kv]$", XavierNormal(distribution="normal")),
-        (r"(^|/)(in_proj_bias|out_proj/bias|running_mean|num_batches_tracked)$", 0.0),
-        (r"(^|/)running_var$", 1.0),
-        (r"(^|/)bias$", bias),
-        (_is_scale, 1.0),
-        (embedding, Normal(0.0, 1.0)),
-        (r"(^|/)weight$", _TORCH),
-    )
-
-
-def flax() -> list[Rule]:
-    """Return the defaults of Flax, for linen's parameters and for nnx modules.
-
-    ================================  ==========================================================
-    kernels                           LeCun normal, truncated at 2 std and widened
-    recurrent kernels                 orthogonal
-    Embed                             normal, std 1 / sqrt(features)
-    biases, running means             0
-    scales, running variances         1
-    LoRA                              He uniform, and 0
-    ================================  ==========================================================
-
-    Notes
-    -----
-    From ``flax.linen`` and ``flax.nnx`` 0.12. The std is that of the draws. The kernels of linen's
-    attention, (in, heads, size) and (heads, size, out), have the fans of the flat ones, as in
-    Flax; other kernels with several axes of inputs or outputs need `axes` in the plan, or rules of
-    their own.
-
-    Examples
-    --------
-    >>> import jax, jax.numpy as jnp, braininit as init
-    >>> from flax import nnx
-    >>> model = nnx.eval_shape(lambda: nnx.Linear(100, 20, rngs=nnx.Rngs(0)))
-    >>> init.plan(model, init.presets.flax())(jax.random.key(0)).kernel.shape
-    (100, 20)
-    """
-    return _optional(
-        (_is_of_random_numbers, KEEP),
-        (r"MGUCell_\d+/if/bias$", 1.0),
-        (r"(^|/)(dense_h|h|h[ifgornz])/kernel$", Orthogonal()),
-        (r"(^|/)embedding$", _table(1.0)),
-        (r"(^|/)lora_a$", KaimingUniform()),
-        (r"(^|/)kernel$", LecunNormal()),
-        (r"(^|/)(bias|mean|lora_b)$", 0.0),
-        (r"(^|/)(scale|var)$", 1.0),
-        (r"(^|/)negative_slope$", 0.01),
-    )
-
-
-def equinox() -> list[Rule]:
-    """Return the defaults of Equinox, for its modules.
-
-    ==========================  ================================================================
-    Linear, Conv, biases        uniform on +-1 / sqrt(fan_in)
-    LSTMCell, GRUCell: all      uniform on +-1 / sqrt(hidden)
-    Embedding                   normal, std 1
-    norms                       1 and 0
-    PReLU                       0.25
-    ==========================  ================================================================
-
-    Notes
-    -----
-    From ``equinox.nn`` 0.13. Layers are known by their classes. What a `StateIndex` holds, as of
-    BatchNorm, is kept.
-
-    Examples
-    --------
-    >>> import equinox as eqx, jax, jax.numpy as jnp, braininit as init
-    >>> key = jax.random.key(0)
-    >>> model = eqx.filter_eval_shape(eqx.nn.Linear, 100, 20, key=key)
-    >>> init.plan(model, init.presets.equinox())(key).weight.shape
-    (20, 100)
-    """
-    norm, table = _of_norm, _owned_by("Embedding")
-    return _optional(
-        (_owned_by("StateIndex"), KEEP),
-        (lambda leaf: norm(leaf) and leaf.name == "weight", 1.0),
-        (lambda leaf: norm(leaf) and leaf.name == "bias", 0.0),
-        (table, Normal(0.0, 1.0)),
-        # A gate of `weight_ih` has as many outputs as there are hidden units.
-        (r"(^|/)weight_ih$", VarianceScaling(1 / 3, "fan_out", "uniform")),
-        (r"(^|/)(weight_hh|weight|bias|bias_n)$", _TORCH),
-        (r"(^|/)negative_slope$", 0.25),
-    )
-
-
-def keras() -> list[Rule]:
-    r"""Return the defaults of Keras 3, for parameters with its names and its axes.
-
-    =====================================  =====================================================
-    kernels                                Glorot uniform
-    recurrent kernels                      orthogonal, the gates together
-    Embedding                              uniform on +-0.05
-    biases                                 0; of an LSTM 1 at the forget gate
-    norms                                  1 and 0; moving mean 0, variance 1
-    =====================================  =====================================================
-
-    Notes
-    -----
-    From the documentation of Keras 3. Fans are read from the last two axes, the others being the
-    receptive field, as Keras does also for the kernels of its attention. An LSTM is known by its
-    name, ``lstm``; its gates are i, f, c, o.
-
-    Examples
-    --------
-    >>> import jax, jax.numpy as jnp, braininit as init
-    >>> model = {"lstm/lstm_cell/bias": jax.ShapeDtypeStruct((8,), jnp.float32)}
-    >>> print(init.plan(model, init.presets.keras())(jax.random.key(0))["lstm/lstm_cell/bias"])
-    [0. 0. 1. 1. 0. 0. 0. 0.]
-    """
-
-    def forget_gate(leaf: Leaf) -> Constant:
-        return Constant(np.repeat([0.0, 1.0, 0.0, 0.0], leaf.shape[-1] // 4))
-
-    def last_axes(leaf: Leaf) -> XavierUniform:
-        return XavierUniform(in_axis=leaf.ndim - 2, out_axis=leaf.ndim - 1)
-
-    return _optional(
-        (r"(?i)lstm[^/]*/bias$", forget_gate),
-        (r"(^|/)recurrent_kernel$", Orthogonal()),
-        (r"(^|/)\w*kernel$", last_axes),
-        (r"(^|/)embeddings$", Uniform(-0.05, 0.05)),
-        (r"(^|/)(bias|beta|moving_mean)$", 0.0),
-        (r"(^|/)(gamma|scale|moving_variance)$", 1.0),
-    )
 
 
 # ---------------------------------------------------------------- transformers
@@ -382,7 +172,7 @@ def gpt2(
     return [
         *_vectors(),
         *([] if residual is None else [Rule(residual, scaled)]),
-        *_optional((_is_matrix, Normal(0.0, std))),
+        *optional((_is_matrix, Normal(0.0, std))),
     ]
 
 
@@ -476,7 +266,7 @@ def torchtitan(
     return [
         *_vectors(),
         Rule(residual, of_layer if per_layer else every),
-        *_optional((embedding, Normal(0.0, 1.0)), (head, last), (_is_matrix, uncut(std))),
+        *optional((embedding, Normal(0.0, 1.0)), (head, last), (_is_matrix, uncut(std))),
     ]
 
 
@@ -508,7 +298,7 @@ def neox(
     Notes
     -----
     From EleutherAI/gpt-neox, ``megatron/model/init_functions.py``: sqrt(2 / (5 d)), after Nguyen
-    and Salazar, Transformers without tears, 2019, and 2 / (L sqrt(d)), after Wang's GPT-J.
+    and Salazar, Transformers without tears, 2019, and 2 / (L sqrt(d)), its ``wang_init_method``.
 
     Examples
     --------
@@ -522,8 +312,8 @@ def neox(
     return [
         *_vectors(),
         Rule(residual, wang),
-        *_optional(
-            (embedding, _table(2 / 5)),
+        *optional(
+            (embedding, table(2 / 5)),
             (_is_matrix, VarianceScaling(2 / 5, "fan_in", "normal")),
         ),
     ]
@@ -577,10 +367,10 @@ def t5(
         return Normal(0.0, options.whole("model_dim", model_dim, 1) ** -0.5)
 
     return [
-        *_optional((relative, of_positions)),
+        *optional((relative, of_positions)),
         *_vectors(),
         Rule(query, VarianceScaling(1 / size, "fan_in", "normal")),
-        *_optional(
+        *optional(
             (embedding, Normal(0.0, 1.0)),
             (head, Normal(0.0, 1.0)),
             (_is_matrix, LecunNormal(distribution="normal")),
@@ -632,8 +422,8 @@ def deepnorm(
     rules = [
         *_vectors(),
         Rule(query_key, plain),
-        *_optional(
-            (embedding, _table(1.0)),
+        *optional(
+            (embedding, table(1.0)),
             (head, LecunNormal(distribution="normal")),
         ),
     ]
@@ -784,14 +574,14 @@ def fixup(
     inside, beside = re.compile(branch).search, re.compile(skip).search
     return [
         *_vectors(),
-        *_optional((head, 0.0)),
-        *_optional((lambda leaf: _is_matrix(leaf) and beside(leaf.path), he)),
+        *optional((head, 0.0)),
+        *optional((lambda leaf: _is_matrix(leaf) and beside(leaf.path), he)),
         Rule(lambda leaf: inside(leaf.path) and re.search(last, leaf.path), 0.0),
         Rule(
             lambda leaf: _is_matrix(leaf) and inside(leaf.path),
             _by_depth(layers, lambda depth: _he(2 * depth ** (-1 / (m - 1)))),
         ),
-        *_optional((_is_matrix, he)),
+        *optional((_is_matrix, he)),
     ]
 
 

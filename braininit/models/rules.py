@@ -25,7 +25,16 @@ from braininit.models.layouts import fitted, is_elementwise
 from braininit.models.leaves import Leaf, Stack, pattern
 from braininit.models.problems import Problems
 
-__all__ = ["KEEP", "Choice", "Rule", "chosen", "constant_of"]
+__all__ = [
+    "KEEP",
+    "Choice",
+    "Rule",
+    "as_initializer",
+    "as_rule",
+    "chosen",
+    "constant_of",
+    "takes_leaf",
+]
 
 
 class _Keep:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 
@@ -410,6 +411,7 @@ def test_updates_of_modules():
 # ---------------------------------------------------------------- the coordinate check
 
 WIDTHS = (64, 256, 1024, 4096)
+INPUTS_16 = np.random.default_rng(1).normal(size=(64, 16)).astype(np.float32)
 
 
 def perceptron(width):
@@ -464,7 +466,12 @@ def run_transformer(params, tokens):
     return values
 
 
-def slopes(run, model, rules, widths):
+@functools.cache
+def variances(run):
+    return jax.jit(lambda *args: {name: x.var() for name, x in run(*args).items()})
+
+
+def slopes(run, model, data, rules, widths):
     """Of the logarithm of each value's std over that of the width; of several narrow models."""
     found = {}
     for width in widths:
@@ -472,8 +479,7 @@ def slopes(run, model, rules, widths):
             init.plan(model(width), rules),
             jax.random.split(jax.random.key(8), max(1, 1024 // width)),
         )
-        program = jax.jit(lambda params: {n: v.var() for n, v in run(params).items()})
-        every = [program(plan(key)) for key in keys]
+        every = [variances(run)(plan(key), data) for key in keys]
         for name in every[0]:
             found.setdefault(name, []).append(np.log(np.mean([v[name] for v in every])) / 2)
     return {name: np.polyfit(np.log(widths), stds, 1)[0] for name, stds in found.items()}
@@ -487,18 +493,15 @@ MLP_RULES = {
 
 @pytest.mark.parametrize(("name", "widths"), [("normal", WIDTHS), ("lecun", WIDTHS[:3])])
 def test_coordinates_of_a_perceptron(name, widths):
-    x = jax.random.normal(jax.random.key(1), (64, 16))
     rules = init.mup(MLP_RULES[name], perceptron(64))
-    found = slopes(lambda p: run_perceptron(p, x), perceptron, rules, widths)
+    found = slopes(run_perceptron, perceptron, INPUTS_16, rules, widths)
     results = found.pop("3")
     assert max(map(abs, found.values())) < 0.05, found
     assert results < 0.05
 
 
 def test_the_check_fails_without_mup():
-    x = jax.random.normal(jax.random.key(1), (64, 16))
-    run = lambda p: run_perceptron(p, x)  # noqa: E731
-    found = slopes(run, perceptron, MLP_RULES["normal"], WIDTHS[:3])
+    found = slopes(run_perceptron, perceptron, INPUTS_16, MLP_RULES["normal"], WIDTHS[:3])
     assert found["1"] > 0.4
     assert found["2"] > 0.8
     assert found["3"] > 1.2
@@ -513,14 +516,14 @@ TOKENS = np.arange(32) * 2
 
 def test_coordinates_of_a_transformer():
     rules = init.mup(BLOCK_RULES, transformer(64))
-    found = slopes(lambda p: run_transformer(p, TOKENS), transformer, rules, WIDTHS)
+    found = slopes(run_transformer, transformer, TOKENS, rules, WIDTHS)
     logits, results = found.pop("logits"), found.pop("head")
     assert max(map(abs, found.values())) < 0.05, found
     assert max(logits, results) < 0.05
 
 
 def test_the_check_of_a_transformer_fails_without_mup():
-    found = slopes(lambda p: run_transformer(p, TOKENS), transformer, BLOCK_RULES, WIDTHS[:3])
+    found = slopes(run_transformer, transformer, TOKENS, BLOCK_RULES, WIDTHS[:3])
     assert min(found["q"], found["o"], found["up"], found["head"]) > 0.3
 
 

@@ -349,6 +349,25 @@ def test_a_stacked_model_takes_its_depth_from_the_plan():
         assert close(found[f"blocks/{i}/fc2/w"], 0.02 / math.sqrt(2 * (i + 1)))
 
 
+def test_norms_and_random_states_of_modules():
+    class Block(nnx.Module):
+        def __init__(self, rngs):
+            self.out = nnx.Linear(8, 8, rngs=rngs)
+            self.norm, self.dropout = nnx.BatchNorm(8, rngs=rngs), nnx.Dropout(0.1, rngs=rngs)
+
+    plan = init.plan(nnx.eval_shape(lambda: Block(nnx.Rngs(0))), presets.gpt2(1))
+    found = stds(plan)
+    assert (found["norm/mean"], found["norm/bias"]) == (0, 0)
+    assert (found["norm/var"], found["norm/scale"]) == (1, 1)
+    assert [row.stack.path for row in plan.rows if row.kept] == [
+        "dropout/rngs/count",
+        "dropout/rngs/key",
+    ]
+    model = {"norm": eqx.nn.LayerNorm((4, 8)), "out": {"w": jnp.zeros((8, 8))}}
+    found = stds(init.plan(model, presets.gpt2(1)))
+    assert (found["norm/weight"], found["norm/bias"]) == (1, 0)
+
+
 def test_what_a_preset_needs_and_is_not_told_is_an_error():
     model = transformer("llama")
     with pytest.raises(init.PlanError, match="number of layers is not known.*blocks/0/"):
