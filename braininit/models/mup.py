@@ -321,7 +321,7 @@ def _widened(obj: Any, leaf: Leaf, base: Leaf, divisor: float) -> Any:
     if fans is not None:
         own = _fans_in_base(obj, fans, base)
         return dataclasses.replace(obj, **{n: fan * divisor for n, fan in own.items()})
-    if not (obj._recipe.plan.by_rows or isinstance(obj, Orthogonal)) or isinstance(obj, Custom):
+    if not (obj._recipe.facts.by_rows or isinstance(obj, Orthogonal)) or isinstance(obj, Custom):
         if divisor == 1:
             return obj
         raise TypeError(
