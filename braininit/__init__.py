@@ -26,9 +26,10 @@ distance      `GaussianProfile` `ExponentialProfile` `PowerLawProfile` `LinearPr
               `MexicanHatProfile`, made of `DistanceProfile`; `pairwise_distances`;
               `distance_modulated`, `DistanceModulated`
 whole models  `plan`, `initialize`, with rules of `KEEP`, `Rule` and `Leaf`; `fsdp`, `path_key`;
-              `parts`, `Parts`; what they give: `ModelPlan`, `Report`, `PlanError`
+              `mup`; `parts`, `Parts`; what they give: `ModelPlan`, `Report`, `PlanError`
 tools         `param` `get` `to_config` `save` `load` `rows` `seed` `clear_caches`
-modules       `theory`: what a distribution should look like; `plot`: pictures; `typing`: types
+modules       `theory`: what a distribution should look like; `plot`: pictures; `typing`: types;
+              `presets`: known initializations of layers and models, as rules
 own ones      `Initialization`, `DistanceProfile`, `static`; errors of units are `UnitError`
 ============  ====================================================================================
 """
@@ -121,6 +122,7 @@ from braininit.layers.structured import Dale, Sparse, Spectral, dale, sparse, sp
 
 # whole models
 from braininit.models.leaves import Leaf
+from braininit.models.mup import mup
 from braininit.models.parts import Parts, parts
 from braininit.models.paths import path_key
 from braininit.models.placement import fsdp
@@ -149,6 +151,7 @@ from braininit.spatial.profiles import (
 
 if TYPE_CHECKING:
     from braininit import plot, theory, typing
+    from braininit.models import presets
 
 __version__ = "0.1.0"
 
@@ -177,10 +180,10 @@ __all__ = [  # noqa: RUF022 - in the order of the index above
     "pairwise_distances", "distance_modulated", "DistanceModulated",
     # whole models
     "plan", "initialize", "KEEP", "Rule", "Leaf", "ModelPlan", "Report", "PlanError",
-    "fsdp", "path_key", "parts", "Parts",
+    "fsdp", "path_key", "mup", "parts", "Parts",
     # tools, modules, own ones
     "param", "get", "to_config", "save", "load", "rows", "seed", "clear_caches",
-    "theory", "plot", "typing",
+    "theory", "plot", "presets", "typing",
     "Initialization", "Initializer", "QuantityLike", "RealLike", "UnitError", "static",
 ]
 # fmt: on
@@ -191,6 +194,8 @@ if not TYPE_CHECKING:  # a checker is to know what is here, and what is not
         """Import a module when it is first named; of an unknown name, say the nearest one."""
         if name in ("plot", "theory", "typing"):
             return importlib.import_module(f"braininit.{name}")
+        if name == "presets":
+            return importlib.import_module("braininit.models.presets")
         known = [n for n in __all__ if n.islower() == name.islower()]
         hint = "" if name.startswith("_") else alike(name, known)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")

@@ -22,9 +22,12 @@ from braininit.models.parts import Parts
 
 __all__ = [
     "LAYOUTS",
+    "TABLES",
     "Layout",
+    "asked_fans",
     "fans_of",
     "fitted",
+    "has_own_axes",
     "is_elementwise",
     "layout_by_names",
     "layout_of_attention",
@@ -144,6 +147,9 @@ def layout_of_attention(layer: str, beside: Mapping[str, int]) -> Layout | None:
     return {**inward, "out": Layout((-3, -2), (-1,))}.get(layer)
 
 
+TABLES = r"(^|/)(?![^/]*unemb)[^/]*(emb|wte|wpe)[^/]*(/(embeddings?|weight))?$"
+"""The paths of tables, as of tokens and of positions, whose rows are looked up."""
+
 _KERNELS = ("weight_hh", "kernel", "weight", "w")
 _BIASES = ("bias", "bias_n", "b")
 
@@ -212,8 +218,8 @@ _AXES = ("in_axis", "out_axis", "batch_axis")
 
 def _of_scaled(obj: Any, layout: Layout, shape: tuple[int, ...]) -> dict[str, Any]:
     """The axes or the fans for a scaled initializer that has none of its own."""
-    fans = _fans(obj._recipe)
-    if fans is None or _has_own_axes(obj):
+    fans = asked_fans(obj._recipe)
+    if fans is None or has_own_axes(obj):
         return {}
     if layout.given is None and layout.gates == 1:
         return {name: getattr(layout, name) for name in _AXES}
@@ -228,18 +234,20 @@ def fans_of(made: Recipe, shape: tuple[int, ...]) -> tuple[float, float] | None:
     """The fans that a scaled initializer reads from a shape, or was given."""
     if isinstance(made, Composite):
         return next(filter(None, (fans_of(part, shape) for part in made.parts())), None)
-    if (fans := _fans(made)) is None:
+    if (fans := asked_fans(made)) is None:
         return None
     given = {n: v for n, v in zip(made.facts.names, made.values, strict=True) if n in _FANS}
     own = from_shape(shape, fans.in_axis, fans.out_axis, fans.batch_axis, "fan_in", bool(given))
     return tuple((own | given)[name] for name in _FANS)  # pyright: ignore[reportReturnType]
 
 
-def _fans(made: Recipe) -> Fans | None:
+def asked_fans(made: Recipe) -> Fans | None:
+    """Which fan a scaled initializer asks for; None of any other."""
     return next((x for x in made.facts.static if isinstance(x, Fans)), None)
 
 
-def _has_own_axes(obj: Any) -> bool:
+def has_own_axes(obj: Any) -> bool:
+    """Whether a scaled initializer was told its axes or its fans."""
     default = {f.name: f.default for f in fields(obj)}
     other = any(getattr(obj, name) != default[name] for name in _AXES)
     return other or any(getattr(obj, name, None) is not None for name in _FANS)
@@ -255,4 +263,4 @@ def _of_orthogonal(obj: Any, layout: Layout) -> dict[str, Any]:
 def is_elementwise(made: Recipe) -> bool:
     """Whether each number is made from its own words alone, in all that a recipe is made of."""
     parts = made.parts() if isinstance(made, Composite) else ()
-    return (made.facts.by_rows or _fans(made) is not None) and all(map(is_elementwise, parts))
+    return (made.facts.by_rows or asked_fans(made) is not None) and all(map(is_elementwise, parts))

@@ -26,7 +26,16 @@ from braininit.models.layouts import fitted, is_elementwise
 from braininit.models.leaves import Leaf, Stack, pattern
 from braininit.models.problems import Problems
 
-__all__ = ["KEEP", "Choice", "Rule", "chosen", "constant_of"]
+__all__ = [
+    "KEEP",
+    "Choice",
+    "Rule",
+    "as_initializer",
+    "as_rule",
+    "chosen",
+    "constant_of",
+    "takes_leaf",
+]
 
 
 class _Keep:
@@ -75,7 +84,7 @@ class Choice(NamedTuple):
 def chosen(stacks: Sequence[Stack], rules: Sequence[Any], problems: Problems) -> list[list[Choice]]:
     """The choice for each leaf."""
     given = rules.items() if isinstance(rules, Mapping) else rules
-    known = [_as_rule(i, rule) for i, rule in enumerate(given)]
+    known = [as_rule(i, rule) for i, rule in enumerate(given)]
     tests = [_test(i, rule.pattern) for i, rule in enumerate(known)]
     used, matched = [0] * len(known), [False] * len(known)
     every: list[list[Choice]] = []
@@ -102,7 +111,8 @@ def chosen(stacks: Sequence[Stack], rules: Sequence[Any], problems: Problems) ->
     return every
 
 
-def _as_rule(i: int, rule: Any) -> Rule:
+def as_rule(i: int, rule: Any) -> Rule:
+    """A rule from a pair, or from three."""
     if isinstance(rule, (tuple, list)) and len(rule) in (2, 3):
         return Rule(*rule)
     raise TypeError(
@@ -184,7 +194,7 @@ class _Fit:
     def __init__(self, rules: Sequence[Rule], problems: Problems) -> None:
         self._rules = rules
         self._problems = problems
-        self._by_leaf = [_takes_leaf(rule.initializer) for rule in rules]
+        self._by_leaf = [takes_leaf(rule.initializer) for rule in rules]
         self._made: dict[Any, Initialization | None] = {}
         self._fits: dict[Any, Choice | str] = {}
 
@@ -226,7 +236,7 @@ class _Failed(Exception):
         self.error = error
 
 
-def _takes_leaf(given: Any) -> bool:
+def takes_leaf(given: Any) -> bool:
     """Whether a right side is a function of the leaf: what needs just one argument."""
     if isinstance(given, (Initialization, type)) or not callable(given):
         return False

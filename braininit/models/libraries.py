@@ -1,0 +1,250 @@
+"""What libraries give their layers by default, as rules; `presets` shows them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from braininit._params import options
+from braininit.distributions.continuous import Normal, Uniform
+from braininit.initializer.constant import Constant
+from braininit.layers.kaiming import KaimingUniform
+from braininit.layers.matrices import Orthogonal
+from braininit.layers.scaling import LecunNormal, VarianceScaling, XavierNormal, XavierUniform
+from braininit.models.layouts import TABLES
+from braininit.models.leaves import Leaf
+from braininit.models.rules import KEEP, Rule
+
+__all__ = [
+    "equinox",
+    "flax",
+    "is_of_random_numbers",
+    "is_scale",
+    "keras",
+    "optional",
+    "owned_by",
+    "table",
+    "torch",
+]
+
+# ---------------------------------------------------------------- what a leaf is
+
+
+def owned_by(*names: str) -> Callable[[Leaf], bool]:
+    """Whether a leaf belongs to a layer of such a class, by a part of the class's name."""
+
+    def owned(leaf: Leaf) -> bool:
+        return any(name in cls.__name__ for cls in type(leaf.owner).__mro__ for name in names)
+
+    return owned
+
+
+_of_norm = owned_by("Norm")
+
+
+def is_scale(leaf: Leaf) -> bool:
+    """Whether a leaf multiplies what a norm gives, or is a variance that it has seen."""
+    if re.search(r"(scale|gamma|multiplier|(^|_)var(iance)?)$", leaf.name):
+        return True
+    named = leaf.name in ("weight", "w", "g", "kernel")
+    if leaf.ndim > 1:
+        return named and _of_norm(leaf)
+    return named or re.search(r"norm|(^|/)ln", leaf.path) is not None
+
+
+def is_of_random_numbers(leaf: Leaf) -> bool:
+    """Whether a leaf is a key or a counter of nnx."""
+    return leaf.variable is not None and leaf.variable.__name__ in ("RngKey", "RngCount")
+
+
+def optional(*rules: tuple[Any, Any]) -> list[Rule]:
+    return [Rule(of, its, optional=True) for of, its in rules]
+
+
+def table(scale: float) -> VarianceScaling:
+    """Normal, of this variance over the length of a table's rows."""
+    return VarianceScaling(scale, "fan_in", "normal", in_axis=-1, out_axis=-2)
+
+
+# ---------------------------------------------------------------- layers of libraries
+
+_TORCH = VarianceScaling(1 / 3, "fan_in", "uniform")
+"""Uniform on +-1 / sqrt(fan_in)."""
+
+
+def torch(*, gates: int | None = None, embedding: str = TABLES) -> list[Rule]:
+    r"""Return PyTorch's defaults, for parameters with PyTorch's names.
+
+    ====================================  ======================================================
+    Linear, Conv, their biases            uniform on +-1 / sqrt(fan_in)
+    Embedding                             normal, std 1
+    RNN, GRU, LSTM: all                   uniform on +-1 / sqrt(hidden)
+    MultiheadAttention: ``in_proj``       Glorot uniform, of the fused kernel; biases 0
+    norms                                 1 and 0; running mean 0, variance 1
+    ====================================  ======================================================
+
+    Parameters
+    ----------
+    gates : int, optional
+        How many gates recurrent layers have: 4 in an LSTM, 3 in a GRU, 1 in an RNN.
+    embedding : str
+        The tables, as a regular expression.
+
+    Notes
+    -----
+    From the ``reset_parameters`` of PyTorch 2.14: ``kaiming_uniform_(weight, a=sqrt(5))`` has the
+    bound 1 / sqrt(fan_in). Give ``layout="torch"`` to the plan where kernels are (out, in,
+    \*spatial), and write the names of a `state_dict` with slashes. The bias of a layer that is
+    called ``out_proj`` is 0, as in MultiheadAttention. The row of a `padding_idx` is drawn like the
+    others; Bilinear and PReLU need rules of their own.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp, braininit as init
+    >>> model = {"fc/weight": jnp.zeros((20, 100)), "fc/bias": jnp.zeros(20)}
+    >>> plan = init.plan(model, init.presets.torch(), layout="torch")
+    >>> bool(abs(plan(jax.random.key(0))["fc/bias"]).max() <= 0.1)
+    True
+    """
+    known = None if gates is None else options.whole("gates", gates, 1)
+
+    def recurrent(leaf: Leaf) -> Uniform:
+        if known is None:
+            raise ValueError("torch: how many gates? Give gates=4 for an LSTM, 3 for a GRU, 1")
+        hidden = leaf.shape[1] if "_hr_" in leaf.name else leaf.shape[0] // known
+        return Uniform(-(hidden**-0.5), hidden**-0.5)
+
+    def bias(leaf: Leaf) -> Any:
+        return 0.0 if leaf.fan_in is None else _TORCH
+
+    return optional(
+        (r"(^|/)(weight_(ih|hh|hr)|bias_(ih|hh))(_l\d+(_reverse)?)?$", recurrent),
+        (r"(^|/)(in|[qkv])_proj_weight$", XavierUniform()),
+        (r"(^|/)bias_[kv]$", XavierNormal(distribution="normal")),
+        (r"(^|/)(in_proj_bias|out_proj/bias|running_mean|num_batches_tracked)$", 0.0),
+        (r"(^|/)running_var$", 1.0),
+        (r"(^|/)bias$", bias),
+        (is_scale, 1.0),
+        (embedding, Normal(0.0, 1.0)),
+        (r"(^|/)weight$", _TORCH),
+    )
+
+
+def flax() -> list[Rule]:
+    """Return the defaults of Flax, for linen's parameters and for nnx modules.
+
+    ================================  ==========================================================
+    kernels                           LeCun normal, truncated at 2 std and widened
+    recurrent kernels                 orthogonal
+    Embed                             normal, std 1 / sqrt(features)
+    biases, running means             0
+    scales, running variances         1
+    LoRA                              He uniform, and 0
+    ================================  ==========================================================
+
+    Notes
+    -----
+    From ``flax.linen`` and ``flax.nnx`` 0.12. The std is that of the draws. The kernels of linen's
+    attention, (in, heads, size) and (heads, size, out), have the fans of the flat ones, as in
+    Flax; other kernels with several axes of inputs or outputs need `axes` in the plan, or rules of
+    their own.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp, braininit as init
+    >>> from flax import nnx
+    >>> model = nnx.eval_shape(lambda: nnx.Linear(100, 20, rngs=nnx.Rngs(0)))
+    >>> init.plan(model, init.presets.flax())(jax.random.key(0)).kernel.shape
+    (100, 20)
+    """
+    return optional(
+        (is_of_random_numbers, KEEP),
+        (r"MGUCell_\d+/if/bias$", 1.0),
+        (r"(^|/)(dense_h|h|h[ifgornz])/kernel$", Orthogonal()),
+        (r"(^|/)embedding$", table(1.0)),
+        (r"(^|/)lora_a$", KaimingUniform()),
+        (r"(^|/)kernel$", LecunNormal()),
+        (r"(^|/)(bias|mean|lora_b)$", 0.0),
+        (r"(^|/)(scale|var)$", 1.0),
+        (r"(^|/)negative_slope$", 0.01),
+    )
+
+
+def equinox() -> list[Rule]:
+    """Return the defaults of Equinox, for its modules.
+
+    ==========================  ================================================================
+    Linear, Conv, biases        uniform on +-1 / sqrt(fan_in)
+    LSTMCell, GRUCell: all      uniform on +-1 / sqrt(hidden)
+    Embedding                   normal, std 1
+    norms                       1 and 0
+    PReLU                       0.25
+    ==========================  ================================================================
+
+    Notes
+    -----
+    From ``equinox.nn`` 0.13. Layers are known by their classes. What a `StateIndex` holds, as of
+    BatchNorm, is kept.
+
+    Examples
+    --------
+    >>> import equinox as eqx, jax, jax.numpy as jnp, braininit as init
+    >>> key = jax.random.key(0)
+    >>> model = eqx.filter_eval_shape(eqx.nn.Linear, 100, 20, key=key)
+    >>> init.plan(model, init.presets.equinox())(key).weight.shape
+    (20, 100)
+    """
+    return optional(
+        (owned_by("StateIndex"), KEEP),
+        (lambda leaf: _of_norm(leaf) and leaf.name == "weight", 1.0),
+        (lambda leaf: _of_norm(leaf) and leaf.name == "bias", 0.0),
+        (owned_by("Embedding"), Normal(0.0, 1.0)),
+        # A gate of `weight_ih` has as many outputs as there are hidden units.
+        (r"(^|/)weight_ih$", VarianceScaling(1 / 3, "fan_out", "uniform")),
+        (r"(^|/)(weight_hh|weight|bias|bias_n)$", _TORCH),
+        (r"(^|/)negative_slope$", 0.25),
+    )
+
+
+def keras() -> list[Rule]:
+    r"""Return the defaults of Keras 3, for parameters with its names and its axes.
+
+    =====================================  =====================================================
+    kernels                                Glorot uniform
+    recurrent kernels                      orthogonal, the gates together
+    Embedding                              uniform on +-0.05
+    biases                                 0; of an LSTM 1 at the forget gate
+    norms                                  1 and 0; moving mean 0, variance 1
+    =====================================  =====================================================
+
+    Notes
+    -----
+    From the documentation of Keras 3. Fans are read from the last two axes, the others being the
+    receptive field, as Keras does also for the kernels of its attention. An LSTM is known by its
+    name, ``lstm``; its gates are i, f, c, o.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp, braininit as init
+    >>> model = {"lstm/lstm_cell/bias": jax.ShapeDtypeStruct((8,), jnp.float32)}
+    >>> print(init.plan(model, init.presets.keras())(jax.random.key(0))["lstm/lstm_cell/bias"])
+    [0. 0. 1. 1. 0. 0. 0. 0.]
+    """
+
+    def forget_gate(leaf: Leaf) -> Constant:
+        return Constant(np.repeat([0.0, 1.0, 0.0, 0.0], leaf.shape[-1] // 4))
+
+    def last_axes(leaf: Leaf) -> XavierUniform:
+        return XavierUniform(in_axis=leaf.ndim - 2, out_axis=leaf.ndim - 1)
+
+    return optional(
+        (r"(?i)lstm[^/]*/bias$", forget_gate),
+        (r"(^|/)recurrent_kernel$", Orthogonal()),
+        (r"(^|/)\w*kernel$", last_axes),
+        (r"(^|/)embeddings$", Uniform(-0.05, 0.05)),
+        (r"(^|/)(bias|beta|moving_mean)$", 0.0),
+        (r"(^|/)(gamma|scale|moving_variance)$", 1.0),
+    )
