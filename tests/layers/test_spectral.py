@@ -281,9 +281,12 @@ def test_units_of_spectral():
 
 
 @pytest.mark.parametrize("balance", [True, False, "exact"])
-@pytest.mark.parametrize(("excitatory", "n"), [(0.8, 100), (0.5, 5), (0.75, 30), (0.2, 7)])
-@pytest.mark.parametrize("axis", [0, 1, -1])
-def test_signs(balance, excitatory, n, axis):
+@pytest.mark.parametrize(
+    ("axis", "excitatory", "n"),
+    [(a, *fraction) for a in (0, 1) for fraction in ((0.8, 100), (0.5, 5), (0.75, 30), (0.2, 7))]
+    + [(-1, 0.8, 100)],
+)
+def test_signs(balance, axis, excitatory, n):
     shape = (n, 12) if axis == 0 else (12, n)
     base = init.Normal(0.0, 0.5)
     x = bare(init.Dale(base, excitatory, balance, axis)(shape, rng=2))
