@@ -25,6 +25,8 @@ distance      `GaussianProfile` `ExponentialProfile` `PowerLawProfile` `LinearPr
               `StepProfile` `SigmoidProfile` `LogisticProfile` `DoGProfile` `BimodalProfile`
               `MexicanHatProfile`, made of `DistanceProfile`; `pairwise_distances`;
               `distance_modulated`, `DistanceModulated`
+whole models  `plan`, `initialize`, with rules of `KEEP`, `Rule` and `Leaf`; `fsdp`, `path_key`;
+              `parts`, `Parts`; what they give: `ModelPlan`, `Report`, `PlanError`
 tools         `param` `get` `to_config` `save` `load` `rows` `seed` `clear_caches`
 modules       `theory`: what a distribution should look like; `plot`: pictures; `typing`: types
 own ones      `Initialization`, `DistanceProfile`, `static`; errors of units are `UnitError`
@@ -116,6 +118,16 @@ from braininit.layers.scaling import (
     xavier_uniform,
 )
 from braininit.layers.structured import Dale, Sparse, Spectral, dale, sparse, spectral
+
+# whole models
+from braininit.models.leaves import Leaf
+from braininit.models.parts import Parts, parts
+from braininit.models.paths import path_key
+from braininit.models.placement import fsdp
+from braininit.models.plan import ModelPlan, initialize, plan
+from braininit.models.problems import PlanError
+from braininit.models.rules import KEEP, Rule
+from braininit.models.warm import Report
 from braininit.param import param
 from braininit.rows import rows
 
@@ -163,6 +175,9 @@ __all__ = [  # noqa: RUF022 - in the order of the index above
     "SigmoidProfile", "LogisticProfile", "DoGProfile", "BimodalProfile", "MexicanHatProfile",
     "DistanceProfile", "CombinedProfile", "ApplyProfile",
     "pairwise_distances", "distance_modulated", "DistanceModulated",
+    # whole models
+    "plan", "initialize", "KEEP", "Rule", "Leaf", "ModelPlan", "Report", "PlanError",
+    "fsdp", "path_key", "parts", "Parts",
     # tools, modules, own ones
     "param", "get", "to_config", "save", "load", "rows", "seed", "clear_caches",
     "theory", "plot", "typing",

@@ -578,7 +578,8 @@ CASES = (
         )
     ),
 )
-ELSEWHERE = {init.DistanceModulated}  # takes distances with every call: spatial/test_modulated.py
+# What takes distances with every call, and what goes with one size: in tests of their own.
+ELSEWHERE = {init.DistanceModulated, init.Parts}
 DRAWN = tuple(case for case in CASES if case.oracle is not None)
 SIMPLE = tuple(case for case in CASES if not case.composed)
 RANDOM = tuple(case for case in SIMPLE if case.oracle is not None)

@@ -30,6 +30,7 @@ ORDER = [
     "typing",
     "theory",
     "plot",
+    "models",
     "__init__",
     "__main__",
 ]

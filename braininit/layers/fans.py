@@ -29,7 +29,17 @@ from braininit._params.roles import Number, lined_up, nan_unless_held, number
 from braininit._params.shapes import goes_with, sizes_known
 from braininit.initializer.recipe import Plan, Recipe, recipe
 
-__all__ = ["NORMALS", "Axes", "Distribution", "Fans", "Mode", "NormalForm", "variance_scaled"]
+__all__ = [
+    "NEEDED",
+    "NORMALS",
+    "Axes",
+    "Distribution",
+    "Fans",
+    "Mode",
+    "NormalForm",
+    "from_shape",
+    "variance_scaled",
+]
 
 Mode: TypeAlias = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
 """Which number of connections the variance is divided by."""
@@ -46,7 +56,7 @@ Axes: TypeAlias = int | Sequence[int]
 
 # ---------------------------------------------------------------- fans
 
-_NEEDED = {
+NEEDED = {
     "fan_in": ("fan_in",),
     "fan_out": ("fan_out",),
     "fan_avg": ("fan_in", "fan_out"),
@@ -66,7 +76,7 @@ class Fans(NamedTuple):
 
     def checked(self) -> tuple[Fans, list[Number]]:
         """Return it with axes as tuples, and the given fans by themselves."""
-        needed = _NEEDED[one_of("mode", self.mode, [*_NEEDED])]
+        needed = NEEDED[one_of("mode", self.mode, [*NEEDED])]
         axes = {n: _axes(n, getattr(self, n)) for n in ("in_axis", "out_axis", "batch_axis")}
         given = []
         for name, fan in {"fan_in": self.fan_in, "fan_out": self.fan_out}.items():
@@ -81,14 +91,14 @@ class Fans(NamedTuple):
 
     def of(self, shape: tuple[int, ...], given: dict[str, Any]) -> Any:
         """The divisor of the variance: a float, unless a fan was given as an array."""
-        needed = _NEEDED[self.mode]
+        needed = NEEDED[self.mode]
         if len(given) < len(needed):
             axes = (self.in_axis, self.out_axis, self.batch_axis)
             if is_symbolic(shape):  # known if only a batch axis is symbolic
                 with sizes_known(shape, f"; or give `{needed[0]}=`"):
-                    own = _from_shape.__wrapped__(shape, *axes, needed[0], bool(given))
+                    own = from_shape.__wrapped__(shape, *axes, needed[0], bool(given))
             else:
-                own = _from_shape(shape, *axes, needed[0], bool(given))
+                own = from_shape(shape, *axes, needed[0], bool(given))
             given = own | given
             if 0 in shape:  # nothing is drawn, so no fan is too small
                 return 1.0
@@ -118,7 +128,7 @@ def _axes(name: str, axes: Any) -> tuple[int, ...]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _from_shape(
+def from_shape(
     shape: tuple[int, ...],
     in_axis: tuple[int, ...],
     out_axis: tuple[int, ...],

@@ -1,0 +1,1 @@
+"""Whole models: a plan that initializes any JAX model by rules."""

@@ -1,0 +1,299 @@
+"""From a choice to the values of a leaf, each leaf in its place.
+
+One compiled program draws all leaves of one family, shape, dtype and sharding; their numbers are
+its arguments. Nothing is communicated: what can't be drawn part by part, as an orthogonal matrix,
+is drawn whole on every device, which keeps its part.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.core import Tracer
+from jax.sharding import NamedSharding, PartitionSpec
+
+from braininit._engine import keys
+from braininit._engine.sampler import compiled
+from braininit._jax.settings import eager
+from braininit._jax.shardings import placed
+from braininit._params import units
+from braininit.initializer.constant import Constant
+from braininit.initializer.foreign import Called, Foreign
+from braininit.initializer.initialization import Initialization
+from braininit.initializer.recipe import Asked, Recipe, draw
+from braininit.models.layouts import is_elementwise
+from braininit.models.leaves import Leaf
+from braininit.models.rules import Choice, constant_of
+
+__all__ = ["one", "stacked"]
+
+
+def one(choice: Choice, leaf: Leaf, key: Any, sharding: NamedSharding | None = None) -> Any:
+    """The value of one leaf."""
+    initializer: Any = choice.initializer
+    made, shape, dtype = initializer._recipe, leaf.shape, leaf.dtype
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):  # no numbers: only a user's function makes them
+        x = initializer.function(keys.typed(key, keys.legacy_impl(key)), shape, dtype)
+    elif _is_whole_number(choice, leaf):
+        value = np.asarray(constant_of(initializer)).astype(dtype)
+        x = _put(np.broadcast_to(value, shape), sharding)
+    elif _is_ours(made) and (sharding is None or is_elementwise(made)):
+        x = draw(made, key, shape, dtype, sharding)
+    elif _is_ours(made):
+        program = _whole(shape, dtype, sharding, keys.legacy_impl(key))
+        x = units.on(program(key, made), made.unit)
+    elif not eager():
+        x = placed(_step_by_step(lambda key: initializer(key, shape, dtype)), sharding)(key)
+    elif sharding is None:
+        x = initializer(keys.typed(key, keys.legacy_impl(key)), shape, dtype)
+    else:
+        x = _foreign(initializer, shape, dtype, sharding, keys.legacy_impl(key))(key)
+    return _finished(x, choice, leaf)
+
+
+def stacked(
+    choices: Sequence[Choice],
+    leaves: Sequence[Leaf],
+    each: Sequence[Any],
+    axis: int,
+    sharding: NamedSharding | None = None,
+) -> Any:
+    """The values of layers along an axis, each drawn as it is by itself."""
+    if _in_one_program(choices, leaves[0], each[0]):
+        shape, dtype = leaves[0].shape, leaves[0].dtype
+        sized = [_sized(choice, leaf) for choice, leaf in zip(choices, leaves, strict=True)]
+        if len({jax.tree.structure(made) for made in sized}) == 1:
+            made = sized[0]
+            same = all(
+                _are_same(*numbers) for numbers in zip(*map(jax.tree.leaves, sized), strict=True)
+            )
+            apart = all(is_elementwise(c.initializer._recipe) for c in choices if c.initializer)
+            program = _stacked(shape, dtype, axis, sharding, apart, same)
+            numbers = made if same else jax.tree.map(lambda *of: jnp.stack(of), *sized)
+            words = jnp.stack([_words(key) for key in each])
+            x = units.on(program(words, numbers), made.unit)
+            return _finished(x, choices[0], leaves[0])
+    drawn = [one(*of) for of in zip(choices, leaves, each, strict=True)]
+    whole = jnp.stack([units.parts(value)[0] for value in drawn], axis)
+    return units.on(_put(whole, sharding), leaves[0].unit)
+
+
+def _in_one_program(choices: Sequence[Choice], leaf: Leaf, key: Any) -> bool:
+    """Whether layers can be drawn by one program: JAX maps other keys than Threefry's otherwise."""
+    kind = keys.legacy_impl(key) or str(jax.random.key_impl(key))
+    return kind == "threefry2x32" and all(
+        choice.initializer is not None
+        and _is_ours(choice.initializer._recipe)
+        and not _is_whole_number(choice, leaf)
+        and choice.convert == choices[0].convert
+        for choice in choices
+    )
+
+
+def _sized(choice: Choice, leaf: Leaf) -> Recipe:
+    assert choice.initializer is not None
+    made = choice.initializer._recipe.for_draw(leaf.shape, leaf.dtype, {})
+    made.fit(leaf.dtype)
+    return made
+
+
+def _words(key: Any) -> Any:
+    """The words of a Threefry key."""
+    return key if keys.legacy_impl(key) is not None else jax.random.key_data(key)
+
+
+def _is_ours(made: Recipe) -> bool:
+    return made.traceable and not isinstance(made, (Called, Foreign))
+
+
+def _is_whole_number(choice: Choice, leaf: Leaf) -> bool:
+    """Whether a leaf of integers or booleans gets a constant."""
+    return isinstance(choice.initializer, Constant) and not jnp.issubdtype(leaf.dtype, np.inexact)
+
+
+def _finished(x: Any, choice: Choice, leaf: Leaf) -> Any:
+    """In the leaf's unit and of its dtype."""
+    bare, unit = units.parts(x)
+    ratio = choice.convert
+    if ratio is None and unit is not leaf.unit and not isinstance(choice.initializer, Constant):
+        try:
+            ratio = units.of_operation("+", leaf.unit, unit)[1]
+        except units.UnitError:
+            raise units.UnitError(
+                f"{leaf.path} is in {leaf.unit}, and {choice.initializer!r} drew in {unit}; "
+                "give both one dimension"
+            ) from None
+    if ratio not in (None, 1.0):
+        bare = (bare * ratio).astype(bare.dtype)
+    if (bare.shape, bare.dtype) != (leaf.shape, leaf.dtype) and len(bare.shape) == leaf.ndim:
+        raise TypeError(
+            f"{leaf.path} is of {leaf.dtype} and the shape {leaf.shape}, "
+            f"{choice.initializer!r} drew {bare.dtype} and {bare.shape}"
+        )
+    return units.on(bare, leaf.unit)
+
+
+def _put(value: Any, sharding: NamedSharding | None) -> Any:
+    if sharding is None:
+        return jnp.asarray(value)
+    return jax.device_put(value, sharding)
+
+
+# ---------------------------------------------------------------- programs
+
+
+@functools.lru_cache(maxsize=256)
+def _whole(
+    shape: tuple[int, ...], dtype: Any, sharding: NamedSharding, impl: str | None
+) -> Callable[..., Any]:
+    """The program for what has to be known whole: every device draws it and keeps its part."""
+
+    def sample(key: Any, made: Recipe) -> Any:
+        x = made.drawn(Asked(keys.typed(key, impl), shape, dtype))
+        return _own_part(units.parts(x)[0], sharding, sharding.spec)
+
+    return compiled(_on_each(sample, sharding), sharding, None)
+
+
+@functools.lru_cache(maxsize=256)
+def _stacked(
+    shape: tuple[int, ...],
+    dtype: Any,
+    axis: int,
+    sharding: NamedSharding | None,
+    elementwise: bool,
+    same: bool,
+) -> Callable[..., Any]:
+    """The program for layers along an axis, whose numbers are the `same` or not.
+
+    Layers of different numbers are drawn one after the other: XLA divides by an array in another
+    way than by a number, which moves the last bit. So are matrices, which take memory.
+    """
+    spec = [*(sharding.spec if sharding else ()), *(None,) * (len(shape) + 1)][: len(shape) + 1]
+    layers, one = spec.pop(axis), PartitionSpec(*spec)
+    whole = sharding is not None and not (elementwise and (same or layers is None))
+
+    def layer(words: Any, its: Recipe) -> Any:
+        key = jax.random.wrap_key_data(words, impl="threefry2x32")
+        x = units.parts(its.drawn(Asked(key, shape, dtype)))[0]
+        return _own_part(x, sharding, one) if whole and sharding else x
+
+    def sample(each: Any, made: Recipe) -> Any:
+        if same and elementwise:
+            return jax.vmap(lambda words: layer(words, made), out_axes=axis)(each)
+        one_by_one = (each, None) if same else (each, made)
+        drawn = lax.map(lambda of: layer(of[0], made if same else of[1]), one_by_one)
+        return jnp.moveaxis(drawn, 0, axis)
+
+    if sharding is None or not whole:
+        return compiled(placed(sample, sharding), sharding, None)
+    given = (PartitionSpec(layers), PartitionSpec() if same else PartitionSpec(layers))
+    return compiled(_on_each(sample, sharding, given), sharding, None)
+
+
+_EVERYWHERE = PartitionSpec()
+
+
+def _on_each(
+    function: Callable[..., Any], sharding: NamedSharding, given: Any = _EVERYWHERE
+) -> Callable[..., Any]:
+    """A function that every device calls for its own part of the result."""
+    return jax.shard_map(
+        function, mesh=sharding.mesh, in_specs=given, out_specs=sharding.spec, check_vma=False
+    )
+
+
+def _own_part(x: jax.Array, sharding: NamedSharding, spec: PartitionSpec) -> jax.Array:
+    """The part of a whole that a device keeps."""
+    x = lax.optimization_barrier(x)
+    for axis, entry in enumerate(spec):
+        names = entry if isinstance(entry, tuple) else () if entry is None else (entry,)
+        if names:
+            size = x.shape[axis] // math.prod(sharding.mesh.shape[name] for name in names)
+            x = lax.dynamic_slice_in_dim(x, lax.axis_index(names) * size, size, axis)
+    return x
+
+
+def _are_same(first: Any, *others: Any) -> bool:
+    """Whether numbers are known and equal."""
+    if isinstance(first, Tracer) or np.ndim(first):
+        return all(other is first for other in others)
+    return not any(isinstance(n, Tracer) or np.ndim(n) or n != first for n in others)
+
+
+# ---------------------------------------------------------------- functions of a user's
+
+
+@functools.lru_cache(maxsize=256)
+def _foreign(
+    initializer: Initialization,
+    shape: tuple[int, ...],
+    dtype: Any,
+    sharding: NamedSharding,
+    impl: str | None,
+) -> Callable[[Any], Any]:
+    """The draw of a user's function in its place: the numbers that it gives eagerly.
+
+    It is compiled, if JAX can trace it. Where devices would then have to talk, each makes the
+    whole; so it is where the function can't be traced.
+    """
+
+    def sample(key: Any) -> Any:
+        return initializer(keys.typed(key, impl), shape, dtype)
+
+    key = jax.eval_shape(lambda: jax.random.key(0, impl=impl))
+    key = key if impl is None else jax.eval_shape(jax.random.key_data, key)
+    try:
+        jax.eval_shape(sample, key)
+    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):
+        return lambda key: jax.tree.map(lambda x: jax.device_put(x, sharding), sample(key))
+    program = jax.jit(_step_by_step(sample), out_shardings=sharding)
+    if not re.search(_TALK, program.lower(key).compile().as_text() or ""):
+        return program
+
+    def own(key: Any) -> Any:
+        whole = _step_by_step(sample)(key)
+        return jax.tree.map(lambda x: _own_part(x, sharding, sharding.spec), whole)
+
+    return jax.jit(_on_each(own, sharding), out_shardings=sharding)
+
+
+_TALK = r"all-(gather|reduce|to-all)|collective-|reduce-scatter"
+
+
+def _step_by_step(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A function whose operations are compiled each by itself, as eager calls of JAX's are.
+
+    XLA merges constant factors of neighbouring operations, which moves the last bit.
+    """
+
+    def run(key: Any) -> Any:
+        closed, out = jax.make_jaxpr(function, return_shape=True)(key)
+        known = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
+        known[closed.jaxpr.invars[0]] = key
+
+        def value(of: Any) -> Any:
+            return of.val if hasattr(of, "val") else known[of]
+
+        for step in closed.jaxpr.eqns:
+            parameters = step.primitive.get_bind_params(step.params)
+            made = step.primitive.bind(*map(value, step.invars), **parameters)
+            made = made if step.primitive.multiple_results else [made]
+            known |= zip(step.outvars, map(_settled, made), strict=True)
+        leaves = [value(of) for of in closed.jaxpr.outvars]
+        return jax.tree.unflatten(jax.tree.structure(out), leaves)
+
+    return run
+
+
+def _settled(x: Any) -> Any:
+    """A value that XLA does not compute anew in what follows; keys are left as they are."""
+    return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else lax.optimization_barrier(x)

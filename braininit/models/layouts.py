@@ -1,0 +1,258 @@
+r"""What the axes of a leaf are: inputs, outputs, kernels side by side; and the fans that follow.
+
+A scaled initializer reads the fans of a kernel from its axes, by default JAX's, (\*spatial, in,
+out). Here a leaf says which it has: by the layer that owns it, by the names of its axes, or by a
+layout that the user names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from braininit._params.options import one_of
+from braininit._params.values import fields
+from braininit.initializer.composite import Composite
+from braininit.initializer.initialization import Initialization
+from braininit.initializer.recipe import Recipe
+from braininit.layers.fans import NEEDED, Fans, from_shape
+from braininit.layers.matrices import Orthogonal
+from braininit.models.parts import Parts
+
+__all__ = [
+    "LAYOUTS",
+    "Layout",
+    "fans_of",
+    "fitted",
+    "is_elementwise",
+    "layout_by_names",
+    "layout_of_attention",
+    "layout_of_bias",
+    "layout_of_owner",
+]
+
+
+class Layout(NamedTuple):
+    """The axes of a kernel, or the fans of what has none of its own."""
+
+    in_axis: tuple[int, ...] = (-2,)
+    out_axis: tuple[int, ...] = (-1,)
+    batch_axis: tuple[int, ...] = ()
+    gates: int = 1
+    """How many kernels stand side by side along the axis of the outputs."""
+    given: tuple[float, float] | None = None
+    """The fans of a bias: those of its kernel."""
+
+    def fans(self, shape: tuple[int, ...]) -> tuple[float, float] | None:
+        """The fans of one kernel; None where the shape lacks the axes."""
+        if self.given is not None:
+            return self.given
+        try:
+            both = from_shape(shape, self.in_axis, self.out_axis, self.batch_axis, "fan_in", False)
+        except ValueError:
+            return None
+        return both["fan_in"], both["fan_out"] / self.gates
+
+
+JAX = Layout()
+TORCH = Layout((1,), (0,))
+LAYOUTS = {"jax": JAX, "torch": TORCH}
+"""(\\*spatial, in, out), and (out, in, \\*spatial)."""
+
+
+# ---------------------------------------------------------------- by the layer
+
+
+def _axes_of(layer: Any) -> tuple[int, int, int]:
+    """How many axes a LinearGeneral has of independent kernels, of inputs and of outputs."""
+    return len(layer.batch_axis), len(layer.in_features), len(layer.out_features)
+
+
+def _of_linear_general(layer: Any) -> Layout:
+    batch, ins, outs = _axes_of(layer)
+    every = tuple(range(batch + ins + outs))
+    return Layout(every[batch : batch + ins], every[batch + ins :], every[:batch])
+
+
+def _of_transpose(layer: Any) -> Layout:
+    return Layout((-1,), (-2,)) if layer.transpose_kernel else JAX
+
+
+# What the leaves of known layers are, by the classes' names in their libraries: the layout, None
+# where nothing is counted, and the number of axes; or functions of the layer. What has more axes
+# has kernels side by side, as the layers of an ensemble.
+_GATES = {
+    of: {f"weight_{n}": (TORCH._replace(gates=g), 2) for n in ("ih", "hh")}
+    for of, g in (("GRUCell", 3), ("LSTMCell", 4))
+}
+_LAYERS: Mapping[str, Mapping[str, Mapping[str, tuple[Any, Any]]]] = {
+    "equinox": {
+        "Linear": {"weight": (TORCH, 2)},
+        "Conv": {"weight": (TORCH, lambda layer: layer.num_spatial_dims + 2)},
+        "ConvTranspose": {"weight": (TORCH, lambda layer: layer.num_spatial_dims + 2)},
+        "Embedding": {"weight": (TORCH, 2)},  # a layer gets a row: its length is the fan
+        "LayerNorm": {"weight": (None, 0), "bias": (None, 0)},
+        "RMSNorm": {"weight": (None, 0), "bias": (None, 0)},
+        **_GATES,
+    },
+    "flax": {
+        "Linear": {"kernel": (JAX, 2)},
+        "Conv": {"kernel": (JAX, lambda layer: len(layer.kernel_size) + 2)},
+        "ConvTranspose": {"kernel": (_of_transpose, lambda layer: len(layer.kernel_size) + 2)},
+        "LinearGeneral": {"kernel": (_of_linear_general, lambda layer: sum(_axes_of(layer)))},
+        "Embed": {"embedding": (TORCH, 2)},
+    },
+}
+
+
+def layout_of_owner(owner: Any, name: str, ndim: int) -> Layout | None:
+    """The layout of a leaf by the layer that owns it; JAX's of an unknown one."""
+    if owner is None and name in ("embedding", "embeddings"):  # linen's and Haiku's
+        return _beside(TORCH, ndim - 2)
+    for cls in type(owner).__mro__:
+        layer = _LAYERS.get(cls.__module__.partition(".")[0], {}).get(cls.__name__, {})
+        if name in layer:
+            said: list[Any] = [it(owner) if callable(it) else it for it in layer[name]]
+            return said[0] and _beside(said[0], ndim - said[1])
+    return JAX
+
+
+def _beside(layout: Layout, extra: int) -> Layout:
+    """The layout of several kernels, counted by axes before their own."""
+    if extra <= 0:
+        return layout
+
+    def moved(axes: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(axis + extra if axis >= 0 else axis for axis in axes)
+
+    batch = (*range(extra), *moved(layout.batch_axis))
+    return layout._replace(
+        in_axis=moved(layout.in_axis), out_axis=moved(layout.out_axis), batch_axis=batch
+    )
+
+
+def layout_of_attention(layer: str, beside: Mapping[str, int]) -> Layout | None:
+    """The layout of a kernel of linen's attention, whose parameters do not say what owns them.
+
+    `beside` has the numbers of axes of the kernels under the same name, by layer. Queries, keys
+    and values are (in, heads, size), the output is (heads, size, out).
+    """
+    if any(beside.get(name) != 3 for name in ("query", "key", "value", "out")):
+        return None
+    inward = {name: Layout((-3,), (-2, -1)) for name in ("query", "key", "value")}
+    return {**inward, "out": Layout((-3, -2), (-1,))}.get(layer)
+
+
+_KERNELS = ("weight_hh", "kernel", "weight", "w")
+_BIASES = ("bias", "bias_n", "b")
+
+
+def layout_of_bias(name: str, siblings: Mapping[str, tuple[float, float] | None]) -> Layout | None:
+    """The layout of a bias, from the fans of the leaves beside it; None of anything else."""
+    if name not in _BIASES:
+        return None
+    found = next((siblings[n] for n in _KERNELS if siblings.get(n)), None)
+    return None if found is None else Layout(given=found)
+
+
+# ---------------------------------------------------------------- by names
+
+ROLES = ("in", "out", "batch", "spatial")
+
+
+def layout_by_names(names: Sequence[Any], axes: Mapping[str, str]) -> Layout:
+    """The layout of a leaf by the names of its axes, and what the user says they count."""
+    places: dict[str, list[int]] = {role: [] for role in ROLES}
+    for at, entry in enumerate(names):
+        for name in entry if isinstance(entry, tuple) else (entry,):
+            if name is None:
+                continue
+            if name not in axes:
+                listed = ", ".join(repr(role) for role in ROLES)
+                raise ValueError(
+                    f"`axes` says nothing of the axis {name!r}; give it one of {listed}"
+                )
+            its = places[one_of(f"axes[{name!r}]", axes[name], ROLES)]
+            if at not in its:
+                its.append(at)
+    return Layout(tuple(places["in"]), tuple(places["out"]), tuple(places["batch"]))
+
+
+# ---------------------------------------------------------------- to an initializer
+
+
+def fitted(
+    initializer: Initialization, layout: Layout | None, shape: tuple[int, ...]
+) -> Initialization:
+    """An initializer for a leaf of this layout; what has axes of its own keeps them."""
+    if layout is None or layout == JAX:
+        return initializer
+    if layout.gates > 1 and not is_elementwise(initializer._recipe):
+        (axis,), whole = layout.out_axis, _fitted(initializer, layout._replace(gates=1), shape)
+        return Parts(whole, axis, (shape[axis] // layout.gates,) * layout.gates)
+    return _fitted(initializer, layout, shape)
+
+
+def _fitted(obj: Any, layout: Layout, shape: tuple[int, ...]) -> Any:
+    changes = {}
+    for field in fields(obj):
+        value = getattr(obj, field.name)
+        if isinstance(value, Initialization):
+            changes[field.name] = _fitted(value, layout, shape)
+        elif type(value) is tuple and any(isinstance(v, Initialization) for v in value):
+            changes[field.name] = tuple(_fitted(v, layout, shape) for v in value)
+    changes = {n: v for n, v in changes.items() if v is not getattr(obj, n)}
+    changes |= _of_scaled(obj, layout, shape) | _of_orthogonal(obj, layout)
+    return dataclasses.replace(obj, **changes) if changes else obj
+
+
+_AXES = ("in_axis", "out_axis", "batch_axis")
+
+
+def _of_scaled(obj: Any, layout: Layout, shape: tuple[int, ...]) -> dict[str, Any]:
+    """The axes or the fans for a scaled initializer that has none of its own."""
+    fans = _fans(obj._recipe)
+    if fans is None or _has_own_axes(obj):
+        return {}
+    if layout.given is None and layout.gates == 1:
+        return {name: getattr(layout, name) for name in _AXES}
+    both = layout.fans(shape) or ()
+    return {n: fan for n, fan in zip(_FANS, both, strict=False) if n in NEEDED[fans.mode]}
+
+
+_FANS = ("fan_in", "fan_out")
+
+
+def fans_of(made: Recipe, shape: tuple[int, ...]) -> tuple[float, float] | None:
+    """The fans that a scaled initializer reads from a shape, or was given."""
+    if isinstance(made, Composite):
+        return next(filter(None, (fans_of(part, shape) for part in made.parts())), None)
+    if (fans := _fans(made)) is None:
+        return None
+    given = {n: v for n, v in zip(made.plan.names, made.values, strict=True) if n in _FANS}
+    own = from_shape(shape, fans.in_axis, fans.out_axis, fans.batch_axis, "fan_in", bool(given))
+    return tuple((own | given)[name] for name in _FANS)  # pyright: ignore[reportReturnType]
+
+
+def _fans(made: Recipe) -> Fans | None:
+    return next((x for x in made.plan.static if isinstance(x, Fans)), None)
+
+
+def _has_own_axes(obj: Any) -> bool:
+    default = {f.name: f.default for f in fields(obj)}
+    other = any(getattr(obj, name) != default[name] for name in _AXES)
+    return other or any(getattr(obj, name, None) is not None for name in _FANS)
+
+
+def _of_orthogonal(obj: Any, layout: Layout) -> dict[str, Any]:
+    own = not isinstance(obj, Orthogonal) or (obj.column_axis, obj.batch_axis) != (-1, ())
+    if own or len(layout.out_axis) != 1 or layout.given is not None:
+        return {}
+    return {"column_axis": layout.out_axis[0], "batch_axis": layout.batch_axis}
+
+
+def is_elementwise(made: Recipe) -> bool:
+    """Whether each number is made from its own words alone, in all that a recipe is made of."""
+    parts = made.parts() if isinstance(made, Composite) else ()
+    return (made.plan.by_rows or _fans(made) is not None) and all(map(is_elementwise, parts))

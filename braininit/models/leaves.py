@@ -1,0 +1,239 @@
+"""The leaves of a model as rules see them: paths, layers, layouts, fans."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import brainunit as u
+from jax.sharding import NamedSharding
+
+from braininit._params import units
+from braininit.models.layouts import (
+    LAYOUTS,
+    Layout,
+    layout_by_names,
+    layout_of_attention,
+    layout_of_bias,
+    layout_of_owner,
+)
+from braininit.models.paths import joined
+from braininit.models.problems import Problems
+from braininit.models.trees import Place
+
+__all__ = ["Leaf", "Stack", "leaves_of", "pattern"]
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Leaf:
+    """One leaf of a model, as a rule sees it.
+
+    Parameters
+    ----------
+    path : str
+        Its path, with the layer's index where layers are stacked.
+    shape, dtype
+        Of the leaf, of one layer where layers are stacked.
+    unit : Unit or None
+        The unit it carries.
+    owner : object or None
+        The module that holds it; of Equinox, nnx and brainstate, or a named tuple.
+    variable : type or None
+        The class of the variable around it, in nnx and brainstate.
+    names : tuple or None
+        The names of its axes, from linen's and nnx's metadata.
+    layer : int or None
+        The index of its layer, by ``layers=`` of `plan`.
+    depth : int
+        How many layers there are.
+    sharding : NamedSharding or None
+        Where it is to live.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: Any
+    unit: u.Unit | None
+    owner: Any
+    variable: type | None
+    names: tuple[Any, ...] | None
+    layer: int | None = None
+    depth: int = 0
+    sharding: NamedSharding | None = None
+    layout: Layout | None = None
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def above(self) -> str:
+        """The path without its last part."""
+        return self.path.rpartition("/")[0]
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @property
+    def fans(self) -> tuple[float, float] | None:
+        """The numbers of inputs and outputs; None of what is no kernel and no bias of one."""
+        return None if self.layout is None else self.layout.fans(self.shape)
+
+    @property
+    def fan_in(self) -> float | None:
+        """The number of inputs of its kernel, or, of a bias, of the kernel beside it."""
+        return None if self.fans is None else self.fans[0]
+
+    @property
+    def fan_out(self) -> float | None:
+        """The number of outputs."""
+        return None if self.fans is None else self.fans[1]
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Stack:
+    """A leaf of the tree: one leaf, or as many as its axis of layers has."""
+
+    place: Place
+    path: str
+    axis: int | None
+    leaves: list[Leaf]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the whole."""
+        return tuple(bare(self.place.value).shape)
+
+
+def bare(value: Any) -> Any:
+    """An array, or what stands for one, without its unit."""
+    return value.mantissa if isinstance(value, u.Quantity) else value
+
+
+def pattern(name: str, text: Any) -> re.Pattern[str]:
+    """A regular expression, compiled once."""
+    try:
+        return re.compile(text)
+    except (re.error, TypeError) as error:
+        raise ValueError(f"`{name}` = {text!r} is no regular expression: {error}") from None
+
+
+def leaves_of(
+    places: Sequence[Place],
+    *,
+    layers: Any,
+    stacked: Mapping[Any, int],
+    layout: Any,
+    axes: Mapping[str, str] | None,
+    problems: Problems,
+) -> list[Stack]:
+    """All leaves, with their layers and layouts."""
+    numbered = None if layers is None else pattern("layers", layers)
+    stacks = [(pattern("stacked", p), axis) for p, axis in stacked.items()]
+    found = [_stack(place, stacks, problems) for place in places]
+    every = [leaf for stack in found for leaf in stack.leaves]
+    if numbered is not None:
+        _number(every, numbered, problems)
+    _lay_out(every, layout, axes, problems)
+    return found
+
+
+def _stack(
+    place: Place, stacks: Iterable[tuple[re.Pattern[str], int]], problems: Problems
+) -> Stack:
+    path, value = joined(place.parts), bare(place.value)
+    shape, dtype = tuple(value.shape), value.dtype
+    names = place.names
+    rest = (dtype, units.of(place.value), place.owner, place.variable)
+    for prefix, axis in stacks:
+        match = prefix.search(path)
+        end = match.end() if match else -1
+        if match is None or path[end : end + 1] not in ("", "/"):
+            continue
+        if not -len(shape) <= axis < len(shape):
+            problems.add(f"stacked: there is no axis {axis}", path)
+            break
+        at = axis % len(shape)
+        one = (*shape[:at], *shape[at + 1 :])
+        kept = None if names is None else (*names[:at], *names[at + 1 :])
+        each = [f"{path[:end]}/{i}{path[end:]}" for i in range(shape[at])]
+        return Stack(place, path, at, [Leaf(p, one, *rest, kept) for p in each])
+    return Stack(place, path, None, [Leaf(path, shape, *rest, names)])
+
+
+def _number(leaves: Sequence[Leaf], numbered: re.Pattern[str], problems: Problems) -> None:
+    """The layer of each leaf, and how many there are."""
+    if not numbered.groups:
+        raise ValueError(f"`layers` = {numbered.pattern!r} has no group for the index: (\\d+)")
+    for leaf in leaves:
+        if match := numbered.search(leaf.path):
+            try:
+                leaf.layer = int(next(g for g in match.groups() if g is not None))
+            except (ValueError, StopIteration):
+                problems.add(f"layers: {match[0]!r} has no index of a layer", leaf.path)
+    depth = 1 + max((leaf.layer for leaf in leaves if leaf.layer is not None), default=-1)
+    if not depth:
+        problems.add(f"layers = {numbered.pattern!r} matches no leaf")
+    for leaf in leaves:
+        leaf.depth = depth
+
+
+def _lay_out(
+    leaves: Sequence[Leaf], layout: Any, axes: Mapping[str, str] | None, problems: Problems
+) -> None:
+    """The layout of each leaf: by its names, by what the user says, by its layer."""
+    said = _said(layout)
+    kernels: dict[str, dict[str, int]] = {}
+    for leaf in leaves:
+        if leaf.name == "kernel" and leaf.owner is None:
+            above, _, layer = leaf.above.rpartition("/")
+            kernels.setdefault(above, {})[layer] = leaf.ndim
+    beside: dict[str, dict[str, tuple[float, float] | None]] = {}
+    for leaf in leaves:
+        try:
+            leaf.layout = _layout(leaf, said, axes, kernels)
+        except ValueError as error:
+            problems.add(str(error), leaf.path)
+            continue
+        if leaf.ndim > 1 and leaf.layout is not None:
+            beside.setdefault(leaf.above, {})[leaf.name] = leaf.fans
+    for leaf in leaves:
+        if leaf.above in beside and (its := layout_of_bias(leaf.name, beside[leaf.above])):
+            leaf.layout = its
+
+
+def _said(layout: Any) -> Callable[[str], Layout | None]:
+    """The layout that the user names for a path."""
+    if layout is None:
+        return lambda path: None
+    pairs = [("", layout)] if isinstance(layout, str) else layout
+    known = []
+    for of, name in pairs:
+        if name not in LAYOUTS:
+            raise ValueError(
+                f"`layout` must be one of {', '.join(map(repr, LAYOUTS))}, got {name!r}"
+            )
+        known.append((pattern("layout", of), LAYOUTS[name]))
+    return lambda path: next((its for of, its in known if of.search(path)), None)
+
+
+def _layout(
+    leaf: Leaf,
+    said: Callable[[str], Layout | None],
+    axes: Mapping[str, str] | None,
+    kernels: Mapping[str, Mapping[str, int]],
+) -> Layout | None:
+    if axes is not None and leaf.names and any(leaf.names):
+        return layout_by_names(leaf.names, axes)
+    if leaf.ndim < 2:
+        return None
+    above, _, layer = leaf.above.rpartition("/")
+    found = said(leaf.path)
+    if found is None and leaf.name == "kernel" and leaf.owner is None:
+        found = layout_of_attention(layer, kernels[above])
+    return found or layout_of_owner(leaf.owner, leaf.name, leaf.ndim)

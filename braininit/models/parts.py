@@ -1,0 +1,125 @@
+"""Several kernels side by side in one leaf, each drawn as it would be by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from braininit._engine.source import Source
+from braininit._jax.dtypes import wide
+from braininit._params import options, units
+from braininit._params.types import DType, InitializerLike, Key, Shape, Sharding, Values
+from braininit._params.values import static
+from braininit.initializer.calls import explained
+from braininit.initializer.children import as_child
+from braininit.initializer.composite import composite, finished
+from braininit.initializer.initialization import Initialization
+from braininit.initializer.recipe import Asked, Recipe, draw
+from braininit.models.paths import path_key
+
+__all__ = ["Parts", "parts"]
+
+
+@explained
+def parts(
+    key: Key,
+    shape: Shape,
+    base: InitializerLike,
+    axis: int,
+    sizes: Sequence[int] | Mapping[str, int],
+    *,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+    **context: Any,
+) -> Values:
+    """Draw a fused kernel, as of queries, keys and values or of gates, as its parts are apart.
+
+    Each part has its own fans, its own orthogonal columns, and a key of its own.
+
+    Parameters
+    ----------
+    base : initializer
+        Draws each part, in the shape that the part has.
+    axis : int
+        The axis along which the parts stand side by side.
+    sizes : sequence of int, or mapping
+        How many entries along the axis each part has; together as many as the axis. A mapping
+        gives the parts names, and may be written as a sequence of pairs.
+
+    Notes
+    -----
+    Numerics: part i is drawn with ``path_key(key, (i,))``, or ``path_key(key, (name,))`` where it
+    has a name.
+
+    Examples
+    --------
+    >>> import jax, braininit as init
+    >>> key, base = jax.random.key(0), init.Orthogonal()
+    >>> qkv = init.parts(key, (64, 192), base, axis=1, sizes={"q": 64, "k": 64, "v": 64})
+    >>> bool((qkv[:, 64:128] == base(init.path_key(key, "k"), (64, 64))).all())
+    True
+    """
+    return draw(_parts(base, axis, sizes), key, shape, dtype, out_sharding, context)
+
+
+def _parts(base: Any, axis: Any, sizes: Any) -> Recipe:
+    made = as_child("base", base)._recipe
+    axis, named = options.whole("axis", axis), _named(sizes)
+    return composite(_side_by_side, made.unit, {"base": made}, static=(axis, named), by_rows=False)
+
+
+class Parts(Initialization, function=parts, recipe=_parts):
+    """Several kernels side by side; the twin of `parts`."""
+
+    base: InitializerLike
+    axis: int = static()
+    sizes: Sequence[int] | Mapping[str, int] = static()
+
+    def __post_init__(self) -> None:
+        """Keep a mapping as pairs, which hash."""
+        if isinstance(self.sizes, Mapping):
+            object.__setattr__(self, "sizes", tuple(self.sizes.items()))
+        super().__post_init__()
+
+
+def _named(sizes: Any) -> tuple[tuple[str, int], ...]:
+    """The name of each part and how many entries it has."""
+    try:
+        pairs = sizes.items() if isinstance(sizes, Mapping) else list(sizes)
+        pairs = [(f"{i}", p) if np.ndim(p) == 0 else tuple(p) for i, p in enumerate(pairs)]
+        named = tuple((str(name), options.whole("sizes", n, 0)) for name, n in pairs)
+    except TypeError as error:
+        raise TypeError(
+            f"`sizes` must be a sequence of ints or a mapping to ints, got {units.brief(sizes)}; "
+            "write (64, 64), for example"
+        ) from error
+    if len({name for name, _ in named}) < max(len(named), 1):
+        raise ValueError(f"`sizes` = {units.brief(sizes)} must name parts, each one once")
+    return named
+
+
+def _side_by_side(
+    source: Source,
+    dtype: np.dtype,
+    context: Mapping[str, Any],
+    axis: int,
+    named: tuple[tuple[str, int], ...],
+    base: Recipe,
+) -> Any:
+    shape = source.shape
+    (at,) = options.axes_of("axis", (axis,), shape)
+    if sum(n for _, n in named) != shape[at]:
+        listed = " + ".join(str(n) for _, n in named)
+        raise ValueError(
+            f"`sizes` {listed} must be {shape[at]} together, as axis {axis} of the size {shape} is"
+        )
+    drawn = []
+    for name, n in named:
+        key = None if source.key is None else path_key(source.key, (name,))
+        size = (*shape[:at], n, *shape[at + 1 :])
+        drawn.append(base.drawn(Asked(key, size, wide(dtype), context=context, alone=False)))
+    unit, bares = units.off_draws(**{f"sizes[{i}]": x for i, x in enumerate(drawn)})
+    return finished(jnp.concatenate([jnp.asarray(x) for x in bares], at), unit, dtype)

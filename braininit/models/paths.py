@@ -1,0 +1,128 @@
+"""Paths of a model's leaves, and the keys that follow from them.
+
+A path is text, as in ``blocks/0/mlp/kernel``; its parts are what stands between the slashes. An
+index and its digits are the same part: checkpoints turn one into the other.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from braininit._engine import keys
+from braininit._jax.settings import eager, setting
+from braininit._params.types import Key
+
+__all__ = ["PathParts", "joined", "parts_of", "path_key", "path_keys", "split"]
+
+PathParts = tuple[str, ...]
+
+
+def path_key(key: Key, path: str | Sequence[str | int]) -> Key:
+    """Derive the key of one leaf of a model from its path.
+
+    Parameters
+    ----------
+    key : key
+        The key of the whole model.
+    path : str or sequence
+        As a plan prints it, ``"blocks/0/mlp/kernel"``, or its parts, ``("blocks", 0, "mlp",
+        "kernel")``. Text is split at slashes; the parts of a sequence are taken as they are. 0
+        and ``"0"`` are the same part.
+
+    Returns
+    -------
+    key
+        Of the same kind as the one given.
+
+    Notes
+    -----
+    Numerics: the UTF-8 text of each part, preceded by its length in 8 bytes, the lowest first, is
+    hashed by SHA-256. The first 8 bytes of the digest are two words of 32 bits, the lowest byte
+    first in each; ``fold_in(fold_in(key, first), second)``. Two of a million paths get the same
+    key with a probability of 3e-8, and no other leaf of a model has a part in the key of one.
+    With ``unsafe_rbg`` keys JAX's `fold_in` is an exclusive or: the order of folds is lost.
+
+    Examples
+    --------
+    >>> import jax, braininit as init
+    >>> key = jax.random.key(0)
+    >>> bool(init.path_key(key, "net/0/w") == init.path_key(key, ("net", 0, "w")))
+    True
+    """
+    first, second = _words(split(path))
+    key = keys.as_key(key)
+    its = keys.typed(key, keys.legacy_impl(key))
+    made = jax.random.fold_in(jax.random.fold_in(its, first), second)
+    return made if keys.legacy_impl(key) is None else jax.random.key_data(made)
+
+
+def split(path: str | Sequence[str | int]) -> PathParts:
+    """The parts of a path."""
+    if isinstance(path, str):
+        return tuple(path.split("/")) if path else ()
+    return tuple(str(part) for part in path)
+
+
+def joined(parts: Iterable[str]) -> str:
+    """A path from its parts."""
+    return "/".join(parts)
+
+
+def parts_of(keypath: Iterable[Any]) -> PathParts:
+    """The parts of JAX's key path: names, indices and dictionary keys.
+
+    A dictionary key with slashes, as Haiku has them, is several parts; so is a tuple.
+    """
+    made: list[str] = []
+    for entry in keypath:
+        for name in ("name", "key", "idx"):
+            if hasattr(entry, name):
+                entry = getattr(entry, name)
+                break
+        for part in entry if isinstance(entry, tuple) else (entry,):
+            made += str(part).split("/")
+    return tuple(made)
+
+
+def path_keys(key: Any, paths: Sequence[PathParts]) -> list[Any]:
+    """The keys of many paths, made in one program; eagerly as raw words where that can be."""
+    key = keys.as_key(key)
+    impl = keys.legacy_impl(key)
+    words = np.array([_words(path) for path in paths], np.uint32).reshape(len(paths), 2)
+    data = _folded(impl)(key, words)
+    data = np.asarray(data) if eager() else data
+    kind = impl or str(jax.random.key_impl(key))
+    if isinstance(data, np.ndarray) and kind == setting("jax_default_prng_impl"):
+        return [*data]
+    return [jax.random.wrap_key_data(data[i], impl=kind) for i in range(len(paths))]
+
+
+@functools.lru_cache(maxsize=16)
+def _folded(impl: str | None) -> Any:
+    """The program that folds pairs of words into a key; it returns the words of the keys."""
+
+    def fold(key: Any, words: Any) -> Any:
+        key = keys.typed(key, impl)
+
+        def one(pair: Any) -> Any:
+            made = jax.random.fold_in(jax.random.fold_in(key, pair[0]), pair[1])
+            return jax.random.key_data(made)
+
+        # Other hashes than Threefry may give other numbers under vmap.
+        threefry = str(jax.random.key_impl(key)) == "threefry2x32"
+        return jax.vmap(one)(words) if threefry else jax.lax.map(one, words)
+
+    return jax.jit(fold)
+
+
+def _words(parts: PathParts) -> tuple[int, int]:
+    """64 bits of a path's hash, as two words."""
+    text = b"".join(len(part).to_bytes(8, "little") + part for part in (p.encode() for p in parts))
+    digest = hashlib.sha256(text).digest()
+    return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little")

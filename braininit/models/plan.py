@@ -1,0 +1,341 @@
+"""The plan of a model: what each leaf gets, and the model drawn by it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding
+
+from braininit._engine import keys
+from braininit._jax.settings import eager
+from braininit._params.types import Key, Values
+from braininit.initializer.children import Custom
+from braininit.models import draws
+from braininit.models.leaves import Stack, bare, leaves_of, pattern
+from braininit.models.paths import path_keys, split
+from braininit.models.placement import place
+from braininit.models.problems import PlanError, Problems, near
+from braininit.models.progress import tracked
+from braininit.models.rules import Choice, chosen
+from braininit.models.table import as_html, as_text
+from braininit.models.trees import Opened, opened
+from braininit.models.warm import Report, taken
+
+__all__ = ["ModelPlan", "initialize", "plan"]
+
+
+@dataclasses.dataclass(eq=False)
+class Row:
+    """A leaf of the model's tree: what it gets, and where it lives."""
+
+    stack: Stack
+    choices: list[Choice]
+    sharding: NamedSharding | None
+    drawn: bool
+    """Not if it is kept, or left out by `only`."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether the rules keep the leaf."""
+        return self.choices[0].initializer is None
+
+
+class ModelPlan:
+    """What each leaf of a model gets: printed, it is a table; called with a key, the model.
+
+    Made by `plan`.
+    """
+
+    report: Report | None = None
+    """What the last call took, drew, kept and left over."""
+
+    def __init__(self, tree: Opened, rows: Sequence[Row], *, partial: bool = False) -> None:
+        self._tree, self.rows, self._partial = tree, list(rows), partial
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __str__(self) -> str:
+        return as_text(self.rows)
+
+    def __repr__(self) -> str:
+        drawn = sum(row.drawn for row in self.rows)
+        return f"<plan of {len(self.rows)} leaves, {drawn} drawn; print it for a table>"
+
+    def _repr_html_(self) -> str:
+        return as_html(self.rows)
+
+    def __call__(
+        self,
+        key: Key,
+        given: Any = None,
+        *,
+        rename: Sequence[tuple[str, str | None]] = (),
+        left_over: str = "error",
+        progress: bool | None = None,
+    ) -> Any:
+        """Draw the model.
+
+        Parameters
+        ----------
+        key : key
+            One JAX key; a leaf's own follows from it and from the leaf's path (`path_key`).
+        given : tree or mapping, optional
+            Values that are taken instead of drawn: a model, parameters, a mapping from paths.
+        rename : sequence of (pattern, replacement)
+            Regular expressions by which the paths of `given` become those of the model; None
+            leaves out what the pattern matches.
+        left_over : {'error', 'ignore'}
+            What to do where `given` has what the model has not.
+        progress : bool, optional
+            Whether a bar is shown; by default, if it takes more than a second.
+
+        Returns
+        -------
+        model
+            Of the type of the model that was planned.
+        """
+        rows, source = self.rows, taken(given, rename, self.rows, left_over)
+        again = {i for i, row in enumerate(rows) if self._partial and row.drawn}
+        values = {i: value for i, value in source.values.items() if i not in again}
+        self._agree(key, values)
+        drawing = [i for i, row in enumerate(rows) if row.drawn and i not in values]
+        kept = [i for i, row in enumerate(rows) if not row.drawn and i not in values]
+        self.report = Report(
+            {rows[i].stack.path: source.paths[i] for i in values},
+            tuple(rows[i].stack.path for i in drawing),
+            tuple(rows[i].stack.path for i in kept),
+            source.left_over,
+        )
+        values |= {i: self._as_it_is(rows[i]) for i in kept}
+        paths = [split(leaf.path) for i in drawing for leaf in rows[i].stack.leaves]
+        each = iter(path_keys(key, paths))
+        for i in tracked(drawing, progress):
+            values[i] = _drawn(rows[i], [next(each) for _ in rows[i].stack.leaves])
+        return self._tree.closed(values[i] for i in range(len(rows)))
+
+    def leaf(self, key: Key, path: str) -> Values:
+        """Draw one leaf alone: the bits that it has in the model.
+
+        Parameters
+        ----------
+        key : key
+            The key of the model.
+        path : str
+            The leaf's path; of one layer or of the whole, where layers are stacked.
+        """
+        for row in self.rows:
+            if row.stack.path == path:
+                if row.kept:
+                    raise ValueError(f"{path} is kept by its rule; there is nothing to draw")
+                return _drawn(row, path_keys(key, [split(leaf.path) for leaf in row.stack.leaves]))
+            for leaf, choice in zip(row.stack.leaves, row.choices, strict=True):
+                if leaf.path == path and choice.initializer is not None:
+                    (its,) = path_keys(key, [split(path)])
+                    return draws.one(choice, leaf, its)
+        every = [leaf.path for row in self.rows for leaf in row.stack.leaves]
+        raise KeyError(f"the model has no leaf {path!r}{near(path, every)}")
+
+    def only(self, of: str) -> ModelPlan:
+        """The plan that draws the leaves that a regular expression matches, and no others.
+
+        The others are taken from `given`, or stay what they are.
+        """
+        matches = pattern("of", of).search
+        rows = [
+            dataclasses.replace(row, drawn=row.drawn and matches(row.stack.path) is not None)
+            for row in self.rows
+        ]
+        if not any(row.drawn for row in rows):
+            raise ValueError(f"{of!r} matches no leaf that is drawn")
+        return ModelPlan(self._tree, rows, partial=True)
+
+    def _as_it_is(self, row: Row) -> Any:
+        value = row.stack.place.value
+        if not row.kept and isinstance(bare(value), jax.ShapeDtypeStruct):
+            raise PlanError(f"nothing draws these leaves, and none is given: {row.stack.path}")
+        return value
+
+    def _agree(self, key: Any, values: Mapping[int, Any]) -> None:
+        """Refuse to draw where the processes of a cluster draw different models."""
+        if not eager() or jax.process_count() == 1:
+            return
+        from jax.experimental.multihost_utils import process_allgather
+
+        words = keys.typed(key, keys.legacy_impl(key))
+        told = [np.asarray(jax.random.key_data(words)).tobytes(), repr(sorted(values)).encode()]
+        told += [_described(row).encode() for row in self.rows]
+        mine = [hashlib.sha256(b"".join(part)).digest()[:4] for part in (told[:1], told[1:])]
+        every = np.asarray(
+            process_allgather(np.array([int.from_bytes(m) for m in mine], np.uint32))
+        )
+        for what, column in zip(("keys", "plans"), every.reshape(-1, 2).T, strict=True):
+            if len({*column.tolist()}) > 1:
+                raise PlanError(
+                    f"the {len(column)} processes have different {what}: give all the same, or "
+                    "their parts of the model don't belong together"
+                )
+
+
+def _described(row: Row) -> str:
+    """A row as text that is equal in every process that has the same plan."""
+
+    def name(choice: Choice) -> str:
+        its = choice.initializer
+        if isinstance(its, Custom):
+            return getattr(its.function, "__qualname__", type(its.function).__qualname__)
+        return re.sub(r" at 0x[0-9a-f]+", "", repr(its))
+
+    spec = None if row.sharding is None else (row.sharding.spec, row.sharding.mesh.shape_tuple)
+    return "\n".join(
+        f"{leaf.path} {leaf.shape} {leaf.dtype} {leaf.unit} {spec} {row.drawn} {name(choice)}"
+        for leaf, choice in zip(row.stack.leaves, row.choices, strict=True)
+    )
+
+
+def _drawn(row: Row, each: Sequence[Any]) -> Any:
+    if row.stack.axis is None:
+        return draws.one(row.choices[0], row.stack.leaves[0], each[0], row.sharding)
+    return draws.stacked(row.choices, row.stack.leaves, each, row.stack.axis, row.sharding)
+
+
+# ---------------------------------------------------------------- making one
+
+
+def plan(
+    model: Any,
+    rules: Sequence[Any],
+    *,
+    layers: str | None = None,
+    stacked: Mapping[str, int] | None = None,
+    layout: Any = None,
+    axes: Mapping[str, str] | None = None,
+    shardings: Any = None,
+    mesh: jax.sharding.Mesh | None = None,
+) -> ModelPlan:
+    r"""Plan the initial values of a whole model; nothing is drawn yet.
+
+    Parameters
+    ----------
+    model : PyTree
+        Arrays, Quantities or what stands for them (`jax.eval_shape`, `equinox.filter_eval_shape`,
+        `nnx.eval_shape`): Equinox and nnx modules, nnx States, linen's and Haiku's parameters, a
+        TrainState, brainstate's modules and States.
+    rules : sequence of (pattern, initializer)
+        The first that matches a leaf counts. The pattern is a regular expression, searched in the
+        leaf's path (``blocks/0/mlp/kernel``); a class, of the leaf's variable or of the module that
+        owns it; or a function of the leaf (`Leaf`). The other is an initializer of this package or
+        of `jax.nn.initializers`, a function ``(key, shape, dtype)``, a configuration or a name that
+        `get` takes, a number, `KEEP`, or a function of the leaf that returns one of these.
+    layers : str, optional
+        A regular expression with a group for the index of the layer: ``r"blocks/(\d+)"``.
+    stacked : mapping, optional
+        The paths, as regular expressions, under which leaves have an axis of layers, and the axis:
+        ``{r"^blocks": 0}``. Layer i is drawn as the leaf ``blocks/i/...`` would be.
+    layout : str or sequence of (pattern, str), optional
+        ``"torch"`` where kernels are (out, in, \*spatial); by default as the layer says that owns
+        the leaf, else ``"jax"``, (\*spatial, in, out).
+    axes : mapping, optional
+        What the axes with names, in linen's and nnx's metadata, count: ``{"embed": "in", "mlp":
+        "out", "experts": "batch"}``; ``"spatial"`` is the receptive field.
+    shardings : optional
+        Where leaves live: a sequence of (pattern, PartitionSpec, NamedSharding or `fsdp`), one of
+        these for all, a tree of them, or a mapping from the names of axes to those of the mesh. By
+        default where the leaf says, by its sharding or by its names on the mesh.
+    mesh : Mesh, optional
+        The mesh; by default the one that `jax.set_mesh` has set.
+
+    Returns
+    -------
+    ModelPlan
+        ``print(plan)`` shows what each leaf gets; ``plan(key)`` draws the model.
+
+    Raises
+    ------
+    PlanError
+        A ValueError with all that is wrong, and the paths: leaves without a rule, rules without a
+        leaf, units, dtypes and axes that don't go together, tied leaves that two rules ask for.
+
+    Notes
+    -----
+    A leaf's draw depends on the key, its path, shape, dtype and initializer alone: other layers may
+    be added, removed and reordered, and it lives on any devices. A scaled initializer with JAX's
+    axes takes those that the leaf has; a bias has the fans of the kernel beside it.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp, braininit as init
+    >>> shape = jax.ShapeDtypeStruct
+    >>> model = {"mlp": {"kernel": shape((64, 32), jnp.float32), "bias": shape((32,), jnp.float32)}}
+    >>> plan = init.plan(model, [(r"kernel", init.LecunNormal()), (r"bias", 0.0)])
+    >>> params = plan(jax.random.key(0))
+    >>> params["mlp"]["kernel"].shape
+    (64, 32)
+    """
+    problems, tree = Problems(), opened(model)
+    stacks = leaves_of(
+        tree.places,
+        layers=layers,
+        stacked=stacked or {},
+        layout=layout,
+        axes=axes,
+        problems=problems,
+    )
+    _refuse_equal_paths(stacks, problems)
+    places = place(stacks, shardings, mesh, problems)
+    rows = []
+    for stack, choices, its in zip(stacks, chosen(stacks, rules, problems), places, strict=True):
+        drawn = {choice.initializer is not None for choice in choices}
+        if len(drawn) > 1:
+            problems.add("a leaf of stacked layers must be kept or drawn as a whole", stack.path)
+        if True in drawn and its.problem:
+            problems.add(its.problem, stack.path)
+        rows.append(Row(stack, choices, its.sharding, drawn=True in drawn))
+    problems.raised()
+    return ModelPlan(tree, rows)
+
+
+def _refuse_equal_paths(stacks: Sequence[Stack], problems: Problems) -> None:
+    seen: set[str] = set()
+    for stack in stacks:
+        for leaf in stack.leaves:
+            if leaf.path in seen:
+                problems.add("two leaves have the same path", leaf.path)
+            seen.add(leaf.path)
+
+
+def initialize(
+    model: Any,
+    rules: Sequence[Any],
+    key: Key,
+    given: Any = None,
+    *,
+    rename: Sequence[tuple[str, str | None]] = (),
+    left_over: str = "error",
+    progress: bool | None = None,
+    **options: Any,
+) -> Any:
+    """Draw a whole model by rules: ``plan(model, rules, **options)(key, given, ...)``.
+
+    Parameters
+    ----------
+    model, rules, **options
+        As `plan` takes them.
+    key, given, rename, left_over, progress
+        As a plan takes them when it is called.
+
+    Examples
+    --------
+    >>> import jax, jax.numpy as jnp, braininit as init
+    >>> model = {"w": jax.ShapeDtypeStruct((3, 2), jnp.float32)}
+    >>> init.initialize(model, [("w", init.Normal())], jax.random.key(0))["w"].shape
+    (3, 2)
+    """
+    made = plan(model, rules, **options)
+    return made(key, given, rename=rename, left_over=left_over, progress=progress)

@@ -1,0 +1,49 @@
+"""A bar on what takes longer than a second, where rich or tqdm is installed."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
+
+__all__ = ["tracked"]
+
+T = TypeVar("T")
+
+_PATIENCE = 1.0
+"""Seconds without a bar."""
+
+
+def tracked(items: Sequence[T], shown: bool | None = None) -> Iterator[T]:
+    """Go through items; show a bar for what is left after a second, or at once, or never."""
+    start, rest = time.monotonic(), iter(items)
+    for done, item in enumerate(rest):
+        yield item
+        late = time.monotonic() - start > _PATIENCE if shown is None else shown
+        if late and len(items) > done + 2 and (bar := _bar()) is not None:
+            yield from bar(list(rest), done + 1, len(items))
+            return
+
+
+def _bar() -> Callable[[list[Any], int, int], Iterable[Any]] | None:
+    """What shows the rest of some items, so many done, of so many."""
+    try:
+        progress = importlib.import_module("rich.progress")
+    except ImportError:
+        pass
+    else:
+        return lambda rest, done, total: _by_rich(progress, rest, done, total)
+    try:
+        tqdm = importlib.import_module("tqdm.auto").tqdm
+    except ImportError:
+        return None
+    return lambda rest, done, total: tqdm(rest, "initializing", total, initial=done)
+
+
+def _by_rich(progress: Any, rest: list[Any], done: int, total: int) -> Iterator[Any]:
+    with progress.Progress(transient=True) as bar:
+        task = bar.add_task("initializing", total=total, completed=done)
+        for item in rest:
+            yield item
+            bar.advance(task)

@@ -1,0 +1,294 @@
+"""Rules: which leaf is drawn by what."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from braininit._engine.sampler import result_dtype
+from braininit._params import units
+from braininit.config import get
+from braininit.initializer.children import Custom, as_child
+from braininit.initializer.constant import Constant
+from braininit.initializer.initialization import Initialization
+from braininit.initializer.recipe import UNKNOWN, Recipe
+from braininit.layers.scaling import VarianceScaling
+from braininit.models.layouts import fitted, is_elementwise
+from braininit.models.leaves import Leaf, Stack, pattern
+from braininit.models.problems import Problems
+
+__all__ = ["KEEP", "Choice", "Rule", "chosen", "constant_of"]
+
+
+class _Keep:
+    """The leaf as it is."""
+
+    def __repr__(self) -> str:
+        return "KEEP"
+
+    def __reduce__(self) -> str:
+        return "KEEP"
+
+
+KEEP = _Keep()
+"""In a rule in place of an initializer: the leaf stays what it is."""
+
+
+class Rule(NamedTuple):
+    """A pattern, and what draws the leaves that it matches.
+
+    Parameters
+    ----------
+    pattern : str, type or callable
+        A regular expression searched in the path; the class of the leaf's variable or of the
+        module that owns it; or a function of the leaf that returns whether it matches.
+    initializer : initializer, callable, number or KEEP
+        What draws the leaf, or a function of the leaf that returns it.
+    optional : bool
+        Whether the rule may match nothing.
+    """
+
+    pattern: Any
+    initializer: Any
+    optional: bool = False
+
+
+class Choice(NamedTuple):
+    """What a leaf is to get."""
+
+    rule: int
+    initializer: Initialization | None
+    """None of a leaf that is kept."""
+    convert: float | None = None
+    """What a draw is multiplied by, to be in the leaf's unit."""
+
+
+def chosen(stacks: Sequence[Stack], rules: Sequence[Any], problems: Problems) -> list[list[Choice]]:
+    """The choice for each leaf."""
+    known = [_as_rule(i, rule) for i, rule in enumerate(rules)]
+    tests = [_test(i, rule.pattern) for i, rule in enumerate(known)]
+    used, matched = [0] * len(known), [False] * len(known)
+    every: list[list[Choice]] = []
+    fit = _Fit(known, problems)
+    for stack in stacks:
+        mine = []
+        for leaf in stack.leaves:
+            at = _by_all_paths(stack, leaf, tests, known, problems)
+            if at is None:
+                problems.add("no rule matches", leaf.path)
+                continue
+            used[at] += 1
+            mine.append(fit(at, leaf))
+        every.append(mine)
+    unused = [i for i, n in enumerate(used) if not n and not known[i].optional]
+    if unused:
+        for stack in stacks:
+            for leaf in stack.leaves:
+                for i in unused:
+                    matched[i] = matched[i] or tests[i](leaf)
+    for i in unused:
+        why = "is shadowed by rules before it" if matched[i] else "matches no leaf"
+        problems.add(f"rule {i}, {_named(known[i].pattern)}, {why}")
+    return every
+
+
+def _as_rule(i: int, rule: Any) -> Rule:
+    if isinstance(rule, (tuple, list)) and len(rule) in (2, 3):
+        return Rule(*rule)
+    raise TypeError(
+        f"rules[{i}] must be a pattern and an initializer, as in (r'kernel', init.Normal()), "
+        f"got {units.brief(rule)}"
+    )
+
+
+def _named(of: Any) -> str:
+    return repr(of) if isinstance(of, str) else getattr(of, "__name__", repr(of))
+
+
+def _test(i: int, of: Any) -> Callable[[Leaf], bool]:
+    if isinstance(of, (str, re.Pattern)):
+        search = pattern(f"rules[{i}]", of).search
+        return lambda leaf: search(leaf.path) is not None
+    if isinstance(of, type):
+        return lambda leaf: (
+            isinstance(leaf.owner, of)
+            or (leaf.variable is not None and issubclass(leaf.variable, of))
+        )
+    if callable(of):
+        return lambda leaf: bool(of(leaf))
+    raise TypeError(f"rules[{i}] must start with a pattern, a type or a function, got {of!r}")
+
+
+def _first(tests: Sequence[Callable[[Leaf], bool]], leaf: Leaf) -> int | None:
+    for at, test in enumerate(tests):
+        if test(leaf):
+            return at
+    return None
+
+
+def _by_all_paths(
+    stack: Stack,
+    leaf: Leaf,
+    tests: Sequence[Callable[[Leaf], bool]],
+    rules: Sequence[Rule],
+    problems: Problems,
+) -> int | None:
+    """The rule for a leaf; one that is used several times has one rule by all of its paths."""
+    at = _first(tests, leaf)
+    for other in stack.place.ties:
+        path = "/".join(other)
+        its = _first(tests, dataclasses.replace(leaf, path=path))
+        if at is None or its is None:
+            at = its if at is None else at
+        elif rules[its].initializer is not rules[at].initializer:
+            problems.add(
+                f"a tied leaf is asked two ways, by rule {at} and, as {path}, by rule {its}; "
+                "let one rule come first for both",
+                leaf.path,
+            )
+    return at
+
+
+# ---------------------------------------------------------------- from a rule to an initializer
+
+
+class _Fit:
+    """What rules give to leaves; remembered for leaves that are alike."""
+
+    def __init__(self, rules: Sequence[Rule], problems: Problems) -> None:
+        self._rules = rules
+        self._problems = problems
+        self._by_leaf = [_takes_leaf(rule.initializer) for rule in rules]
+        self._made: dict[Any, Initialization | None] = {}
+        self._fits: dict[Any, Choice | str] = {}
+
+    def __call__(self, at: int, leaf: Leaf) -> Choice:
+        alike = (at, leaf.shape, leaf.dtype, leaf.layout, leaf.unit)
+        by_leaf = self._by_leaf[at]
+        found = None if by_leaf else self._fits.get(alike)
+        if found is None:
+            try:
+                found = _fit(at, self._initializer(at, leaf), leaf)
+            except (TypeError, ValueError) as error:
+                found = f"rule {at}: {error}"
+            if not by_leaf:
+                self._fits[alike] = found
+        if isinstance(found, str):
+            self._problems.add(found, leaf.path)
+            return Choice(at, None)
+        return found
+
+    def _initializer(self, at: int, leaf: Leaf) -> Initialization | None:
+        given = self._rules[at].initializer
+        if self._by_leaf[at]:
+            return as_initializer(given(leaf))
+        if at not in self._made:
+            self._made[at] = as_initializer(given)
+        return self._made[at]
+
+
+def _takes_leaf(given: Any) -> bool:
+    """Whether a right side is a function of the leaf: what needs just one argument."""
+    if isinstance(given, (Initialization, type)) or not callable(given):
+        return False
+    if isinstance(given, (u.Quantity, u.Unit, np.ndarray, jax.Array)):
+        return False
+    try:
+        parameters = inspect.signature(given).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    placed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return sum(p.default is p.empty for p in placed) == 1 and all(
+        p.kind is not p.VAR_POSITIONAL for p in parameters
+    )
+
+
+def as_initializer(given: Any) -> Initialization | None:
+    """The initializer that a right side stands for; None to keep the leaf."""
+    if given is KEEP:
+        return None
+    if isinstance(given, (str, Mapping)):
+        return get(given)
+    if (twin := getattr(given, "twin", None)) is not None and not isinstance(given, type):
+        return twin()
+    return _of_jax(given) or as_child("initializer", given)
+
+
+def _of_jax(function: Any) -> VarianceScaling | None:
+    """JAX's own variance scaling as ours, which draws the same and can be told its axes."""
+    if getattr(function, "__qualname__", "") != "variance_scaling.<locals>.init":
+        return None
+    if not str(getattr(function, "__module__", "")).startswith("jax."):
+        return None
+    held = inspect.getclosurevars(function).nonlocals
+    names = ("scale", "mode", "distribution", "in_axis", "out_axis", "batch_axis")
+    return VarianceScaling(*(held[n] for n in names)) if held.keys() >= {*names} else None
+
+
+def _fit(at: int, initializer: Initialization | None, leaf: Leaf) -> Choice:
+    """An initializer that goes with a leaf: its axes, unit and dtype."""
+    if initializer is None:
+        return Choice(at, None)
+    initializer = fitted(initializer, leaf.layout, leaf.shape)
+    convert = _conversion(initializer, leaf.unit)
+    if jnp.issubdtype(leaf.dtype, np.inexact):
+        _refuse_undrawable(initializer, leaf)
+    elif not (isinstance(initializer, Custom) or _holds_constant(initializer, leaf)):
+        raise TypeError(
+            f"{type(initializer).__name__} draws floats, not {leaf.dtype}; give a whole number, "
+            "init.zeros, or a function (key, shape, dtype)"
+        )
+    return Choice(at, initializer, convert)
+
+
+def _conversion(initializer: Initialization, unit: u.Unit | None) -> float | None:
+    its = initializer._recipe.unit
+    if its is UNKNOWN or its is unit:
+        return None
+    zero = isinstance(initializer, Constant) and not np.any(constant_of(initializer))
+    if its is None and unit is not None and zero:
+        return None
+    if its is None or unit is None:
+        has = "no unit" if its is None else f"the unit {its}"
+        wants = "has none" if unit is None else f"is in {unit}"
+        raise ValueError(f"{initializer!r} has {has}, the leaf {wants}")
+    try:
+        ratio = units.of_operation("+", unit, its)[1]
+    except units.UnitError:
+        raise ValueError(f"{initializer!r} is in {its}, the leaf in {unit}") from None
+    return None if ratio == 1 else ratio
+
+
+def constant_of(initializer: Constant) -> Any:
+    """The bare number of a constant."""
+    return units.parts(getattr(initializer, "value", 0.0))[0]
+
+
+def _holds_constant(initializer: Initialization, leaf: Leaf) -> bool:
+    """Whether a leaf of integers or booleans holds a constant."""
+    if not isinstance(initializer, Constant) or not isinstance(leaf.dtype, np.dtype):
+        return False
+    value = np.asarray(constant_of(initializer))
+    return bool(np.all(value.astype(leaf.dtype) == value))
+
+
+def _refuse_undrawable(initializer: Initialization, leaf: Leaf) -> None:
+    """Find out what a draw would refuse: a shape, a dtype, a number that a dtype lacks."""
+    made = initializer._recipe
+    if isinstance(initializer, Custom):
+        return
+    numbers = type(made) is Recipe and all(type(value) is float for value in made.values)
+    if numbers and is_elementwise(made):
+        kind = result_dtype(leaf.dtype, made.plan.complex_too)
+        made.for_draw(leaf.shape, kind, {}).fit(kind)
+        return
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    jax.eval_shape(lambda k: initializer(k, leaf.shape, leaf.dtype), key)

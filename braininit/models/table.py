@@ -1,0 +1,146 @@
+"""A plan as a table: for a terminal, and for a notebook."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from jax.core import Tracer
+
+from braininit._params import units
+from braininit.layers.fans import Fans
+from braininit.models.layouts import fans_of
+from braininit.models.leaves import bare
+
+__all__ = ["as_html", "as_text", "moments"]
+
+COLUMNS = (
+    *("path", "shape", "dtype", "unit", "rule", "fans", "mean", "std"),
+    *("bytes", "bytes/device", "sharding"),
+)
+
+
+def as_text(rows: Sequence[Any]) -> str:
+    """The table, with a line for each leaf and one for all."""
+    cells = [COLUMNS, *map(_cells, rows), _total(rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) for line in cells]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def as_html(rows: Sequence[Any]) -> str:
+    """The table for a notebook."""
+
+    def line(cells: Iterable[str], tag: str = "td") -> str:
+        inner = "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
+        return f"<tr>{inner}</tr>"
+
+    body = "".join(line(_cells(row)) for row in rows)
+    return f"<table>{line(COLUMNS, 'th')}{body}{line(_total(rows))}</table>"
+
+
+def _cells(row: Any) -> tuple[str, ...]:
+    stack, leaf = row.stack, row.stack.leaves[0]
+    value = bare(stack.place.value)
+    fans = _fans(row.choices[0], leaf)
+    means, stds = zip(*(moments(c, each) for c, each in _pairs(row)), strict=True)
+    size = _bytes(row)
+    return (
+        stack.path,
+        str(tuple(value.shape)).replace(" ", ""),
+        str(value.dtype),
+        "" if leaf.unit is None else str(leaf.unit),
+        _rule(row),
+        fans,
+        _range(means),
+        _range(stds),
+        _size(size),
+        _size(size / _parts(row.sharding)),
+        "" if row.sharding is None else str(row.sharding.spec).replace("PartitionSpec", "P"),
+    )
+
+
+def _fans(choice: Any, leaf: Any) -> str:
+    """The fans that the initializer uses; of one that uses none, those of the leaf."""
+    used = choice.initializer and fans_of(choice.initializer._recipe, leaf.shape)
+    both = used or leaf.fans or ()
+    return ", ".join("?" if isinstance(fan, Tracer) else f"{fan:g}" for fan in both)
+
+
+def _pairs(row: Any) -> Iterable[tuple[Any, Any]]:
+    """The first and the last layer tell what changes from one to the next."""
+    pairs = list(zip(row.choices, row.stack.leaves, strict=True))
+    return pairs if len(pairs) < 3 else (pairs[0], pairs[-1])
+
+
+def _rule(row: Any) -> str:
+    choice = row.choices[0]
+    if not row.drawn:
+        return f"{choice.rule}: KEEP" if row.kept else f"{choice.rule}: not drawn"
+    name = type(choice.initializer).__name__
+    if name == "Custom":
+        function = choice.initializer.function
+        name = getattr(function, "__qualname__", repr(function)).replace(".<locals>", "")
+    return f"{choice.rule}: {name}"
+
+
+def _range(values: Sequence[Any]) -> str:
+    known = [f"{v:.4g}" for v in values if v is not None]
+    return " to ".join(dict.fromkeys(known)) or "-"
+
+
+def moments(choice: Any, leaf: Any) -> tuple[Any, Any]:
+    """Mean and std of a leaf's draws in the leaf's unit; None where they are not known."""
+    from braininit import theory
+
+    if choice.initializer is None:
+        return None, None
+    made = choice.initializer._recipe
+    if any(isinstance(option, Fans) for option in made.plan.static):
+        its = made.for_draw(leaf.shape, np.dtype(np.float32), {})
+        variance, fan = its.values
+        found: tuple[Any, Any] = (0.0, np.sqrt(np.asarray(variance) / np.asarray(fan)))
+    else:
+        try:
+            found = theory.mean(choice.initializer), theory.std(choice.initializer)
+        except (TypeError, ValueError):
+            return None, None
+    numbers = [None if value is None else units.parts(value)[0] for value in found]
+    factor = choice.convert or 1.0
+    return tuple(  # pyright: ignore[reportReturnType]
+        None if n is None or np.ndim(n) else float(n) * factor for n in numbers
+    )
+
+
+def _total(rows: Sequence[Any]) -> tuple[str, ...]:
+    every = sum(map(_bytes, rows))
+    device = sum(_bytes(row) / _parts(row.sharding) for row in rows)
+    numbers = sum(math.prod(row.stack.shape) for row in rows)
+    blank = [""] * len(COLUMNS)
+    blank[0], blank[1] = f"{len(rows)} leaves", f"{numbers:,}"
+    blank[-3], blank[-2] = _size(every), _size(device)
+    return tuple(blank)
+
+
+def _bytes(row: Any) -> int:
+    value = bare(row.stack.place.value)
+    return math.prod(value.shape) * getattr(value.dtype, "itemsize", 8)
+
+
+def _parts(sharding: Any) -> int:
+    """Over how many devices a leaf is split."""
+    if sharding is None:
+        return 1
+    names = [entry if isinstance(entry, tuple) else (entry,) for entry in sharding.spec if entry]
+    return math.prod(sharding.mesh.shape[name] for group in names for name in group)
+
+
+def _size(n: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if n < 1024:
+            return f"{n:.4g} {unit}"
+        n /= 1024
+    return f"{n:.4g} TiB"

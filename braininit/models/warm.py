@@ -1,0 +1,128 @@
+"""Values that are taken instead of drawn: from a checkpoint, another model, another framework."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from braininit._params import units
+from braininit._params.options import one_of
+from braininit.models.leaves import bare, pattern
+from braininit.models.paths import joined
+from braininit.models.problems import Problems, near
+from braininit.models.trees import Place, opened
+
+__all__ = ["Report", "Taken", "taken"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Where the leaves of a model came from.
+
+    Parameters
+    ----------
+    taken : mapping
+        The path of each leaf that was given, to the path it had there.
+    drawn, kept, left_over : tuple of str
+        The paths of leaves that were drawn, of those that stayed what they were, and of what was
+        given and has no leaf.
+    """
+
+    taken: Mapping[str, str]
+    drawn: tuple[str, ...]
+    kept: tuple[str, ...]
+    left_over: tuple[str, ...]
+
+    def __str__(self) -> str:
+        from_where = [
+            f"{path}  from {source}" if source != path else path
+            for path, source in self.taken.items()
+        ]
+        parts = {
+            "taken": from_where,
+            "drawn": self.drawn,
+            "kept": self.kept,
+            "left over": self.left_over,
+        }
+        lines = []
+        for name, paths in parts.items():
+            lines += [f"{name}: {len(paths)}", *(f"  {path}" for path in paths)]
+        return "\n".join(lines)
+
+
+class Taken(NamedTuple):
+    """What is given, by the rows that it is for."""
+
+    values: dict[int, Any]
+    paths: dict[int, str]
+    left_over: tuple[str, ...]
+
+
+def taken(
+    given: Any, rename: Sequence[tuple[str, str | None]], rows: Sequence[Any], left_over: str
+) -> Taken:
+    """What of a tree or a mapping is for which row; all that does not fit in one error."""
+    one_of("left_over", left_over, ("error", "ignore"))
+    renames = [(pattern("rename", of), into) for of, into in rename]
+    problems, found, extra = Problems(), Taken({}, {}, ()), []
+    at = {row.stack.path: i for i, row in enumerate(rows)}
+    at |= {"/".join(tie): i for i, row in enumerate(rows) for tie in row.stack.place.ties}
+    for place in () if given is None else opened(given).places:
+        own = joined(place.parts)
+        path = _renamed(own, renames)
+        if path is None:
+            continue
+        if path not in at:
+            extra.append(own)
+            continue
+        i = at[path]
+        if rows[i].kept and isinstance(bare(place.value), jax.ShapeDtypeStruct):
+            continue  # it stays what it is in the model
+        if i in found.values:
+            problems.add(f"given: {found.paths[i]} and {own} are both for", path)
+            continue
+        try:
+            found.values[i], found.paths[i] = _value(place, rows[i]), own
+        except ValueError as error:
+            problems.add(f"given: {error}", path)
+    if extra and left_over == "error":
+        remedy = "; use rename=, or left_over='ignore'"
+        problems.add(f"given: the model has no leaf for these{near(extra[0], at)}{remedy}", *extra)
+    problems.raised()
+    return found._replace(left_over=tuple(extra))
+
+
+def _renamed(path: str, renames: Sequence[tuple[Any, str | None]]) -> str | None:
+    for of, into in renames:
+        if into is None:
+            if of.search(path):
+                return None
+        else:
+            path = of.sub(into, path)
+    return path
+
+
+def _value(place: Place, row: Any) -> Any:
+    """A given value as the leaf is: of its shape, dtype, unit and sharding."""
+    value, leaf = bare(place.value), bare(row.stack.place.value)
+    if isinstance(value, jax.ShapeDtypeStruct):
+        raise ValueError("there is no value, only a shape")
+    if tuple(value.shape) != tuple(leaf.shape):
+        raise ValueError(f"the shape is {tuple(value.shape)}, the leaf's {tuple(leaf.shape)}")
+    if value.dtype != leaf.dtype:
+        raise ValueError(f"the dtype is {value.dtype}, the leaf's {leaf.dtype}; cast it before")
+    its, unit = units.of(place.value), units.of(row.stack.place.value)
+    if its is not unit:
+        try:
+            ratio = units.of_operation("+", unit, its)[1]
+        except units.UnitError:
+            raise ValueError(f"the unit is {its}, the leaf's {unit}") from None
+        value = value if ratio == 1 else (value * ratio).astype(leaf.dtype)
+    if row.sharding is not None:
+        value = jax.device_put(value, row.sharding)
+    return units.on(jnp.asarray(value) if isinstance(value, np.ndarray) else value, unit)

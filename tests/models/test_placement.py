@@ -1,0 +1,205 @@
+"""Leaves in their places: the same bits on any mesh, nothing communicated, all said or an error."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+import braininit as init
+from braininit.models import draws
+
+P = PartitionSpec
+S = jax.ShapeDtypeStruct
+SHAPE = (12, 24)
+INITIALIZERS = {
+    "normal": init.Normal(0.1, 0.02),
+    "fans": init.LecunNormal(),
+    "gamma": init.Gamma(2.0, 1.0),
+    "composed": 2 * init.XavierUniform() + 1.0,
+    "mixture": init.Mixture([init.Normal(), init.Exponential()]),
+    "orthogonal": init.Orthogonal(),
+    "sparse": init.Sparse(0.5),
+    "dale": init.Dale(init.Exponential(), excitatory=0.75, balance="exact"),
+    "parts": init.Parts(init.Orthogonal(), 1, (12, 12)),
+    "of JAX": jax.nn.initializers.truncated_normal(0.02),
+    "orthogonal of JAX": jax.nn.initializers.orthogonal(),
+    "constant": 2.5,
+}
+MODEL = {name: S(SHAPE, jnp.float32) for name in INITIALIZERS}
+RULES = [(f"^{name}$", its) for name, its in INITIALIZERS.items()]
+MESHES = {
+    "two": ((2,), P("a")),
+    "three": ((3,), P("a")),
+    "four": ((4,), P(None, "a")),
+    "eight": ((8,), P(None, "a")),
+    "grid": ((2, 4), P("a", "b")),
+    "uneven grid": ((3, 2), P("b", "a")),
+    "both on one axis": ((2, 4), P(None, ("b", "a"))),
+    "replicated": ((8,), P()),
+}
+
+
+def mesh_of(shape, kind=AxisType.Auto):
+    devices = np.array(jax.devices()[: np.prod(shape)]).reshape(shape)
+    return Mesh(devices, ("a", "b")[: len(shape)], axis_types=(kind,) * len(shape))
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return init.initialize(MODEL, RULES, jax.random.key(5))
+
+
+@pytest.mark.parametrize("name", MESHES)
+def test_the_same_bits_on_any_mesh(name, whole):
+    shape, spec = MESHES[name]
+    mesh = mesh_of(shape)
+    made = init.initialize(MODEL, RULES, jax.random.key(5), shardings=spec, mesh=mesh)
+    for leaf, x in made.items():
+        assert x.sharding.is_equivalent_to(NamedSharding(mesh, spec), 2), leaf
+        np.testing.assert_array_equal(x, whole[leaf], err_msg=leaf)
+
+
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+def test_meshes_that_are_set(kind, whole):
+    with jax.set_mesh(mesh_of((2, 4), kind)):
+        plan = init.plan(MODEL, RULES, shardings=P("a", "b"))
+        eager = plan(jax.random.key(5))
+        compiled = jax.jit(plan)(jax.random.key(5))
+        for made in (eager, compiled):
+            for leaf, x in made.items():
+                assert x.sharding.spec == P("a", "b"), leaf
+                np.testing.assert_array_equal(x, whole[leaf], err_msg=leaf)
+
+
+def test_devices_do_not_talk():
+    plan = init.plan(MODEL, RULES, shardings=P("a", "b"), mesh=mesh_of((2, 4)))
+    for row in plan.rows:
+        leaf, choice, place = row.stack.leaves[0], row.choices[0], row.sharding
+        draw = jax.jit(functools.partial(draws.one, choice, leaf, sharding=place))
+        if "JAX" in leaf.path:
+            draw = draws._foreign(choice.initializer, SHAPE, leaf.dtype, place, "threefry2x32")
+        text = draw.lower(np.zeros(2, np.uint32)).compile().as_text()
+        assert "f32[6,6]" in text, leaf.path  # one device's part
+        assert not re.search(draws._TALK, text), leaf.path
+    assert re.search(draws._TALK, "x = all-gather(y)")
+
+
+def test_numbers_by_layer_on_devices_that_share_layers(whole):
+    tree = {"blocks": {"w": S((8, 6, 4), jnp.float32)}}
+    rule = [("", lambda leaf: init.TruncatedNormal(0.0, 1 / (leaf.layer + 1), -1.0, 2.0))]
+    options = {"layers": r"blocks/(\d+)", "stacked": {"^blocks": 0}}
+    one = init.initialize(tree, rule, jax.random.key(5), **options)["blocks"]["w"]
+    for spec in (P("a"), P(("a", "b")), P("a", "b"), P(None, "a", "b"), P("b", None, "a")):
+        shape = (2, 2) if spec != P("a", "b") else (4, 2)
+        its = init.initialize(
+            tree, rule, jax.random.key(5), shardings=spec, mesh=mesh_of(shape), **options
+        )["blocks"]["w"]
+        np.testing.assert_array_equal(its, one, err_msg=str(spec))
+
+
+# ---------------------------------------------------------------- ways to say it
+
+
+def test_rules_a_tree_one_for_all_and_the_leaf_itself(key):
+    model = {"kernel": S((8, 16), jnp.float32), "bias": S((16,), jnp.float32)}
+    mesh, rules = mesh_of((2, 4)), [("", init.Normal())]
+    split, all_ = NamedSharding(mesh, P(None, "b")), NamedSharding(mesh, P())
+    ways = [
+        [("kernel", P(None, "b")), ("", P())],
+        [("kernel", split), ("", P())],
+        {"kernel": P(None, "b"), "bias": P()},
+        {"kernel": split, "bias": all_},
+    ]
+    for way in ways:
+        made = init.initialize(model, rules, jax.random.clone(key), shardings=way, mesh=mesh)
+        assert made["kernel"].sharding == split, way
+        assert made["bias"].sharding == all_, way
+    own = {"kernel": S((8, 16), jnp.float32, sharding=split), "bias": model["bias"]}
+    made = init.initialize(own, rules, jax.random.clone(key))
+    assert made["kernel"].sharding == split
+    again = init.initialize(made, rules, jax.random.clone(key))  # where it was
+    assert again["kernel"].sharding == split
+
+
+def test_fsdp():
+    mesh = mesh_of((2, 4))
+    model = {
+        "wide": S((8, 1024), jnp.float32),
+        "tall": S((1024, 6), jnp.float32),
+        "small": S((8,), jnp.float32),
+        "both": S((512, 512), jnp.float32),
+    }
+    plan = init.plan(model, [("", 0.0)], shardings=init.fsdp("b", min_bytes=1024), mesh=mesh)
+    specs = {row.stack.path: row.sharding.spec for row in plan.rows}
+    assert specs == {"wide": P(None, "b"), "tall": P("b"), "small": P(), "both": P("b")}
+    both = init.plan(model, [("", 0.0)], shardings=init.fsdp(("a", "b"), 2**10), mesh=mesh)
+    assert both.rows[0].sharding.spec == P(("a", "b"))
+    lines = {line.split()[0]: line for line in str(plan).splitlines()}
+    assert "32 KiB" in lines["wide"]
+    assert "8 KiB" in lines["wide"]
+
+
+def test_names_of_axes(key):
+    class Dense(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            named = nn.with_partitioning(nn.initializers.lecun_normal(), ("embed", "mlp"))
+            return nn.Dense(16, kernel_init=named)(x)
+
+    model = jax.eval_shape(Dense().init, key, jnp.ones((2, 8)))
+    mesh = mesh_of((2, 4))
+    options = {"mesh": mesh, "shardings": {"embed": None, "mlp": "b"}}
+    made = init.initialize(model, [("", init.Normal())], jax.random.clone(key), **options)
+    assert made["params"]["Dense_0"]["kernel"].value.sharding.spec == P(None, "b")
+    with pytest.raises(init.PlanError, match="nothing is said of the axis 'mlp'"):
+        init.plan(model, [("", 0.0)], mesh=mesh, shardings={"embed": None})
+
+
+def test_names_of_the_mesh_in_nnx(key):
+    mesh = mesh_of((2, 4))
+    with jax.set_mesh(mesh):
+        named = nnx.with_partitioning(nnx.initializers.lecun_normal(), (None, "b"))
+        model = nnx.eval_shape(lambda: nnx.Linear(8, 16, kernel_init=named, rngs=nnx.Rngs(0)))
+        made = init.initialize(model, [("", init.Normal())], key)
+    assert made.kernel.get_value().sharding.spec == P(None, "b")
+
+
+WRONG = [
+    ([("w", P("a"))], "no rule for these leaves"),
+    ([("w", P("a")), ("v", P("x"))], "the mesh has no axis 'x', only 'a', 'b'"),
+    ([("w", P("a", None, "b")), ("", P())], "has more axes than the shape"),
+    ([("w", P(None, "b")), ("", P())], "axis 1 of (4, 6) is not divided by the 4 devices of 'b'"),
+    ([("w", P("a", "a")), ("", P())], "shardings"),
+    ([("w", P()), ("z", P()), ("", P())], "the rule 'z' is used for no leaf"),
+    ([("w", "a"), ("", P())], "is no PartitionSpec, NamedSharding or fsdp()"),
+    ({"w": P()}, "the tree lacks these leaves: v"),
+    ({"w": P(), "v": P(), "z": P()}, "the tree has leaves that the model has not: z"),
+    (init.fsdp("x"), "the mesh has no axis 'x'"),
+]
+
+
+@pytest.mark.parametrize(("shardings", "text"), WRONG, ids=[text[:25] for _, text in WRONG])
+def test_what_can_not_be_placed(shardings, text):
+    model = {"w": S((4, 6), jnp.float32), "v": S((3, 5), jnp.float32)}
+    with pytest.raises(init.PlanError, match=re.escape(text)):
+        init.plan(model, [("", 0.0)], shardings=shardings, mesh=mesh_of((2, 4)))
+
+
+def test_a_leaf_too_large_to_be_on_every_device():
+    model = {"w": S((7, 9), jnp.float32)}
+    options = {"shardings": init.fsdp("a", min_bytes=0), "mesh": mesh_of((2,))}
+    with pytest.raises(init.PlanError, match=r"2 devices divide no axis of \(7, 9\).*: w"):
+        init.plan(model, [("", 0.0)], **options)
+
+
+def test_a_spec_without_a_mesh():
+    with pytest.raises(init.PlanError, match="there is no mesh; pass mesh="):
+        init.plan({"w": jnp.ones(4)}, [("", 0.0)], shardings=P("a"))

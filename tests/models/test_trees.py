@@ -1,0 +1,221 @@
+"""Models of every framework: the same type comes back, with what no rule draws untouched."""
+
+from __future__ import annotations
+
+import brainstate
+import brainunit as u
+import equinox as eqx
+import flax.linen as nn
+import haiku as hk
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+from flax.training.train_state import TrainState
+
+import braininit as init
+from braininit.models.trees import opened
+
+RULES = [
+    (r"^opt_state|count|^step", 0),
+    (r"kernel|weight$|w$|embedding|weight_", init.Normal(0.0, 0.02)),
+    (r"bias|b$|shift", init.zeros),
+    (r"scale", init.ones),
+]
+
+
+def paths(model):
+    return ["/".join(place.parts) for place in opened(model).places]
+
+
+class Block(nnx.Module):
+    def __init__(self, width, rngs):
+        self.attention = nnx.MultiHeadAttention(2, width, decode=False, rngs=rngs)
+        self.norm = nnx.LayerNorm(width, rngs=rngs)
+        self.drop = nnx.Dropout(0.1, rngs=rngs)
+
+
+class Network(nnx.Module):
+    def __init__(self, rngs):
+        self.embed = nnx.Embed(10, 4, rngs=rngs)
+        self.blocks = nnx.List([Block(4, rngs) for _ in range(2)])
+        self.head = self.embed
+        self.again = self.embed.embedding
+
+
+@pytest.fixture(scope="module")
+def network():
+    return nnx.eval_shape(lambda: Network(nnx.Rngs(0)))
+
+
+NNX = [(nnx.RngKey, lambda key, shape, dtype: key), (nnx.RngCount, 0), *RULES[1:]]
+
+
+def test_nnx(network, key):
+    made = init.initialize(network, NNX, key)
+    assert type(made) is Network
+    assert made.head is made.embed
+    assert made.again is made.embed.embedding
+    kernel = made.blocks[1].attention.query.kernel
+    assert isinstance(kernel, nnx.Param)
+    assert 0.01 < float(kernel.get_value().std()) < 0.03
+    assert float(made.blocks[0].norm.scale.get_value().min()) == 1
+    out = made.blocks[0].drop(made.blocks[0].norm(jnp.ones((3, 4))))  # its stream has a key
+    assert out.shape == (3, 4)
+    assert isinstance(network.embed.embedding.get_value(), jax.ShapeDtypeStruct)  # as it was
+
+
+def test_nnx_by_the_class_of_a_variable_or_of_an_owner(network, key):
+    rules = [(nnx.RngState, init.KEEP), (nnx.LayerNorm, 5.0), (nnx.Param, init.Normal())]
+    made = init.initialize(network, rules, key)
+    assert float(made.blocks[0].norm.bias.get_value()[0]) == 5
+    assert isinstance(made.blocks[0].drop.rngs.key.get_value(), jax.ShapeDtypeStruct)
+
+
+def test_nnx_states_and_several_modules(network, key):
+    whole = init.initialize(network, NNX, key)
+    rules = [("again", init.Normal(0.0, 0.02)), *NNX]  # a State does not know what is tied
+    state = init.initialize(nnx.state(network), rules, key)
+    assert type(state) is nnx.State
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        *(nnx.filter_state(s, nnx.Param) for s in (state, nnx.state(whole))),
+    )
+    pair = (network, {"scale": jax.ShapeDtypeStruct((2,), jnp.float32)})
+    first, second = init.initialize(pair, NNX, key)
+    assert type(first) is Network
+    assert second["scale"].tolist() == [1, 1]
+
+
+def test_nnx_optimizer(key):
+    made = nnx.Optimizer(nnx.Linear(3, 2, rngs=nnx.Rngs(0)), optax.adam(1e-3), wrt=nnx.Param)
+    again = init.initialize(made, [(r"^opt_state/0/mu", 7.0), (r"", 0)], key)
+    assert type(again) is nnx.Optimizer
+    assert again.opt_state[0].mu["kernel"].get_value().tolist() == [[7, 7]] * 3
+
+
+def test_nnx_in_jit_and_vmap(network, key):
+    plan = init.plan(network, NNX)
+    eager = nnx.state(plan(key), nnx.Param)
+    compiled = jax.jit(lambda key: nnx.state(plan(key), nnx.Param))(key)
+    jax.tree.map(np.testing.assert_array_equal, eager, compiled)
+    several = jax.vmap(lambda key: nnx.state(plan(key), nnx.Param))(jax.random.split(key, 3))
+    assert several["again"].get_value().shape == (3, 10, 4)
+
+
+class Dense(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        named = nn.with_partitioning(nn.initializers.lecun_normal(), ("embed", "mlp"))
+        x = nn.Dense(5, kernel_init=named)(x)
+        return nn.Dense(3)(x)
+
+
+def test_linen_with_boxes(key):
+    model = jax.eval_shape(Dense().init, key, jnp.ones((2, 4)))
+    assert paths(model)[1] == "params/Dense_0/kernel"
+    made = init.initialize(model, RULES[1:3], key)
+    box = made["params"]["Dense_0"]["kernel"]
+    assert isinstance(box, nn.Partitioned)
+    assert box.names == ("embed", "mlp")
+    assert box.value.shape == (4, 5)
+    assert Dense().apply(made, jnp.ones((2, 4))).shape == (2, 3)
+
+
+def test_a_whole_train_state(key):
+    def build():
+        params = Dense().init(key, jnp.ones((2, 4)))["params"]
+        return TrainState.create(apply_fn=Dense().apply, params=params, tx=optax.adam(1e-3))
+
+    made = init.initialize(jax.eval_shape(build), RULES[:3], key)
+    assert type(made) is TrainState
+    assert int(made.step) == 0
+    assert made.opt_state[0].count.dtype == jnp.int32
+    grads = jax.tree.map(jnp.ones_like, made.params)
+    assert int(made.apply_gradients(grads=grads).step) == 1
+
+
+def test_equinox(key):
+    def build(key):
+        return eqx.nn.MLP(3, 2, 8, 2, key=key)
+
+    model = eqx.filter_eval_shape(build, key)
+    made = init.initialize(model, RULES[1:3], key)
+    assert type(made) is eqx.nn.MLP
+    assert made.activation is model.activation
+    assert jax.vmap(made)(jnp.ones((5, 3))).shape == (5, 2)
+    rules = [(eqx.nn.Linear, init.Normal())]
+    drawn = init.initialize(build(key), rules, key)  # of concrete values, by the owner
+    assert float(jnp.std(drawn.layers[1].weight)) > 0.5
+
+
+def test_haiku(key):
+    forward = hk.transform(lambda x: hk.nets.MLP([3, 4])(x))
+    model = jax.eval_shape(forward.init, key, jnp.ones((2, 3)))
+    assert paths(model)[0] == "mlp/~/linear_0/b"
+    made = init.initialize(model, RULES[1:3], key)
+    assert made.keys() == model.keys()
+    assert forward.apply(made, None, jnp.ones((2, 3))).shape == (2, 4)
+
+
+def test_brainstate_modules_and_states(key):
+    model = brainstate.nn.Sequential(brainstate.nn.Linear(3, 4), brainstate.nn.Linear(4, 2))
+    before = np.asarray(model.layers[0].weight.value["weight"])
+    made = init.initialize(model, RULES[1:3], key)
+    assert type(made) is type(model)
+    drawn = made.layers[0].weight.value["weight"]
+    assert 0 < float(jnp.abs(drawn).max()) < 0.2
+    np.testing.assert_array_equal(model.layers[0].weight.value["weight"], before)
+    states = init.initialize(model.states(), RULES[1:3], key)
+    assert type(states) is type(model.states())
+    of_first = states["layers", 0, "weight"]
+    assert isinstance(of_first, brainstate.ParamState)
+    np.testing.assert_array_equal(of_first.value["weight"], drawn)
+
+
+def test_units_and_what_is_no_array(key):
+    model = {
+        "g": u.Quantity(jax.ShapeDtypeStruct((500,), jnp.float32), unit=u.mS),
+        "v": jnp.ones(3) * u.mV,
+        "name": "cell",
+        "count": jax.ShapeDtypeStruct((2,), jnp.int32),
+        "live": np.zeros(2, bool),
+        "none": None,
+        "half": jax.ShapeDtypeStruct((4,), jnp.bfloat16),
+    }
+    rules = [
+        ("g", init.Normal(5 * u.nS, 1 * u.nS)),
+        ("^v", 0),
+        ("count", 3),
+        ("live", 1),
+        ("", 1.0),
+    ]
+    made = init.initialize(model, rules, key)
+    assert made["g"].unit == u.mS
+    assert 4.5 < float(made["g"].to_decimal(u.nS).mean()) < 5.5
+    assert made["v"].unit == u.mV
+    assert made["v"].to_decimal(u.mV).tolist() == [0, 0, 0]
+    assert made["count"].tolist() == [3, 3]
+    assert made["count"].dtype == jnp.int32
+    assert made["live"].tolist() == [True, True]
+    assert (made["name"], made["none"], made["half"].dtype) == ("cell", None, jnp.bfloat16)
+
+
+def test_one_array_is_a_model(key):
+    made = init.initialize(jax.ShapeDtypeStruct((3,), jnp.float32), [("", init.Normal())], key)
+    np.testing.assert_array_equal(made, init.Normal()(init.path_key(key, ""), (3,), jnp.float32))
+
+
+def test_nothing_of_a_framework_is_imported():
+    import subprocess
+    import sys
+
+    code = (
+        "import jax, jax.numpy as jnp, sys, braininit as init;"
+        "init.initialize({'w': jnp.ones(3)}, [('w', init.Normal())], jax.random.key(0));"
+        "print([m for m in ('flax', 'equinox', 'haiku', 'brainstate') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
