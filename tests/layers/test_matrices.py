@@ -128,7 +128,7 @@ def test_the_test_sees_qr_without_signs():
 def test_jit_and_vmap_change_no_bit(make):
     obj, shape = make(0.7), (3, 24, 40)
     eager = [obj(k, shape) for k in jax.random.split(key(), 3)]
-    compiled = [jax.jit(lambda k: obj(k, shape))(k) for k in jax.random.split(key(), 3)]
+    compiled = [*map(jax.jit(lambda k: obj(k, shape)), jax.random.split(key(), 3))]
     np.testing.assert_array_equal(jnp.stack(compiled), jnp.stack(eager))
     mapped = jax.vmap(lambda k: obj(k, shape))(jax.random.split(key(), 3))
     np.testing.assert_array_equal(mapped, jnp.stack(eager))
