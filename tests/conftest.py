@@ -101,7 +101,7 @@ def _no_more_programs_than_fit():
         _forget_programs()
 
 
-ROOM = 1.4e9  # bytes of a worker; 1e9 are modules
+ROOM = 1.25e9  # bytes of a worker; 1e9 are modules
 
 
 def _resident_bytes():
