@@ -82,7 +82,7 @@ def rows(
 
 
 def _refuse_whole(obj: Initialization) -> None:
-    if not obj._recipe.plan.by_rows:
+    if not obj._recipe.facts.by_rows:
         raise TypeError(
             f"{type(obj).__name__} needs the whole shape and can't be drawn by rows: {obj!r}"
         )

@@ -138,9 +138,9 @@ def _find(dist: Any) -> tuple[Law | None, u.Unit | None]:
     if isinstance(dist, operators.Scaled):
         return _combined("*", dist.base_dist, dist.scale_factor)
     law, made = laws.get(function), None if function is None else cast(Any, dist)._recipe
-    if made is None or (law is None and made.plan.law is None):
+    if made is None or (law is None and made.facts.law is None):
         return None, None
-    numbers = dict(zip(made.plan.names, made.values, strict=True))
+    numbers = dict(zip(made.facts.names, made.values, strict=True))
     unit, carriers = made.unit, {n: v for n, v in numbers.items() if isinstance(v, u.Quantity)}
     if carriers or unit is UNKNOWN:  # a user's class
         unit, bare = units.off(**carriers)
@@ -149,7 +149,7 @@ def _find(dist: Any) -> tuple[Law | None, u.Unit | None]:
     with np.errstate(all="ignore"):
         if law is not None:
             return law(**numbers), unit
-        its = made.plan.law(scipy.stats, *numbers.values())
+        its = made.facts.law(scipy.stats, *numbers.values())
         return Law(its.mean(), its.std(), its.pdf, its.cdf, its.sf), unit
 
 

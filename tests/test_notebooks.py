@@ -65,6 +65,7 @@ def execute(notebooks: Sequence[Any], folder: Path) -> None:
         "IPYTHONDIR": str(folder / ".ipython"),  # no start-up files of the user's
         "JUPYTER_RUNTIME_DIR": str(folder / ".runtime"),
         "JAX_PLATFORMS": "cpu",
+        "JAX_NUM_CPU_DEVICES": "8",  # a notebook asks for them, and can't once JAX has run
         "OPENBLAS_NUM_THREADS": "1",  # its threads spin while they wait
         "PYTHONWARNINGS": "ignore:Creating legend with loc",  # it may take 1 s on a busy machine
     }

@@ -30,7 +30,7 @@ __all__ = ["compiled", "result_dtype", "sampled"]
 
 
 def sampled(
-    plan: Any,
+    facts: Any,
     key: Any,
     shape: tuple[int, ...],
     dtype: np.dtype,
@@ -39,7 +39,7 @@ def sampled(
     rows: Rows | None,
     free: bool,
 ) -> jax.Array:
-    """Draw numbers by a plan: its `kernel`, called with what `ready` makes of the values.
+    """Draw numbers by a facts: its `kernel`, called with what `ready` makes of the values.
 
     Values are bare: floats, arrays, tracers. A draw that is not `free` is a part of another one,
     in a single loop with it.
@@ -52,7 +52,7 @@ def sampled(
     start = () if rows is None else (rows.start,)
     # Sizes of two exports can't be compared, as a cache does.
     make = _program.__wrapped__ if is_symbolic(shape) else _program
-    program = make(plan, shape, dtype, sharding, impl, tuned, free, total)
+    program = make(facts, shape, dtype, sharding, impl, tuned, free, total)
     return program(key, start, *given)
 
 
@@ -67,7 +67,7 @@ def _resident(number: float, dtype: np.dtype) -> jax.Array:
 
 @functools.lru_cache(maxsize=256)  # programs of 3 MB each
 def _program(
-    plan: Any,
+    facts: Any,
     shape: tuple[int, ...],
     dtype: np.dtype,
     sharding: NamedSharding | None,
@@ -81,27 +81,27 @@ def _program(
     def sample(key: Any, start: tuple[Any, ...], *values: Any) -> jax.Array:
         key = None if key is None else keys.typed(key, impl)
         rows = Rows(start[0], total) if total is not None else None
-        lives = sharding or following(shape, zip(plan.names, values, strict=True))
+        lives = sharding or following(shape, zip(facts.names, values, strict=True))
         # On one device alone axes are names, and whatever is split over them is whole.
         split = (lives is not None and any(lives.spec)) or any(
             jax.typeof(v).sharding.mesh.size > 1 for v in jax.tree.leaves(values)
         )
 
         def drawn(source: Source, *given: Any) -> jax.Array:
-            return plan.kernel(source, dtype, *plan.static, *given)
+            return facts.kernel(source, dtype, *facts.static, *given)
 
         make = drawn
-        if key is not None and free and plan.elementwise and not (split or tuned is False):
+        if key is not None and free and facts.elementwise and not (split or tuned is False):
             make = drawn if is_symbolic(shape) else laid_out(drawn, tuned is not None)
 
         def whole(key: Any, start: tuple[Any, ...], *values: Any) -> jax.Array:
             where = None if rows is None else Rows(start[0], rows.total)
             source = Source(key, shape, where, shape[0] if rows is not None else None)
-            return make(source, *plan.ready(shape, dtype, values))
+            return make(source, *facts.ready(shape, dtype, values))
 
         return placed(whole, lives)(key, start, *values)
 
-    sample.__name__ = sample.__qualname__ = plan.kernel.__name__.strip("_")
+    sample.__name__ = sample.__qualname__ = facts.kernel.__name__.strip("_")
     return compiled(sample, sharding, tuned)
 
 

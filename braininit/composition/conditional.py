@@ -217,10 +217,10 @@ def _where_it_holds(
     made: Recipe, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]
 ) -> Recipe:
     """The recipe with the condition as booleans, of a shape that broadcasts to the result's."""
-    (traced, *parts), (axes, kept) = made.values, made.plan.static
+    (traced, *parts), (axes, kept) = made.values, made.facts.static
     condition = traced if kept is None else kept.array() if isinstance(kept, _Data) else kept
     holds = _condition(condition, along(axes, shape), context.get("neuron_indices"))
-    names, none = ("holds", *made.plan.names), (None, *made.plan.roles)
+    names, none = ("holds", *made.facts.names), (None, *made.facts.roles)
     values = (holds, traced, *parts)
     return replaced(made, values, names=names, roles=none, static=(), traceable=True, sized=None)
 

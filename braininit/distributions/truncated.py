@@ -82,8 +82,8 @@ def truncated(
 
 def _truncated(base: Any, low: Any, high: Any) -> Recipe:
     child = as_child("base", base)
-    made = _of_functions(child) if child._recipe.plan.functions else child._recipe
-    if (cut := made.plan.cut) is None:
+    made = _of_functions(child) if child._recipe.facts.functions else child._recipe
+    if (cut := made.facts.cut) is None:
         raise TypeError(
             "`base` must be a distribution that has a quantile: " + _KNOWN + f", got "
             f"{type(child).__name__}; clip it, truncate what it is made of, or name the `cdf` and "
@@ -97,7 +97,7 @@ def _truncated(base: Any, low: Any, high: Any) -> Recipe:
         high=math.inf if high is None else high,
     )
     if unit is not made.unit:  # the bound's unit, where the numbers fit every unit
-        made = Recipe(dataclasses.replace(made.plan, unit=unit), made.values)
+        made = Recipe(dataclasses.replace(made.facts, unit=unit), made.values)
     ends = Number("low", least, roles.bound), Number("high", most, roles.bound)
     return cut(made, *increasing(*ends, unit))
 
@@ -119,7 +119,7 @@ class Truncated(Initialization, function=truncated, recipe=_truncated):
 def _of_functions(child: Initialization) -> Recipe:
     """The recipe of a class that names its `cdf` and `quantile`, ready to be truncated."""
     holds, its = kinds(type(child)), child._recipe
-    given = dict(zip(its.plan.names, its.values, strict=True))
+    given = dict(zip(its.facts.names, its.values, strict=True))
     shared = {name: value for name, value in given.items() if holds.get(name) == "shared"}
     unit, bares = units.off(**shared)
     given |= zip(shared, bares, strict=True)
@@ -127,7 +127,7 @@ def _of_functions(child: Initialization) -> Recipe:
         Number(name, value, roles.bound if name in shared else roles.Role(pure=True))
         for name, value in given.items()
     )
-    return recipe(its.plan.kernel, numbers, unit, cut=_by_quantile(*its.plan.functions or ()))
+    return recipe(its.facts.kernel, numbers, unit, cut=_by_quantile(*its.facts.functions or ()))
 
 
 @functools.lru_cache(maxsize=256)

@@ -185,7 +185,7 @@ def tabled(
     if not (all(type(value) is float for value in made.values) and _is_many(shape)):
         return made
     made.fit(dtype)
-    (family,) = made.plan.static
+    (family,) = made.facts.static
     table = _table(family, drawn_in(dtype), *made.values)
     numbers = tuple(Number(n, t, None) for n, t in zip(("table", "bounds"), table, strict=True))
     return recipe(_looked_up, numbers, made.unit, static=(family,))

@@ -30,14 +30,14 @@ from braininit._params import units
 from braininit._params.shapes import sizes_known
 from braininit._params.values import Value, fields
 from braininit.initializer.calls import CONTEXT, unknown
-from braininit.initializer.recipe import Asked, Plan, Recipe
+from braininit.initializer.recipe import Asked, Facts, Recipe
 
 __all__ = ["Composite", "composite", "draws", "finished"]
 
 _ARRAYS = ("distances", "pre_positions", "post_positions", "neuron_indices")
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["plan"])
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["facts"])
 class Composite(Recipe):
     """What an initializer made of others draws."""
 
@@ -50,10 +50,10 @@ class Composite(Recipe):
 
     @property
     def traceable(self) -> bool:
-        return self.plan.traceable and all(part.traceable for part in self.parts())
+        return self.facts.traceable and all(part.traceable for part in self.parts())
 
     def needs_key(self, rng: Any) -> bool:
-        own = self.plan.random
+        own = self.facts.random
         return any(part.needs_key(rng) for part in self.parts()) if own is None else own
 
     def takes_any(self) -> bool:
@@ -71,23 +71,23 @@ class Composite(Recipe):
         if context.keys() - CONTEXT - {"rng"} and not self.takes_any():
             raise unknown({name: value for name, value in context.items() if name != "rng"})
         its = self.for_draw(shape, asked.dtype, context)
-        plan, values = its.plan, its.values
+        facts, values = its.facts, its.values
         arrays = {name: context[name] for name in _ARRAYS if name in context}
         start, total = ((), None) if rows is None else ((rows.start,), rows.total)
         if its.traceable and eager():
             its.fit(kind)
             impl = None if key is None else keys.legacy_impl(key)
             tuned = is_tunable(sharding and sharding.mesh, key, arrays, values)
-            program = _program(plan, shape, kind, sharding, impl, tuned, total)
+            program = _program(facts, shape, kind, sharding, impl, tuned, total)
             return program(key, start, arrays, *values)
         its.fit(kind)
-        lives = sharding or following(shape, _placed_by(shape, plan.names, values, arrays))
+        lives = sharding or following(shape, _placed_by(shape, facts.names, values, arrays))
         if not its.traceable and sharding is None and lives is not None and not any(lives.spec):
             lives = None  # there is nothing to split, and a user's function may have its own say
 
         def step(key: Any, start: Any, arrays: Any, *values: Any) -> Any:
             source = _source(key, None, shape, start, total)
-            return plan.kernel(source, kind, {**context, **arrays}, *plan.static, *values)
+            return facts.kernel(source, kind, {**context, **arrays}, *facts.static, *values)
 
         with sizes_known(shape) if is_symbolic(shape) else nullcontext():
             return placed(step, lives)(key, start, arrays, *values)
@@ -108,12 +108,12 @@ def composite(
     """A composite from its parts by name; `roles` are those of parts that are bare numbers."""
     names = tuple(parts)
     given = tuple((roles or {}).get(name) for name in names)
-    return Composite(Plan(kernel, unit, names=names, roles=given, **facts), tuple(parts.values()))
+    return Composite(Facts(kernel, unit, names=names, roles=given, **facts), tuple(parts.values()))
 
 
 @functools.lru_cache(maxsize=256)
 def _program(
-    plan: Plan,
+    facts: Facts,
     shape: tuple[int, ...],
     dtype: np.dtype,
     sharding: Any,
@@ -124,15 +124,15 @@ def _program(
     """The compiled draw of a composite, all of it in one program."""
 
     def sample(key: Any, start: Any, context: Mapping[str, Any], *values: Any) -> Any:
-        lives = sharding or following(shape, _placed_by(shape, plan.names, values, context))
+        lives = sharding or following(shape, _placed_by(shape, facts.names, values, context))
 
         def whole(key: Any, start: Any, context: Mapping[str, Any], *values: Any) -> Any:
             source = _source(key, impl, shape, start, total)
-            return plan.kernel(source, dtype, context, *plan.static, *values)
+            return facts.kernel(source, dtype, context, *facts.static, *values)
 
         return placed(whole, lives)(key, start, context, *values)
 
-    sample.__name__ = sample.__qualname__ = plan.kernel.__name__.strip("_")
+    sample.__name__ = sample.__qualname__ = facts.kernel.__name__.strip("_")
     return compiled(sample, sharding, tuned)
 
 

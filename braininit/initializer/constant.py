@@ -148,12 +148,12 @@ class Filled(Recipe):
         return super().drawn(asked)
 
 
-jax.tree_util.register_dataclass(Filled, data_fields=["values"], meta_fields=["plan"])
+jax.tree_util.register_dataclass(Filled, data_fields=["values"], meta_fields=["facts"])
 
 
 def _filled(bare: Any, unit: u.Unit | None) -> Recipe:
     made = recipe(_fill, (Number("value", bare, anything),), unit, random=False, complex_too=True)
-    return Filled(made.plan, made.values)
+    return Filled(made.facts, made.values)
 
 
 def _fill(source: Source, dtype: np.dtype, value: jax.Array) -> jax.Array:

@@ -14,12 +14,12 @@ import numpy as np
 
 from braininit._engine import keys
 from braininit._params import units
-from braininit.initializer.recipe import UNKNOWN, Asked, Plan, Recipe
+from braininit.initializer.recipe import UNKNOWN, Asked, Facts, Recipe
 
 __all__ = ["called", "foreign"]
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["plan"])
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["facts"])
 class Foreign(Recipe):
     """What a user's twin of a function draws: the function itself is called.
 
@@ -27,7 +27,7 @@ class Foreign(Recipe):
     """
 
     def needs_key(self, rng: Any) -> bool:
-        own = self.plan.random
+        own = self.facts.random
         return any(part.needs_key(rng) for part in self._parts()) if own is None else own
 
     def sharding(self, asked: Any) -> Any:
@@ -47,25 +47,25 @@ class Foreign(Recipe):
         """Nothing: what its numbers are is not known."""
 
     def drawn(self, asked: Asked) -> Any:
-        takes_sharding, takes_context, options = self.plan.static
-        given = dict(zip(self.plan.names, self.values, strict=True)) | dict(options)
+        takes_sharding, takes_context, options = self.facts.static
+        given = dict(zip(self.facts.names, self.values, strict=True)) | dict(options)
         given["dtype"] = asked.dtype
         if takes_context:
             given |= asked.context
         if takes_sharding:
             given["out_sharding"] = asked.sharding
         elif asked.sharding is not None:
-            name = self.plan.kernel.__name__
+            name = self.facts.kernel.__name__
             raise TypeError(f"{name} takes no `out_sharding`; place its result by jax.device_put")
-        return self.plan.kernel(asked.key, asked.shape, **given)
+        return self.facts.kernel(asked.key, asked.shape, **given)
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["plan"])
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["facts"])
 class Called(Recipe):
     """What a user's own initializer draws, called in JAX's way or in BrainTools'."""
 
     def needs_key(self, rng: Any) -> bool:
-        return not _signature(self.plan.kernel)[0] or _is_stateless(rng)
+        return not _signature(self.facts.kernel)[0] or _is_stateless(rng)
 
     def takes_any(self) -> bool:
         return True
@@ -74,7 +74,7 @@ class Called(Recipe):
         """Nothing: it has no numbers."""
 
     def drawn(self, asked: Asked) -> Any:
-        function, shape, dtype, context = self.plan.kernel, asked.shape, asked.dtype, asked.context
+        function, shape, dtype, context = self.facts.kernel, asked.shape, asked.dtype, asked.context
         key = asked.key
         by_size, accepted = _signature(function)
         given = {name: value for name, value in context.items() if accepted(name) and name != "rng"}
@@ -109,13 +109,13 @@ def foreign(
 ) -> Foreign:
     """The recipe of a user's twin."""
     static = (takes_sharding, takes_context, tuple(options.items()))
-    plan = Plan(function, UNKNOWN, static, tuple(given), by_rows=False, **facts)
-    return Foreign(plan, tuple(given.values()))
+    its = Facts(function, UNKNOWN, static, tuple(given), by_rows=False, **facts)
+    return Foreign(its, tuple(given.values()))
 
 
 def called(function: Callable[..., Any]) -> Called:
     """The recipe of a user's own initializer or function."""
-    return Called(Plan(function, UNKNOWN, by_rows=False, traceable=False), ())
+    return Called(Facts(function, UNKNOWN, by_rows=False, traceable=False), ())
 
 
 def _is_stateless(rng: Any) -> bool:

@@ -40,15 +40,15 @@ from braininit._params.roles import (
 from braininit._params.shapes import aligned, as_shape, sizes_known
 from braininit._params.types import Values
 
-__all__ = ["UNKNOWN", "Asked", "Plan", "Recipe", "draw", "recipe", "replaced"]
+__all__ = ["UNKNOWN", "Asked", "Facts", "Recipe", "draw", "recipe", "replaced"]
 
 UNKNOWN: Any = object()
 """In place of a unit: only a draw can tell."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    """The part of a recipe that is no number: what makes its program, and the facts about it.
+class Facts:
+    """The part of a recipe that is no number: what makes its program, and what is known of it.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class Plan:
         return hash((self.kernel, self.static, self.names))
 
     @functools.cached_property
-    def bare(self) -> Plan:
+    def bare(self) -> Facts:
         """Without the unit, which the program of a draw does not depend on."""
         return self if self.unit is None else dataclasses.replace(self, unit=None)
 
@@ -141,32 +141,32 @@ class Asked(NamedTuple):
         return self.shape if self.rows is None else (self.rows.total, *self.shape[1:])
 
 
-@functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["plan"])
+@functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["facts"])
 @dataclasses.dataclass(frozen=True, eq=False)
 class Recipe:
     """What a distribution draws."""
 
-    plan: Plan
+    facts: Facts
     values: tuple[Any, ...]
 
     @property
     def unit(self) -> Any:
         """The unit of the draws, None for pure numbers, or UNKNOWN."""
-        return self.plan.unit
+        return self.facts.unit
 
     @property
     def traceable(self) -> bool:
         """Whether all of the draw is code of this package's, without a user's function."""
-        return self.plan.traceable
+        return self.facts.traceable
 
     def numbers(self) -> tuple[Number, ...]:
         """The parameters that have a role."""
-        every = map(Number, self.plan.names, self.values, self.plan.roles)  # pyright: ignore
+        every = map(Number, self.facts.names, self.values, self.facts.roles)  # pyright: ignore
         return tuple(n for n in every if n.role is not None)
 
     def needs_key(self, rng: Any) -> bool:
         """Whether a key has to be made from what a caller passes as ``rng=``."""
-        return bool(self.plan.random)
+        return bool(self.facts.random)
 
     def sharding(self, asked: Any) -> NamedSharding | None:
         """Where the result is to live, in one form."""
@@ -179,55 +179,55 @@ class Recipe:
     def fit(self, dtype: np.dtype) -> None:
         """Refuse concrete numbers that a dtype does not hold."""
         held = self.__dict__.setdefault("_held", set())
-        plan, numbers = self.plan, self.numbers()
+        facts, numbers = self.facts, self.numbers()
         if dtype in held:
             return
         for each in numbers:
-            refuse_unheld(each, plan.unit, dtype)
-        if plan.bounds:
+            refuse_unheld(each, facts.unit, dtype)
+        if facts.bounds:
             low, high = numbers[-2:]
-            if plan.bounds == "positive" and not isinstance(low.value, Tracer):
+            if facts.bounds == "positive" and not isinstance(low.value, Tracer):
                 most = max if type(low.value) is float else np.maximum
                 low = low._replace(value=most(low.value, finfo(dtype).least))
-            open_high, distinct = plan.bounds == "half-open", plan.bounds != "wide"
-            refuse_empty(low, high, plan.unit, dtype, open_high=open_high, distinct=distinct)
+            open_high, distinct = facts.bounds == "half-open", facts.bounds != "wide"
+            refuse_empty(low, high, facts.unit, dtype, open_high=open_high, distinct=distinct)
         held.add(dtype)
 
     def for_draw(self, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]) -> Recipe:
         """The recipe of a draw of this shape and dtype."""
-        return self if self.plan.sized is None else self.plan.sized(self, shape, dtype, context)
+        return self if self.facts.sized is None else self.facts.sized(self, shape, dtype, context)
 
     def drawn(self, asked: Asked) -> Any:
         """The draw."""
         shape, sharding = asked.shape, asked.sharding
-        kind = result_dtype(asked.dtype, self.plan.complex_too)
+        kind = result_dtype(asked.dtype, self.facts.complex_too)
         its = self.for_draw(asked.whole, kind, asked.context)
         its.fit(kind)
         if its is not self and any(isinstance(value, jax.Array) for value in self.values):
             sharding = sharding or following(shape, self.arrays())  # those that are given count
-        key = as_key(asked.key) if self.plan.random else None
+        key = as_key(asked.key) if self.facts.random else None
         with sizes_known(shape) if is_symbolic(shape) else nullcontext():
-            plan, values = its.plan.bare, its.values
-            x = sampled(plan, key, shape, kind, values, sharding, asked.rows, asked.alone)
-        return units.on(x, self.plan.unit)
+            facts, values = its.facts.bare, its.values
+            x = sampled(facts, key, shape, kind, values, sharding, asked.rows, asked.alone)
+        return units.on(x, self.facts.unit)
 
     def arrays(self) -> Iterator[tuple[str, Any]]:
         """What the draw is made from, by name."""
-        yield from zip(self.plan.names, self.values, strict=True)
+        yield from zip(self.facts.names, self.values, strict=True)
 
 
 def recipe(
     kernel: Callable[..., Any], numbers: tuple[Number, ...], unit: Any = None, **facts: Any
 ) -> Recipe:
-    """A recipe from its numbers; the facts are those of `Plan`."""
+    """A recipe from its numbers; the facts are those of `Facts`."""
     names, values, roles = zip(*numbers, strict=True) if numbers else ((), (), ())
-    return Recipe(Plan(kernel, unit, names=names, roles=roles, **facts), values)
+    return Recipe(Facts(kernel, unit, names=names, roles=roles, **facts), values)
 
 
 def replaced(recipe: Recipe, values: tuple[Any, ...] | None = None, **facts: Any) -> Recipe:
     """A recipe with other facts, or other values."""
-    plan = dataclasses.replace(recipe.plan, **facts) if facts else recipe.plan
-    return type(recipe)(plan, recipe.values if values is None else values)
+    its = dataclasses.replace(recipe.facts, **facts) if facts else recipe.facts
+    return type(recipe)(its, recipe.values if values is None else values)
 
 
 def draw(

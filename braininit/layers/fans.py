@@ -27,7 +27,7 @@ from braininit._params import options, roles, units
 from braininit._params.options import one_of
 from braininit._params.roles import Number, lined_up, nan_unless_held, number
 from braininit._params.shapes import goes_with, sizes_known
-from braininit.initializer.recipe import Plan, Recipe, recipe
+from braininit.initializer.recipe import Facts, Recipe, recipe
 
 __all__ = [
     "NEEDED",
@@ -184,13 +184,13 @@ def _sized(
 ) -> Recipe:
     """The recipe for a shape: a variance, and the fan that still has to divide it."""
     known = all(type(value) is float for value in made.values) and not is_symbolic(shape)
-    return (_of_numbers if known else _of_arrays)(made.plan, shape, dtype, *made.values)
+    return (_of_numbers if known else _of_arrays)(made.facts, shape, dtype, *made.values)
 
 
-def _of_arrays(plan: Plan, shape: tuple[int, ...], dtype: np.dtype, *values: Any) -> Recipe:
-    fans, squared = plan.static
+def _of_arrays(facts: Facts, shape: tuple[int, ...], dtype: np.dtype, *values: Any) -> Recipe:
+    fans, squared = facts.static
     goes_with("scale", np.shape(values[0]), shape)
-    variance, fan = values[0], fans.of(shape, dict(zip(plan.names[1:], values[1:], strict=True)))
+    variance, fan = values[0], fans.of(shape, dict(zip(facts.names[1:], values[1:], strict=True)))
     if type(variance) is float and type(fan) is float:
         variance, fan = variance / fan, 1.0
         std = math.sqrt(variance)
@@ -200,9 +200,9 @@ def _of_arrays(plan: Plan, shape: tuple[int, ...], dtype: np.dtype, *values: Any
         variance, fan = np.asarray(variance, float) / np.asarray(fan, float), 1.0
         std = np.sqrt(variance)
     roles.refuse_unheld(Number("variance", variance, _VARIANCE), squared, dtype)
-    roles.refuse_unheld(Number("std", std, _STD), plan.unit, dtype)
+    roles.refuse_unheld(Number("std", std, _STD), facts.unit, dtype)
     changed = {"names": ("scale", "fan_in"), "roles": (_VARIANCE, roles.shape)}
-    return Recipe(dataclasses.replace(plan, static=(), sized=None, **changed), (variance, fan))
+    return Recipe(dataclasses.replace(facts, static=(), sized=None, **changed), (variance, fan))
 
 
 _of_numbers = functools.lru_cache(maxsize=1024)(_of_arrays)

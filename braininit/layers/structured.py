@@ -181,7 +181,7 @@ class Sparse(Initialization, function=sparse, recipe=_sparse):
 def _zeros_counted(
     made: Recipe, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]
 ) -> Recipe:
-    (sparsity, base), (axes,) = made.values, made.plan.static
+    (sparsity, base), (axes,) = made.values, made.facts.static
     n = _length(options.axes_of("axis", axes, shape), shape)
     count, good = _count(sparsity, n, up=True)
     return _counted(made, base, count, good)
@@ -445,7 +445,7 @@ class Dale(Initialization, function=dale, recipe=_dale):
 def _neurons_counted(
     made: Recipe, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]
 ) -> Recipe:
-    (excitatory, base), (balance, along) = made.values, made.plan.static
+    (excitatory, base), (balance, along) = made.values, made.facts.static
     n = _length(options.axes_of("axis", (along,), shape), shape)
     many, good = _excitatory(excitatory, n)
     known = type(excitatory) is float and not is_symbolic((n,))

@@ -230,13 +230,13 @@ def fans_of(made: Recipe, shape: tuple[int, ...]) -> tuple[float, float] | None:
         return next(filter(None, (fans_of(part, shape) for part in made.parts())), None)
     if (fans := _fans(made)) is None:
         return None
-    given = {n: v for n, v in zip(made.plan.names, made.values, strict=True) if n in _FANS}
+    given = {n: v for n, v in zip(made.facts.names, made.values, strict=True) if n in _FANS}
     own = from_shape(shape, fans.in_axis, fans.out_axis, fans.batch_axis, "fan_in", bool(given))
     return tuple((own | given)[name] for name in _FANS)  # pyright: ignore[reportReturnType]
 
 
 def _fans(made: Recipe) -> Fans | None:
-    return next((x for x in made.plan.static if isinstance(x, Fans)), None)
+    return next((x for x in made.facts.static if isinstance(x, Fans)), None)
 
 
 def _has_own_axes(obj: Any) -> bool:
@@ -255,4 +255,4 @@ def _of_orthogonal(obj: Any, layout: Layout) -> dict[str, Any]:
 def is_elementwise(made: Recipe) -> bool:
     """Whether each number is made from its own words alone, in all that a recipe is made of."""
     parts = made.parts() if isinstance(made, Composite) else ()
-    return (made.plan.by_rows or _fans(made) is not None) and all(map(is_elementwise, parts))
+    return (made.facts.by_rows or _fans(made) is not None) and all(map(is_elementwise, parts))

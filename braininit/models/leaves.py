@@ -47,7 +47,7 @@ class Leaf:
     layer : int or None
         The index of its layer, by ``layers=`` of `plan`.
     depth : int
-        How many layers there are.
+        How many layers its stack has; of what is in none, how many the deepest has.
     sharding : NamedSharding or None
         Where it is to live.
     """
@@ -170,17 +170,22 @@ def _number(leaves: Sequence[Leaf], numbered: re.Pattern[str], problems: Problem
     """The layer of each leaf, and how many there are."""
     if not numbered.groups:
         raise ValueError(f"`layers` = {numbered.pattern!r} has no group for the index: (\\d+)")
+    counts: dict[str, int] = {}
+    before: dict[str, str] = {}
     for leaf in leaves:
-        if match := numbered.search(leaf.path):
-            try:
-                leaf.layer = int(next(g for g in match.groups() if g is not None))
-            except (ValueError, StopIteration):
-                problems.add(f"layers: {match[0]!r} has no index of a layer", leaf.path)
-    depth = 1 + max((leaf.layer for leaf in leaves if leaf.layer is not None), default=-1)
-    if not depth:
+        if (match := numbered.search(leaf.path)) is None:
+            continue
+        group = next((i for i, text in enumerate(match.groups(), 1) if text is not None), 0)
+        if not group or not match[group].isdecimal():
+            problems.add(f"layers: {match[0]!r} has no index of a layer", leaf.path)
+            continue
+        leaf.layer, above = int(match[group]), leaf.path[: match.start(group)]
+        before[leaf.path] = above
+        counts[above] = max(counts.get(above, 0), leaf.layer + 1)
+    if not counts:
         problems.add(f"layers = {numbered.pattern!r} matches no leaf")
     for leaf in leaves:
-        leaf.depth = depth
+        leaf.depth = counts.get(before.get(leaf.path, ""), max(counts.values(), default=0))
 
 
 def _lay_out(

@@ -287,7 +287,7 @@ def _refuse_undrawable(initializer: Initialization, leaf: Leaf) -> None:
         return
     numbers = type(made) is Recipe and all(type(value) is float for value in made.values)
     if numbers and is_elementwise(made):
-        kind = result_dtype(leaf.dtype, made.plan.complex_too)
+        kind = result_dtype(leaf.dtype, made.facts.complex_too)
         made.for_draw(leaf.shape, kind, {}).fit(kind)
         return
     key = jax.eval_shape(lambda: jax.random.key(0))

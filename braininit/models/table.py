@@ -99,7 +99,7 @@ def moments(choice: Any, leaf: Any) -> tuple[Any, Any]:
     if choice.initializer is None:
         return None, None
     made = choice.initializer._recipe
-    if any(isinstance(option, Fans) for option in made.plan.static):
+    if any(isinstance(option, Fans) for option in made.facts.static):
         its = made.for_draw(leaf.shape, np.dtype(np.float32), {})
         variance, fan = its.values
         found: tuple[Any, Any] = (0.0, np.sqrt(np.asarray(variance) / np.asarray(fan)))

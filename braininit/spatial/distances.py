@@ -345,18 +345,18 @@ def modulated(
         )
     if profile._fuses():
         like = geometry[0] if own is None and len(geometry) == 1 else units.on(1.0, own)
-        plan, numbers = profile._plan(None, like, "weight_scaling")
-        go_together(matrix, plan, numbers, within=True)
+        form, numbers = profile._form(None, like, "weight_scaling")
+        go_together(matrix, form, numbers, within=True)
     else:
         distance = geometry[0] if len(geometry) == 1 else _pairwise(*geometry)
-        plan, numbers = None, profile.weight_scaling(units.on(distance, own))
+        form, numbers = None, profile.weight_scaling(units.on(distance, own))
         numbers = units.dimensionless("weight_scaling", numbers)
-        go_together(matrix, plan, numbers, within=True)
+        go_together(matrix, form, numbers, within=True)
         geometry = (0.0,)
     first = None if include_self else np.uint32(0) if rows is None else rows.start[1]
     parts = [("base_dist", bare), *(("distance_profile", n) for n in jax.tree.leaves(numbers))]
     parts += [("distances", geometry[0])] if len(geometry) == 1 else []
-    combine = placed(lambda *args: _modulated(plan, matrix, *args), following(shape, parts))
+    combine = placed(lambda *args: _modulated(form, matrix, *args), following(shape, parts))
     return units.on(combine(first, bare, geometry, numbers), unit)
 
 
@@ -371,7 +371,7 @@ def _broadcasts(shape: tuple[int, ...], size: tuple[int, ...]) -> None:
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _modulated(
-    plan: Any,
+    form: Any,
     matrix: tuple[int, ...],
     first: Any,  # the number of the first row where the diagonal is to be 0, else None
     weights: Any,
@@ -381,7 +381,7 @@ def _modulated(
     weights = jnp.asarray(weights)
     distance = where[0] if len(where) == 1 else _pairwise(*where)
     distance, numbers = aligned(distance, numbers, len(matrix))
-    factor = evaluated(plan, distance, numbers)
+    factor = evaluated(form, distance, numbers)
     # 16-bit weights are multiplied in float32 and rounded once.
     result = weights.reshape(matrix) * factor
     if first is not None:

@@ -1,8 +1,8 @@
 """The base class of distance profiles, and their sums, products, powers and clips.
 
-A profile is evaluated in one compiled program, whatever it is composed of. A *plan* tells the
-program what to compute: the class of a profile, or an operation and the plans of its two operands.
-The plan is static; the numbers travel beside it as a tree of the same form, and profiles that
+A profile is evaluated in one compiled program, whatever it is composed of. A *form* tells the
+program what to compute: the class of a profile, or an operation and the forms of its two operands.
+The form is static; the numbers travel beside it as a tree of the same shape, and profiles that
 differ only in numbers share a program.
 """
 
@@ -48,7 +48,7 @@ __all__ = [
     "go_together",
 ]
 
-Planned: TypeAlias = tuple[Any, Any]  # a plan, and its numbers
+Formed: TypeAlias = tuple[Any, Any]  # a form, and its numbers
 
 
 class DistanceProfile(Algebra["DistanceProfile"], Value):
@@ -143,7 +143,7 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
         cls._overrides |= {"probability", "weight_scaling"} & cls.__dict__.keys()
 
     def __post_init__(self) -> None:
-        """Store the parameters in one form, and check them."""
+        """Store the parameters in one way, and check them."""
         super().__post_init__()
         if self._kernel is not None:
             arrays = dict(_arrays(type(self), self._numbers(0.0)))
@@ -176,15 +176,15 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
         bare, unit = units.unwrap("distances", distances)
         # Lengths are converted beside a 1 in that unit: it says as much as a large array.
         like = distances if unit is None else units.on(1.0, unit)
-        plan, numbers = self._plan(distances, like, method)
-        go_together(np.shape(bare), plan, numbers)
-        return _evaluate(plan, method == "probability", bare, numbers)
+        form, numbers = self._form(distances, like, method)
+        go_together(np.shape(bare), form, numbers)
+        return _evaluate(form, method == "probability", bare, numbers)
 
-    def _plan(self, distances: Any, like: Any, method: str) -> Planned:
+    def _form(self, distances: Any, like: Any, method: str) -> Formed:
         """What to compute, and the numbers to compute it from."""
         return type(self), self._numbers(like)
 
-    def _part(self, distances: Any, like: Any, method: str) -> Planned:
+    def _part(self, distances: Any, like: Any, method: str) -> Formed:
         """The same for a profile as an operand, where its own methods stand for it."""
         own = self._overrides
         if own and self._kernel is None and "probability" not in own:
@@ -192,7 +192,7 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
         if method in own or "probability" in own:
             value = getattr(self, method)(distances)
             return None, units.dimensionless(f"{type(self).__name__}.{method}", value)
-        return self._plan(distances, like, method)
+        return self._form(distances, like, method)
 
     def _fuses(self) -> bool:
         """Whether the profile is arithmetic throughout, without a user's function."""
@@ -269,7 +269,7 @@ class CombinedProfile(DistanceProfile):
     right: Any
 
     def __post_init__(self) -> None:
-        """Check the operands and store them in one form."""
+        """Check the operands and store them in one way."""
         if self.op not in _OPERATIONS:
             listed = " ".join(_OPERATIONS)
             raise ValueError(f"`op` must be one of {listed}, got {self.op!r}")
@@ -282,15 +282,15 @@ class CombinedProfile(DistanceProfile):
             raise TypeError("one of `left` and `right` at least must be a profile")
         refuse_deep(self)
 
-    def _plan(self, distances: Any, like: Any, method: str) -> Planned:
-        planned = [
+    def _form(self, distances: Any, like: Any, method: str) -> Formed:
+        formed = [
             operand._part(distances, like, method)
             if isinstance(operand, DistanceProfile)
             else (None, units.dimensionless(name, operand))
             for name, operand in (("left", self.left), ("right", self.right))
         ]
-        plans, numbers = zip(*planned, strict=True)
-        return (self.op, *plans), numbers
+        forms, numbers = zip(*formed, strict=True)
+        return (self.op, *forms), numbers
 
     def _fuses(self) -> bool:
         operands = (self.left, self.right)
@@ -340,13 +340,13 @@ class ApplyProfile(DistanceProfile):
             raise TypeError(f"`func` must be callable, got {self.func!r}")
         refuse_deep(self)
 
-    def _plan(self, distances: Any, like: Any, method: str) -> Planned:
+    def _form(self, distances: Any, like: Any, method: str) -> Formed:
         # Outside the compiled program: the function may be NumPy's, and a new lambda makes no new
         # program.
         bare, _ = units.unwrap("distances", distances)
-        plan, numbers = self.base._part(distances, like, method)
-        go_together(np.shape(bare), plan, numbers)
-        values = self.func(_evaluate(plan, False, bare, numbers))
+        form, numbers = self.base._part(distances, like, method)
+        go_together(np.shape(bare), form, numbers)
+        values = self.func(_evaluate(form, False, bare, numbers))
         return None, units.dimensionless("func", values)
 
     def _fuses(self) -> bool:
@@ -383,14 +383,14 @@ def _combine(op: str, left: Any, right: Any) -> Any:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _evaluate(plan: Any, cut: bool, distances: Any, numbers: Any) -> jax.Array:
-    """Compute by a plan; cut the values to [0, 1] at the end, or not."""
+def _evaluate(form: Any, cut: bool, distances: Any, numbers: Any) -> jax.Array:
+    """Compute by a form; cut the values to [0, 1] at the end, or not."""
     distances, numbers = aligned(distances, numbers)
     arrays = [distances, *jax.tree.leaves(numbers)]
     shape = jnp.broadcast_shapes(*(x.shape for x in arrays))
 
     def whole(distances: jax.Array, numbers: Any) -> jax.Array:
-        value = jnp.broadcast_to(evaluated(plan, distances, numbers), shape)
+        value = jnp.broadcast_to(evaluated(form, distances, numbers), shape)
         return jnp.clip(value, 0.0, 1.0) if cut else value
 
     return placed(whole, following(shape, (("distances", x) for x in arrays)))(distances, numbers)
@@ -401,24 +401,24 @@ def _cut(values: Any) -> jax.Array:
     return jnp.clip(jnp.asarray(values), 0.0, 1.0)
 
 
-def _arrays(plan: Any, numbers: Any, name: str = "func") -> Iterator[tuple[str, tuple[int, ...]]]:
-    """The names and the shapes of a plan's parameters that are arrays."""
-    if isinstance(plan, tuple):
-        for side, its, operand in zip(("left", "right"), plan[1:], numbers, strict=True):
+def _arrays(form: Any, numbers: Any, name: str = "func") -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The names and the shapes of a form's parameters that are arrays."""
+    if isinstance(form, tuple):
+        for side, its, operand in zip(("left", "right"), form[1:], numbers, strict=True):
             yield from _arrays(its, operand, side)
         return
-    if plan is None:
+    if form is None:
         names, values = (name,), (numbers,)
     else:
-        names, values = (*plan._takes, "max_distance"), (*numbers[0], numbers[1])
+        names, values = (*form._takes, "max_distance"), (*numbers[0], numbers[1])
     for its, value in zip(names, values, strict=True):
         if getattr(value, "ndim", 0):
             yield its, value.shape
 
 
-def go_together(shape: tuple[int, ...], plan: Any, numbers: Any, *, within: bool = False) -> None:
+def go_together(shape: tuple[int, ...], form: Any, numbers: Any, *, within: bool = False) -> None:
     """Refuse parameters whose shapes do not broadcast with the distances', or not `within` it."""
-    for name, its in _arrays(plan, numbers):
+    for name, its in _arrays(form, numbers):
         try:
             good = np.broadcast_shapes(shape, its)
         except ValueError:
@@ -441,16 +441,16 @@ def aligned(distances: Any, numbers: Any, rank: int = 0) -> tuple[jax.Array, Any
     return raised[0], jax.tree.unflatten(tree, raised[1:])
 
 
-def evaluated(plan: Any, distances: jax.Array, numbers: Any) -> jax.Array:
-    """The values of a plan, inside a program."""
-    if plan is None:
+def evaluated(form: Any, distances: jax.Array, numbers: Any) -> jax.Array:
+    """The values of a form, inside a program."""
+    if form is None:
         return numbers
-    if isinstance(plan, tuple):
-        op, *plans = plan
-        operands = (evaluated(p, distances, n) for p, n in zip(plans, numbers, strict=True))
+    if isinstance(form, tuple):
+        op, *forms = form
+        operands = (evaluated(p, distances, n) for p, n in zip(forms, numbers, strict=True))
         return _OPERATIONS[op](*operands)
     parameters, limit = numbers
-    value = plan._kernel(distances, *parameters)
+    value = form._kernel(distances, *parameters)
     return value if limit is None else choose(distances, limit, value, 0.0)
 
 

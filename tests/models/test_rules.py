@@ -75,6 +75,14 @@ def test_a_rule_by_a_predicate_sees_the_leaf(key):
     assert ("head/kernel", (4, 2), None, 3, 4, 2) in seen
 
 
+def test_stacks_of_layers_are_counted_by_themselves():
+    model = {"encoder": [jnp.ones(2)] * 3, "decoder": [jnp.ones(2)] * 5, "head": jnp.ones(2)}
+    depth = {}
+    rule = lambda leaf: depth.update({leaf.path: leaf.depth}) or 0.0  # noqa: E731
+    init.plan(model, [("", rule)], layers=r"coder/(\d+)")
+    assert (depth["encoder/0"], depth["decoder/4"], depth["head"]) == (3, 5, 5)
+
+
 def test_numbers_by_layer(key):
     rule = lambda leaf: init.Normal(0.0, 0.02 / (2 * (leaf.layer + 1)) ** 0.5)  # noqa: E731
     plan = init.plan(MODEL, [("blocks/.*kernel", rule), ("", 0)], layers=r"blocks/(\d+)")
