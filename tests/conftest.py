@@ -1,8 +1,21 @@
 """A strict session: reused keys, implicit rank promotion and warnings are errors."""
 
+import contextlib
+import ctypes
+import gc
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "agg")
+
+# What one worker or file has compiled serves the others, and the processes that tests start: they
+# inherit the folder, which goes with the session that named it.
+os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", f"{tempfile.gettempdir()}/braininit-programs-{os.getpid()}"
+)
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 import jax
 import numpy as np
@@ -25,6 +38,12 @@ def pytest_addoption(parser):
     parser.addoption(
         "--pin", action="store_true", help="write the values of draws that laws/test_values.py pins"
     )
+
+
+def pytest_unconfigure():
+    folder = os.environ["JAX_COMPILATION_CACHE_DIR"]
+    if folder.endswith(f"braininit-programs-{os.getpid()}"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(config, items):
@@ -61,9 +80,41 @@ def _same_stream_for_every_test():
     np.random.seed(0)  # noqa: NPY002
 
 
+def pytest_collection_finish():
+    """Garbage is looked for a hundred times less often than usual: it is a tenth of the time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _no_programs_of_other_files():
     """Programs compiled for one file are of no use to the next, and take gigabytes together."""
     yield
+    _forget_programs()
+
+
+@pytest.fixture(autouse=True)
+def _no_more_programs_than_fit():
+    yield
+    if _resident_bytes() > ROOM:
+        _forget_programs()
+
+
+ROOM = 1.25e9  # bytes of a worker; 1e9 are modules
+
+
+def _resident_bytes():
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:  # not Linux
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _forget_programs():
     init.clear_caches()
     jax.clear_caches()
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # not glibc, which keeps what is freed
+        ctypes.CDLL(None).malloc_trim(0)

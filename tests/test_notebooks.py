@@ -28,6 +28,12 @@ from scipy import stats
 ROOT, NAME = Path(__file__).resolve().parents[1], Path(__file__).name
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 STATISTICS = "application/vnd.braininit.statistics+json"
+FORGET = """
+import braininit, jax
+braininit.clear_caches()
+jax.clear_caches()
+%reset -f
+"""
 
 # ---------------------------------------------------------------- running
 
@@ -48,8 +54,8 @@ class ThisPython(AsyncKernelManager):
 def execute(notebooks: Sequence[Any], folder: Path) -> None:
     """Run the notebooks one after the other, in one fresh kernel at work in `folder`.
 
-    The kernel forgets all names between two notebooks. A kernel for each would cost 3 s more of
-    imports, and compile anew what the last one had compiled.
+    The kernel forgets all names and programs between two notebooks, which would take 2 GB. A kernel
+    for each would cost 3 s more of imports.
     """
     # XLA_FLAGS may change the numbers; a backend of matplotlib's would send figures nowhere.
     paths = (str(ROOT), os.environ.get("PYTHONPATH"))
@@ -69,7 +75,7 @@ def execute(notebooks: Sequence[Any], folder: Path) -> None:
             cell.pop("outputs", None)
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = [], None
-        everything.cells += [*notebook.cells, nbformat.v4.new_code_cell("%reset -f")]
+        everything.cells += [*notebook.cells, nbformat.v4.new_code_cell(FORGET)]
     NotebookClient(
         everything,
         timeout=300,

@@ -40,10 +40,13 @@ def test_known_answers(key, counter, expected):
 # A uniform draw shows all but the last bits of its words.
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(
+    ("impl", "shape"),
+    [("threefry2x32", s) for s in SHAPES] + [("rbg", s) for s in ((), (3, 0, 2), (130, 3, 2))],
+    ids=str,
+)
 @pytest.mark.parametrize("kind", ["float32", "float64"])
-@pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
-def test_jax_random_s_words(shape, kind, impl):
+def test_jax_random_s_words(kind, impl, shape):
     with jax.enable_x64(kind == "float64"):
         draw = jax.jit(lambda k: init.uniform(k, shape, dtype=kind))
         for seed in (0, 12345):

@@ -128,9 +128,6 @@ class Draw:
         obj = jax.tree.unflatten(self.tree, leaves)
         return bare(obj(self.size, rng=fresh(), **self.context)).ravel()
 
-    def total(self, at):
-        return weighed(self(at))
-
     def steps(self, points, spread, fraction, domains):
         """By how much to move each number for a difference."""
         steps = fraction * np.where(points == 0, 1.0, abs(points))
@@ -177,25 +174,43 @@ def along_each(function, points):
     return np.stack([function(points, np.broadcast_to(m, points.shape))[1] for m in moves], 1)
 
 
+def bent(draw):
+    """Draws and their gradient with the tangents of both, under jit of vmap: one program."""
+
+    def total(at):
+        x = draw(at)
+        return weighed(x), x
+
+    def both(at):
+        (_, x), gradient = jax.value_and_grad(total, has_aux=True)(at)
+        return x, gradient
+
+    return jax.jit(jax.vmap(lambda at, move: jax.jvp(both, (at,), (move,))))
+
+
+def one_of(program, i):
+    """The program for its draws, 0, or their gradient, 1, alone."""
+    return lambda *given: [pair[i] for pair in program(*given)]
+
+
 def check(draw, points, domains=MappingProxyType({}), kinks=()):
-    """Jvp, grad, and jvp of grad of a draw in float64, under jit of vmap.
+    """Jvp, grad, and jvp of grad of a draw in float64.
 
     At `kinks` they have to be finite.
     """
     smooth, points = len(points), np.array([*points, *kinks])
-    forward = jax.jit(jax.vmap(lambda at, move: jax.jvp(draw, (at,), (move,))))
-    bent = jax.jit(jax.vmap(lambda at, move: jax.jvp(jax.grad(draw.total), (at,), (move,))))
-    still = np.zeros_like(points)
-    x, _ = forward(points, still)
+    program, still = bent(draw), np.zeros_like(points)
+    (x, gradient), _ = program(points, still)
     assert np.isfinite(x).all()
     steps = draw.steps(points, np.ptp(x, 1), 1e-4, domains)
     steps[smooth:] = 0
-    slope, second = along_each(forward, points), along_each(bent, points)
-    agree(slope, differences(lambda at: forward(at, still)[0], points, steps), steps, 1e-6)
-    agree(second, differences(lambda at: bent(at, still)[0], points, steps), steps, 1e-6)
-    gradient = slope @ WEIGHTS[: x.shape[1]]
+    slope, second = (along_each(one_of(program, i), points) for i in (0, 1))
+    for i, ours in enumerate((slope, second)):
+        theirs = differences(lambda at, i=i: program(at, still)[0][i], points, steps)
+        agree(ours, theirs, steps, 1e-6)
+    expected = slope @ WEIGHTS[: x.shape[1]]
     size = abs(slope).max(axis=(1, 2))[:, None]
-    assert np.all(abs(bent(points, still)[0] - gradient) <= 1e-6 * (abs(gradient) + size))
+    assert np.all(abs(gradient - expected) <= 1e-6 * (abs(expected) + size))
 
 
 # ---------------------------------------------------------------- laws
@@ -236,21 +251,17 @@ def test_in_float32(case):
     draw = Draw(case.make(), size, each=case in RANDOM)
     at = np.array([*smooth, *kinks], np.float32)
 
-    @jax.jit
-    @jax.vmap
-    def bent(at, move):
-        return jax.jvp(jax.value_and_grad(draw.total), (at,), (move,))
-
-    still = np.zeros_like(at)
-    (total, gradient), _ = bent(at, still)
-    assert np.isfinite(total).all()
-    x = np.asarray(jax.vmap(draw)(at))
+    program, still = bent(draw), np.zeros_like(at)
+    (x, gradient), _ = program(at, still)
+    assert np.isfinite(x).all()
     fraction = 1e-2 if case in RANDOM else 2e-3  # no draw passes a bound
     steps = draw.steps(at, np.ptp(x, 1), fraction, case.domains).astype(np.float32)
     steps[len(smooth) :] = 0
-    agree(gradient, differences(lambda at: bent(at, still)[0][0][:, None], at, steps), steps, 0.01)
-    second = along_each(lambda *given: [pair[1] for pair in bent(*given)], at)
-    agree(second, differences(lambda at: bent(at, still)[0][1], at, steps), steps, 0.01)
+    weights = WEIGHTS[: x.shape[1]].astype(np.float32)
+    total = differences(lambda at: (program(at, still)[0][0] @ weights)[:, None], at, steps)
+    agree(gradient, total, steps, 0.01)
+    second = along_each(one_of(program, 1), at)
+    agree(second, differences(lambda at: program(at, still)[0][1], at, steps), steps, 0.01)
 
     alone = jax.grad(lambda obj: weighed(obj(fresh(), size)))(case.make(u.nS))
     alone = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(alone)])
@@ -337,16 +348,18 @@ def test_of_16_bit_results(case):
     """Rounding has the derivative 1."""
     names = list(case.given)
 
-    def slope(dtype):
-        def draw(*values):
-            return case.cls(**dict(zip(names, values, strict=True)))(fresh(), (8,), dtype)
-
+    def slopes():
         values = tuple(case.given.values())
         moves = tuple(np.linspace(1.0, 1.5, len(values)).tolist())
-        return np.array(jax.jit(lambda: jax.jvp(draw, values, moves)[1])(), float)
+        for dtype in (jnp.float32, jnp.bfloat16):
 
-    wide = slope(jnp.float32)
-    np.testing.assert_allclose(slope(jnp.bfloat16), wide, rtol=0.01, atol=0.01 * abs(wide).max())
+            def draw(*values, dtype=dtype):
+                return case.cls(**dict(zip(names, values, strict=True)))(fresh(), (8,), dtype)
+
+            yield jax.jvp(draw, values, moves)[1]
+
+    wide, narrow = (np.array(slope, float) for slope in jax.jit(lambda: [*slopes()])())
+    np.testing.assert_allclose(narrow, wide, rtol=0.01, atol=0.01 * abs(wide).max())
 
 
 # ---------------------------------------------------------------- in space

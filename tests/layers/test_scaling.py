@@ -59,6 +59,7 @@ AXES = [
     ((1, 1), -2, -1, ()),
     ((257, 513), -2, -1, ()),
 ]
+SHAPES = ((5, 11), (3, 7, 4), (1, 9, 2, 6))
 MODES = ("fan_in", "fan_out", "fan_avg", "fan_geo_avg")
 DISTRIBUTIONS = ("uniform", "normal", "truncated_normal")
 NAMED = {
@@ -75,7 +76,8 @@ NAMED = {
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
 def test_named_initializers_are_jax_s_bit_for_bit(name, dtype):
     with jax.enable_x64(dtype in ("float64", "complex128")):
-        for seed, (shape, i, o, b) in enumerate(AXES):
+        # What a fan is does not depend on the dtype: few shapes of the others.
+        for seed, (shape, i, o, b) in enumerate(AXES if dtype == "float32" else AXES[::4]):
             axes = {"in_axis": i, "out_axis": o, "batch_axis": b}
             theirs = getattr(initializers, name)(**axes)(jax.random.key(seed), shape, dtype)
             same_bits(NAMED[name](**axes)(jax.random.key(seed), shape, jnp.dtype(dtype)), theirs)
@@ -87,9 +89,8 @@ def test_variance_scaling_is_jax_s_bit_for_bit(distribution, dtype):
     rng = np.random.default_rng(5)
     with jax.enable_x64(dtype == "float64"):
         for seed, mode in enumerate(MODES * 2):
-            ndim = int(rng.integers(2, 5))
-            shape = tuple(int(n) for n in rng.integers(1, 12, ndim))
-            i, o = (int(a) for a in rng.permutation(ndim)[:2])
+            shape = SHAPES[seed % len(SHAPES)]
+            i, o = (int(a) for a in rng.permutation(len(shape))[:2])
             scale = float(rng.lognormal())
             theirs = initializers.variance_scaling(scale, mode, distribution, i, o)
             key, again = jax.random.key(seed), jax.random.key(seed)
