@@ -22,6 +22,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from braininit._engine import keys
 from braininit._engine.sampler import compiled
+from braininit._jax.dtypes import drawn_in
 from braininit._jax.settings import eager
 from braininit._jax.shardings import placed
 from braininit._params import units
@@ -47,6 +48,9 @@ def one(choice: Choice, leaf: Leaf, key: Any, sharding: NamedSharding | None = N
     elif _is_whole_number(choice, leaf):
         value = np.asarray(constant_of(initializer)).astype(dtype)
         x = in_place(np.broadcast_to(value, shape), sharding)
+    elif sharding is None and _is_small_constant(choice, leaf):
+        value = drawn_in(dtype).type(constant_of(initializer) + 0.0)  # not -0
+        x = units.on(jax.device_put(np.full(shape, value, dtype)), made.unit)
     elif _is_ours(made) and (sharding is None or is_elementwise(made)):
         x = draw(made, key, shape, dtype, sharding)
     elif _is_ours(made):
@@ -119,6 +123,21 @@ def _is_ours(made: Recipe) -> bool:
 def _is_whole_number(choice: Choice, leaf: Leaf) -> bool:
     """Whether a leaf of integers or booleans gets a constant."""
     return isinstance(choice.initializer, Constant) and not jnp.issubdtype(leaf.dtype, np.inexact)
+
+
+def _is_small_constant(choice: Choice, leaf: Leaf) -> bool:
+    """Whether NumPy fills an eager leaf: a program for each shape takes 50 ms to compile."""
+    its = choice.initializer
+    return (
+        isinstance(its, Constant)
+        and type(constant_of(its)) is float
+        and jnp.issubdtype(leaf.dtype, np.floating)
+        and math.prod(leaf.shape) <= _SMALL
+        and eager()
+    )
+
+
+_SMALL = 2**16
 
 
 def _finished(x: Any, choice: Choice, leaf: Leaf) -> Any:
