@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import gc
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -206,7 +208,20 @@ def _drawn(row: Row, each: Sequence[Any]) -> Any:
 # ---------------------------------------------------------------- making one
 
 
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Spare leaves that are made Python's collector: of 10^5 it takes 60% of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 @telling()
+@_without_collector()
 def plan(
     model: Any,
     rules: Sequence[Any],
