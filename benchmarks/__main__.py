@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import compile as compiling
-from benchmarks import composed, eager, memory, report, shapes, throughput, windows
+from benchmarks import composed, eager, memory, models, report, shapes, throughput, windows
 from benchmarks.timing import Claim
 
 GROUPS = {
@@ -28,6 +28,7 @@ GROUPS = {
     "windows": windows,
     "memory": memory,
     "compile": compiling,
+    "models": models,
 }
 
 

@@ -27,7 +27,17 @@ from jax import lax
 
 from braininit._jax.dtypes import is_symbolic
 
-__all__ = ["FUSED", "add", "along", "counters", "flat_index", "hashed", "multiply", "threefry"]
+__all__ = [
+    "FUSED",
+    "add",
+    "along",
+    "counters",
+    "flat_index",
+    "hashed",
+    "multiply",
+    "threefry",
+    "with_numpy",
+]
 
 FUSED = os.environ.get("BRAININIT_FUSED") != "0"
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
@@ -51,6 +61,21 @@ def threefry(
             y = lax.bitwise_xor(x, lax.bitwise_or(left, right))
         x = lax.add(x, schedule[(group + 1) % 3])
         y = lax.add(y, schedule[(group + 2) % 3] + np.uint32(group + 1))
+    return x, y
+
+
+def with_numpy(
+    key_0: np.ndarray, key_1: np.ndarray, x: np.ndarray, y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same of a few words, which a program would have to be compiled for: NumPy's arrays."""
+    schedule = (key_0, key_1, key_0 ^ key_1 ^ _PARITY)
+    x, y = x + schedule[0], y + schedule[1]
+    for group in range(5):
+        for turn in _ROTATIONS[group % 2]:
+            x = x + y
+            y = x ^ (y << np.uint32(turn) | y >> np.uint32(32 - turn))
+        x = x + schedule[(group + 1) % 3]
+        y = y + schedule[(group + 2) % 3] + np.uint32(group + 1)
     return x, y
 
 

@@ -22,6 +22,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from braininit._engine import keys
 from braininit._engine.sampler import compiled
+from braininit._jax.dtypes import drawn_in
 from braininit._jax.settings import eager
 from braininit._jax.shardings import placed
 from braininit._params import units
@@ -31,6 +32,7 @@ from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import Asked, Recipe, draw
 from braininit.models.layouts import is_elementwise
 from braininit.models.leaves import Leaf
+from braininit.models.placement import in_place
 from braininit.models.rules import Choice, constant_of
 
 __all__ = ["one", "stacked"]
@@ -45,7 +47,10 @@ def one(choice: Choice, leaf: Leaf, key: Any, sharding: NamedSharding | None = N
         x = made if sharding is None else jax.device_put(made, sharding)
     elif _is_whole_number(choice, leaf):
         value = np.asarray(constant_of(initializer)).astype(dtype)
-        x = _put(np.broadcast_to(value, shape), sharding)
+        x = in_place(np.broadcast_to(value, shape), sharding)
+    elif sharding is None and _is_small_constant(choice, leaf):
+        value = drawn_in(dtype).type(constant_of(initializer) + 0.0)  # not -0
+        x = units.on(jax.device_put(np.full(shape, value, dtype)), made.unit)
     elif _is_ours(made) and (sharding is None or is_elementwise(made)):
         x = draw(made, key, shape, dtype, sharding)
     elif _is_ours(made):
@@ -84,7 +89,7 @@ def stacked(
             return _finished(x, choices[0], leaves[0])
     drawn = [one(*of) for of in zip(choices, leaves, each, strict=True)]
     whole = jnp.stack([units.parts(value)[0] for value in drawn], axis)
-    return units.on(_put(whole, sharding), leaves[0].unit)
+    return units.on(in_place(whole, sharding), leaves[0].unit)
 
 
 def _in_one_program(choices: Sequence[Choice], leaf: Leaf, key: Any) -> bool:
@@ -120,6 +125,21 @@ def _is_whole_number(choice: Choice, leaf: Leaf) -> bool:
     return isinstance(choice.initializer, Constant) and not jnp.issubdtype(leaf.dtype, np.inexact)
 
 
+def _is_small_constant(choice: Choice, leaf: Leaf) -> bool:
+    """Whether NumPy fills an eager leaf: a program for each shape takes 50 ms to compile."""
+    its = choice.initializer
+    return (
+        isinstance(its, Constant)
+        and type(constant_of(its)) is float
+        and jnp.issubdtype(leaf.dtype, np.floating)
+        and math.prod(leaf.shape) <= _SMALL
+        and eager()
+    )
+
+
+_SMALL = 2**16
+
+
 def _finished(x: Any, choice: Choice, leaf: Leaf) -> Any:
     """In the leaf's unit and of its dtype."""
     bare, unit = units.parts(x)
@@ -140,12 +160,6 @@ def _finished(x: Any, choice: Choice, leaf: Leaf) -> Any:
             f"{choice.initializer!r} drew {bare.dtype} and {bare.shape}"
         )
     return units.on(bare, leaf.unit)
-
-
-def _put(value: Any, sharding: NamedSharding | None) -> Any:
-    if sharding is None:
-        return jnp.asarray(value)
-    return jax.device_put(value, sharding)
 
 
 # ---------------------------------------------------------------- programs
@@ -255,7 +269,7 @@ def _foreign(
     try:
         jax.eval_shape(sample, key)
     except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):
-        return lambda key: jax.tree.map(lambda x: jax.device_put(x, sharding), sample(key))
+        return lambda key: in_place(sample(key), sharding)
     program = jax.jit(_step_by_step(sample), out_shardings=sharding)
     if not re.search(_TALK, program.lower(key).compile().as_text() or ""):
         return program

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from braininit._engine import keys
+from braininit._engine.threefry import with_numpy
 from braininit._jax.settings import eager, setting
 from braininit._params.types import Key
 
@@ -91,13 +92,16 @@ def parts_of(keypath: Iterable[Any]) -> PathParts:
 
 
 def path_keys(key: Any, paths: Sequence[PathParts]) -> list[Any]:
-    """The keys of many paths, made in one program; eagerly as raw words where that can be."""
+    """The keys of many paths, made at once; eagerly as raw words where that can be."""
     key = keys.as_key(key)
     impl = keys.legacy_impl(key)
     words = np.array([_words(path) for path in paths], np.uint32).reshape(len(paths), 2)
-    data = _folded(impl)(key, words)
-    data = np.asarray(data) if eager() else data
     kind = impl or str(jax.random.key_impl(key))
+    if kind == "threefry2x32" and eager():  # to compile this takes longer than to draw a model
+        data = _folded_by_numpy(np.asarray(key if impl else jax.random.key_data(key)), words)
+    else:
+        data = _folded(impl)(key, words)
+        data = np.asarray(data) if eager() else data
     if isinstance(data, np.ndarray) and kind == setting("jax_default_prng_impl"):
         return [*data]
     return [jax.random.wrap_key_data(data[i], impl=kind) for i in range(len(paths))]
@@ -119,6 +123,14 @@ def _folded(impl: str | None) -> Any:
         return jax.vmap(one)(words) if threefry else jax.lax.map(one, words)
 
     return jax.jit(fold)
+
+
+def _folded_by_numpy(key: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """The same with Threefry: JAX hashes what it folds in, as the lower of two words."""
+    made = key[:1], key[1:]
+    for word in words.T:
+        made = with_numpy(*made, np.zeros_like(word), word)
+    return np.stack(made, 1)
 
 
 def _words(parts: PathParts) -> tuple[int, int]:

@@ -9,16 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
-from braininit._params import options
+from braininit._jax.settings import eager
+from braininit._params import options, units
 from braininit.models.leaves import Stack, bare, pattern
 from braininit.models.paths import joined
 from braininit.models.problems import Problems
 from braininit.models.trees import opened
 
-__all__ = ["Fsdp", "Placed", "fsdp", "place"]
+__all__ = ["Fsdp", "Placed", "fsdp", "in_place", "place"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +94,24 @@ def place(
         for leaf in stack.leaves:
             leaf.sharding = found[-1].sharding
     return found
+
+
+def in_place(value: Any, sharding: NamedSharding | None) -> Any:
+    """A value, with its unit, as an array that lives where it should."""
+    bare, unit = units.parts(value)
+    if sharding is None:
+        bare = jnp.asarray(bare) if isinstance(bare, np.ndarray) else bare
+    elif _spans_processes(sharding) and getattr(bare, "is_fully_addressable", True):
+        # Each process puts its part there. To `jax.device_put` all would send the whole.
+        whole = np.asarray(bare)
+        bare = jax.make_array_from_callback(whole.shape, sharding, lambda at: whole[at])
+    else:
+        bare = jax.device_put(bare, sharding)
+    return units.on(bare, unit)
+
+
+def _spans_processes(sharding: NamedSharding) -> bool:
+    return eager() and not sharding.is_fully_addressable
 
 
 def _mesh_of_the_moment() -> Any:

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from braininit._params import units
 from braininit._params.options import one_of
@@ -114,7 +112,7 @@ def _renamed(path: str, renames: Sequence[tuple[Any, str | None]]) -> str | None
 
 
 def _value(place: Place, row: Any) -> Any:
-    """A given value as the leaf is: of its shape, dtype, unit and sharding."""
+    """A given value as the leaf is: of its shape, dtype and unit."""
     value, leaf = bare(place.value), bare(row.stack.place.value)
     if isinstance(value, jax.ShapeDtypeStruct):
         raise ValueError("there is no value, only a shape")
@@ -129,6 +127,4 @@ def _value(place: Place, row: Any) -> Any:
         except units.UnitError:
             raise ValueError(f"the unit is {its}, the leaf's {unit}") from None
         value = value if ratio == 1 else (value * ratio).astype(leaf.dtype)
-    if row.sharding is not None:
-        value = jax.device_put(value, row.sharding)
-    return units.on(jnp.asarray(value) if isinstance(value, np.ndarray) else value, unit)
+    return units.on(value, unit)

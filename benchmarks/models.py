@@ -1,0 +1,226 @@
+"""What it costs to initialize a whole model: a GPT whose layers have a std each, and 10^5 leaves.
+
+Every first call is made in a Python process of its own, JAX being loaded and started: it pays for
+planning, tracing and compiling. ``python -m benchmarks.models WHO LAYERS`` is such a process.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+import braininit as init
+from benchmarks.peers import OURS
+from benchmarks.timing import Claim, Progress, once
+
+WIDTH, LAYERS, VOCABULARY, CONTEXT = 256, 48, 8192, 256
+BY_LEAF, BY_FOLD, ONE_JIT = "leaf by leaf", "leaf by leaf, fold_in", "one jit"
+MANY = 100_000
+EVENT = "/jax/core/compile/backend_compile_duration"
+
+
+# ---------------------------------------------------------------- the model, and who draws it
+
+
+def gpt(layers: int) -> dict[str, Any]:
+    """The shapes of its leaves, 12 a layer."""
+
+    def of(*shape: int) -> Any:
+        return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+    def dense(n: int, m: int) -> Any:
+        return {"kernel": of(n, m), "bias": of(m)}
+
+    def norm() -> Any:
+        return {"scale": of(WIDTH), "bias": of(WIDTH)}
+
+    def block() -> Any:
+        attention = {"qkv": dense(WIDTH, 3 * WIDTH), "out": dense(WIDTH, WIDTH)}
+        mlp = {"up": dense(WIDTH, 4 * WIDTH), "down": dense(4 * WIDTH, WIDTH)}
+        return {"attention": attention, "mlp": mlp, "norm_1": norm(), "norm_2": norm()}
+
+    tables = {"tokens": of(VOCABULARY, WIDTH), "positions": of(CONTEXT, WIDTH)}
+    return tables | {"blocks": [block() for _ in range(layers)], "norm": norm()}
+
+
+def std_of(layer: int) -> float:
+    """The std of what is added to the residual stream."""
+    return 0.02 / (2 * (layer + 1)) ** 0.5
+
+
+RULES = [
+    (r"bias$", 0.0),
+    (r"scale$", 1.0),
+    (r"(out|down)/kernel$", lambda leaf: init.Normal(0.0, std_of(leaf.layer))),
+    (r"", init.Normal(0.0, 0.02)),
+]
+
+
+def ours(layers: int) -> Callable[[Any], Any]:
+    return init.plan(gpt(layers), RULES, layers=r"blocks/(\d+)")
+
+
+def theirs(layers: int, fold: bool = False) -> Callable[[Any], Any]:
+    """The same leaves by `jax.nn.initializers`, each with a key of its own.
+
+    As JAX's documentation has it, keys come from one split. To fold in a number for each leaf
+    compiles less: a split into hundreds is a program with as many results.
+    """
+    from jax.nn import initializers
+
+    leaves, definition = jax.tree_util.tree_flatten_with_path(gpt(layers))
+
+    def hook(path: str) -> Any:
+        if path.endswith(("bias", "scale")):
+            return initializers.zeros if path.endswith("bias") else initializers.ones
+        residual = path.endswith(("out/kernel", "down/kernel"))
+        return initializers.normal(std_of(int(path.split("/")[1])) if residual else 0.02)
+
+    hooks = [hook(jax.tree_util.keystr(p, simple=True, separator="/")) for p, _ in leaves]
+
+    def draw(key: Any) -> Any:
+        folded = (jax.random.fold_in(key, i) for i in range(len(leaves)))
+        keys = folded if fold else jax.random.split(key, len(leaves))
+        each = zip(hooks, keys, leaves, strict=True)
+        return definition.unflatten([h(k, x.shape, x.dtype) for h, k, (_, x) in each])
+
+    return draw
+
+
+def by(who: str, layers: int) -> Callable[[Any], Any]:
+    """A function of a key that draws the model."""
+    if who == OURS:
+        return ours(layers)
+    return jax.jit(theirs(layers)) if who == ONE_JIT else theirs(layers, who == BY_FOLD)
+
+
+# ---------------------------------------------------------------- a process of its own
+
+
+def _told(who: str, layers: int) -> dict[str, float]:
+    """Seconds of the first call, and of others; how many programs the first compiled."""
+    keys = [jax.block_until_ready(jax.random.key(i)) for i in range(8)]
+    jax.block_until_ready(jnp.zeros(3) + 1)
+    compiled: list[str] = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, seconds, **_: compiled.append(event) if event == EVENT else None
+    )
+    made: list[Any] = []
+
+    def first() -> Any:
+        made.append(by(who, layers))
+        return made[0](keys[0])
+
+    cold, cold_cpu = _both(first)
+    programs = len(compiled)
+    again = [_both(lambda key=key: made[0](key)) for key in keys[1:]]
+    warm, warm_cpu = (min(each) for each in zip(*again, strict=True))
+    times = {"cold": cold, "warm": warm, "cold_cpu": cold_cpu, "warm_cpu": warm_cpu}
+    return times | {"programs": programs}
+
+
+def _both(call: Callable[[], Any]) -> tuple[float, float]:
+    """Seconds that a call takes, and seconds of all cores in it, which other work alters less."""
+    start = time.process_time()
+    return once(call), time.process_time() - start
+
+
+def _many() -> dict[str, float]:
+    """Seconds to plan, and to draw, very many leaves of 4 shapes."""
+
+    def layer(n: int) -> Any:
+        shapes = {"kernel": (n, 8), "bias": (n,)}
+        return {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes.items()}
+
+    model = {"blocks": [layer(16 + 16 * (i % 2)) for i in range(MANY // 2)]}
+    key = jax.block_until_ready(jax.random.key(0))
+    plans: list[Any] = []
+
+    def planned(*rules: Any) -> Any:
+        plans.append(init.plan(model, [*rules], layers=r"blocks/(\d+)"))
+
+    zeros = (r"bias$", 0.0)
+    took = {
+        "plan": once(lambda: planned(zeros, (r"kernel$", init.LecunNormal()))),
+        "plan with a function of the leaf": once(
+            lambda: planned(zeros, (r"kernel$", lambda leaf: init.Normal(0.0, std_of(leaf.layer))))
+        ),
+    }
+    for name, plan in zip(tuple(took), plans, strict=True):
+        took[f"first draw of the {name}"] = once(lambda plan=plan: plan(key, progress=False))
+        took[f"next draw of the {name}"] = once(lambda plan=plan: plan(key, progress=False))
+    return took
+
+
+def _alone(*arguments: str) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.models", *arguments]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+# ---------------------------------------------------------------- what is held against what
+
+
+def run(quick: bool = False) -> dict[str, Any]:
+    """The least of several processes, which are started in turn."""
+    layers, rounds = (4, 1) if quick else (LAYERS, 3)
+    each = ((OURS, layers), (BY_LEAF, layers), (OURS, 2 * layers), (BY_FOLD, layers))
+    turns = [*each * rounds, (ONE_JIT, layers)]  # which compiles for a minute
+    progress = Progress("models", len(turns) + 1)
+    told: dict[str, list[dict[str, float]]] = {}
+    for who, n in turns:
+        progress.step(f"{who}, {n} layers")
+        told.setdefault(f"{who}, {n} layers", []).append(_alone(who, str(n)))
+    progress.step("very many leaves")
+    many = {} if quick else _alone("many")
+    progress.close()
+    took = {
+        name: {what: min(each[what] for each in every) for what in every[0]}
+        for name, every in told.items()
+    }
+    return {"took": took, "many": many, "claims": _claims(took, many, layers)}
+
+
+def _claims(took: dict[str, Any], many: dict[str, float], layers: int) -> list[Claim]:
+    mine, double = took[f"{OURS}, {layers} layers"], took[f"{OURS}, {2 * layers} layers"]
+    leaf, fold, whole = (took[f"{who}, {layers} layers"] for who in (BY_LEAF, BY_FOLD, ONE_JIT))
+    figures = [
+        (f"first call, of {BY_LEAF}", mine["cold"] / leaf["cold"], 0.25),
+        (f"first call, of {BY_FOLD}", mine["cold"] / fold["cold"], 0.25),
+        (f"first call, of {ONE_JIT}", mine["cold"] / whole["cold"], 0.03),
+        (f"next call, of {BY_LEAF}", mine["warm"] / leaf["warm"], 0.4),
+        (f"next call, of {BY_FOLD}", mine["warm"] / fold["warm"], 0.4),
+        ("compiled programs", mine["programs"], 8),
+        (f"first call of {2 * layers} layers, of {layers}", double["cold"] / mine["cold"], 1.15),
+    ]
+    if many:
+        figures.append((f"seconds to plan {MANY:,} leaves", many["plan"], 3.0))
+    return [Claim(f"model of {layers} layers: {w}", v, most, False) for w, v, most in figures]
+
+
+def show(result: dict[str, Any]) -> list[str]:
+    lines = [
+        f"| a GPT of width {WIDTH}, a std per layer | first call, s (of all cores) "
+        "| next call, s (of all cores) | programs |",
+        "|---|--:|--:|--:|",
+    ]
+    for name, took in result["took"].items():
+        first = f"{took['cold']:.2f} ({took['cold_cpu']:.2f})"
+        later = f"{took['warm']:.3f} ({took['warm_cpu']:.3f})"
+        lines.append(f"| {name} | {first} | {later} | {took['programs']:.0f} |")
+    if result["many"]:
+        lines += ["", f"| {MANY:,} leaves of 4 shapes | s |", "|---|--:|"]
+        lines += [f"| {name} | {seconds:.2f} |" for name, seconds in result["many"].items()]
+    return ["### Whole models", "", *lines]
+
+
+if __name__ == "__main__":
+    WHO, *MORE = sys.argv[1:]
+    print(json.dumps(_many() if WHO == "many" else _told(WHO, *map(int, MORE))))
