@@ -259,6 +259,22 @@ def composites(key: jax.Array) -> list[init.Initialization]:
     return made
 
 
+def whole_models(key: jax.Array) -> eqx.nn.MLP:
+    """A plan returns a model of the type that it was given."""
+    model = eqx.nn.MLP(3, 2, 8, 1, key=key)
+    rules = [("weight", init.KaimingNormal()), ("bias", 0.0), init.Rule("scale", 1.0, True)]
+    plan = init.plan(model, rules, layers=r"layers/(\d+)")
+    made = plan.only("weight")(key, given=plan(key), rename=[("^net/", "")])
+    report: init.Report | None = plan.report
+    assert report is not None
+    assert made.layers[0].weight.shape == plan.leaf(key, "layers/0/weight").shape
+    return init.initialize(made, {"": lambda leaf: leaf.fan_in or 0.0}, key)
+
+
+def test_whole_models():
+    assert whole_models(jax.random.key(0)).width_size == 8
+
+
 def test_what_composes():
     assert all(isinstance(x, init.Initialization) for x in composites(jax.random.key(0)))
 

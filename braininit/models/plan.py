@@ -7,7 +7,7 @@ import dataclasses
 import gc
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import jax
 import numpy as np
@@ -48,7 +48,13 @@ class Row:
         return self.choices[0].initializer is None
 
 
-class ModelPlan:
+M = TypeVar("M")
+
+Rules: TypeAlias = Sequence[Any] | Mapping[Any, Any]
+Renames: TypeAlias = Sequence[tuple[str, str | None]] | Mapping[str, str | None]
+
+
+class ModelPlan(Generic[M]):
     """What each leaf of a model gets: printed, it is a table; called with a key, the model.
 
     Made by `plan`.
@@ -78,10 +84,10 @@ class ModelPlan:
         key: Key,
         given: Any = None,
         *,
-        rename: Sequence[tuple[str, str | None]] = (),
+        rename: Renames = (),
         left_over: str = "error",
         progress: bool | None = None,
-    ) -> Any:
+    ) -> M:
         """Draw the model.
 
         Parameters
@@ -124,7 +130,7 @@ class ModelPlan:
         each = iter(path_keys(key, paths))
         for i in tracked(drawing, progress):
             values[i] = _drawn(rows[i], [next(each) for _ in rows[i].stack.leaves])
-        return self._tree.closed(values[i] for i in range(len(rows)))
+        return cast(M, self._tree.closed(values[i] for i in range(len(rows))))
 
     def leaf(self, key: Key, path: str) -> Values:
         """Draw one leaf alone: the bits that it has in the model.
@@ -149,7 +155,7 @@ class ModelPlan:
         every = [leaf.path for row in self.rows for leaf in row.stack.leaves]
         raise KeyError(f"the model has no leaf {path!r}{near(path, every)}")
 
-    def only(self, of: str) -> ModelPlan:
+    def only(self, of: str) -> ModelPlan[M]:
         """The plan that draws the leaves that a regular expression matches, and no others.
 
         The others are taken from `given`, or stay what they are.
@@ -223,8 +229,8 @@ def _without_collector() -> Iterator[None]:
 @telling()
 @_without_collector()
 def plan(
-    model: Any,
-    rules: Sequence[Any],
+    model: M,
+    rules: Rules,
     *,
     layers: str | None = None,
     stacked: Mapping[str, int] | None = None,
@@ -232,7 +238,7 @@ def plan(
     axes: Mapping[str, str] | None = None,
     shardings: Any = None,
     mesh: jax.sharding.Mesh | None = None,
-) -> ModelPlan:
+) -> ModelPlan[M]:
     r"""Plan the initial values of a whole model; nothing is drawn yet.
 
     Parameters
@@ -325,16 +331,16 @@ def _refuse_equal_paths(stacks: Sequence[Stack], problems: Problems) -> None:
 
 
 def initialize(
-    model: Any,
-    rules: Sequence[Any],
+    model: M,
+    rules: Rules,
     key: Key,
     given: Any = None,
     *,
-    rename: Sequence[tuple[str, str | None]] = (),
+    rename: Renames = (),
     left_over: str = "error",
     progress: bool | None = None,
     **options: Any,
-) -> Any:
+) -> M:
     """Draw a whole model by rules: ``plan(model, rules, **options)(key, given, ...)``.
 
     Parameters

@@ -81,7 +81,7 @@ class Choice(NamedTuple):
     """What a draw is multiplied by, to be in the leaf's unit."""
 
 
-def chosen(stacks: Sequence[Stack], rules: Sequence[Any], problems: Problems) -> list[list[Choice]]:
+def chosen(stacks: Sequence[Stack], rules: Any, problems: Problems) -> list[list[Choice]]:
     """The choice for each leaf."""
     given = rules.items() if isinstance(rules, Mapping) else rules
     known = [as_rule(i, rule) for i, rule in enumerate(given)]

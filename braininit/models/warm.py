@@ -65,9 +65,7 @@ class Taken(NamedTuple):
     left_out: tuple[str, ...] = ()
 
 
-def taken(
-    given: Any, rename: Sequence[tuple[str, str | None]], rows: Sequence[Any], left_over: str
-) -> Taken:
+def taken(given: Any, rename: Any, rows: Sequence[Any], left_over: str) -> Taken:
     """What of a tree or a mapping is for which row; all that does not fit in one error."""
     one_of("left_over", left_over, ("error", "ignore"))
     pairs = rename.items() if isinstance(rename, Mapping) else rename
