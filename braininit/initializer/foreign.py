@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from braininit._engine import keys
+from braininit._engine.sampler import result_dtype
 from braininit._params import units
 from braininit.initializer.recipe import UNKNOWN, Asked, Facts, Recipe
 
@@ -76,7 +77,7 @@ class Called(Recipe):
     def drawn(self, asked: Asked) -> Any:
         function, shape, dtype, context = self.facts.kernel, asked.shape, asked.dtype, asked.context
         key = asked.key
-        by_size, accepted = _signature(function)
+        by_size, accepted, third = _signature(function)
         given = {name: value for name, value in context.items() if accepted(name) and name != "rng"}
         if dtype is not None and accepted("dtype", by_size):
             given["dtype"] = dtype
@@ -88,7 +89,10 @@ class Called(Recipe):
                 given["rng"] = rng
             x = function(shape, **given)
         else:
-            x = function(keys.typed(key, keys.legacy_impl(key)), shape, **given)
+            more = ()
+            if third:  # whatever its name: JAX and Flax pass it by its place
+                more = (given.pop("dtype", None) or result_dtype(dtype, True),)
+            x = function(keys.typed(key, keys.legacy_impl(key)), shape, *more, **given)
         drawn = np.shape(u.get_mantissa(x))
         if drawn != shape:
             raise ValueError(f"{function!r} gave the shape {drawn}, not {shape} as asked")
@@ -122,12 +126,15 @@ def _is_stateless(rng: Any) -> bool:
     return keys.is_key(rng) or isinstance(rng, (int, np.integer))
 
 
-def _signature(function: Callable[..., Any]) -> tuple[bool, Callable[..., bool]]:
-    """Whether a function is called with a size (not with a key), and what keywords it takes."""
+def _signature(function: Callable[..., Any]) -> tuple[bool, Callable[..., bool], bool]:
+    """Whether a function is called with a size (not with a key), and what else it takes.
+
+    That is which keywords, and whether it needs a dtype in third place.
+    """
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # a builtin
-        return True, lambda name, named=False: False
+        return True, lambda name, named=False: False, False
     kinds = inspect.Parameter
     placed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     required = [p for p in placed if p.default is kinds.empty]
@@ -135,4 +142,5 @@ def _signature(function: Callable[..., Any]) -> tuple[bool, Callable[..., bool]]
     by_size = first in ("size", "sizes", "shape") or (first != "key" and len(required) < 2)
     names = {p.name for p in parameters if p.kind is not p.VAR_KEYWORD}
     anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    return by_size, lambda name, named=False: name in names or (anything and not named)
+    third = not by_size and len(required) == 3
+    return by_size, lambda name, named=False: name in names or (anything and not named), third

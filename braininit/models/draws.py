@@ -76,20 +76,38 @@ def stacked(
     if _in_one_program(choices, leaves[0], each[0]):
         shape, dtype = leaves[0].shape, leaves[0].dtype
         sized = [_sized(choice, leaf) for choice, leaf in zip(choices, leaves, strict=True)]
-        if len({jax.tree.structure(made) for made in sized}) == 1:
+        alike = len({jax.tree.structure(made) for made in sized}) == 1
+        same = alike and all(
+            _are_same(*numbers) for numbers in zip(*map(jax.tree.leaves, sized), strict=True)
+        )
+        # In 64 bits numbers that a program gets as arguments may round otherwise in a loop.
+        if same or (alike and np.dtype(dtype).itemsize < 8):
             made = sized[0]
-            same = all(
-                _are_same(*numbers) for numbers in zip(*map(jax.tree.leaves, sized), strict=True)
-            )
             apart = all(is_elementwise(c.initializer._recipe) for c in choices if c.initializer)
             program = _stacked(shape, dtype, axis, sharding, apart, same)
             numbers = made if same else jax.tree.map(lambda *of: jnp.stack(of), *sized)
             words = jnp.stack([_words(key) for key in each])
             x = units.on(program(words, numbers), made.unit)
             return _finished(x, choices[0], leaves[0])
-    drawn = [one(*of) for of in zip(choices, leaves, each, strict=True)]
-    whole = jnp.stack([units.parts(value)[0] for value in drawn], axis)
-    return units.on(in_place(whole, sharding), leaves[0].unit)
+    its = None if sharding is None else NamedSharding(sharding.mesh, _without(sharding.spec, axis))
+    drawn = [one(*of, its) for of in zip(choices, leaves, each, strict=True)]
+    whole = _joined(axis, sharding)(*(units.parts(value)[0] for value in drawn))
+    return units.on(whole, leaves[0].unit)
+
+
+@functools.lru_cache(maxsize=64)
+def _joined(axis: int, sharding: NamedSharding | None) -> Callable[..., Any]:
+    """The program that joins layers, each of which lives on the devices that share them."""
+
+    def join(*layers: Any) -> Any:
+        return jnp.stack(layers, axis)
+
+    return compiled(placed(join, sharding), sharding, None)
+
+
+def _without(spec: PartitionSpec, axis: int) -> PartitionSpec:
+    """The spec of one layer."""
+    return PartitionSpec(*(entry for at, entry in enumerate(spec) if at != axis))
 
 
 def _in_one_program(choices: Sequence[Choice], leaf: Leaf, key: Any) -> bool:

@@ -150,15 +150,16 @@ def layout_of_attention(layer: str, beside: Mapping[str, int]) -> Layout | None:
 TABLES = r"(^|/)(?![^/]*unemb)[^/]*(emb|wte|wpe)[^/]*(/(embeddings?|weight))?$"
 """The paths of tables, as of tokens and of positions, whose rows are looked up."""
 
-_KERNELS = ("weight_hh", "kernel", "weight", "w")
-_BIASES = ("bias", "bias_n", "b")
+_KERNELS = ("weight_hh", "kernel", "weight", "w", "w_h")
+_BIASES = ("bias", "b")
 
 
 def layout_of_bias(name: str, siblings: Mapping[str, tuple[float, float] | None]) -> Layout | None:
     """The layout of a bias, from the fans of the leaves beside it; None of anything else."""
-    if name not in _BIASES:
+    if name not in _BIASES and not name.startswith("bias_"):
         return None
-    found = next((siblings[n] for n in _KERNELS if siblings.get(n)), None)
+    names = (name.replace("bias_", "weight_"), *_KERNELS) if name not in _BIASES else _KERNELS
+    found = next((siblings[n] for n in names if siblings.get(n)), None)
     return None if found is None else Layout(given=found)
 
 
@@ -194,6 +195,8 @@ def fitted(
     """An initializer for a leaf of this layout; what has axes of its own keeps them."""
     if layout is None or layout == JAX:
         return initializer
+    if layout.gates > 1 and isinstance(initializer, Parts):
+        layout = layout._replace(gates=1)  # the user says which stand side by side
     if layout.gates > 1 and not is_elementwise(initializer._recipe):
         (axis,), whole = layout.out_axis, _fitted(initializer, layout._replace(gates=1), shape)
         return Parts(whole, axis, (shape[axis] // layout.gates,) * layout.gates)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import brainunit as u
+import jax
+import numpy as np
 from jax.sharding import NamedSharding
 
 from braininit._params import units
@@ -51,6 +53,8 @@ class Leaf:
         How many layers its stack has; of what is in none, how many the deepest has.
     sharding : NamedSharding or None
         Where it is to live.
+    abstract : bool
+        Whether there is no value yet, only a shape.
     """
 
     path: str
@@ -64,6 +68,7 @@ class Leaf:
     depth: int = 0
     sharding: NamedSharding | None = None
     layout: Layout | None = None
+    abstract: bool = False
 
     @property
     def name(self) -> str:
@@ -138,10 +143,14 @@ def leaves_of(
     if not isinstance(stacked, Mapping):
         raise TypeError(f"`stacked` must map patterns to axes, as {{{stacked!r}: 0}}")
     stacks = [(pattern("stacked", p), whole("stacked", axis)) for p, axis in stacked.items()]
-    found = [_stack(place, stacks, problems) for place in places]
+    used: set[str] = set()
+    found = [_stack(place, stacks, used, problems) for place in places]
     for prefix, _ in stacks:
-        if not any(_end(prefix, stack.path) is not None for stack in found):
-            problems.add(f"stacked: {prefix.pattern!r} matches no path up to a slash or its end")
+        if prefix.pattern not in used:
+            where = "no path up to a slash or its end that is not stacked by another"
+            problems.add(f"stacked: {prefix.pattern!r} matches {where}")
+    if axes and not any(place.names and any(place.names) for place in places):
+        problems.add("axes: no leaf has names of axes")
     every = [leaf for stack in found for leaf in stack.leaves]
     if numbered is not None:
         _number(every, numbered, problems)
@@ -150,15 +159,21 @@ def leaves_of(
 
 
 def _stack(
-    place: Place, stacks: Iterable[tuple[re.Pattern[str], int]], problems: Problems
+    place: Place,
+    stacks: Iterable[tuple[re.Pattern[str], int]],
+    used: set[str],
+    problems: Problems,
 ) -> Stack:
     path, value = joined(place.parts), bare(place.value)
     shape, dtype = tuple(value.shape), value.dtype
-    names = place.names
+    if isinstance(dtype, np.dtype):  # as JAX has it: float64 is float32 without jax_enable_x64
+        dtype = jax.dtypes.canonicalize_dtype(dtype)
+    names, empty = place.names, isinstance(value, jax.ShapeDtypeStruct)
     rest = (dtype, units.of(place.value), place.owner, place.variable)
-    for prefix, axis in stacks:
+    for prefix, axis in stacks if shape else ():  # layers share what is a single number
         if (end := _end(prefix, path)) is None:
             continue
+        used.add(prefix.pattern)
         if not -len(shape) <= axis < len(shape):
             problems.add(f"stacked: there is no axis {axis}", path)
             break
@@ -166,8 +181,8 @@ def _stack(
         one = (*shape[:at], *shape[at + 1 :])
         kept = None if names is None else (*names[:at], *names[at + 1 :])
         each = [f"{path[:end]}/{i}{path[end:]}" for i in range(shape[at])]
-        return Stack(place, path, at, [Leaf(p, one, *rest, kept) for p in each])
-    return Stack(place, path, None, [Leaf(path, shape, *rest, names)])
+        return Stack(place, path, at, [Leaf(p, one, *rest, kept, abstract=empty) for p in each])
+    return Stack(place, path, None, [Leaf(path, shape, *rest, names, abstract=empty)])
 
 
 def _end(prefix: re.Pattern[str], path: str) -> int | None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
 from braininit._params import options
@@ -60,13 +61,32 @@ def is_of_random_numbers(leaf: Leaf) -> bool:
     return leaf.variable is not None and leaf.variable.__name__ in ("RngKey", "RngCount")
 
 
+def random_state() -> Rule:
+    """The rule for what nnx draws random numbers from: kept, or made where it is but a shape."""
+
+    def key_of(key: Any, shape: Any, dtype: Any) -> Any:
+        return jax.random.split(key, shape) if shape else key
+
+    def its(leaf: Leaf) -> Any:
+        if not leaf.abstract:
+            return KEEP
+        return key_of if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key) else 0
+
+    return Rule(is_of_random_numbers, its, optional=True)
+
+
 def optional(*rules: tuple[Any, Any]) -> list[Rule]:
     return [Rule(of, its, optional=True) for of, its in rules]
 
 
-def table(scale: float) -> VarianceScaling:
-    """Normal, of this variance over the length of a table's rows."""
-    return VarianceScaling(scale, "fan_in", "normal", in_axis=-1, out_axis=-2)
+def table(scale: float) -> Callable[[Leaf], VarianceScaling]:
+    """Normal, of this variance over the length of a table's rows; tables may stand side by side."""
+
+    def its(leaf: Leaf) -> VarianceScaling:
+        batch = tuple(range(leaf.ndim - 2))
+        return VarianceScaling(scale, "fan_in", "normal", in_axis=-1, out_axis=-2, batch_axis=batch)
+
+    return its
 
 
 # ---------------------------------------------------------------- layers of libraries
@@ -160,10 +180,9 @@ def flax() -> list[Rule]:
     >>> init.plan(model, init.presets.flax())(jax.random.key(0)).kernel.shape
     (100, 20)
     """
-    return optional(
-        (is_of_random_numbers, KEEP),
+    rules = optional(
         (r"MGUCell_\d+/if/bias$", 1.0),
-        (r"(^|/)(dense_h|h|h[ifgornz])/kernel$", Orthogonal()),
+        (r"(^|/)(dense_h|h[ifgornz]|\w*[cC]ell(_\d+)?/h)/kernel$", Orthogonal()),
         (r"(^|/)embedding$", table(1.0)),
         (r"(^|/)lora_a$", KaimingUniform()),
         (r"(^|/)kernel$", LecunNormal()),
@@ -171,6 +190,7 @@ def flax() -> list[Rule]:
         (r"(^|/)(scale|var)$", 1.0),
         (r"(^|/)negative_slope$", 0.01),
     )
+    return [random_state(), *rules]
 
 
 def equinox() -> list[Rule]:

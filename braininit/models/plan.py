@@ -43,6 +43,11 @@ class Row:
     """Not if it is kept, or left out by `only`."""
 
     @property
+    def paths(self) -> tuple[str, ...]:
+        """All of its paths, where it is used several times."""
+        return (self.stack.path, *map(joined, self.stack.place.ties))
+
+    @property
     def kept(self) -> bool:
         """Whether the rules keep the leaf."""
         return self.choices[0].initializer is None
@@ -144,7 +149,7 @@ class ModelPlan(Generic[M]):
         """
         path = joined(split(path))
         for row in self.rows:
-            if row.stack.path == path:
+            if path in row.paths:
                 if row.kept:
                     raise ValueError(f"{path} is kept by its rule; there is nothing to draw")
                 return _drawn(row, path_keys(key, [split(leaf.path) for leaf in row.stack.leaves]))
@@ -162,7 +167,7 @@ class ModelPlan(Generic[M]):
         """
         matches = pattern("of", of).search
         rows = [
-            dataclasses.replace(row, drawn=row.drawn and matches(row.stack.path) is not None)
+            dataclasses.replace(row, drawn=row.drawn and any(map(matches, row.paths)))
             for row in self.rows
         ]
         if not any(row.drawn for row in rows):
@@ -285,8 +290,10 @@ def plan(
     Notes
     -----
     A leaf's draw depends on the key, its path, shape, dtype and initializer alone: other layers may
-    be added, removed and reordered, and it lives on any devices. A scaled initializer with JAX's
-    axes takes those that the leaf has; a bias has the fans of the kernel beside it.
+    be added, removed and reordered, and it lives on any devices. A leaf that is used several times
+    goes by the first of its paths in alphabetical order. A scaled initializer with JAX's axes takes
+    those that the leaf has, unless they are written as tuples, ``in_axis=(-2,)``; a bias has the
+    fans of the kernel beside it. What is kept of a model of shapes stays a shape.
 
     Examples
     --------

@@ -38,14 +38,14 @@ from braininit.models.leaves import Leaf
 from braininit.models.libraries import (
     equinox,
     flax,
-    is_of_random_numbers,
     is_scale,
     keras,
     optional,
+    random_state,
     table,
     torch,
 )
-from braininit.models.rules import KEEP, Rule
+from braininit.models.rules import Rule
 
 __all__ = [
     "EMBEDDING",
@@ -90,7 +90,11 @@ RESIDUAL = rf"(?<!patch_embed/)(?<!patch_embed)(?:{_layer(*_RESIDUAL)})"
 EMBEDDING = TABLES
 """Tables of tokens and of positions."""
 
-HEAD = _layer("head", "lm_head", "output", "classifier", "logits", "unembed", "readout", "fc")
+HEAD = (
+    _layer("head", "lm_head", "classifier", "logits", "unembed", "readout")
+    + "|"
+    + r"^(params/)?(output|fc)(/(kernel|weight|w))?$"
+)
 """The layer that gives the results of the model."""
 
 ROUTER = r"(?i)(^|/)(router|router(/[^/]+)*/(kernel|weight|w)|moe[^/]*/gate(/(kernel|weight|w))?)$"
@@ -112,7 +116,7 @@ def _is_matrix(leaf: Leaf) -> bool:
 
 def _vectors() -> list[Rule]:
     """The rules that most presets start with: biases 0, scales of norms 1."""
-    return optional((is_of_random_numbers, KEEP), (_BIAS, 0.0), (is_scale, 1.0))
+    return [random_state(), *optional((_BIAS, 0.0), (is_scale, 1.0))]
 
 
 # ---------------------------------------------------------------- the depth

@@ -150,7 +150,8 @@ def _said(error: Exception, leaf: Leaf) -> str:
     """What a user's function of a leaf failed with."""
     kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
     hint = ""
-    if leaf.layer is None and ("NoneType" in str(error) or isinstance(error, ZeroDivisionError)):
+    arithmetic = "unsupported operand" in str(error) and "NoneType" in str(error)
+    if leaf.layer is None and (arithmetic or isinstance(error, ZeroDivisionError)):
         hint = "; it is in no layer, by layers="
     return f"{kind}{error}{hint}"
 
@@ -247,9 +248,9 @@ def takes_leaf(given: Any) -> bool:
     except (TypeError, ValueError):
         return False
     placed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    return sum(p.default is p.empty for p in placed) == 1 and all(
-        p.kind is not p.VAR_POSITIONAL for p in parameters
-    )
+    required = [p.name for p in placed if p.default is p.empty]
+    one = len(required) == 1 and required[0] not in ("key", "rng", "shape", "size")
+    return one and all(p.kind is not p.VAR_POSITIONAL for p in parameters)
 
 
 def as_initializer(given: Any) -> Initialization | None:
@@ -260,6 +261,8 @@ def as_initializer(given: Any) -> Initialization | None:
         return get(given)
     if (twin := getattr(given, "twin", None)) is not None and not isinstance(given, type):
         return twin()
+    if isinstance(given, (bool, np.bool_)) or getattr(given, "dtype", None) == np.bool_:
+        given = np.asarray(given).astype(float)
     return _of_jax(given) or as_child("initializer", given)
 
 

@@ -75,7 +75,10 @@ def _cells(row: Any) -> tuple[str, ...]:
 def _fans(choice: Any, leaf: Any) -> str:
     """The fans that the initializer uses; of one that uses none, those of the leaf."""
     given = leaf.layout is not None and (leaf.layout.given or leaf.layout.gates > 1)
-    initializer, leaf = _first_part(choice.initializer, leaf)
+    initializer, its = _first_part(choice.initializer, leaf)
+    if its is not leaf and leaf.layout is not None:
+        its.layout = leaf.layout._replace(gates=1)
+    leaf = its
     used = None if given or initializer is None else fans_of(initializer._recipe, leaf.shape)
     both = used or leaf.fans or ()
     return ", ".join("?" if isinstance(fan, Tracer) else f"{fan:g}" for fan in both)
@@ -133,7 +136,7 @@ def moments(choice: Any, leaf: Any) -> tuple[Any, Any]:
     else:
         try:
             found = theory.mean(initializer), theory.std(initializer)
-        except (TypeError, ValueError):
+        except Exception:  # of traced numbers, too
             return None, None
     numbers = [None if value is None else units.parts(value)[0] for value in found]
     factor = choice.convert or 1.0

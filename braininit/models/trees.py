@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 
 import brainunit as u
 import jax
+import numpy as np
 
 from braininit.models.paths import PathParts, parts_of
 
-__all__ = ["Opened", "Place", "opened"]
+__all__ = ["Number", "Opened", "Place", "opened"]
 
 
 @dataclasses.dataclass(slots=True)
@@ -45,12 +46,34 @@ class Opened(NamedTuple):
     closed: Callable[[Iterable[Any]], Any]
 
 
-def opened(model: Any) -> Opened:
-    """The leaves of a model that are arrays or stand for some, in the order of JAX's flattening."""
+class Number:
+    """A Python number where an array may be meant, as a checkpoint's count of steps."""
+
+    shape, dtype = (), np.dtype(float)
+
+    def __init__(self, number: complex) -> None:
+        self.number = number
+
+
+def opened(model: Any, *, numbers: bool = False) -> Opened:
+    """The leaves of a model that are arrays or stand for some, in the order of JAX's flattening.
+
+    Python's own numbers are none, but where `numbers` are asked for.
+    """
+    model = _with_numbers(model) if numbers else model
     for graph in (_nnx_graph, _brainstate_graph):
         if (found := graph(model)) is not None:
             return found
     return _tree(model, (), _Owners(model))
+
+
+def _with_numbers(tree: Any) -> Any:
+    """A tree whose plain containers hold Python's numbers as leaves."""
+    if type(tree) is dict:
+        return {name: _with_numbers(x) for name, x in tree.items()}
+    if type(tree) in (list, tuple):
+        return type(tree)(map(_with_numbers, tree))
+    return Number(tree) if type(tree) in (bool, int, float) else tree
 
 
 # ---------------------------------------------------------------- PyTrees
@@ -168,7 +191,7 @@ def _box(value: Any, boxes: Mapping[str, tuple[type, ...]]) -> _Box | None:
     if kind == "nnx":
         metadata = value.get_metadata()
         names = metadata.get("out_sharding") or metadata.get("sharding")
-        return _Box(value.get_value(), value.replace, type(value), names and tuple(names))
+        return _Box(value.get_raw_value(), value.replace, type(value), names and tuple(names))
     if kind == "linen":
         (inner,) = jax.tree_util.tree_leaves(value, is_leaf=lambda x: x is not value)
         return _Box(inner, value.replace_boxed, None, getattr(value, "names", None))
@@ -211,7 +234,9 @@ def _nnx_graph(model: Any) -> Opened | None:
     same = [[named(path) for path in group] for group in nnx.find_duplicates(whole)]
     for place in found.places:
         place.parts, place.ties = named(place.parts), tuple(map(named, place.ties))
-        place.ties += tuple(sorted(_other_paths(place.parts, same) - {place.parts, *place.ties}))
+        every = {place.parts, *place.ties, *_other_paths(place.parts, same)}
+        place.parts, *others = sorted(every)
+        place.ties = tuple(others)
 
     def closed(values: Iterable[Any]) -> Any:
         values = list(values)

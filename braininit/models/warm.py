@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from braininit._params import units
 from braininit._params.options import one_of
 from braininit.models.leaves import bare, pattern
 from braininit.models.paths import joined
 from braininit.models.problems import Problems, near
-from braininit.models.trees import Place, opened
+from braininit.models.trees import Number, Place, opened
 
 __all__ = ["Report", "Taken", "taken"]
 
@@ -73,20 +74,23 @@ def taken(given: Any, rename: Any, rows: Sequence[Any], left_over: str) -> Taken
     problems, found, extra, out = Problems(), Taken({}, {}), [], []
     at = {row.stack.path: i for i, row in enumerate(rows)}
     at |= {"/".join(tie): i for i, row in enumerate(rows) for tie in row.stack.place.ties}
-    for place in () if given is None else opened(given).places:
-        own = joined(place.parts)
+    for place in () if given is None else opened(given, numbers=True).places:
+        own, number = joined(place.parts), isinstance(place.value, Number)
         path = _renamed(own, renames)
+        if path is not None and path not in at and path.removesuffix("/value") in at:
+            path = path.removesuffix("/value")  # as a checkpoint has the variables of nnx
         if path is None:
             out.append(own)
             continue
         if path not in at:
-            extra.append(own)
+            extra += [] if number else [own]  # a model holds plain numbers too
             continue
         i = at[path]
         if rows[i].kept and isinstance(bare(place.value), jax.ShapeDtypeStruct):
             continue  # it stays what it is in the model
-        if i in found.values:
+        if i in found.values and not _equal(found.values[i], place.value):
             problems.add(f"given: {found.paths[i]} and {own} are both for", path)
+        if i in found.values:
             continue
         try:
             found.values[i], found.paths[i] = _value(place, rows[i]), own
@@ -97,6 +101,14 @@ def taken(given: Any, rename: Any, rows: Sequence[Any], left_over: str) -> Taken
         problems.add(f"given: the model has no leaf for these{near(extra[0], at)}{remedy}", *extra)
     problems.raised()
     return found._replace(left_over=tuple(extra), left_out=tuple(out))
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two names of a tied weight hold the same."""
+    try:
+        return bool(np.array_equal(np.asarray(bare(one)), np.asarray(bare(other))))
+    except Exception:
+        return False
 
 
 def _renamed(path: str, renames: Sequence[tuple[Any, str | None]]) -> str | None:
@@ -112,17 +124,21 @@ def _renamed(path: str, renames: Sequence[tuple[Any, str | None]]) -> str | None
 def _value(place: Place, row: Any) -> Any:
     """A given value as the leaf is: of its shape, dtype and unit."""
     value, leaf = bare(place.value), bare(row.stack.place.value)
+    dtype = row.stack.leaves[0].dtype
+    if isinstance(value, Number):
+        held = np.asarray(value.number).astype(dtype)
+        value = held if held == value.number else np.asarray(value.number)
     if isinstance(value, jax.ShapeDtypeStruct):
         raise ValueError("there is no value, only a shape")
     if tuple(value.shape) != tuple(leaf.shape):
         raise ValueError(f"the shape is {tuple(value.shape)}, the leaf's {tuple(leaf.shape)}")
-    if value.dtype != leaf.dtype:
-        raise ValueError(f"the dtype is {value.dtype}, the leaf's {leaf.dtype}; cast it before")
+    if value.dtype != dtype:
+        raise ValueError(f"the dtype is {value.dtype}, the leaf's {dtype}; cast it before")
     its, unit = units.of(place.value), units.of(row.stack.place.value)
     if its is not unit:
         try:
             ratio = units.of_operation("+", unit, its)[1]
         except units.UnitError:
             raise ValueError(f"the unit is {its}, the leaf's {unit}") from None
-        value = value if ratio == 1 else (value * ratio).astype(leaf.dtype)
+        value = value if ratio == 1 else (value * ratio).astype(dtype)
     return units.on(value, unit)

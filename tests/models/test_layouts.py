@@ -69,6 +69,17 @@ def test_gates_stand_apart(cell, gates):
     np.testing.assert_allclose(gate @ gate.T, 4 * np.eye(50), atol=1e-4)
 
 
+def test_gates_that_a_rule_names_itself():
+    model = eqx.filter_eval_shape(eqx.nn.GRUCell, 8, 16, key=fresh())
+    named = init.Parts(init.Orthogonal(), 0, (16, 16, 16))
+    alike = [
+        init.initialize(model, [("hh", of), ("", 0.0)], fresh()).weight_hh
+        for of in (named, init.Orthogonal())
+    ]
+    np.testing.assert_array_equal(*alike)
+    assert "16, 16" in str(init.plan(model, [("hh", named), ("", 0.0)]))
+
+
 def test_embeddings_and_norms():
     embed = eqx.filter_eval_shape(eqx.nn.Embedding, 1000, 64, key=fresh())
     assert fans(embed) == {"weight": (64, 1000)}

@@ -33,8 +33,14 @@ INITIALIZERS = {
     "orthogonal of JAX": jax.nn.initializers.orthogonal(),
     "constant": 2.5,
 }
-MODEL = {name: S(SHAPE, jnp.float32) for name in INITIALIZERS}
-RULES = [(f"^{name}$", its) for name, its in INITIALIZERS.items()]
+SOME = ("normal", "fans", "composed", "orthogonal", "of JAX")  # a program each, on every mesh
+
+
+def planned(names, **options):
+    rules = [(f"^{name}$", INITIALIZERS[name]) for name in names]
+    return init.plan({name: S(SHAPE, jnp.float32) for name in names}, rules, **options)
+
+
 MESHES = {
     "two": ((2,), P("a")),
     "three": ((3,), P("a")),
@@ -54,14 +60,15 @@ def mesh_of(shape, kind=AxisType.Auto):
 
 @pytest.fixture(scope="module")
 def whole():
-    return init.initialize(MODEL, RULES, jax.random.key(5))
+    return planned(INITIALIZERS)(jax.random.key(5))
 
 
 @pytest.mark.parametrize("name", MESHES)
 def test_the_same_bits_on_any_mesh(name, whole):
     shape, spec = MESHES[name]
     mesh = mesh_of(shape)
-    made = init.initialize(MODEL, RULES, jax.random.key(5), shardings=spec, mesh=mesh)
+    plan = planned(INITIALIZERS if name == "grid" else SOME, shardings=spec, mesh=mesh)
+    made = plan(jax.random.key(5))
     for leaf, x in made.items():
         assert x.sharding.is_equivalent_to(NamedSharding(mesh, spec), 2), leaf
         np.testing.assert_array_equal(x, whole[leaf], err_msg=leaf)
@@ -70,7 +77,7 @@ def test_the_same_bits_on_any_mesh(name, whole):
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
 def test_meshes_that_are_set(kind, whole):
     with jax.set_mesh(mesh_of((2, 4), kind)):
-        plan = init.plan(MODEL, RULES, shardings=P("a", "b"))
+        plan = planned(SOME, shardings=P("a", "b"))
         eager = plan(jax.random.key(5))
         compiled = jax.jit(plan)(jax.random.key(5))
         for made in (eager, compiled):
@@ -80,7 +87,7 @@ def test_meshes_that_are_set(kind, whole):
 
 
 def test_devices_do_not_talk():
-    plan = init.plan(MODEL, RULES, shardings=P("a", "b"), mesh=mesh_of((2, 4)))
+    plan = planned(INITIALIZERS, shardings=P("a", "b"), mesh=mesh_of((2, 4)))
     for row in plan.rows:
         leaf, choice, place = row.stack.leaves[0], row.choices[0], row.sharding
         draw = jax.jit(functools.partial(draws.one, choice, leaf, sharding=place))

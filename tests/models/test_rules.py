@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import brainunit as u
@@ -219,6 +220,34 @@ def test_problems_of_rules_come_in_their_order():
         init.plan(model, {"b": init.LecunNormal(), "a": "Nrmal"})
     lines = str(caught.value).splitlines()
     assert [line[:6] for line in lines] == ["rule 0", "rule 1"]
+
+
+OTHERS = {
+    "of random": (jax.random.normal, lambda key: jax.random.normal(key, (3, 3))),
+    "partial": (
+        functools.partial(jax.random.uniform, minval=-1.0),
+        lambda key: jax.random.uniform(key, (3, 3), minval=-1.0),
+    ),
+    "other names": (
+        lambda k, s, d: jax.random.normal(k, s, d),
+        lambda key: jax.random.normal(key, (3, 3)),
+    ),
+    "of a size": (jnp.zeros, lambda key: jnp.zeros((3, 3))),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_functions_of_every_signature(kind, key):
+    given, expected = OTHERS[kind]
+    np.testing.assert_array_equal(drawn(key, given, SQUARE)["w"], expected(init.path_key(key, "w")))
+
+
+def test_dtypes_are_those_of_jax_and_masks_may_be_true(key):
+    model = {"w": np.zeros(3), "n": np.zeros(3, int), "mask": np.zeros(2, bool)}
+    rules = [("w", init.Normal()), ("n", 2), ("mask", True)]
+    made = init.initialize(model, rules, key)
+    assert [x.dtype for x in made.values()] == [bool, jnp.int32, jnp.float32]
+    assert made["mask"].tolist() == [True, True]
 
 
 def test_layers_need_a_group():

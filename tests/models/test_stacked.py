@@ -65,6 +65,24 @@ def test_a_stacked_model_in_a_trace_with_another_hash_and_in_other_dtypes(key):
     np.testing.assert_array_equal(stacked["blocks"]["bias"][1], unrolled["blocks"][1]["bias"])
 
 
+def test_numbers_by_layer_in_64_bits(key, x64):
+    def rule(leaf):
+        return init.TruncatedNormal(0.5, 0.2, 0.1, 0.9 * (1 + 0.1 * leaf.layer))
+
+    trees = jax.tree.map(lambda s: S(s.shape, jnp.float64), (model(0), model()))
+    layers = {"layers": r"blocks/(\d+)"}
+    stacked = init.initialize(trees[0], [("", rule)], key, stacked={"^blocks": 0}, **layers)
+    unrolled = init.initialize(trees[1], [("", rule)], jax.random.clone(key), **layers)
+    each = [layer["kernel"] for layer in unrolled["blocks"]]
+    np.testing.assert_array_equal(stacked["blocks"]["kernel"], jnp.stack(each))
+
+
+def test_layers_share_what_is_one_number(key):
+    tree = {"blocks": {"w": S((4, 3), jnp.float32), "temperature": S((), jnp.float32)}}
+    plan = init.plan(tree, [("", init.Normal())], stacked={"^blocks": 0})
+    assert plan(key)["blocks"]["temperature"].shape == ()
+
+
 def test_one_layer_alone(key):
     plan = init.plan(model(0), [("", init.Normal())], stacked={r"^blocks": 0})
     whole = plan(key)

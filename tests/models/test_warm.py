@@ -74,13 +74,44 @@ def test_left_over_may_be_ignored(plan, key):
 
 
 def test_two_for_one_leaf_and_a_shape_for_a_value(plan, key):
-    both = {"a": np.ones((3, 2), np.float32), "b": np.ones((3, 2), np.float32)}
+    both = {"a": np.ones((3, 2), np.float32), "b": np.zeros((3, 2), np.float32)}
     with pytest.raises(init.PlanError, match="a and b are both for: head"):
         plan(key, given=both, rename=[("^[ab]$", "head")])
     with pytest.raises(init.PlanError, match="there is no value, only a shape: head"):
         plan(key, given={"head": S((3, 2), jnp.float32)})
     with pytest.raises(ValueError, match="`rename` = '\\(' is no regular expression"):
         plan(key, given=both, rename=[("(", "x")])
+
+
+def test_numbers_and_both_names_of_a_tied_weight(key):
+    plan = init.plan({"step": jnp.zeros((), jnp.int32), "w": jnp.zeros(2)}, [("", 0)])
+    made = plan(key, given={"step": 5, "rate": 3.0})  # a model holds numbers that are no leaves
+    assert int(made["step"]) == 5
+    with pytest.raises(init.PlanError, match="the dtype is float64, the leaf's int32"):
+        plan(key, given={"step": 5.5})
+
+    class Tied(nnx.Module):
+        def __init__(self, rngs):
+            self.embed = nnx.Embed(4, 2, rngs=rngs)
+            self.attend = self.embed
+
+    model = nnx.eval_shape(lambda: Tied(nnx.Rngs(0)))
+    plan = init.plan(model, [("", init.Normal())])
+    assert plan.rows[0].paths == ("attend/embedding", "embed/embedding")
+    table = np.ones((4, 2), np.float32)
+    made = plan(key, given={"embed": {"embedding": table}, "attend": {"embedding": table}})
+    assert made.attend.embedding.get_value().tolist() == [[1, 1]] * 4
+    with pytest.raises(init.PlanError, match="are both for: "):
+        plan(key, given={"embed/embedding": table, "attend/embedding": 2 * table})
+    alone = plan.leaf(key, "attend/embedding")
+    np.testing.assert_array_equal(alone, plan.only("attend")(key).embed.embedding.get_value())
+
+
+def test_a_checkpoint_of_variables(key):
+    model = nnx.eval_shape(lambda: nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
+    plan = init.plan(model, [("", init.Normal())])
+    given = {"kernel": {"value": np.ones((2, 3), np.float32)}}
+    assert plan(key, given=given).kernel.get_value().tolist() == [[1] * 3] * 2
 
 
 def test_units_of_what_is_given(key):
