@@ -1,7 +1,7 @@
 """What it costs to initialize a whole model: a GPT whose layers have a std each, and 10^5 leaves.
 
 Every first call is made in a Python process of its own, JAX being loaded and started: it pays for
-planning, tracing and compiling. ``python -m benchmarks.models WHO LAYERS`` is such a process.
+planning, tracing and compiling. ``python -m benchmarks.models WHO LAYERS WIDTH`` is such a process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ import braininit as init
 from benchmarks.peers import OURS
 from benchmarks.timing import Claim, Progress, once
 
-WIDTH, LAYERS, VOCABULARY, CONTEXT = 256, 48, 8192, 256
+LAYERS, VOCABULARY, CONTEXT = 48, 8192, 256
+WIDTHS = {64: "calls and compiling", 512: "drawing"}
+"""Of a small model and of one of 155 million numbers: and what takes the time in each."""
 BY_LEAF, BY_FOLD, ONE_JIT = "leaf by leaf", "leaf by leaf, fold_in", "one jit"
 MANY = 100_000
 EVENT = "/jax/core/compile/backend_compile_duration"
@@ -29,7 +31,7 @@ EVENT = "/jax/core/compile/backend_compile_duration"
 # ---------------------------------------------------------------- the model, and who draws it
 
 
-def gpt(layers: int) -> dict[str, Any]:
+def gpt(layers: int, width: int) -> dict[str, Any]:
     """The shapes of its leaves, 12 a layer."""
 
     def of(*shape: int) -> Any:
@@ -39,14 +41,14 @@ def gpt(layers: int) -> dict[str, Any]:
         return {"kernel": of(n, m), "bias": of(m)}
 
     def norm() -> Any:
-        return {"scale": of(WIDTH), "bias": of(WIDTH)}
+        return {"scale": of(width), "bias": of(width)}
 
     def block() -> Any:
-        attention = {"qkv": dense(WIDTH, 3 * WIDTH), "out": dense(WIDTH, WIDTH)}
-        mlp = {"up": dense(WIDTH, 4 * WIDTH), "down": dense(4 * WIDTH, WIDTH)}
+        attention = {"qkv": dense(width, 3 * width), "out": dense(width, width)}
+        mlp = {"up": dense(width, 4 * width), "down": dense(4 * width, width)}
         return {"attention": attention, "mlp": mlp, "norm_1": norm(), "norm_2": norm()}
 
-    tables = {"tokens": of(VOCABULARY, WIDTH), "positions": of(CONTEXT, WIDTH)}
+    tables = {"tokens": of(VOCABULARY, width), "positions": of(CONTEXT, width)}
     return tables | {"blocks": [block() for _ in range(layers)], "norm": norm()}
 
 
@@ -63,11 +65,11 @@ RULES = [
 ]
 
 
-def ours(layers: int) -> Callable[[Any], Any]:
-    return init.plan(gpt(layers), RULES, layers=r"blocks/(\d+)")
+def ours(layers: int, width: int) -> Callable[[Any], Any]:
+    return init.plan(gpt(layers, width), RULES, layers=r"blocks/(\d+)")
 
 
-def theirs(layers: int, fold: bool = False) -> Callable[[Any], Any]:
+def theirs(layers: int, width: int, fold: bool = False) -> Callable[[Any], Any]:
     """The same leaves by `jax.nn.initializers`, each with a key of its own.
 
     As JAX's documentation has it, keys come from one split. To fold in a number for each leaf
@@ -75,7 +77,7 @@ def theirs(layers: int, fold: bool = False) -> Callable[[Any], Any]:
     """
     from jax.nn import initializers
 
-    leaves, definition = jax.tree_util.tree_flatten_with_path(gpt(layers))
+    leaves, definition = jax.tree_util.tree_flatten_with_path(gpt(layers, width))
 
     def hook(path: str) -> Any:
         if path.endswith(("bias", "scale")):
@@ -94,17 +96,18 @@ def theirs(layers: int, fold: bool = False) -> Callable[[Any], Any]:
     return draw
 
 
-def by(who: str, layers: int) -> Callable[[Any], Any]:
+def by(who: str, layers: int, width: int) -> Callable[[Any], Any]:
     """A function of a key that draws the model."""
     if who == OURS:
-        return ours(layers)
-    return jax.jit(theirs(layers)) if who == ONE_JIT else theirs(layers, who == BY_FOLD)
+        return ours(layers, width)
+    drawn = theirs(layers, width, who == BY_FOLD)
+    return jax.jit(drawn) if who == ONE_JIT else drawn
 
 
 # ---------------------------------------------------------------- a process of its own
 
 
-def _told(who: str, layers: int) -> dict[str, float]:
+def _told(who: str, layers: int, width: int) -> dict[str, float]:
     """Seconds of the first call, and of others; how many programs the first compiled."""
     keys = [jax.block_until_ready(jax.random.key(i)) for i in range(8)]
     jax.block_until_ready(jnp.zeros(3) + 1)
@@ -115,7 +118,7 @@ def _told(who: str, layers: int) -> dict[str, float]:
     made: list[Any] = []
 
     def first() -> Any:
-        made.append(by(who, layers))
+        made.append(by(who, layers, width))
         return made[0](keys[0])
 
     cold, cold_cpu = _both(first)
@@ -172,12 +175,14 @@ def run(quick: bool = False) -> dict[str, Any]:
     """The least of several processes, which are started in turn."""
     layers, rounds = (4, 1) if quick else (LAYERS, 3)
     each = ((OURS, layers), (BY_LEAF, layers), (OURS, 2 * layers), (BY_FOLD, layers))
-    turns = [*each * rounds, (ONE_JIT, layers)]  # which compiles for a minute
+    one = [*each * rounds, (ONE_JIT, layers)]  # which compiles for a minute
+    turns = [(*turn, width) for width in WIDTHS for turn in one]
     progress = Progress("models", len(turns) + 1)
     told: dict[str, list[dict[str, float]]] = {}
-    for who, n in turns:
-        progress.step(f"{who}, {n} layers")
-        told.setdefault(f"{who}, {n} layers", []).append(_alone(who, str(n)))
+    for who, n, width in turns:
+        name = _named(who, n, width)
+        progress.step(name)
+        told.setdefault(name, []).append(_alone(who, str(n), str(width)))
     progress.step("very many leaves")
     many = {} if quick else _alone("many")
     progress.close()
@@ -185,12 +190,20 @@ def run(quick: bool = False) -> dict[str, Any]:
         name: {what: min(each[what] for each in every) for what in every[0]}
         for name, every in told.items()
     }
-    return {"took": took, "many": many, "claims": _claims(took, many, layers)}
+    claims = [claim for width in WIDTHS for claim in _claims(took, layers, width)]
+    if many:
+        text = f"models: seconds to plan {MANY:,} leaves"
+        claims.append(Claim(text, many["plan"], 3.0, False))
+    return {"took": took, "many": many, "claims": claims}
 
 
-def _claims(took: dict[str, Any], many: dict[str, float], layers: int) -> list[Claim]:
-    mine, double = took[f"{OURS}, {layers} layers"], took[f"{OURS}, {2 * layers} layers"]
-    leaf, fold, whole = (took[f"{who}, {layers} layers"] for who in (BY_LEAF, BY_FOLD, ONE_JIT))
+def _named(who: str, layers: int, width: int) -> str:
+    return f"width {width}, {layers} layers, {who}"
+
+
+def _claims(took: dict[str, Any], layers: int, width: int) -> list[Claim]:
+    mine, double = (took[_named(OURS, n, width)] for n in (layers, 2 * layers))
+    leaf, fold, whole = (took[_named(who, layers, width)] for who in (BY_LEAF, BY_FOLD, ONE_JIT))
     figures = [
         (f"first call, of {BY_LEAF}", mine["cold"] / leaf["cold"], 0.25),
         (f"first call, of {BY_FOLD}", mine["cold"] / fold["cold"], 0.25),
@@ -200,14 +213,12 @@ def _claims(took: dict[str, Any], many: dict[str, float], layers: int) -> list[C
         ("compiled programs", mine["programs"], 8),
         (f"first call of {2 * layers} layers, of {layers}", double["cold"] / mine["cold"], 1.15),
     ]
-    if many:
-        figures.append((f"seconds to plan {MANY:,} leaves", many["plan"], 3.0))
-    return [Claim(f"model of {layers} layers: {w}", v, most, False) for w, v, most in figures]
+    return [Claim(f"model of width {width}: {w}", v, most, False) for w, v, most in figures]
 
 
 def show(result: dict[str, Any]) -> list[str]:
     lines = [
-        f"| a GPT of width {WIDTH}, a std per layer | first call, s (of all cores) "
+        "| a GPT, a std per layer | first call, s (of all cores) "
         "| next call, s (of all cores) | programs |",
         "|---|--:|--:|--:|",
     ]

@@ -161,7 +161,8 @@ def flax() -> list[Rule]:
     recurrent kernels                 orthogonal
     Embed                             normal, std 1 / sqrt(features)
     biases, running means             0
-    scales, running variances         1
+    scales, running variances, sigma  1
+    u of SpectralNorm                 normal, std 1
     LoRA                              He uniform, and 0
     ================================  ==========================================================
 
@@ -181,6 +182,8 @@ def flax() -> list[Rule]:
     (100, 20)
     """
     rules = optional(
+        (r"(^|/)(sigma$|scales/)", 1.0),  # of spectral and weight normalization
+        (r"(^|/)u$", Normal()),
         (r"MGUCell_\d+/if/bias$", 1.0),
         (r"(^|/)(dense_h|h[ifgornz]|\w*[cC]ell(_\d+)?/h)/kernel$", Orthogonal()),
         (r"(^|/)embedding$", table(1.0)),
@@ -206,8 +209,8 @@ def equinox() -> list[Rule]:
 
     Notes
     -----
-    From ``equinox.nn`` 0.13. Layers are known by their classes. What a `StateIndex` holds, as of
-    BatchNorm, is kept.
+    From ``equinox.nn`` 0.13. Layers are known by their classes. What a `State` or a `StateIndex`
+    holds, as of BatchNorm, is kept.
 
     Examples
     --------
@@ -219,6 +222,7 @@ def equinox() -> list[Rule]:
     """
     return optional(
         (owned_by("StateIndex"), KEEP),
+        (owned_by("State"), KEEP),
         (lambda leaf: _of_norm(leaf) and leaf.name == "weight", 1.0),
         (lambda leaf: _of_norm(leaf) and leaf.name == "bias", 0.0),
         (owned_by("Embedding"), Normal(0.0, 1.0)),

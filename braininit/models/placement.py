@@ -36,7 +36,7 @@ class Fsdp:
         if unknown := [n for n in names if n not in mesh.shape]:
             raise ValueError(f"fsdp: the mesh has no axis {unknown[0]!r}, only {_listed(mesh)}")
         parts = math.prod(mesh.shape[name] for name in names)
-        if math.prod(shape) * getattr(dtype, "itemsize", 8) < self.min_bytes:
+        if not shape or math.prod(shape) * getattr(dtype, "itemsize", 8) < self.min_bytes:
             return PartitionSpec()
         divided = [at for at, n in enumerate(shape) if n % parts == 0]
         if not divided:
@@ -225,6 +225,8 @@ def _tied(asked: Any, stack: Stack, mesh: Any) -> NamedSharding | None:
         return None
     if isinstance(asked, NamedSharding):
         sharding = asked
+    elif isinstance(asked, Sharding):
+        raise ValueError(f"shardings: {type(asked).__name__} is on no mesh; write a NamedSharding")
     elif mesh is None:
         raise ValueError(f"shardings: {asked} names axes but there is no mesh; pass mesh=")
     else:
@@ -235,7 +237,10 @@ def _tied(asked: Any, stack: Stack, mesh: Any) -> NamedSharding | None:
         if PartitionSpec.UNCONSTRAINED in spec:
             raise ValueError(f"shardings: {spec} leaves an axis to the compiler; write None")
         if unknown := [n for n in _names(spec) if n not in mesh.shape]:
-            raise ValueError(f"the mesh has no axis {unknown[0]!r}, only {_listed(mesh)}")
+            remedy = ""
+            if unknown[0] in (stack.place.names or ()):
+                remedy = f"; say where it goes, as by shardings={{{unknown[0]!r}: None}}"
+            raise ValueError(f"the mesh has no axis {unknown[0]!r}, only {_listed(mesh)}{remedy}")
         try:
             sharding = NamedSharding(mesh, spec)
         except Exception as error:  # of a kind of JAX's own

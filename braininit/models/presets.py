@@ -85,7 +85,12 @@ _RESIDUAL = (
 )
 
 RESIDUAL = rf"(?<!patch_embed/)(?<!patch_embed)(?:{_layer(*_RESIDUAL)})"
-"""The last weights of a residual branch: of attention, and of the layers after it."""
+"""The last weights of a residual branch: of attention, and of the layers after it.
+
+Layers without names of their own, as those of ``equinox.nn.MLP`` and ``nnx.Sequential``, are not
+among them: add them, as in ``residual=presets.RESIDUAL + r"|mlp/layers/1/weight$"``, and print the
+plan.
+"""
 
 EMBEDDING = TABLES
 """Tables of tokens and of positions."""

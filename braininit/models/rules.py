@@ -287,8 +287,8 @@ def _fit(at: int, initializer: Initialization | None, leaf: Leaf) -> Choice:
         _refuse_undrawable(initializer, leaf)
     elif not (isinstance(initializer, Custom) or _holds_constant(initializer, leaf)):
         raise TypeError(
-            f"{type(initializer).__name__} draws floats, not {leaf.dtype}; give a whole number, "
-            "init.zeros, or a function (key, shape, dtype)"
+            f"{type(initializer).__name__} draws floats, not {leaf.dtype}; give a whole number "
+            "that fits, init.zeros, or a function (key, shape, dtype)"
         )
     return Choice(at, initializer, convert)
 
