@@ -221,8 +221,7 @@ def equinox() -> list[Rule]:
     (20, 100)
     """
     return optional(
-        (owned_by("StateIndex"), KEEP),
-        (owned_by("State"), KEEP),
+        (lambda leaf: type(leaf.owner).__name__ in ("State", "StateIndex"), KEEP),
         (lambda leaf: _of_norm(leaf) and leaf.name == "weight", 1.0),
         (lambda leaf: _of_norm(leaf) and leaf.name == "bias", 0.0),
         (owned_by("Embedding"), Normal(0.0, 1.0)),

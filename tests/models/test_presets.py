@@ -373,6 +373,29 @@ def test_norms_and_random_states_of_modules():
     assert (found["norm/weight"], found["norm/bias"]) == (1, 0)
 
 
+def test_normalization_of_weights_and_state_beside_a_model():
+    class Spectral(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.SpectralNorm(nn.Dense(4))(x, update_stats=True)
+
+    model = jax.eval_shape(Spectral().init, jax.random.key(0), jnp.ones((2, 3)))
+    assert sorted(stds(init.plan(model, presets.flax())).values()) == pytest.approx(
+        [0, 3**-0.5, 1, 1]
+    )
+    pair = eqx.nn.make_with_state(eqx.nn.BatchNorm)(4, "batch", mode="ema")
+    plan = init.plan(pair, presets.equinox())
+    assert [row.kept for row in plan.rows] == [False, False, True, True, True]
+
+
+def test_heads_are_no_layers_of_a_block():
+    kernel = {"kernel": jax.ShapeDtypeStruct((32, 32), jnp.float32)}
+    model = {"blocks": [{"fc": kernel, "output": kernel, "out": kernel}], "fc": kernel}
+    found = stds(init.plan(model, presets.fixup(), layers=r"blocks/(\d+)"))
+    assert found["fc/kernel"] == 0
+    assert found["blocks/0/fc/kernel"] > 0
+
+
 def test_what_a_preset_needs_and_is_not_told_is_an_error():
     model = transformer("llama")
     with pytest.raises(init.PlanError, match="number of layers is not known.*blocks/0/"):
