@@ -50,7 +50,7 @@ def one(choice: Choice, leaf: Leaf, key: Any, sharding: NamedSharding | None = N
         x = in_place(np.broadcast_to(value, shape), sharding)
     elif sharding is None and _is_small_constant(choice, leaf):
         value = drawn_in(dtype).type(constant_of(initializer) + 0.0)  # not -0
-        x = units.on(jnp.asarray(np.full(shape, value, dtype)), made.unit)
+        x = units.on(jax.device_put(np.full(shape, value, dtype)), made.unit)
     elif _is_ours(made) and (sharding is None or is_elementwise(made)):
         x = draw(made, key, shape, dtype, sharding)
     elif _is_ours(made):
