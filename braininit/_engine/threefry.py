@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -29,6 +30,7 @@ from braininit._jax.dtypes import is_symbolic
 
 __all__ = [
     "FUSED",
+    "NUMPY",
     "add",
     "along",
     "counters",
@@ -36,7 +38,6 @@ __all__ = [
     "hashed",
     "multiply",
     "threefry",
-    "with_numpy",
 ]
 
 FUSED = os.environ.get("BRAININIT_FUSED") != "0"
@@ -44,38 +45,31 @@ _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = np.uint32(0x1BD11BDA)  # of the key schedule: Threefish's constant, cut to 32 bits
 
 
-def threefry(
-    key_0: jax.Array, key_1: jax.Array, x: jax.Array, y: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+NUMPY: Any = SimpleNamespace(
+    add=np.add,
+    shift_left=np.left_shift,
+    shift_right_logical=np.right_shift,
+    bitwise_xor=np.bitwise_xor,
+    bitwise_or=np.bitwise_or,
+)
+"""The operations of a hash of NumPy's arrays: of a few words, that is done before XLA compiles."""
+
+
+def threefry(key_0: Any, key_1: Any, x: Any, y: Any, operations: Any = lax) -> tuple[Any, Any]:
     """Threefry-2x32 with 20 rounds, straight-line so that XLA can fuse it.
 
     In operations of `lax`: those of `jax.numpy` take three times as long to trace.
     """
-    schedule = (key_0, key_1, key_0 ^ key_1 ^ _PARITY)
-    x, y = lax.add(x, schedule[0]), lax.add(y, schedule[1])
+    do, schedule = operations, (key_0, key_1, key_0 ^ key_1 ^ _PARITY)
+    x, y = do.add(x, schedule[0]), do.add(y, schedule[1])
     for group in range(5):
         for turn in _ROTATIONS[group % 2]:
-            x = lax.add(x, y)
-            left = lax.shift_left(y, np.uint32(turn))
-            right = lax.shift_right_logical(y, np.uint32(32 - turn))
-            y = lax.bitwise_xor(x, lax.bitwise_or(left, right))
-        x = lax.add(x, schedule[(group + 1) % 3])
-        y = lax.add(y, schedule[(group + 2) % 3] + np.uint32(group + 1))
-    return x, y
-
-
-def with_numpy(
-    key_0: np.ndarray, key_1: np.ndarray, x: np.ndarray, y: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The same of a few words, which a program would have to be compiled for: NumPy's arrays."""
-    schedule = (key_0, key_1, key_0 ^ key_1 ^ _PARITY)
-    x, y = x + schedule[0], y + schedule[1]
-    for group in range(5):
-        for turn in _ROTATIONS[group % 2]:
-            x = x + y
-            y = x ^ (y << np.uint32(turn) | y >> np.uint32(32 - turn))
-        x = x + schedule[(group + 1) % 3]
-        y = y + schedule[(group + 2) % 3] + np.uint32(group + 1)
+            x = do.add(x, y)
+            left = do.shift_left(y, np.uint32(turn))
+            right = do.shift_right_logical(y, np.uint32(32 - turn))
+            y = do.bitwise_xor(x, do.bitwise_or(left, right))
+        x = do.add(x, schedule[(group + 1) % 3])
+        y = do.add(y, schedule[(group + 2) % 3] + np.uint32(group + 1))
     return x, y
 
 

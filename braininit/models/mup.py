@@ -377,16 +377,14 @@ def _longer_side(obj: Orthogonal, leaf: Leaf) -> float:
 def _of_parts(obj: Parts, leaf: Leaf, base: Leaf, divisor: float) -> Parts:
     """Kernels side by side: each as it is in the base."""
     at, child = obj.axis % leaf.ndim, as_initializer(obj.base)
-    sizes: list[Any] = [n[1] if isinstance(n, tuple) else n for n in obj.sizes]
 
-    def part(whole: Leaf, size: int) -> Leaf:
-        shape = (*whole.shape[:at], size, *whole.shape[at + 1 :])
-        return dataclasses.replace(whole, shape=shape)
+    def part(whole: Leaf, length: int) -> Leaf:
+        return dataclasses.replace(whole, shape=obj.part(whole.shape, length))
 
     grown = leaf.shape[at] / base.shape[at]
     made = [
         _widened(child, part(leaf, n), part(base, round(n / grown)), divisor)
-        for n in dict.fromkeys(sizes)
+        for n in dict.fromkeys(obj.lengths)
     ]
     if any(other != made[0] for other in made):
         raise ValueError("mup: parts of several sizes have several std in the base")

@@ -84,6 +84,16 @@ class Parts(Initialization, function=parts, recipe=_parts):
             object.__setattr__(self, "sizes", tuple(self.sizes.items()))
         super().__post_init__()
 
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """How many entries each part has along the axis."""
+        return tuple(n for _, n in _named(self.sizes))
+
+    def part(self, shape: tuple[int, ...], length: int) -> tuple[int, ...]:
+        """The shape of a part of so many entries."""
+        at = self.axis % len(shape)
+        return (*shape[:at], length, *shape[at + 1 :])
+
 
 def _named(sizes: Any) -> tuple[tuple[str, int], ...]:
     """The name of each part and how many entries it has."""

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from braininit._engine import keys
-from braininit._engine.threefry import with_numpy
+from braininit._engine.threefry import NUMPY, threefry
 from braininit._jax.settings import eager, setting
 from braininit._params.types import Key
 
@@ -67,7 +67,12 @@ def split(path: str | Sequence[str | int]) -> PathParts:
     """The parts of a path."""
     if isinstance(path, str):
         return tuple(path.split("/")) if path else ()
-    return tuple(str(part) for part in path)
+    try:
+        return tuple(str(part) for part in path)
+    except TypeError:
+        raise TypeError(
+            f"a path is text or a sequence of parts, got {path!r}; write 'a/b'"
+        ) from None
 
 
 def joined(parts: Iterable[str]) -> str:
@@ -129,7 +134,7 @@ def _folded_by_numpy(key: np.ndarray, words: np.ndarray) -> np.ndarray:
     """The same with Threefry: JAX hashes what it folds in, as the lower of two words."""
     made = key[:1], key[1:]
     for word in words.T:
-        made = with_numpy(*made, np.zeros_like(word), word)
+        made = threefry(*made, np.zeros_like(word), word, NUMPY)
     return np.stack(made, 1)
 
 

@@ -88,9 +88,7 @@ def _first_part(initializer: Any, leaf: Any) -> tuple[Any, Any]:
     """What draws a leaf, or the first of its parts."""
     if not isinstance(initializer, Parts):
         return initializer, leaf
-    first: Any = next(iter(initializer.sizes))
-    at, n = initializer.axis % leaf.ndim, first[1] if isinstance(first, tuple) else first
-    shape = (*leaf.shape[:at], n, *leaf.shape[at + 1 :])
+    shape = initializer.part(leaf.shape, initializer.lengths[0])
     return initializer.base, dataclasses.replace(leaf, shape=shape)
 
 

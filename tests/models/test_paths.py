@@ -88,5 +88,7 @@ def test_dictionary_keys_with_slashes_and_tuples_are_several_parts():
 
 
 def test_what_is_no_key_is_refused():
+    with pytest.raises(TypeError, match="a path is text or a sequence of parts, got 3"):
+        init.path_key(jax.random.key(0), 3)
     with pytest.raises(TypeError, match=r"must be a JAX key, got 3; write jax.random.key\(3\)"):
         init.path_key(3, "a")

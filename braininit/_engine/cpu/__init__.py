@@ -1,8 +1,8 @@
 """All that is tuned to a processor, to habits of XLA and LLVM, or to a jaxlib version.
 
 Nothing here changes a number. One switch takes it all out: with the environment variable
-``BRAININIT_TUNED=0``, read when braininit is imported, the laws pass, as CI checks. What each part
-buys was measured on x86 with AVX-512, 4e6 float32 draws, CPU time of all cores:
+``BRAININIT_TUNED=0``, read when braininit is imported, the suite passes, as CI checks. What each
+part buys was measured on x86 with AVX-512, 4e6 float32 draws, CPU time of all cores:
 
 ============  ==============================  =============================  ======================
 part          what it buys                    what it leans on               how to see it failed
