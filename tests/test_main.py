@@ -147,7 +147,7 @@ def test_theory_of_what_is_shifted_and_scaled(capsys):
 
 
 def test_no_theory_is_said_so(capsys, monkeypatch):
-    monkeypatch.setattr("braininit.theory.laws", {})
+    monkeypatch.setattr("braininit.theory.lookup.laws", {})
     assert main(["Constant(1*ms)", "3"]) == 0
     assert re.search(r"mean +1.000 ms +-\n", capsys.readouterr().out)
 

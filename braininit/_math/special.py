@@ -72,9 +72,13 @@ def _nodes() -> list[tuple[float, float]]:
 
 
 def integral(
-    exponent: Callable[[Any], Any], slope: Any, curvature: Any, reach: Any = np.inf, power: int = 0
+    exponent: Callable[[Any], Any],
+    slope: Any,
+    curvature: Any,
+    reach: Any = np.inf,
+    weight: Callable[[Any], Any] = np.ones_like,
 ) -> Any:
-    """Integral of t^power e^-exponent(t) from 0 to `reach`, for a convex exponent.
+    """Integral of weight(t) e^-exponent(t) from 0 to `reach`, for an exponent that increases.
 
     `slope` and `curvature` are its derivatives at 0, where it is 0.
     """
@@ -82,7 +86,7 @@ def integral(
     cut = np.minimum(reach, 80 / (slope + np.sqrt(slope**2 + 80 * curvature)))
     while (more := (exponent(cut) < 37) & (cut < reach)).any():
         cut = np.where(more, np.minimum(reach, 2 * cut), cut)
-    return cut * sum(w * (s * cut) ** power * np.exp(-exponent(s * cut)) for s, w in _nodes())
+    return cut * sum(w * weight(s * cut) * np.exp(-exponent(s * cut)) for s, w in _nodes())
 
 
 # ---------------------------------------------------------------- without cancellation

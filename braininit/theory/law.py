@@ -1,0 +1,232 @@
+"""What a law is: one distribution in bare float64 numbers, and what follows from its functions."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from braininit.theory.quadrature import central_moments
+
+__all__ = ["Law", "point", "unless_zero"]
+
+
+class Law:
+    """One distribution in bare numbers.
+
+    Parameters
+    ----------
+    mean, std : float, array or callable
+        Mean and standard deviation, or a function without arguments that computes them.
+    pdf, cdf : callable, optional
+        Density and distribution function of a float64 array; None where only moments are known.
+    sf : callable, optional
+        Survival function. Without it ``1 - cdf``, which loses the upper tail.
+    log_pdf : callable, optional
+        Logarithm of the density. Without it ``log(pdf)``, which ends where the density underflows.
+        Where it is given, `pdf` may be None.
+    quantile : callable, optional
+        ``(p, q) -> x`` with the probabilities below and above x; the smaller one has the digits.
+        Without it `cdf` and `sf` are inverted by bisection.
+    skewness, kurtosis : float, array or callable, optional
+        Standardized third cumulant and fourth cumulant (0 for a normal). Without them integrals.
+    support : pair of float or array
+        The smallest interval that holds all draws.
+    breaks : tuple of float or array
+        Where the density jumps or bends inside the support, for integrals.
+    atoms : tuple of pairs
+        ``(x, probability)`` of values that have a probability of their own.
+    """
+
+    def __init__(
+        self,
+        mean: Any,
+        std: Any,
+        pdf: Callable[[Any], Any] | None = None,
+        cdf: Callable[[Any], Any] | None = None,
+        sf: Callable[[Any], Any] | None = None,
+        *,
+        log_pdf: Callable[[Any], Any] | None = None,
+        quantile: Callable[[Any, Any], Any] | None = None,
+        skewness: Any = None,
+        kurtosis: Any = None,
+        support: tuple[Any, Any] = (-np.inf, np.inf),
+        breaks: tuple[Any, ...] = (),
+        atoms: tuple[tuple[Any, Any], ...] = (),
+    ) -> None:
+        self._moments = {"mean": mean, "std": std, "skewness": skewness, "kurtosis": kurtosis}
+        self._pdf: Any = pdf or (lambda x: np.exp(self._log_pdf(x)))
+        self._log_pdf: Any = log_pdf or (lambda x: np.log(self._pdf(x)))
+        self._cdf, self._sf = cdf, sf
+        self._quantile = quantile
+        self.support, self.breaks, self.atoms = support, breaks, atoms
+
+    @property
+    def has_functions(self) -> bool:
+        """Whether more than the moments is known."""
+        return self._cdf is not None
+
+    @property
+    def is_point(self) -> bool:
+        """Whether nothing is random."""
+        return bool(np.all(self.support[0] == self.support[1]))
+
+    @functools.cached_property
+    def mean(self) -> Any:
+        return self._moment("mean")
+
+    @functools.cached_property
+    def std(self) -> Any:
+        return self._moment("std")
+
+    @functools.cached_property
+    def skewness(self) -> Any:
+        return self._moment("skewness")
+
+    @functools.cached_property
+    def kurtosis(self) -> Any:
+        return self._moment("kurtosis")
+
+    def _moment(self, name: str) -> Any:
+        given = self._moments[name]
+        if given is None:
+            return self._standardized[name == "kurtosis"]
+        with np.errstate(all="ignore"):
+            return given() if callable(given) else given
+
+    @functools.cached_property
+    def _standardized(self) -> tuple[Any, Any]:
+        """Skewness and kurtosis, from integrals about the mean."""
+        third, fourth = central_moments(self, self.mean, (3, 4))
+        with np.errstate(all="ignore"):
+            return third / self.std**3, fourth / self.std**4 - 3
+
+    def pdf(self, x: Any) -> Any:
+        x = np.asarray(x, float)
+        with np.errstate(all="ignore"):
+            p = self._pdf(x)
+        return np.where(np.isnan(x), np.nan, np.where(np.isinf(x), 0.0, p))
+
+    def log_pdf(self, x: Any) -> Any:
+        x = np.asarray(x, float)
+        with np.errstate(all="ignore"):
+            p = self._log_pdf(x)
+        return np.where(np.isnan(x), np.nan, np.where(np.isinf(x), -np.inf, p))
+
+    def cdf(self, x: Any) -> Any:
+        x = np.asarray(x, float)
+        return _probability(self._cdf, x, x > 0)
+
+    def sf(self, x: Any) -> Any:
+        x = np.asarray(x, float)
+        if self._sf is None:
+            return 1 - self.cdf(x)
+        return _probability(self._sf, x, x < 0)
+
+    def ppf(self, p: Any) -> Any:
+        p = np.asarray(p, float)
+        return self._inverse(p, 1 - p)
+
+    def isf(self, q: Any) -> Any:
+        q = np.asarray(q, float)
+        return self._inverse(1 - q, q)
+
+    def _inverse(self, p: Any, q: Any) -> Any:
+        low, high = self.support
+        with np.errstate(all="ignore"):
+            x = bisected(self, p, q) if self._quantile is None else self._quantile(p, q)
+            x = np.clip(x, low, high)
+        x = np.where(p == 0, low, np.where(q == 0, high, x))
+        return np.where((p >= 0) & (q >= 0), x, np.nan)
+
+
+def _probability(function: Any, x: np.ndarray, beyond: Any) -> Any:
+    """Evaluate a distribution function; `beyond` is its value at the infinities."""
+    with np.errstate(all="ignore"):
+        p = np.where(np.isinf(x), beyond, np.clip(function(x), 0, 1))
+    return np.where(np.isnan(x), np.nan, p)
+
+
+# ---------------------------------------------------------------- quantiles
+
+
+def bisected(law: Law, p: Any, q: Any) -> Any:
+    """The smallest x with at least p of the mass up to it, to the last bit of `cdf` and `sf`.
+
+    Bisection of the bit patterns, which are ordered as the numbers are: 64 steps, whatever the law.
+    """
+    low, high = (np.asarray(end, float) for end in law.support)
+    shape = np.broadcast_shapes(np.shape(p), np.shape(law.cdf(low)), np.shape(high))
+    start, end = (np.broadcast_to(_place(x), shape) for x in (low, high))
+    lower = p <= q
+    for _ in range(64):
+        middle = (start >> 1) + (end >> 1) + (start & end & 1)
+        x = _at(middle)
+        enough = np.where(lower, law.cdf(x) >= p, law.sf(x) <= q)
+        start, end = np.where(enough, start, middle + 1), np.where(enough, middle, end)
+        start = np.minimum(start, end)
+    return _at(end)
+
+
+def _place(x: Any) -> np.ndarray:
+    """The place of a float among all floats, in order."""
+    bits = np.asarray(x, float).view(np.int64)
+    return np.where(bits < 0, np.iinfo(np.int64).min - bits, bits)
+
+
+def _at(place: Any) -> np.ndarray:
+    place = np.asarray(place)
+    return np.where(place < 0, np.iinfo(np.int64).min - place, place).view(np.float64)
+
+
+# ---------------------------------------------------------------- all the mass at a point
+
+
+def point(value: Any) -> Law:
+    """All the mass at one value."""
+    nan = np.full(np.shape(value), np.nan)
+    return Law(
+        value,
+        np.zeros(np.shape(value)),
+        lambda x: np.where(x == value, np.inf, 0.0),
+        lambda x: np.where(x >= value, 1.0, 0.0),
+        lambda x: np.where(x >= value, 0.0, 1.0),
+        quantile=lambda p, q: np.broadcast_to(value, np.broadcast_shapes(p.shape, nan.shape)),
+        skewness=nan,
+        kurtosis=nan,
+        support=(value, value),
+        atoms=((value, 1.0),),
+    )
+
+
+def unless_zero(spread: Any, value: Any, law: Law) -> Law:
+    """Take a law; where its spread is 0, all of the mass at `value`."""
+    zero, at = spread == 0, point(value)
+    if not np.any(zero):
+        return law
+    if np.all(zero):
+        shape = np.broadcast_shapes(np.shape(spread), np.shape(value))
+        return point(np.broadcast_to(value, shape) if shape else value)
+
+    def either(name: str) -> Any:
+        return lambda *x: np.where(zero, getattr(at, name)(*x), getattr(law, name)(*x))
+
+    def moment(name: str) -> Any:
+        return lambda: np.where(zero, getattr(at, name), getattr(law, name))
+
+    return Law(
+        moment("mean"),
+        moment("std"),
+        either("pdf"),
+        either("cdf"),
+        either("sf"),
+        log_pdf=either("log_pdf"),
+        quantile=either("_inverse"),
+        skewness=moment("skewness"),
+        kurtosis=moment("kurtosis"),
+        support=tuple(np.where(zero, value, end) for end in law.support),
+        breaks=law.breaks,
+        atoms=((value, np.where(zero, 1.0, 0.0)),),
+    )
