@@ -82,7 +82,8 @@ def rows(
 
 
 def _refuse_whole(obj: Initialization) -> None:
-    if not obj._recipe.facts.by_rows:
+    facts = obj._recipe.facts
+    if not (facts.elementwise and facts.by_rows):
         raise TypeError(
             f"{type(obj).__name__} needs the whole shape and can't be drawn by rows: {obj!r}"
         )

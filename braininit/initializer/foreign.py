@@ -113,13 +113,13 @@ def foreign(
 ) -> Foreign:
     """The recipe of a user's twin."""
     static = (takes_sharding, takes_context, tuple(options.items()))
-    its = Facts(function, UNKNOWN, static, tuple(given), by_rows=False, **facts)
+    its = Facts(function, UNKNOWN, static, tuple(given), elementwise=False, **facts)
     return Foreign(its, tuple(given.values()))
 
 
 def called(function: Callable[..., Any]) -> Called:
     """The recipe of a user's own initializer or function."""
-    return Called(Facts(function, UNKNOWN, by_rows=False, traceable=False), ())
+    return Called(Facts(function, UNKNOWN, elementwise=False, traceable=False), ())
 
 
 def _is_stateless(rng: Any) -> bool:

@@ -182,6 +182,7 @@ def _composed(first: Any, functions: Any = ()) -> Recipe:
         static=functions,
         random=None,
         traceable=not functions,
+        elementwise=not functions,
         by_rows=False,
         sized=_in_dtype if functions else None,
     )

@@ -70,9 +70,9 @@ class Facts:
     complex_too
         Whether complex dtypes can be drawn.
     elementwise
-        Whether each number is made from its own words alone, whatever shape it is drawn in.
+        Whether each number is made from its own words and its index alone.
     by_rows
-        Whether some rows can be drawn without the others.
+        Whether some rows can be drawn without the others, if the draw is elementwise.
     traceable
         Whether JAX may trace the kernel: no function of a user's is in it.
     sized

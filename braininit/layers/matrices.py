@@ -329,7 +329,7 @@ def _matrix(kernel: Any, scale: Any, unit: Any, static: tuple[Any, ...], *, rand
     number = Number("scale", roles.factor.check("scale", scale, unit), roles.factor)
     return recipe(
         kernel, (number,), unit, static=static, random=random, complex_too=True,
-        elementwise=False, by_rows=False,
+        elementwise=False,
     )  # fmt: skip
 
 

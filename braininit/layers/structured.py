@@ -165,7 +165,7 @@ def _sparse(sparsity: Any, base: Any, axis: Any) -> Recipe:
     sparsity = roles.number("sparsity", roles.fraction(_single("sparsity", sparsity))).value
     axes, part = options.axes("axis", axis), as_child("base", base)._recipe
     return composite(
-        _thin, part.unit, {"sparsity": sparsity, "base": part}, static=(axes,), by_rows=False,
+        _thin, part.unit, {"sparsity": sparsity, "base": part}, static=(axes,), elementwise=False,
         sized=_zeros_counted,
     )  # fmt: skip
 
@@ -295,7 +295,7 @@ def _spectral(base: Any, radius: Any, norm: Any) -> Recipe:
         roles={name: number.role},
         static=(unit,),
         random=None,
-        by_rows=False,
+        elementwise=False,
     )
 
 
@@ -428,6 +428,7 @@ def _dale(base: Any, excitatory: Any, balance: Any, axis: Any) -> Recipe:
         {"excitatory": excitatory, "base": part},
         static=("exact" if _is_exact(balance) else bool(balance), along),
         random=None,
+        elementwise=not _is_exact(balance),
         by_rows=False,
         sized=_neurons_counted,
     )

@@ -2,7 +2,8 @@
 
 One compiled program draws all leaves of one family, shape, dtype and sharding; their numbers are
 its arguments. Nothing is communicated: what can't be drawn part by part, as an orthogonal matrix,
-is drawn whole on every device, which keeps its part.
+is drawn whole on every device, which keeps its part. So are the parts of a fused kernel along
+their axis; along the others it is split.
 """
 
 from __future__ import annotations
@@ -26,12 +27,13 @@ from braininit._jax.dtypes import drawn_in
 from braininit._jax.settings import eager
 from braininit._jax.shardings import placed
 from braininit._params import units
+from braininit.initializer.composite import Composite
 from braininit.initializer.constant import Constant
 from braininit.initializer.foreign import Called, Foreign
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import Asked, Recipe, draw
-from braininit.models.layouts import is_elementwise
 from braininit.models.leaves import Leaf
+from braininit.models.parts import side_by_side
 from braininit.models.placement import in_place
 from braininit.models.rules import Choice, constant_of
 
@@ -51,10 +53,11 @@ def one(choice: Choice, leaf: Leaf, key: Any, sharding: NamedSharding | None = N
     elif sharding is None and _is_small_constant(choice, leaf):
         value = drawn_in(dtype).type(constant_of(initializer) + 0.0)  # not -0
         x = units.on(jax.device_put(np.full(shape, value, dtype)), made.unit)
-    elif _is_ours(made) and (sharding is None or is_elementwise(made)):
+    elif _is_ours(made) and (sharding is None or not _whole_axes(made, len(shape))):
         x = draw(made, key, shape, dtype, sharding)
     elif _is_ours(made):
-        program = _whole(shape, dtype, sharding, keys.legacy_impl(key))
+        of = _whole_axes(made, len(shape))
+        program = _in_parts(shape, dtype, sharding, keys.legacy_impl(key), of)
         x = units.on(program(key, made), made.unit)
     elif not eager():
         x = placed(_step_by_step(lambda key: initializer(key, shape, dtype)), sharding)(key)
@@ -83,7 +86,8 @@ def stacked(
         # In 64 bits numbers that a program gets as arguments may round otherwise in a loop.
         if same or (alike and np.dtype(dtype).itemsize < 8):
             made = sized[0]
-            apart = all(is_elementwise(c.initializer._recipe) for c in choices if c.initializer)
+            recipes = [choice.initializer._recipe for choice in choices if choice.initializer]
+            apart = not any(_whole_axes(its, len(shape)) for its in recipes)
             program = _stacked(shape, dtype, axis, sharding, apart, same)
             numbers = made if same else jax.tree.map(lambda *of: jnp.stack(of), *sized)
             words = jnp.stack([_words(key) for key in each])
@@ -138,6 +142,16 @@ def _is_ours(made: Recipe) -> bool:
     return made.traceable and not isinstance(made, (Called, Foreign))
 
 
+def _whole_axes(made: Recipe, ndim: int) -> frozenset[int]:
+    """The axes along which a draw has to be known whole."""
+    if made.facts.kernel is side_by_side:
+        own = {made.facts.static[0] % ndim}
+    else:
+        own = () if made.facts.elementwise else range(ndim)
+    parts = made.parts() if isinstance(made, Composite) else ()
+    return frozenset(own).union(*(_whole_axes(part, ndim) for part in parts))
+
+
 def _is_whole_number(choice: Choice, leaf: Leaf) -> bool:
     """Whether a leaf of integers or booleans gets a constant."""
     return isinstance(choice.initializer, Constant) and not jnp.issubdtype(leaf.dtype, np.inexact)
@@ -184,16 +198,29 @@ def _finished(x: Any, choice: Choice, leaf: Leaf) -> Any:
 
 
 @functools.lru_cache(maxsize=256)
-def _whole(
-    shape: tuple[int, ...], dtype: Any, sharding: NamedSharding, impl: str | None
+def _in_parts(
+    shape: tuple[int, ...],
+    dtype: Any,
+    sharding: NamedSharding,
+    impl: str | None,
+    whole: frozenset[int],
 ) -> Callable[..., Any]:
-    """The program for what has to be known whole: every device draws it and keeps its part."""
+    """The program for what has to be known whole along some axes.
+
+    Every device draws it split along the others, and keeps its part.
+    """
+    entries = [None if at in whole else entry for at, entry in enumerate(sharding.spec)]
+    split = NamedSharding(sharding.mesh, PartitionSpec(*entries))
+
+    def drawn(key: Any, made: Recipe) -> Any:
+        return units.parts(made.drawn(Asked(keys.typed(key, impl), shape, dtype)))[0]
 
     def sample(key: Any, made: Recipe) -> Any:
-        x = made.drawn(Asked(keys.typed(key, impl), shape, dtype))
-        return _own_part(units.parts(x)[0], sharding, sharding.spec)
+        return _own_part(drawn(key, made), sharding, sharding.spec)
 
-    return compiled(_on_each(sample, sharding), sharding, None)
+    if not any(entries):
+        return compiled(_on_each(sample, sharding), sharding, None)
+    return compiled(placed(lambda *of: placed(drawn, split)(*of), sharding), sharding, None)
 
 
 @functools.lru_cache(maxsize=256)

@@ -25,10 +25,10 @@ __all__ = [
     "TABLES",
     "Layout",
     "asked_fans",
+    "draws_alike",
     "fans_of",
     "fitted",
     "has_own_axes",
-    "is_elementwise",
     "layout_by_names",
     "layout_of_attention",
     "layout_of_bias",
@@ -197,7 +197,7 @@ def fitted(
         return initializer
     if layout.gates > 1 and isinstance(initializer, Parts):
         layout = layout._replace(gates=1)  # the user says which stand side by side
-    if layout.gates > 1 and not is_elementwise(initializer._recipe):
+    if layout.gates > 1 and not draws_alike(initializer._recipe):
         (axis,), whole = layout.out_axis, _fitted(initializer, layout._replace(gates=1), shape)
         return Parts(whole, axis, (shape[axis] // layout.gates,) * layout.gates)
     return _fitted(initializer, layout, shape)
@@ -263,7 +263,8 @@ def _of_orthogonal(obj: Any, layout: Layout) -> dict[str, Any]:
     return {"column_axis": layout.out_axis[0], "batch_axis": layout.batch_axis}
 
 
-def is_elementwise(made: Recipe) -> bool:
-    """Whether each number is made from its own words alone, in all that a recipe is made of."""
+def draws_alike(made: Recipe) -> bool:
+    """Whether each number is drawn by itself and all alike, wherever in the leaf they are."""
     parts = made.parts() if isinstance(made, Composite) else ()
-    return (made.facts.by_rows or asked_fans(made) is not None) and all(map(is_elementwise, parts))
+    everywhere = made.facts.by_rows or asked_fans(made) is not None
+    return made.facts.elementwise and everywhere and all(map(draws_alike, parts))

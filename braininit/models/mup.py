@@ -321,7 +321,9 @@ def _widened(obj: Any, leaf: Leaf, base: Leaf, divisor: float) -> Any:
     if fans is not None:
         own = _fans_in_base(obj, fans, base)
         return dataclasses.replace(obj, **{n: fan * divisor for n, fan in own.items()})
-    if not (obj._recipe.facts.by_rows or isinstance(obj, Orthogonal)) or isinstance(obj, Custom):
+    facts = obj._recipe.facts
+    known = (facts.elementwise and facts.by_rows) or isinstance(obj, Orthogonal)
+    if not known or isinstance(obj, Custom):
         if divisor == 1:
             return obj
         raise TypeError(

@@ -68,7 +68,9 @@ def parts(
 def _parts(base: Any, axis: Any, sizes: Any) -> Recipe:
     made = as_child("base", base)._recipe
     axis, named = options.whole("axis", axis), _named(sizes)
-    return composite(_side_by_side, made.unit, {"base": made}, static=(axis, named), by_rows=False)
+    return composite(
+        side_by_side, made.unit, {"base": made}, static=(axis, named), elementwise=False
+    )
 
 
 class Parts(Initialization, function=parts, recipe=_parts):
@@ -111,7 +113,7 @@ def _named(sizes: Any) -> tuple[tuple[str, int], ...]:
     return named
 
 
-def _side_by_side(
+def side_by_side(
     source: Source,
     dtype: np.dtype,
     context: Mapping[str, Any],

@@ -22,7 +22,7 @@ from braininit.initializer.constant import Constant
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import UNKNOWN, Recipe
 from braininit.layers.scaling import VarianceScaling
-from braininit.models.layouts import fitted, is_elementwise
+from braininit.models.layouts import draws_alike, fitted
 from braininit.models.leaves import Leaf, Stack, pattern
 from braininit.models.problems import Problems
 
@@ -338,7 +338,7 @@ def _refuse_undrawable(initializer: Initialization, leaf: Leaf) -> None:
     """Find out what a draw would refuse: a shape, a dtype, a number that a dtype lacks."""
     made = initializer._recipe
     numbers = type(made) is Recipe and all(type(value) is float for value in made.values)
-    if numbers and is_elementwise(made):
+    if numbers and draws_alike(made):
         kind = result_dtype(leaf.dtype, made.facts.complex_too)
         made.for_draw(leaf.shape, kind, {}).fit(kind)
         return

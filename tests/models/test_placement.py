@@ -19,6 +19,7 @@ from braininit.models import draws
 P = PartitionSpec
 S = jax.ShapeDtypeStruct
 SHAPE = (12, 24)
+BY_BOTH = P("a", "b")
 INITIALIZERS = {
     "normal": init.Normal(0.1, 0.02),
     "fans": init.LecunNormal(),
@@ -29,6 +30,8 @@ INITIALIZERS = {
     "sparse": init.Sparse(0.5),
     "dale": init.Dale(init.Exponential(), excitatory=0.75, balance="exact"),
     "parts": init.Parts(init.Orthogonal(), 1, (12, 12)),
+    "parts along rows": 2 * init.Parts(init.LecunNormal(), 0, {"q": 4, "kv": 8}),
+    "conditional": init.Conditional([0.5, 0.5], init.Normal(), init.Exponential(), 0),
     "of JAX": jax.nn.initializers.truncated_normal(0.02),
     "orthogonal of JAX": jax.nn.initializers.orthogonal(),
     "constant": 2.5,
@@ -97,6 +100,28 @@ def test_devices_do_not_talk():
         assert "f32[6,6]" in text, leaf.path  # one device's part
         assert not re.search(draws._TALK, text), leaf.path
     assert re.search(draws._TALK, "x = all-gather(y)")
+
+
+@pytest.mark.parametrize("name", ["normal", "fans", "gamma", "composed", "mixture", "conditional"])
+def test_a_device_needs_the_memory_of_its_part(name):
+    assert beside_its_part(INITIALIZERS[name], (768, 1024)) < 0.01
+
+
+def test_the_parts_of_a_kernel_are_whole_along_their_axis_alone():
+    kernel = init.Parts(init.LecunNormal(), 0, (256, 512))
+    assert beside_its_part(kernel, (768, 1024)) < 4.5  # two devices share the rows: both halves
+    assert beside_its_part(kernel, (768, 1024), P(None, "b")) < 1.5
+
+
+def beside_its_part(initializer, shape, spec=BY_BOTH):
+    """The memory of a draw on a device beside its part, in parts."""
+    plan = init.plan(
+        {"w": S(shape, jnp.float32)}, [("", initializer)], shardings=spec, mesh=mesh_of((2, 4))
+    )
+    (row,) = plan.rows
+    draw = functools.partial(draws.one, row.choices[0], row.stack.leaves[0], sharding=row.sharding)
+    memory = jax.jit(draw).lower(np.zeros(2, np.uint32)).compile().memory_analysis()
+    return memory.temp_size_in_bytes / memory.output_size_in_bytes
 
 
 def test_numbers_by_layer_on_devices_that_share_layers(whole):
