@@ -65,10 +65,10 @@ _LARGE = 1e4  # from here on SciPy's incomplete functions lose digits with their
 
 
 @functools.cache
-def _nodes() -> list[tuple[float, float]]:
+def _nodes() -> tuple[np.ndarray, np.ndarray]:
     """Gauss-Legendre nodes and weights on [0, 1]."""
     x, w = np.polynomial.legendre.leggauss(64)
-    return list(zip((x + 1) / 2, w / 2, strict=True))
+    return (x + 1) / 2, w / 2
 
 
 def integral(
@@ -84,9 +84,20 @@ def integral(
     """
     # Beyond the cut the exponent is above 37, and the rest below rounding.
     cut = np.minimum(reach, 80 / (slope + np.sqrt(slope**2 + 80 * curvature)))
-    while (more := (exponent(cut) < 37) & (cut < reach)).any():
+    while (more := ((drop := exponent(cut)) < 37) & (cut < reach)).any():
         cut = np.where(more, np.minimum(reach, 2 * cut), cut)
-    return cut * sum(w * weight(s * cut) * np.exp(-exponent(s * cut)) for s, w in _nodes())
+
+    def at(s: Any) -> Any:
+        return weight(s * cut) * np.exp(-exponent(s * cut))
+
+    s, w = _nodes()
+    if np.size(drop) > _FEW:  # all nodes at once would take 64 times the memory
+        return cut * sum(each * at(node) for node, each in zip(s, w, strict=True))
+    s, w = (a.reshape(-1, *[1] * np.ndim(drop)) for a in (s, w))
+    return cut * (w * at(s)).sum(0)
+
+
+_FEW = 10_000
 
 
 # ---------------------------------------------------------------- without cancellation

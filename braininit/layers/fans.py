@@ -30,6 +30,7 @@ from braininit._params.shapes import goes_with, sizes_known
 from braininit.initializer.recipe import Facts, Recipe, recipe
 
 __all__ = [
+    "KERNELS",
     "NEEDED",
     "NORMALS",
     "Axes",
@@ -167,7 +168,7 @@ def variance_scaled(scale: Any, fans: Fans, distribution: Any, unit: Any) -> Rec
     """The recipe of all scaled initializers."""
     squared, (scale,) = roles.sharing(scale=_VARIANCE(scale))
     unit = _result_unit(scale.value, squared, units.as_unit("unit", unit))
-    kernel = _KERNELS[one_of("distribution", distribution, [*_KERNELS])]
+    kernel = KERNELS[one_of("distribution", distribution, [*KERNELS])]
     fans, given = fans.checked()
     static = (fans, squared)
     return recipe(
@@ -261,7 +262,7 @@ def _truncated_normal(source: Source, dtype: np.dtype, variance: Any, fan_in: An
 # the std comes out 0.9 % too large.
 _LEFT, _COMPLEX_LEFT = 0.87962566103423978, 0.95311164380491208
 
-_KERNELS: Mapping[str, Callable[..., jax.Array]] = {
+KERNELS: Mapping[str, Callable[..., jax.Array]] = {
     "uniform": _uniform,
     "normal": _normal,
     "truncated_normal": _truncated_normal,

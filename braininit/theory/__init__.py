@@ -2,9 +2,14 @@
 
 All in float64 NumPy, whatever JAX is set to, and independent of the code that draws, so that one
 can check the other. `dist` is an initializer object, whose parameters may be arrays; `x` and
-probabilities broadcast with them, `x` in any unit of its dimension. Where a law is unknown,
-functions raise TypeError. `laws` has one entry per function; your own distribution can join it in
-one statement. A shifted and scaled known distribution, as ``Exponential(2.0) + 0.5``, is known too.
+probabilities broadcast with them, `x` in any unit of its dimension. Known are the distributions;
+sums, products and quotients with numbers; powers, absolute values, mixtures, clipped and truncated
+ones; of independent sums and products the moments.
+
+Some laws depend on the `size`: those scaled by fan, matrices, conditionals. Where entries differ by
+their place, the law is that of an entry picked at random. Where no law is known, TypeError says so;
+``estimate=100_000`` makes so many draws instead, and gives an `Estimate` with its standard error.
+`laws` has one entry per function; your own distribution can join it in one statement.
 
 >>> import brainunit as u, braininit as init
 >>> from braininit import theory
@@ -15,20 +20,27 @@ one statement. A shifted and scaled known distribution, as ``Exponential(2.0) + 
 2.7536e-89
 >>> theory.pdf(init.Uniform(0 * u.mV, 4 * u.mV), [-1, 1, 3] * u.mV)
 Quantity([0.   0.25 0.25], "1 / mV")
+>>> print(f"{theory.std(init.KaimingNormal(), size=(128, 64)):.4f}")
+0.1250
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import brainunit as u
 import numpy as np
 
 from braininit._params import units
+from braininit.theory.estimates import Estimate, estimated
 from braininit.theory.law import Law
-from braininit.theory.lookup import at, double, find, known, laws
+from braininit.theory.lookup import Unknown, double, find, laws, numbers_in, unknown
+from braininit.theory.pieces import pooled_law
+from braininit.theory.sized import SizeNeeded
 
 __all__ = [
+    "Estimate",
     "Law",
     "cdf",
     "isf",
@@ -48,39 +60,44 @@ __all__ = [
 # ---------------------------------------------------------------- moments
 
 
-def mean(dist: Any) -> Any:
-    """Return the mean of a distribution, in the unit of its draws."""
-    law, unit = known(dist)
-    return units.on(_both(law)[0], unit)
+def mean(dist: Any, size: Any = None, *, estimate: int | None = None, rng: Any = None) -> Any:
+    """Return the mean of a distribution, in the unit of its draws.
+
+    >>> import braininit as init
+    >>> spectral = init.Spectral(init.Normal(1.0, 1.0), radius=1.0)
+    >>> value, error = init.theory.mean(spectral, (8, 8), estimate=10_000, rng=0)
+    >>> f"{value:.2f} +- {error:.3f}"
+    '0.13 +- 0.001'
+    """
+    return _moment("mean", lambda x: x.mean(0), dist, size, estimate, rng)
 
 
-def std(dist: Any) -> Any:
+def std(dist: Any, size: Any = None, *, estimate: int | None = None, rng: Any = None) -> Any:
     """Return the standard deviation of a distribution, in the unit of its draws."""
-    law, unit = known(dist)
-    return units.on(_both(law)[1], unit)
+    return _moment("std", lambda x: x.std(0), dist, size, estimate, rng)
 
 
-def skewness(dist: Any) -> Any:
+def skewness(dist: Any, size: Any = None, *, estimate: int | None = None, rng: Any = None) -> Any:
     """Return the skewness: the third central moment over std^3; NaN where the std is 0."""
-    return _plain(known(dist)[0].skewness)
+    return _moment("skewness", lambda x: _standardized(x, 3), dist, size, estimate, rng)
 
 
-def kurtosis(dist: Any) -> Any:
+def kurtosis(dist: Any, size: Any = None, *, estimate: int | None = None, rng: Any = None) -> Any:
     """Return the excess kurtosis: the fourth central moment over std^4, less 3.
 
     As in `scipy.stats`, it is 0 for a normal distribution; NaN where the std is 0.
     """
-    return _plain(known(dist)[0].kurtosis)
+    return _moment("kurtosis", lambda x: _standardized(x, 4) - 3, dist, size, estimate, rng)
 
 
-def support(dist: Any) -> tuple[Any, Any]:
+def support(dist: Any, size: Any = None) -> tuple[Any, Any]:
     """Return the ends of the smallest interval that holds all draws, in their unit.
 
     >>> import brainunit as u, braininit as init
     >>> print(*init.theory.support(init.Exponential(2 * u.ms) + 500 * u.us), sep=" to ")
     0.5 ms to inf ms
     """
-    law, unit = known(dist)
+    law, unit = find(dist, size)
     low, high = np.broadcast_arrays(*law.support)
     return units.on(_plain(low.copy()), unit), units.on(_plain(high.copy()), unit)
 
@@ -88,16 +105,16 @@ def support(dist: Any) -> tuple[Any, Any]:
 # ---------------------------------------------------------------- functions of x
 
 
-def pdf(dist: Any, x: Any) -> Any:
+def pdf(dist: Any, x: Any, size: Any = None) -> Any:
     """Return the density of a distribution at x, in one over the unit of its draws.
 
     It is infinite at a value that has a probability of its own, as with `Constant` or ``std=0``.
     """
-    law, unit = known(dist)
-    return units.on(_plain(law.pdf(at(x, unit))), units.inverse(unit))
+    law, unit = _whole(dist, size)
+    return units.on(_plain(law.pdf(numbers_in("x", x, unit))), units.inverse(unit))
 
 
-def log_pdf(dist: Any, x: Any) -> Any:
+def log_pdf(dist: Any, x: Any, size: Any = None) -> Any:
     """Return the natural logarithm of the density at x, of the bare number in the draws' unit.
 
     That is the unit of `mean`. It goes on where the density itself underflows.
@@ -106,94 +123,147 @@ def log_pdf(dist: Any, x: Any) -> Any:
     >>> init.theory.log_pdf(init.Normal(0.0, 1.0), 1e100)
     -5e+199
     """
-    law, unit = known(dist)
-    return _plain(law.log_pdf(at(x, unit)))
+    law, unit = _whole(dist, size)
+    return _plain(law.log_pdf(numbers_in("x", x, unit)))
 
 
-def cdf(dist: Any, x: Any) -> Any:
+def cdf(
+    dist: Any, x: Any, size: Any = None, *, estimate: int | None = None, rng: Any = None
+) -> Any:
     """Return the distribution function: the probability of a draw up to x.
 
     Right to 1e-10 of itself wherever float64 can hold it, for shape parameters from 1e-3 to 1e15;
     `pdf` and `sf` too.
     """
-    law, unit = known(dist)
-    return _plain(law.cdf(at(x, unit)))
+    if estimate is not None:
+        return _share(lambda draws, x: draws <= x, dist, x, size, estimate, rng)
+    law, unit = _whole(dist, size)
+    return _plain(law.cdf(numbers_in("x", x, unit)))
 
 
-def sf(dist: Any, x: Any) -> Any:
+def sf(dist: Any, x: Any, size: Any = None, *, estimate: int | None = None, rng: Any = None) -> Any:
     """Return the survival function: the probability of a draw beyond x.
 
     That is 1 - `cdf`, but exact where `cdf` is nearly 1.
     """
-    law, unit = known(dist)
-    return _plain(law.sf(at(x, unit)))
+    if estimate is not None:
+        return _share(lambda draws, x: draws > x, dist, x, size, estimate, rng)
+    law, unit = _whole(dist, size)
+    return _plain(law.sf(numbers_in("x", x, unit)))
 
 
 # ---------------------------------------------------------------- functions of a probability
 
 
-def ppf(dist: Any, p: Any) -> Any:
+def ppf(
+    dist: Any, p: Any, size: Any = None, *, estimate: int | None = None, rng: Any = None
+) -> Any:
     """Return the quantile: the smallest x that a draw does not exceed with probability p.
 
     >>> import brainunit as u, braininit as init
     >>> print(f"{init.theory.ppf(init.Exponential(2 * u.ms), 0.95):.4f}")
     5.9915 ms
     """
-    law, unit = known(dist)
-    return units.on(_plain(law.ppf(_chance("p", p))), unit)
+    p = _chance("p", p)
+    if estimate is not None:
+        return _quantile(p, dist, size, estimate, rng)
+    law, unit = _whole(dist, size)
+    return units.on(_plain(law.ppf(p)), unit)
 
 
-def isf(dist: Any, q: Any) -> Any:
+def isf(
+    dist: Any, q: Any, size: Any = None, *, estimate: int | None = None, rng: Any = None
+) -> Any:
     """Return the inverse of `sf`: the smallest x that a draw exceeds with probability q at most.
 
     That is `ppf` at 1 - q, but with all digits where q is small.
     """
-    law, unit = known(dist)
-    return units.on(_plain(law.isf(_chance("q", q))), unit)
+    q = _chance("q", q)
+    if estimate is not None:
+        return _quantile(1 - q, dist, size, estimate, rng)
+    law, unit = _whole(dist, size)
+    return units.on(_plain(law.isf(q)), unit)
 
 
 # ---------------------------------------------------------------- all draws together
 
 
-def pooled(dist: Any) -> tuple[Law | None, u.Unit | None]:
+def pooled(dist: Any, size: Any = None) -> tuple[Law | None, u.Unit | None]:
     """Return the law of one draw picked at random among all, and its unit; or None and None.
 
     With array parameters every element has its own law; a histogram of the draws shows their
-    mixture.
+    mixture. A law of which only the moments are known has ``has_functions`` False.
     """
-    law, unit = find(dist)
-    if law is None or not (np.ndim(law.mean) or np.ndim(law.std)):
-        return law, unit
-    means, stds = np.broadcast_arrays(law.mean, law.std)
-    spread = np.sqrt(np.mean(stds**2) + np.var(means))
-    functions = (np.vectorize(_averaged(f), otypes=[float]) for f in (law.pdf, law.cdf, law.sf))
-    low, high = law.support
-    return Law(np.mean(means), spread, *functions, support=(np.min(low), np.max(high))), unit
+    try:
+        law, unit = find(dist, size)
+    except (Unknown, SizeNeeded):
+        return None, None
+    return pooled_law(law), unit
 
 
-def _averaged(function: Any) -> Any:
-    return lambda x: np.mean(function(x))
+# ---------------------------------------------------------------- what they share
 
 
-# ---------------------------------------------------------------- numbers
+def _whole(dist: Any, size: Any) -> tuple[Law, u.Unit | None]:
+    """A law with density and quantiles, not moments alone."""
+    law, unit = find(dist, size)
+    if not law.has_functions:
+        raise unknown(f"{type(dist).__name__} but its moments")
+    return law, unit
 
 
-def _both(law: Law) -> tuple[Any, Any]:
-    first, second = np.broadcast_arrays(law.mean, law.std)
-    return _plain(first.copy()), _plain(second.copy())
+def _moment(
+    name: str, statistic: Callable[[Any], Any], dist: Any, size: Any, estimate: Any, rng: Any
+) -> Any:
+    has_unit = name in ("mean", "std")
+
+    def measured(x: Any, unit: Any) -> Any:
+        return units.on(_plain(np.asarray(statistic(x))), unit if has_unit else None)
+
+    if estimate is not None:
+        return estimated(measured, dist, size, estimate, rng)
+    law, unit = find(dist, size)
+    value = np.broadcast_to(getattr(law, name), law.shape).copy()
+    return units.on(_plain(value), unit if has_unit else None)
+
+
+def _standardized(x: np.ndarray, n: int) -> Any:
+    with np.errstate(invalid="ignore"):  # where all draws are the same
+        return ((x - x.mean(0)) ** n).mean(0) / x.std(0) ** n
+
+
+def _share(
+    holds: Callable[[Any, Any], Any], dist: Any, x: Any, size: Any, estimate: Any, rng: Any
+) -> Any:
+    def measured(draws: Any, unit: Any) -> Any:
+        at = np.asarray(numbers_in("x", x, unit))
+        return (
+            np.stack([holds(draws, each).mean(0) for each in at.ravel()]).reshape(
+                at.shape + draws.shape[1:]
+            )
+            if at.ndim
+            else _plain(holds(draws, at).mean(0))
+        )
+
+    value, error = estimated(measured, dist, size, estimate, rng)
+    least = 1 / estimate  # of an event that was never seen, or always
+    return Estimate(value, np.maximum(error, least) if np.ndim(error) else max(error, least))
+
+
+def _quantile(p: Any, dist: Any, size: Any, estimate: Any, rng: Any) -> Any:
+    def measured(draws: Any, unit: Any) -> Any:
+        return units.on(_plain(np.asarray(np.quantile(draws, p, axis=0))), unit)
+
+    return estimated(measured, dist, size, estimate, rng)
 
 
 def _plain(value: Any) -> Any:
-    return (
-        value.item()
-        if np.ndim(value) == 0 and isinstance(value, (np.ndarray, np.generic))
-        else value
-    )
+    return value.item() if isinstance(value, (np.ndarray, np.generic)) and not value.ndim else value
 
 
 def _chance(name: str, value: Any) -> np.ndarray:
-    p = double(units.dimensionless(name, value))
-    bad = np.asarray(p)[(p < 0) | (p > 1)]
+    p = np.asarray(double(units.dimensionless(name, value)))
+    bad = p[(p < 0) | (p > 1)]
     if bad.size:
         raise ValueError(f"`{name}` must be from 0 to 1, got {bad.flat[0]}; it is a probability")
     return p

@@ -25,6 +25,9 @@ def uniform(low: Any, high: Any) -> Law:
         near = middle + (p - q) * half
         return np.where(p < 0.25, low + 2 * p * half, np.where(q < 0.25, high - 2 * q * half, near))
 
+    def cut(least: Any, most: Any) -> Law:
+        return uniform(np.maximum(low, least), np.minimum(high, most))
+
     return Law(
         middle,
         half / math.sqrt(3),
@@ -36,7 +39,14 @@ def uniform(low: Any, high: Any) -> Law:
         skewness=np.zeros(np.shape(half)),
         kurtosis=np.full(np.shape(half), -1.2),
         support=(low, high),
+        moved=lambda shift, factor: uniform(*_moved_bounds(low, high, shift, factor)),
+        cut=cut,
     )
+
+
+def _moved_bounds(low: Any, high: Any, shift: Any, factor: Any) -> tuple[Any, Any]:
+    ends = shift + factor * low, shift + factor * high
+    return np.where(factor < 0, ends[1], ends[0]), np.where(factor < 0, ends[0], ends[1])
 
 
 # ---------------------------------------------------------------- normal, Laplace
@@ -45,6 +55,11 @@ def uniform(low: Any, high: Any) -> Law:
 def normal(mean: Any, std: Any) -> Law:
     def z(x: Any) -> Any:
         return (x - mean) / std
+
+    def plus(other: Law) -> Law | None:
+        if "plus" not in other.closed:
+            return None
+        return normal(mean + other.mean, np.hypot(std, other.std))
 
     shape = np.broadcast_shapes(np.shape(mean), np.shape(std))
     law = Law(
@@ -56,6 +71,9 @@ def normal(mean: Any, std: Any) -> Law:
         quantile=lambda p, q: mean + std * normal_quantile(p, q),
         skewness=np.zeros(shape),
         kurtosis=np.zeros(shape),
+        moved=lambda shift, factor: normal(shift + factor * mean, abs(factor) * std),
+        cut=lambda low, high: truncated_normal(mean, std, low, high),
+        plus=plus,
     )
     return unless_zero(std, mean, law)
 
@@ -89,13 +107,14 @@ def laplace(loc: Any, scale: Any) -> Law:
         skewness=np.zeros(shape),
         kurtosis=np.full(shape, 3.0),
         breaks=(loc,),
+        moved=lambda shift, factor: laplace(shift + factor * loc, abs(factor) * scale),
     )
 
 
 # ---------------------------------------------------------------- beta
 
 
-def beta(alpha: Any, beta: Any, low: Any, high: Any) -> Law:
+def beta_law(alpha: Any, beta: Any, low: Any, high: Any) -> Law:
     a, b, n = alpha, beta, alpha + beta
     exponent = np.frexp(np.maximum(abs(low), abs(high)))[1]
     down, up = np.ldexp(low, -exponent), np.ldexp(high, -exponent)
@@ -120,10 +139,10 @@ def beta(alpha: Any, beta: Any, low: Any, high: Any) -> Law:
 
     def log_pdf(x: Any) -> Any:
         # In halves, which don't overflow.
-        below, above = np.log(x / 2 - low / 2), np.log(high / 2 - x / 2)
-        p = kernel(x)[1] + np.log(high / 2 - low / 2) - math.log(2) - below - above
-        p = np.where(x == low, np.log(at_the_edge(a, b / 2 / (high / 2 - low / 2))), p)
-        p = np.where(x == high, np.log(at_the_edge(b, a / 2 / (high / 2 - low / 2))), p)
+        below, above = x / 2 - low / 2, high / 2 - x / 2
+        p = kernel(x)[1] + np.log(high / 2 - low / 2) - math.log(2) - np.log(below) - np.log(above)
+        p = np.where(below == 0, np.log(at_the_edge(a, b / 2 / (high / 2 - low / 2))), p)
+        p = np.where(above == 0, np.log(at_the_edge(b, a / 2 / (high / 2 - low / 2))), p)
         return np.where((x < low) | (x > high), -np.inf, p)
 
     def tails(x: Any) -> tuple[Any, Any]:
@@ -143,15 +162,21 @@ def beta(alpha: Any, beta: Any, low: Any, high: Any) -> Law:
     # In ratios, which don't overflow.
     share = a / n * (b / n)
     apart = (b - a) / n
+
+    def moved(shift: Any, factor: Any) -> Law:
+        shapes = np.where(factor < 0, b, a), np.where(factor < 0, a, b)
+        return beta_law(*shapes, *_moved_bounds(low, high, shift, factor))
+
     return Law(
-        low + (high - low) * (a / n),
-        (high - low) * np.sqrt(share / (n + 1)),
+        low * (b / n) + high * (a / n),
+        2 * ((high / 2 - low / 2) * np.sqrt(share / (n + 1))),
         cdf=lambda x: tails(x)[0],
         sf=lambda x: tails(x)[1],
         log_pdf=log_pdf,
         skewness=2 * apart * np.sqrt((n + 1) / share) / (n + 2),
         kurtosis=6 * (apart**2 / share * ((n + 1) / (n + 2)) - 1) / (n + 3),
         support=(low, high),
+        moved=moved,
     )
 
 
@@ -200,6 +225,13 @@ def truncated_normal(mean: Any, std: Any, low: Any, high: Any) -> Law:
     def part(low: Any, high: Any) -> Any:
         return np.exp(-exponent(split(low, high)[0])) * masses(low, high) / mass
 
+    def moved(shift: Any, factor: Any) -> Law:
+        ends = _moved_bounds(low, high, shift, factor)
+        return truncated_normal(shift + factor * mean, abs(factor) * std, *ends)
+
+    def cut(least: Any, most: Any) -> Law:
+        return truncated_normal(mean, std, np.maximum(low, least), np.minimum(high, most))
+
     @functools.cache
     def moments() -> Any:
         return _window_moments((anchor - mean) / std, up, down)
@@ -213,6 +245,8 @@ def truncated_normal(mean: Any, std: Any, low: Any, high: Any) -> Law:
         skewness=lambda: moments()[2],
         kurtosis=lambda: moments()[3],
         support=(low, high),
+        moved=moved,
+        cut=cut,
     )
     return unless_zero(std, anchor, law)
 

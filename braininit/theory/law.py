@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from braininit.theory.quadrature import central_moments
+from braininit.theory.quadrature import moments
 
 __all__ = ["Law", "point", "unless_zero"]
 
@@ -18,8 +18,9 @@ class Law:
 
     Parameters
     ----------
-    mean, std : float, array or callable
-        Mean and standard deviation, or a function without arguments that computes them.
+    mean, std : float, array or callable, optional
+        Mean and standard deviation, or a function without arguments that computes them. Without
+        them integrals of the density.
     pdf, cdf : callable, optional
         Density and distribution function of a float64 array; None where only moments are known.
     sf : callable, optional
@@ -31,19 +32,22 @@ class Law:
         ``(p, q) -> x`` with the probabilities below and above x; the smaller one has the digits.
         Without it `cdf` and `sf` are inverted by bisection.
     skewness, kurtosis : float, array or callable, optional
-        Standardized third cumulant and fourth cumulant (0 for a normal). Without them integrals.
+        Skewness and excess kurtosis, in the same forms.
     support : pair of float or array
         The smallest interval that holds all draws.
     breaks : tuple of float or array
         Where the density jumps or bends inside the support, for integrals.
     atoms : tuple of pairs
         ``(x, probability)`` of values that have a probability of their own.
+    **closed : callable
+        What stays in the family: ``moved(shift, factor)``, ``raised(exponent)``,
+        ``cut(low, high)``, ``plus(law)``, each the law that follows, or None.
     """
 
     def __init__(
         self,
-        mean: Any,
-        std: Any,
+        mean: Any = None,
+        std: Any = None,
         pdf: Callable[[Any], Any] | None = None,
         cdf: Callable[[Any], Any] | None = None,
         sf: Callable[[Any], Any] | None = None,
@@ -55,6 +59,7 @@ class Law:
         support: tuple[Any, Any] = (-np.inf, np.inf),
         breaks: tuple[Any, ...] = (),
         atoms: tuple[tuple[Any, Any], ...] = (),
+        **closed: Callable[..., Any],
     ) -> None:
         self._moments = {"mean": mean, "std": std, "skewness": skewness, "kurtosis": kurtosis}
         self._pdf: Any = pdf or (lambda x: np.exp(self._log_pdf(x)))
@@ -62,6 +67,7 @@ class Law:
         self._cdf, self._sf = cdf, sf
         self._quantile = quantile
         self.support, self.breaks, self.atoms = support, breaks, atoms
+        self.closed = closed
 
     @property
     def has_functions(self) -> bool:
@@ -92,16 +98,18 @@ class Law:
     def _moment(self, name: str) -> Any:
         given = self._moments[name]
         if given is None:
-            return self._standardized[name == "kurtosis"]
+            return self._integrals[list(self._moments).index(name)]
         with np.errstate(all="ignore"):
             return given() if callable(given) else given
 
     @functools.cached_property
-    def _standardized(self) -> tuple[Any, Any]:
-        """Skewness and kurtosis, from integrals about the mean."""
-        third, fourth = central_moments(self, self.mean, (3, 4))
-        with np.errstate(all="ignore"):
-            return third / self.std**3, fourth / self.std**4 - 3
+    def _integrals(self) -> tuple[Any, Any, Any, Any]:
+        return moments(self)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape that the parameters have together."""
+        return np.shape(self.cdf(0.0)) if self.has_functions else np.shape(self.mean)
 
     def pdf(self, x: Any) -> Any:
         x = np.asarray(x, float)
@@ -125,15 +133,28 @@ class Law:
             return 1 - self.cdf(x)
         return _probability(self._sf, x, x < 0)
 
+    def at(self, x: Any) -> Any:
+        """The probability of x itself."""
+        return sum((np.where(x == value, p, 0.0) for value, p in self.atoms), 0.0)
+
+    def above(self, x: Any) -> Any:
+        """The probability of x or more."""
+        return self.sf(x) + self.at(x)
+
+    def below(self, x: Any) -> Any:
+        """The probability of less than x."""
+        return np.maximum(self.cdf(x) - self.at(x), 0)
+
     def ppf(self, p: Any) -> Any:
         p = np.asarray(p, float)
-        return self._inverse(p, 1 - p)
+        return self.quantile(p, 1 - p)
 
     def isf(self, q: Any) -> Any:
         q = np.asarray(q, float)
-        return self._inverse(1 - q, q)
+        return self.quantile(1 - q, q)
 
-    def _inverse(self, p: Any, q: Any) -> Any:
+    def quantile(self, p: Any, q: Any) -> Any:
+        """The quantile by the probabilities on both sides."""
         low, high = self.support
         with np.errstate(all="ignore"):
             x = bisected(self, p, q) if self._quantile is None else self._quantile(p, q)
@@ -167,6 +188,8 @@ def bisected(law: Law, p: Any, q: Any) -> Any:
         enough = np.where(lower, law.cdf(x) >= p, law.sf(x) <= q)
         start, end = np.where(enough, start, middle + 1), np.where(enough, middle, end)
         start = np.minimum(start, end)
+        if np.all(start == end):
+            break
     return _at(end)
 
 
@@ -223,10 +246,11 @@ def unless_zero(spread: Any, value: Any, law: Law) -> Law:
         either("cdf"),
         either("sf"),
         log_pdf=either("log_pdf"),
-        quantile=either("_inverse"),
+        quantile=either("quantile"),
         skewness=moment("skewness"),
         kurtosis=moment("kurtosis"),
         support=tuple(np.where(zero, value, end) for end in law.support),
         breaks=law.breaks,
         atoms=((value, np.where(zero, 1.0, 0.0)),),
+        **law.closed,
     )

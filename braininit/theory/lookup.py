@@ -12,16 +12,31 @@ import scipy  # its parts are imported when they are first named
 
 import braininit.theory.continuous as its_continuous
 import braininit.theory.positive as its_positive
+import braininit.theory.sized as sized
 from braininit._params import units
+from braininit._params.shapes import as_shape
+from braininit.composition.conditional import conditional
+from braininit.composition.mixture import mixture
 from braininit.distributions import continuous, positive
-from braininit.initializer import operators
+from braininit.distributions.truncated import truncated
+from braininit.initializer import operators, pipes
 from braininit.initializer.children import as_child
 from braininit.initializer.constant import constant, ones, zeros
 from braininit.initializer.recipe import UNKNOWN
-from braininit.theory.combined import affine
+from braininit.layers import structured
+from braininit.layers.fans import Fans
+from braininit.theory.algebra import affine, product, total
 from braininit.theory.law import Law, point
+from braininit.theory.pieces import clipped, mixture_of, power, truncated_at
 
-__all__ = ["at", "double", "find", "known", "laws"]
+__all__ = ["Unknown", "double", "find", "laws", "numbers_in", "unknown"]
+
+Found = tuple[Law, u.Unit | None]
+
+
+class Unknown(TypeError):
+    """There is no law of this initializer."""
+
 
 laws: dict[Any, Callable[..., Law]] = {
     constant: point,
@@ -30,7 +45,7 @@ laws: dict[Any, Callable[..., Law]] = {
     continuous.uniform: its_continuous.uniform,
     continuous.normal: its_continuous.normal,
     continuous.laplace: its_continuous.laplace,
-    continuous.beta: its_continuous.beta,
+    continuous.beta: its_continuous.beta_law,
     continuous.truncated_normal: its_continuous.truncated_normal,
     continuous.vonmises: its_continuous.von_mises,
     positive.lognormal: its_positive.lognormal,
@@ -42,31 +57,49 @@ laws: dict[Any, Callable[..., Law]] = {
 """Function -> law, called with the function's own parameters, bare and in float64."""
 
 
-def find(dist: Any) -> tuple[Law | None, u.Unit | None]:
+def find(dist: Any, size: Any = None) -> Found:
     """Look up the law of an object, and the unit of its draws."""
     if isinstance(dist, type) or not callable(dist):
         name = dist.__name__ if isinstance(dist, type) else type(dist).__name__
         raise TypeError(f"`dist` must be an initializer object, got {name}")
+    name = type(dist).__name__
+    try:
+        with np.errstate(all="ignore"):
+            return _found(dist, None if size is None else as_shape(size))
+    except sized.SizeNeeded:
+        raise ValueError(
+            f"the law of {name} depends on the size; give it, as in theory.std(dist, size=(64, 32))"
+        ) from None
+    except LookupError as error:
+        raise unknown(*error.args) from None
+
+
+def unknown(what: str) -> Unknown:
+    return Unknown(
+        f"braininit.theory has no law of {what}; estimate it from draws, as in "
+        "theory.mean(dist, estimate=100_000, rng=0), or add one with theory.laws[function] = ..."
+    )
+
+
+def _found(dist: Any, size: Any) -> Found:
     # By function, not by class: a subclass with another function has another law.
     function: Any = getattr(type(dist), "_function", None)
-    if isinstance(dist, operators.Combined):
-        return _combined(dist.op, dist.left, dist.right)
-    if isinstance(dist, operators.Scaled):
-        return _combined("*", dist.base_dist, dist.scale_factor)
-    law, made = laws.get(function), None if function is None else cast(Any, dist)._recipe
-    if made is None or (law is None and made.facts.law is None):
-        return None, None
+    if function is None:
+        raise LookupError(type(dist).__name__)
+    if function in _MADE_OF_OTHERS and function not in laws:
+        return _MADE_OF_OTHERS[function](dist, size)
+    made = cast(Any, dist)._recipe
+    if function not in laws and made.facts.law is None:
+        return _by_size(dist, made, function, size)
     numbers = dict(zip(made.facts.names, made.values, strict=True))
     unit, carriers = made.unit, {n: v for n, v in numbers.items() if isinstance(v, u.Quantity)}
     if carriers or unit is UNKNOWN:  # a user's class
         unit, bare = units.off(**carriers)
         numbers |= zip(carriers, bare, strict=True)
     numbers = {name: double(value) for name, value in numbers.items()}
-    with np.errstate(all="ignore"):
-        if law is not None:
-            return law(**numbers), unit
-        its = made.facts.law(scipy.stats, *numbers.values())
-        return _of_scipy(its), unit
+    if function in laws:
+        return laws[function](**numbers), unit
+    return _of_scipy(made.facts.law(scipy.stats, *numbers.values())), unit
 
 
 def _of_scipy(its: Any) -> Law:
@@ -85,45 +118,132 @@ def _of_scipy(its: Any) -> Law:
     )
 
 
-def _combined(op: str, left: Any, right: Any = None) -> tuple[Law | None, u.Unit | None]:
-    """Look up both sides of an operator; a draw that is shifted and scaled is known."""
-    if right is None:
-        return None, None
-    (first, unit), (second, other) = (find(as_child(op, side)) for side in (left, right))
-    if first is None or second is None:
-        return None, None
+def _by_size(dist: Any, made: Any, function: Any, size: Any) -> Found:
+    if any(isinstance(option, Fans) for option in made.facts.static):
+        return sized.by_fan(made, size), made.unit
+    if function not in sized.matrices_by_size:
+        raise LookupError(type(dist).__name__)
+    if size is None:
+        raise sized.SizeNeeded
+    return sized.matrices_by_size[function](made, size), made.unit
+
+
+# ---------------------------------------------------------------- made of others
+
+
+def _operation(dist: Any, size: Any) -> Found:
+    return _combined(dist.op, dist.left, dist.right, size)
+
+
+def _scaled(dist: Any, size: Any) -> Found:
+    return _combined("*", dist.base_dist, dist.scale_factor, size)
+
+
+def _combined(op: str, left: Any, right: Any, size: Any) -> Found:
+    first, unit = _part(as_child("left", left), size)
+    if op == "abs":
+        return power(first, 1.0, fold=True), unit
+    second, other = _part(as_child("right", right), size)
     unit, ratio = units.of_operation(op, unit, other)
     second = affine(second, 0.0, ratio)
     if op in ("+", "-"):
-        sign = 1.0 if op == "+" else -1.0
-        if second.is_point:
-            return affine(first, sign * second.mean, 1.0), unit
-        if first.is_point:
-            return affine(second, first.mean, sign), unit
-    if op == "*" and first.is_point:
-        return affine(second, 0.0, first.mean), unit
-    if op in ("*", "/") and second.is_point:
-        return affine(first, 0.0, second.mean if op == "*" else 1 / second.mean), unit
-    return None, None
+        return total(first, second if op == "+" else affine(second, 0.0, -1.0)), unit
+    if op == "**":
+        raise LookupError("a power whose exponent is an array or random")
+    if op == "/":
+        second = point(1 / second.mean) if second.is_point else power(second, -1.0)
+    return product(first, second), unit
 
 
-def known(dist: Any) -> tuple[Law, u.Unit | None]:
-    law, unit = find(dist)
-    if law is None:
-        raise TypeError(
-            f"braininit.theory has no law of {type(dist).__name__}; "
-            "add one with theory.laws[function] = ..."
-        )
+def _power(dist: Any, size: Any) -> Found:
+    law, _ = _part(dist.base, size)
+    exponent = dist.exponent
+    if exponent == 0:
+        return point(np.ones(law.shape)), dist._recipe.unit
+    if not exponent.is_integer() and np.any(np.less(law.support[0], 0)):
+        raise LookupError(f"{dist!r}, where draws below 0 give NaN")
+    return power(law, exponent, fold=exponent % 2 == 0), dist._recipe.unit
+
+
+def _clipped(dist: Any, size: Any) -> Found:
+    law, _ = _part(dist.base_dist, size)
+    made = dist._recipe
+    return clipped(law, *map(double, made.values[1:])), made.unit
+
+
+def _composed(dist: Any, size: Any) -> Found:
+    if dist.functions:
+        raise LookupError(f"{dist!r}, whose functions it does not know")
+    return _part(dist.first, size)
+
+
+def _truncated(dist: Any, size: Any) -> Found:
+    law, own = _part(dist.base, size)
+    ends = {"low": dist.low, "high": dist.high}
+    open_ = {"low": -np.inf, "high": np.inf}
+    given = {name: open_[name] if end is None else end for name, end in ends.items()}
+    unit, (_, *bare) = units.off(base=units.on(0.0, own), **given)
+    return truncated_at(law, *map(double, bare)), unit
+
+
+def _mixture(dist: Any, size: Any) -> Found:
+    parts, unit = _in_one_unit([_part(part, size) for part in dist.distributions])
+    return mixture_of(parts, np.asarray(dist._recipe.values[0], float)), unit
+
+
+def _conditional(dist: Any, size: Any) -> Found:
+    parts, unit = _in_one_unit([_part(x, size) for x in (dist.true_dist, dist.false_dist)])
+    return sized.of_conditional(dist._recipe, *parts, size), unit
+
+
+def _sparse(dist: Any, size: Any) -> Found:
+    law, unit = _part(dist.base, size)
+    return sized.of_sparse(dist._recipe, law, size), unit
+
+
+def _dale(dist: Any, size: Any) -> Found:
+    law, unit = _part(dist.base, size)
+    return sized.of_dale(dist._recipe, law, size), unit
+
+
+_MADE_OF_OTHERS: dict[Any, Callable[[Any, Any], Found]] = {
+    operators.combined: _operation,
+    operators.scaled: _scaled,
+    operators.powered: _power,
+    pipes.clipped: _clipped,
+    pipes.composed: _composed,
+    truncated: _truncated,
+    mixture: _mixture,
+    conditional: _conditional,
+    structured.sparse: _sparse,
+    structured.dale: _dale,
+}
+
+
+def _part(dist: Any, size: Any) -> Found:
+    law, unit = _found(dist, size)
     return law, unit
 
 
-def at(x: Any, unit: u.Unit | None) -> np.ndarray:
+def _in_one_unit(parts: list[Found]) -> tuple[list[Law], u.Unit | None]:
+    given = {f"part {i}": units.on(1.0, unit) for i, (_, unit) in enumerate(parts)}
+    unit, ratios = units.off(**given)
+    laws = [affine(law, 0.0, ratio) for (law, _), ratio in zip(parts, ratios, strict=True)]
+    return laws, unit
+
+
+# ---------------------------------------------------------------- numbers
+
+
+def numbers_in(name: str, x: Any, unit: u.Unit | None) -> np.ndarray:
+    """Bare float64 numbers in a unit."""
     if unit is None:
-        return double(units.dimensionless("x", x))
-    return double(units.off(dist=units.on(1.0, unit), x=x)[1][1])
+        return double(units.dimensionless(name, x))
+    return double(units.off(dist=units.on(1.0, unit), **{name: x})[1][1])
 
 
 def double(value: Any) -> Any:
+    """A number or an array in float64."""
     if isinstance(value, (float, complex, np.ndarray, jax.Array)):
         return np.asarray(value, complex if np.iscomplexobj(value) else float)
     return value

@@ -29,6 +29,18 @@ def lognormal(mean: Any, std: Any) -> Law:
         log_p = -(z(x) ** 2) / 2 - np.log(sigma) - np.log(x) - special.LOG_SQRT_2PI
         return np.where(x > 0, log_p, -np.inf)
 
+    def raised(exponent: float) -> Law:
+        variance = sigma**2
+        mean_ = mean**exponent * np.exp((exponent - 1) * exponent / 2 * variance)
+        return lognormal(mean_, mean_ * np.sqrt(np.expm1(exponent**2 * variance)))
+
+    def times(other: Law) -> Law | None:
+        if "times" not in other.closed:
+            return None
+        more = other.std / other.mean
+        spread = np.sqrt(ratio**2 + more**2 + (ratio * more) ** 2)
+        return lognormal(mean * other.mean, mean * other.mean * spread)
+
     law = Law(
         mean,
         std,
@@ -39,6 +51,8 @@ def lognormal(mean: Any, std: Any) -> Law:
         skewness=ratio * (3 + ratio**2),
         kurtosis=ratio**2 * (16 + ratio**2 * (15 + ratio**2 * (6 + ratio**2))),
         support=(0.0, np.inf),
+        raised=raised,
+        times=times,
     )
     return unless_zero(std, mean, law)
 
@@ -57,6 +71,7 @@ def exponential(scale: Any) -> Law:
         skewness=np.full(np.shape(scale), 2.0),
         kurtosis=np.full(np.shape(scale), 6.0),
         support=(0.0, np.inf),
+        raised=lambda exponent: weibull(np.asarray(1.0), scale).closed["raised"](exponent),
     )
 
 
@@ -67,15 +82,10 @@ def _exponential_quantile(p: Any, q: Any) -> Any:
 def weibull(concentration: Any, scale: Any) -> Law:
     k, s = concentration, 1 / concentration
     # The mean is scale Gamma(1 + s); in two halves, which overflow later. The variance in
-    # squared means is e^spread - 1; for small s the two logarithms in `spread` agree, and
-    # what is left is the rest of their Taylor series, with s at most 0.05 in it.
-    root = np.exp(scipy.special.gammaln(1 + s) / 2)
-    n = np.arange(20.0, 1, -1)
-    terms = np.append(scipy.special.zeta(n) * (-1) ** n * (2**n - 2) / n, [0, 0])
+    # squared means is e^spread - 1.
+    root = np.exp(_log_gamma(s) / 2)
     spread = np.where(
-        s < 0.05,
-        np.polyval(terms, np.minimum(s, 0.05)),
-        scipy.special.gammaln(1 + 2 * s) - 2 * scipy.special.gammaln(1 + s),
+        s < 0.05, _log_gamma(s, 2), scipy.special.gammaln(1 + 2 * s) - 2 * _log_gamma(s)
     )
 
     def power(x: Any) -> Any:
@@ -99,7 +109,21 @@ def weibull(concentration: Any, scale: Any) -> Law:
         skewness=lambda: np.broadcast_to(moments()[0], np.broadcast(k, scale).shape),
         kurtosis=lambda: np.broadcast_to(moments()[1], np.broadcast(k, scale).shape),
         support=(0.0, np.inf),
+        raised=lambda n: weibull(k / n, scale**n) if n > 0 else None,
     )
+
+
+def _log_gamma(s: Any, times: int = 1) -> Any:
+    """Log of gamma(1 + s); or, for s below 0.05, that of gamma(1 + times s) less `times` of it.
+
+    For small s the two logarithms agree, and what is left is the rest of their Taylor series.
+    """
+    n = np.arange(20.0, 1, -1)
+    factor = 1.0 if times == 1 else times**n - times
+    terms = np.append(scipy.special.zeta(n) * (-1) ** n * factor / n, [0, 0])
+    terms[-2] = -np.euler_gamma if times == 1 else 0
+    series = np.polyval(terms, np.minimum(s, 0.05))
+    return np.where(s < 0.05, series, scipy.special.gammaln(1 + s)) if times == 1 else series
 
 
 def _weibull_moments(k: Any) -> tuple[Any, Any]:
@@ -111,7 +135,7 @@ def _weibull_moments(k: Any) -> tuple[Any, Any]:
     s = 1 / np.maximum(k, 1.0)
     y = np.arange(-60.0, 6.5, 0.125).reshape(-1, *[1] * np.ndim(k))
     weight = np.exp(y - np.exp(y)) * 0.125
-    away = np.expm1(s * y - scipy.special.gammaln(1 + s)) / s
+    away = np.expm1(s * y - _log_gamma(s)) / s
     second, third, fourth = ((weight * away**n).sum(0) for n in (2, 3, 4))
     log = [scipy.special.gammaln(1 + n / k) for n in range(5)]
     one, two = np.exp(2 * log[1] - log[2]), np.exp(log[1] + log[2] - log[3])
@@ -192,6 +216,7 @@ def loguniform(low: Any, high: Any) -> Law:
         skewness=lambda: moments()[2],
         kurtosis=lambda: moments()[3],
         support=(low, high),
+        cut=lambda least, most: loguniform(np.maximum(low, least), np.minimum(high, most)),
     )
 
 

@@ -1,0 +1,126 @@
+"""Laws under arithmetic: shifted and scaled, sums and products of independent draws."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from braininit.theory.law import Law, point, unless_zero
+
+__all__ = ["affine", "product", "total"]
+
+
+def affine(law: Law, shift: Any, factor: Any) -> Law:
+    """Return the law of shift + factor x, if `law` is that of x."""
+    if np.all(factor == 1) and not np.any(shift):
+        return law
+    if law.is_point:
+        return point(shift + factor * law.mean)
+    if "moved" in law.closed:
+        with np.errstate(all="ignore"):
+            return unless_zero(factor, shift, law.closed["moved"](shift, factor))
+    up = factor > 0
+
+    def back(x: Any) -> Any:
+        y = (x - shift) / factor
+        for at, _ in law.atoms:  # which rounding must not miss
+            y = np.where(x == forth(at), at, y)
+        return y
+
+    def either(x: Any, y: Any) -> Any:
+        return np.where(up, x, y)
+
+    def forth(x: Any) -> Any:
+        with np.errstate(invalid="ignore"):  # 0 times an infinite bound
+            return shift + factor * x
+
+    functions: dict[str, Any] = {}
+    if law.has_functions:
+        functions = {
+            "pdf": lambda x: law.pdf(back(x)) / abs(factor),
+            "log_pdf": lambda x: law.log_pdf(back(x)) - np.log(abs(factor)),
+            "cdf": lambda x: either(law.cdf(back(x)), law.above(back(x))),
+            "sf": lambda x: either(law.sf(back(x)), law.below(back(x))),
+            "quantile": lambda p, q: forth(law.quantile(either(p, q), either(q, p))),
+        }
+    low, high = law.support
+    moved = Law(
+        lambda: forth(law.mean),
+        lambda: abs(factor) * law.std,
+        **functions,
+        skewness=lambda: np.sign(factor) * law.skewness,
+        kurtosis=lambda: np.where(factor == 0, np.nan, law.kurtosis),
+        support=(forth(either(low, high)), forth(either(high, low))),
+        breaks=tuple(forth(x) for x in law.breaks),
+        atoms=tuple((forth(x), p) for x, p in law.atoms),
+    )
+    return unless_zero(factor, shift, moved)
+
+
+def total(first: Law, second: Law) -> Law:
+    """Return the law of the sum of independent draws: cumulants add.
+
+    Its density is known only where both are of a family that has it.
+    """
+    if second.is_point:
+        return affine(first, second.mean, 1.0)
+    if first.is_point:
+        return affine(second, first.mean, 1.0)
+    if "plus" in first.closed and (law := first.closed["plus"](second)) is not None:
+        return law
+
+    def cumulant(n: int, name: str) -> Any:
+        spread = np.hypot(first.std, second.std)
+        return sum(getattr(x, name) * (x.std / spread) ** n for x in (first, second))
+
+    return Law(
+        lambda: first.mean + second.mean,
+        lambda: np.hypot(first.std, second.std),
+        skewness=lambda: cumulant(3, "skewness"),
+        kurtosis=lambda: cumulant(4, "kurtosis"),
+        support=tuple(x + y for x, y in zip(first.support, second.support, strict=True)),
+    )
+
+
+def product(first: Law, second: Law) -> Law:
+    """Return the law of the product of independent draws: of each its moments are known."""
+    if second.is_point:
+        return affine(first, 0.0, second.mean)
+    if first.is_point:
+        return affine(second, 0.0, first.mean)
+    if "times" in first.closed and (law := first.closed["times"](second)) is not None:
+        return law
+
+    def central(n: int) -> Any:
+        """E[(xy - E[xy])^n], by what each differs from its mean."""
+        moments = [_central(law) for law in (first, second)]
+        value = 0.0
+        for i in range(n + 1):
+            for j in range(n + 1 - i):
+                k = n - i - j  # of the terms x's mean times y's rest, the reverse, both rests
+                ways = math.factorial(n) // math.prod(map(math.factorial, (i, j, k)))
+                means = first.mean**i * second.mean**j
+                value = value + ways * means * moments[0][j + k] * moments[1][i + k]
+        return value
+
+    with np.errstate(invalid="ignore"):  # 0 times infinity
+        corners = np.stack(
+            np.broadcast_arrays(*(x * y for x in first.support for y in second.support))
+        )
+    corners = np.where(np.isnan(corners), 0.0, corners)
+    return Law(
+        lambda: first.mean * second.mean,
+        lambda: np.sqrt(central(2)),
+        skewness=lambda: central(3) / central(2) ** 1.5,
+        kurtosis=lambda: central(4) / central(2) ** 2 - 3,
+        support=(corners.min(0), corners.max(0)),
+    )
+
+
+def _central(law: Law) -> list[Any]:
+    """The central moments from the zeroth to the fourth."""
+    flat = law.is_point
+    skewness, kurtosis = (0.0, -3.0) if flat else (law.skewness, law.kurtosis)
+    return [1.0, 0.0, law.std**2, skewness * law.std**3, (kurtosis + 3) * law.std**4]

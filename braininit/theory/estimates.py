@@ -1,0 +1,85 @@
+"""What draws say of a distribution whose law is not known, with the error of the answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from braininit._engine import keys
+from braininit._params import options, units
+from braininit._params.shapes import as_shape
+from braininit.initializer.initialization import Initialization
+
+__all__ = ["Estimate", "estimated"]
+
+
+class Estimate(NamedTuple):
+    """A number estimated from draws.
+
+    Parameters
+    ----------
+    value : float, array or Quantity
+        The estimate.
+    error : float, array or Quantity
+        Its standard error.
+    """
+
+    value: Any
+    error: Any
+
+
+def estimated(
+    statistic: Callable[[np.ndarray, Any], Any], dist: Any, size: Any, count: Any, rng: Any
+) -> Estimate:
+    """Apply ``statistic(draws along axis 0, unit)`` to draws; the error is a jackknife's.
+
+    Groups of draws are left out in turn. With a size each draw of that size is in one group, so
+    that the error is right where the numbers of a matrix depend on each other.
+    """
+    groups, unit = _drawn(dist, size, options.whole("estimate", count, 1000), rng)
+    value = statistic(np.concatenate(groups), unit)
+    rest = [np.concatenate(groups[:i] + groups[i + 1 :]) for i in range(len(groups))]
+    bare, its = units.parts(value)
+    others = np.stack([units.parts(statistic(x, unit))[0] for x in rest])
+    error = np.sqrt((len(groups) - 1) * others.var(0))
+    return Estimate(value, units.on(error.item() if np.ndim(bare) == 0 else error, its))
+
+
+_GROUPS = 40
+
+
+def _drawn(dist: Any, size: Any, count: int, rng: Any) -> tuple[list[np.ndarray], Any]:
+    """Groups of draws in float64, and their unit."""
+    key = keys.typed(keys.as_key(keys.from_rng(rng)))
+    if size is None:
+        shape = (-(-count // _GROUPS) * _GROUPS, *np.broadcast_shapes(*_shapes(dist)))
+        x, unit = _bare(_called(dist, key, shape))
+        return np.split(x, _GROUPS), unit
+    shape = as_shape(size)
+    many = max(_GROUPS, -(-count // max(math.prod(shape), 1)))
+    drawn = [_bare(_called(dist, k, shape)) for k in jax.random.split(key, many)]
+    flat = [x.ravel() for x, _ in drawn]
+    return [np.concatenate(flat[i::_GROUPS]) for i in range(_GROUPS)], drawn[0][1]
+
+
+def _called(dist: Any, key: Any, shape: tuple[int, ...]) -> Any:
+    return dist(shape, rng=key) if isinstance(dist, Initialization) else dist(key, shape)
+
+
+def _bare(x: Any) -> tuple[np.ndarray, Any]:
+    bare, unit = units.unwrap("draws", x, number=True)
+    if np.iscomplexobj(bare):
+        raise TypeError("complex draws have no order; estimate their real part")
+    return np.asarray(bare, float), unit
+
+
+def _shapes(dist: Any) -> Iterator[tuple[int, ...]]:
+    """The shapes of the parameters, also of those of parts."""
+    if isinstance(dist, Initialization):
+        yield dist._own_shape()
+        for child in dist._children():
+            yield from _shapes(child)

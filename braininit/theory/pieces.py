@@ -1,0 +1,320 @@
+"""Laws put together from pieces: parts of one, mixtures of several, powers by their branches."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from braininit._math import special
+from braininit.theory.law import Law, point
+from braininit.theory.quadrature import gauss, spread
+from braininit.theory.quadrature import moments as integrated
+
+__all__ = ["clipped", "mixture_of", "pooled_law", "power", "truncated_at"]
+
+MOMENTS = ("mean", "std", "skewness", "kurtosis")
+
+# ---------------------------------------------------------------- mixtures
+
+
+def mixture_of(laws: Sequence[Law], weights: Any) -> Law:
+    """The law of a draw from one of several, with these probabilities; weights lie along axis 0."""
+    weights = list(np.asarray(weights, float))
+    pairs = [(law, w) for law, w in zip(laws, weights, strict=True) if np.any(w)]
+
+    def summed(name: str) -> Any:
+        return lambda x: sum(_share(w, getattr(law, name)(x)) for law, w in pairs)
+
+    def log_pdf(x: Any) -> Any:
+        return functools.reduce(np.logaddexp, (np.log(w) + law.log_pdf(x) for law, w in pairs))
+
+    @functools.cache
+    def moments() -> Any:
+        its = [
+            [getattr(law, n) for n in ("mean", "std", "skewness", "kurtosis")] for law, _ in pairs
+        ]
+        return mixed_moments([w for _, w in pairs], *zip(*its, strict=True))
+
+    functions: dict[str, Any] = {}
+    if all(law.has_functions for law, _ in pairs):
+        functions = {"pdf": summed("pdf"), "cdf": summed("cdf"), "sf": summed("sf")}
+        functions["log_pdf"] = log_pdf
+    ends = [law.support for law, _ in pairs]
+    inner = (x for law, _ in pairs for x in (*law.support, *law.breaks))
+    return Law(
+        lambda: moments()[0],
+        lambda: moments()[1],
+        **functions,
+        skewness=lambda: moments()[2],
+        kurtosis=lambda: moments()[3],
+        support=(
+            functools.reduce(np.minimum, (low for low, _ in ends)),
+            functools.reduce(np.maximum, (high for _, high in ends)),
+        ),
+        breaks=tuple(x for x in inner if np.all(np.isfinite(x))),
+        atoms=tuple((x, p * w) for law, w in pairs for x, p in law.atoms),
+    )
+
+
+def _share(weight: Any, value: Any) -> Any:
+    return np.where(weight > 0, weight * np.where(weight > 0, value, 0.0), 0.0)
+
+
+def mixed_moments(weights: Any, means: Any, stds: Any, skews: Any, kurts: Any) -> tuple[Any, ...]:
+    """Mean, std, skewness and kurtosis of a mixture, from those of its parts along axis 0."""
+    parts = list(zip(weights, means, stds, skews, kurts, strict=True))
+    mean = sum(w * m for w, m, *_ in parts)
+    second = third = fourth = 0.0
+    for w, m, s, skew, kurt in parts:
+        d = m - mean
+        skew, kurt = (np.where(s > 0, x, 0.0) for x in (skew, kurt))
+        second = second + w * (s**2 + d**2)
+        third = third + w * (skew * s**3 + 3 * d * s**2 + d**3)
+        fourth = fourth + w * ((kurt + 3) * s**4 + 4 * d * skew * s**3 + 6 * d**2 * s**2 + d**4)
+    return mean, np.sqrt(second), third / second**1.5, fourth / second**2 - 3
+
+
+def pooled_law(law: Law) -> Law:
+    """The law of one draw picked at random among all elements of a law."""
+    if not law.shape or not law.has_functions:
+        return law
+
+    def averaged(name: str) -> Any:
+        function = getattr(law, name)
+        return np.vectorize(lambda x: np.mean(function(x)), otypes=[float])
+
+    @functools.cache
+    def moments() -> Any:
+        its = (getattr(law, name) for name in MOMENTS)
+        flat = [np.ravel(np.broadcast_to(x, law.shape)) for x in its]
+        return mixed_moments(np.full(len(flat[0]), 1 / len(flat[0])), *flat)
+
+    low, high = law.support
+    return Law(
+        lambda: moments()[0],
+        lambda: moments()[1],
+        *map(averaged, ("pdf", "cdf", "sf")),
+        skewness=lambda: moments()[2],
+        kurtosis=lambda: moments()[3],
+        support=(np.min(low), np.max(high)),
+    )
+
+
+# ---------------------------------------------------------------- clipped
+
+
+def clipped(law: Law, low: Any, high: Any) -> Law:
+    """The law of draws moved to the nearest bound, which then has a probability of its own."""
+    ends = tuple(np.clip(end, low, high) for end in law.support)
+    outside = ((low, law.cdf(low)), (high, law.above(high)))
+    outside = tuple((x, np.where(np.isfinite(x), p, 0.0)) for x, p in outside)
+
+    def density(name: str, none: float) -> Any:
+        def density(x: Any) -> Any:
+            inside = np.where((x > low) & (x < high), getattr(law, name)(x), none)
+            for end, p in outside:
+                held = np.where(p > 0, np.inf, getattr(law, name)(end))
+                inside = np.where(x == end, held, inside)
+            return inside
+
+        return density
+
+    return Law(
+        pdf=density("pdf", 0.0),
+        log_pdf=density("log_pdf", -np.inf),
+        cdf=lambda x: np.where(x < low, 0.0, np.where(x >= high, 1.0, law.cdf(x))),
+        sf=lambda x: np.where(x < low, 1.0, np.where(x >= high, 0.0, law.sf(x))),
+        quantile=lambda p, q: np.clip(law.quantile(p, q), low, high),
+        support=ends,
+        breaks=law.breaks,
+        atoms=(
+            *outside,
+            *((x, np.where((x > low) & (x < high), p, 0.0)) for x, p in law.atoms),
+        ),
+    )
+
+
+# ---------------------------------------------------------------- truncated
+
+
+def truncated_at(law: Law, low: Any, high: Any) -> Law:
+    """The law between two bounds, in whatever tail of it they lie."""
+    if "cut" in law.closed:
+        return law.closed["cut"](low, high)
+    low, high = (np.clip(end, *law.support) for end in (low, high))
+    deep = np.minimum(law.cdf(high), law.sf(low)) < 1e-280
+    mass = mass_between(law, low, high)
+    # Where the tail itself underflows: relative to the bound where the density is greatest.
+    from_low = law.log_pdf(low) >= law.log_pdf(high)
+    start = np.where(from_low, low, high)
+    deep_mass = _outwards(law, start, np.where(from_low, high, low)) if np.any(deep) else mass
+    log_mass = np.where(deep, law.log_pdf(start) + np.log(deep_mass), np.log(mass))
+
+    def part(x: Any, up: bool) -> Any:
+        """The share between x and a bound, the lower one or the upper one."""
+        x = np.clip(x, low, high)
+        shallow = mass_between(law, *((low, x) if not up else (x, high))) / mass
+        if not np.any(deep):
+            return shallow
+        near = from_low if not up else ~from_low  # from the start to x, or from x on
+        first = np.where(near, start, x)
+        rest = _outwards(law, first, np.where(near, x, np.where(from_low, high, low)))
+        rest = rest * np.exp(law.log_pdf(first) - law.log_pdf(start)) / deep_mass
+        return np.where(deep, rest, shallow)
+
+    def log_pdf(x: Any) -> Any:
+        return np.where((x >= low) & (x <= high), law.log_pdf(x) - log_mass, -np.inf)
+
+    return Law(
+        log_pdf=log_pdf,
+        cdf=lambda x: part(x, False),
+        sf=lambda x: part(x, True),
+        support=(low, high),
+        breaks=law.breaks,
+        cut=lambda least, most: truncated_at(law, np.maximum(low, least), np.minimum(high, most)),
+    )
+
+
+def mass_between(law: Law, x: Any, y: Any) -> Any:
+    """The probability of (x, y], also where both lie close together or far out in one tail."""
+    x, y = np.broadcast_arrays(x, y)
+    with np.errstate(all="ignore"):
+        below, above = law.cdf(y), law.sf(x)
+        lower = below < above
+        mass = np.where(lower, below - law.cdf(x), above - law.sf(y))
+        close = (mass < 0.02 * np.minimum(below, above)) & (y > x)
+        if np.any(close):
+            low, high = (np.where(np.isfinite(end), end, 0.0) for end in law.support)
+            t, w = (a.reshape(-1, *[1] * mass.ndim) for a in gauss(48))
+            at, _, measure = spread(t, *(np.where(close, end, 0.0) for end in (x, y)), low, high)
+            mass = np.where(close, (w * measure * law.pdf(at)).sum(0), mass)
+    return np.maximum(mass, 0)
+
+
+def _outwards(law: Law, start: Any, end: Any) -> Any:
+    """The integral of the density from `start` to `end`, over the density at `start`.
+
+    For densities that fall on the way.
+    """
+    start, end = np.broadcast_arrays(start, end)
+    reach, sign, top = abs(end - start), np.sign(end - start), law.log_pdf(start)
+
+    def exponent(t: Any) -> Any:
+        return top - law.log_pdf(start + sign * t)
+
+    cut = np.minimum(reach, abs(start))  # beyond it the density is nothing, or there is no beyond
+    while np.any(short := (exponent(cut) < 40) & (cut < reach)):
+        cut = np.where(short, np.minimum(2 * cut, reach), cut)
+    while np.any(long := exponent(cut) > 100):
+        cut = np.where(long, cut / 2, cut)
+    return special.integral(exponent, 40 / cut, 0.0, cut)
+
+
+# ---------------------------------------------------------------- powers, absolute values
+
+
+def power(law: Law, exponent: float, fold: bool = False) -> Law:
+    """The law of x^exponent; `fold` takes |x|^exponent, as even powers are.
+
+    The power is monotone on each side of 0.
+    """
+    low, high = law.support
+    if exponent == 1 and (not fold or np.all(np.asarray(low) >= 0)):
+        return law
+    if law.is_point:
+        return point((abs(law.mean) if fold else law.mean) ** exponent)
+    if "raised" in law.closed and (known := law.closed["raised"](exponent)) is not None:
+        return known
+    up = exponent > 0
+
+    def forth(x: Any) -> Any:
+        size = abs(x) ** abs(exponent)
+        size = size if up else 1 / size
+        return size if fold else np.copysign(size, x)
+
+    def root(y: Any) -> Any:
+        r = np.sqrt(abs(y)) if abs(exponent) == 2 else abs(y) ** (1 / abs(exponent))
+        r = r if up else 1 / r
+        for at, _ in law.atoms:  # which rounding must not miss
+            r = np.where(forth(at) == (abs(y) if fold else y), abs(at), r)
+        return r
+
+    def raw_log_pdf(y: Any) -> Any:
+        r = root(y)
+        if fold:
+            both = np.logaddexp(law.log_pdf(r), law.log_pdf(-r))
+            both = np.where(y < 0, -np.inf, both)
+        else:
+            both = law.log_pdf(np.copysign(r, y))
+        return both if exponent == 1 else both + np.log(r / abs(y)) - np.log(abs(exponent))
+
+    def log_pdf(y: Any) -> Any:
+        near, nearer = (raw_log_pdf(np.full(np.shape(y), at)) for at in (1e-250, 1e-290))
+        rises = nearer - near
+        limit = np.where(abs(rises) < 1, nearer, np.where(rises > 0, np.inf, -np.inf))
+        return np.where(y == 0, limit if up else -np.inf, raw_log_pdf(y))
+
+    # The mass below y, and above it: inside or outside of -r and r, or on one side of them.
+    def inside(r: Any) -> Any:
+        """-r <= x <= r."""
+        return mass_between(law, -r, r) + law.at(-r)
+
+    def outside(r: Any) -> Any:
+        return law.sf(r) + law.below(-r)
+
+    def cdf(y: Any) -> Any:
+        r = root(y)
+        if fold:
+            within = inside(r) if up else outside(r) + law.at(r) + np.where(r > 0, law.at(-r), 0)
+            return np.where(y < 0, 0.0, within)
+        if up:
+            return law.cdf(np.copysign(r, y))
+        zero = np.zeros(())
+        negative = mass_between(law, -r, zero) + law.at(-r) - law.at(zero)
+        return np.where(y < 0, negative, law.below(zero) + np.where(y > 0, law.above(r), 0.0))
+
+    def sf(y: Any) -> Any:
+        r = root(y)
+        if fold:
+            beyond = outside(r) if up else inside(r) - law.at(r) - np.where(r > 0, law.at(-r), 0)
+            return np.where(y < 0, 1.0, beyond)
+        if up:
+            return law.sf(np.copysign(r, y))
+        zero = np.zeros(())
+        positive = mass_between(law, zero, r) + law.at(zero) - law.at(r)
+        return np.where(y <= 0, law.below(-r) * (y < 0) + law.above(zero), positive)
+
+    def quantile(p: Any, q: Any) -> Any:
+        return forth(law.quantile(*((p, q) if up else (q, p))))
+
+    with np.errstate(all="ignore"):
+        monotone = (up and not fold) or np.all(np.asarray(low) >= 0)
+        ends = [forth(np.asarray(end)) for end in (low, high)]
+        smallest, largest = np.minimum(*ends), np.maximum(*ends)
+        across = (np.asarray(low) < 0) & (np.asarray(high) > 0)
+        if not monotone:
+            beyond = np.inf if not up else largest
+            smallest = np.where(across, (0.0 if up else smallest) if fold else -np.inf, smallest)
+            largest = np.where(across, beyond, largest)
+        breaks = tuple(forth(np.asarray(x)) for x in (*law.breaks, *((low, high) if fold else ())))
+
+    @functools.cache
+    def moments() -> Any:
+        return integrated(law, forth, max(-exponent, 0.0))
+
+    return Law(
+        lambda: moments()[0],
+        lambda: moments()[1],
+        log_pdf=log_pdf,
+        cdf=cdf,
+        sf=sf,
+        skewness=lambda: moments()[2],
+        kurtosis=lambda: moments()[3],
+        quantile=quantile if monotone else None,
+        support=(smallest, largest),
+        breaks=tuple(x for x in breaks if np.all(np.isfinite(x))),
+        atoms=tuple((forth(x), p) for x, p in law.atoms),
+    )
