@@ -140,10 +140,10 @@ def _scaled(dist: Any, size: Any) -> Found:
 
 
 def _combined(op: str, left: Any, right: Any, size: Any) -> Found:
-    first, unit = _part(as_child("left", left), size)
+    first, unit = _found(as_child("left", left), size)
     if op == "abs":
         return power(first, 1.0, fold=True), unit
-    second, other = _part(as_child("right", right), size)
+    second, other = _found(as_child("right", right), size)
     unit, ratio = units.of_operation(op, unit, other)
     second = affine(second, 0.0, ratio)
     if op in ("+", "-"):
@@ -156,7 +156,7 @@ def _combined(op: str, left: Any, right: Any, size: Any) -> Found:
 
 
 def _power(dist: Any, size: Any) -> Found:
-    law, _ = _part(dist.base, size)
+    law, _ = _found(dist.base, size)
     exponent = dist.exponent
     if exponent == 0:
         return point(np.ones(law.shape)), dist._recipe.unit
@@ -166,7 +166,7 @@ def _power(dist: Any, size: Any) -> Found:
 
 
 def _clipped(dist: Any, size: Any) -> Found:
-    law, _ = _part(dist.base_dist, size)
+    law, _ = _found(dist.base_dist, size)
     made = dist._recipe
     return clipped(law, *map(double, made.values[1:])), made.unit
 
@@ -174,11 +174,11 @@ def _clipped(dist: Any, size: Any) -> Found:
 def _composed(dist: Any, size: Any) -> Found:
     if dist.functions:
         raise LookupError(f"{dist!r}, whose functions it does not know")
-    return _part(dist.first, size)
+    return _found(dist.first, size)
 
 
 def _truncated(dist: Any, size: Any) -> Found:
-    law, own = _part(dist.base, size)
+    law, own = _found(dist.base, size)
     ends = {"low": dist.low, "high": dist.high}
     open_ = {"low": -np.inf, "high": np.inf}
     given = {name: open_[name] if end is None else end for name, end in ends.items()}
@@ -187,22 +187,22 @@ def _truncated(dist: Any, size: Any) -> Found:
 
 
 def _mixture(dist: Any, size: Any) -> Found:
-    parts, unit = _in_one_unit([_part(part, size) for part in dist.distributions])
+    parts, unit = _in_one_unit([_found(part, size) for part in dist.distributions])
     return mixture_of(parts, np.asarray(dist._recipe.values[0], float)), unit
 
 
 def _conditional(dist: Any, size: Any) -> Found:
-    parts, unit = _in_one_unit([_part(x, size) for x in (dist.true_dist, dist.false_dist)])
-    return sized.of_conditional(dist._recipe, *parts, size), unit
+    (yes, no), unit = _in_one_unit([_found(x, size) for x in (dist.true_dist, dist.false_dist)])
+    return sized.of_conditional(dist._recipe, yes, no, size), unit
 
 
 def _sparse(dist: Any, size: Any) -> Found:
-    law, unit = _part(dist.base, size)
+    law, unit = _found(dist.base, size)
     return sized.of_sparse(dist._recipe, law, size), unit
 
 
 def _dale(dist: Any, size: Any) -> Found:
-    law, unit = _part(dist.base, size)
+    law, unit = _found(dist.base, size)
     return sized.of_dale(dist._recipe, law, size), unit
 
 
@@ -218,11 +218,6 @@ _MADE_OF_OTHERS: dict[Any, Callable[[Any, Any], Found]] = {
     structured.sparse: _sparse,
     structured.dale: _dale,
 }
-
-
-def _part(dist: Any, size: Any) -> Found:
-    law, unit = _found(dist, size)
-    return law, unit
 
 
 def _in_one_unit(parts: list[Found]) -> tuple[list[Law], u.Unit | None]:

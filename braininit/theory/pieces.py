@@ -189,7 +189,8 @@ def mass_between(law: Law, x: Any, y: Any) -> Any:
         if np.any(close):
             low, high = (np.where(np.isfinite(end), end, 0.0) for end in law.support)
             t, w = (a.reshape(-1, *[1] * mass.ndim) for a in gauss(48))
-            at, _, measure = spread(t, *(np.where(close, end, 0.0) for end in (x, y)), low, high)
+            start, end = (np.where(close, each, 0.0) for each in (x, y))
+            at, _, measure = spread(t, start, end, low, high)
             mass = np.where(close, (w * measure * law.pdf(at)).sum(0), mass)
     return np.maximum(mass, 0)
 
@@ -205,7 +206,7 @@ def _outwards(law: Law, start: Any, end: Any) -> Any:
     def exponent(t: Any) -> Any:
         return top - law.log_pdf(start + sign * t)
 
-    cut = np.minimum(reach, abs(start))  # beyond it the density is nothing, or there is no beyond
+    cut = np.minimum(reach, np.maximum(abs(start), 1e-300))
     while np.any(short := (exponent(cut) < 40) & (cut < reach)):
         cut = np.where(short, np.minimum(2 * cut, reach), cut)
     while np.any(long := exponent(cut) > 100):
@@ -236,7 +237,7 @@ def power(law: Law, exponent: float, fold: bool = False) -> Law:
         return size if fold else np.copysign(size, x)
 
     def root(y: Any) -> Any:
-        r = np.sqrt(abs(y)) if abs(exponent) == 2 else abs(y) ** (1 / abs(exponent))
+        r: Any = np.sqrt(abs(y)) if abs(exponent) == 2 else abs(y) ** (1 / abs(exponent))
         r = r if up else 1 / r
         for at, _ in law.atoms:  # which rounding must not miss
             r = np.where(forth(at) == (abs(y) if fold else y), abs(at), r)
@@ -255,7 +256,8 @@ def power(law: Law, exponent: float, fold: bool = False) -> Law:
         near, nearer = (raw_log_pdf(np.full(np.shape(y), at)) for at in (1e-250, 1e-290))
         rises = nearer - near
         limit = np.where(abs(rises) < 1, nearer, np.where(rises > 0, np.inf, -np.inf))
-        return np.where(y == 0, limit if up else -np.inf, raw_log_pdf(y))
+        at_zero: Any = limit if up else -np.inf
+        return np.where(y == 0, at_zero, raw_log_pdf(y))
 
     # The mass below y, and above it: inside or outside of -r and r, or on one side of them.
     def inside(r: Any) -> Any:
