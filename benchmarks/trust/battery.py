@@ -1,0 +1,189 @@
+"""The battery: draws in, p-values out. Blocks of draws are counted and forgotten.
+
+Per 2^16 draws, which fit a core's cache: sorted, and counted up to 4,000 values; four moments; ten
+serial correlations. That takes 10 ns a number. After the last draw come the p-values.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.trust import nulls
+from benchmarks.trust.laws import EDGE, SERIAL, Grid
+
+__all__ = ["LAGS", "LEVEL", "Counts", "joint", "judge", "worst"]
+
+LEVEL = 1e-10  # what a p-value is held against: a battery of 10,000 has a false-alarm rate of 1e-6
+LAGS = (1, 2, 3, 4, 5, 8, 16, 64, 100, 128)
+CHUNK = 2**16
+BINS = 32  # a side, of the joint distribution of two draws
+WIDER = 10  # times as many draws go into mean and variance alone
+
+Verdict = dict[str, float]  # check -> p-value
+
+
+class Held:
+    """Numbers held within two quantiles, with mean 0 and variance 1 according to the law."""
+
+    def __init__(self, grid: Grid, edge: float) -> None:
+        self.low, self.high = grid.held(edge)
+        nodes, self.share = grid.nodes(edge)
+        self.mean = self.share @ nodes
+        self.std = np.sqrt(self.share @ (nodes - self.mean) ** 2)
+        self.nodes = (nodes - self.mean) / self.std
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        z = np.clip(x, self.low, self.high).astype(np.float64)
+        z -= self.mean
+        z /= self.std
+        return z
+
+
+@dataclasses.dataclass
+class Counts:
+    """What is known of the draws so far."""
+
+    grid: Grid
+
+    def __post_init__(self) -> None:
+        grid = self.grid
+        self.at = np.unique(np.concatenate([grid.values, *grid.tails]))
+        self.up_to = np.zeros(len(self.at), np.int64)  # draws up to each
+        self.inner, self.serial = Held(grid, EDGE), Held(grid, SERIAL)
+        self.n = self.wide = self.outside = 0
+        self.least, self.most = np.inf, -np.inf
+        self.moments, self.wide_moments = np.zeros(4), np.zeros(2)
+        self.products = np.zeros(len(LAGS))
+        self.sequences = np.zeros(len(LAGS), np.int64)  # how many products
+
+    def add(self, block: np.ndarray) -> None:
+        """Take in a block of draws, of the grid's dtype or, exactly as well, of a wider one."""
+        low, high = (float(e) for e in self.grid.ends)
+        for start in range(0, len(block), CHUNK):
+            x = block[start : start + CHUNK]
+            ordered = np.sort(x)
+            # NaN is sorted to the end, and is beyond every bound that way.
+            self.outside += int(np.sum(x < low) + np.sum(~(x <= high)))
+            self.least, self.most = min(self.least, ordered[0]), max(self.most, ordered[-1])
+            self.up_to += np.searchsorted(ordered, self.at.astype(x.dtype), side="right")
+            z = self.inner(x)
+            z2 = z * z
+            self.moments += z.sum(), z2.sum(), z2 @ z, z2 @ z2
+            w = self.serial(x)
+            for i, lag in enumerate(LAGS):
+                if lag < len(w):
+                    self.products[i] += w[lag:] @ w[:-lag]
+                    self.sequences[i] += len(w) - lag
+        self.n += len(block)
+
+    def add_wide(self, block: np.ndarray) -> None:
+        """Take a block into mean and variance alone."""
+        self.wide += len(block)
+        for start in range(0, len(block), CHUNK):
+            z = self.inner(block[start : start + CHUNK])
+            self.wide_moments += z.sum(), z @ z
+
+    def verdict(self) -> Verdict:
+        """The p-value of every check."""
+        grid, n = self.grid, self.n
+        found: Verdict = {"outside": 0.0 if self.outside else 1.0}
+        found |= self._by_cells()
+        for side, values in zip(("low", "high"), grid.tails, strict=True):
+            below, above = grid.at(values.astype(grid.dtype))
+            counts = self.up_to[np.searchsorted(self.at, values)]
+            for p, tail in zip(nulls.binomial(counts, n, below, above), values, strict=True):
+                found[f"tail {side} {tail:.6g}"] = float(p)
+        least, most = (np.array([x]).astype(grid.dtype) for x in (self.least, self.most))
+        if not self.outside:
+            found["farthest low"] = _all_inside(n, grid.before(least))
+            found["farthest high"] = _all_inside(n, grid.at(most)[1])
+        found |= self._moments() | self._serial()
+        return {name: 0.0 if np.isnan(p) else p for name, p in found.items()}
+
+    def _by_cells(self) -> Verdict:
+        grid, n = self.grid, self.n
+        below, above = grid.probabilities
+        if not len(below):
+            return {}
+        up_to = self.up_to[np.searchsorted(self.at, grid.values)]
+        off = np.where(below < above, up_to / n - below, above - (n - up_to) / n)
+        found = {
+            "KS": nulls.kolmogorov(np.abs(off).max(), n),
+            "AD": nulls.anderson_darling(up_to, n, below, above),
+        }
+        ends = grid.full(n)
+        if len(ends):
+            counts = np.diff(up_to[ends], prepend=0, append=n)
+            lower, upper = below[ends], above[ends]
+            share = np.where(
+                np.append(lower, 1.0) < 0.5,
+                np.diff(lower, prepend=0.0, append=1.0),
+                -np.diff(upper, prepend=1.0, append=0.0),
+            )
+            found["chi-square"] = nulls.chi_square(counts, share)
+            found["one cell"] = nulls.extreme_cell(counts, share)
+        return found
+
+    def _moments(self) -> Verdict:
+        z, share = self.inner.nodes, self.inner.share
+        names = ("mean", "variance", "skewness", "kurtosis")
+        found = {
+            name: nulls.sum_of(self.moments[i] / self.n, self.n, z ** (i + 1), share)
+            for i, name in enumerate(names)
+        }
+        if self.wide:
+            n, total = self.n + self.wide, self.moments[:2] + self.wide_moments
+            for i, name in enumerate(names[:2]):
+                found[f"{name}, wide"] = nulls.sum_of(total[i] / n, n, z ** (i + 1), share)
+        return found
+
+    def _serial(self) -> Verdict:
+        return {
+            f"lag {lag}": nulls.normal(total / np.sqrt(m))
+            for lag, total, m in zip(LAGS, self.products, self.sequences, strict=True)
+            if m
+        }
+
+
+def _all_inside(n: int, beyond: np.ndarray) -> float:
+    """The probability that of `n` draws none is beyond."""
+    with np.errstate(divide="ignore"):
+        return float(np.exp(n * np.log1p(-beyond[0])))
+
+
+def judge(grid: Grid, blocks: Iterable[np.ndarray], wide: Iterable[np.ndarray] = ()) -> Verdict:
+    """The p-values of draws that come in blocks; of `wide` only mean and variance are seen."""
+    counts = Counts(grid)
+    for block in blocks:
+        counts.add(block)
+    for block in wide:
+        counts.add_wide(block)
+    return counts.verdict()
+
+
+def joint(grid: Grid, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Verdict:
+    """Are two draws independent? By correlation, and by chi-square of where both fall."""
+    held, ends = Held(grid, SERIAL), grid.quantiles(BINS)
+    below, above = grid.at(ends.astype(grid.dtype))
+    share = np.diff(below, prepend=0.0, append=1.0)
+    cells, product, n = np.zeros(len(share) ** 2, np.int64), 0.0, 0
+    for first, second in pairs:
+        n += len(first)
+        product += held(first) @ held(second)
+        i, j = (np.searchsorted(ends, x.astype(np.float64)) for x in (first, second))
+        cells += np.bincount(i * len(share) + j, minlength=len(cells))
+    found = {"correlation": nulls.normal(product / np.sqrt(n))}
+    if len(share) > 1:
+        both = np.outer(share, share).ravel()
+        found["joint"] = nulls.chi_square(cells, both)
+    return found
+
+
+def worst(verdict: Verdict, *starts: str) -> float | None:
+    """The least p-value of checks whose names start so; None where there is none."""
+    found = [p for name, p in verdict.items() if name.startswith(starts or ("",))]
+    return min(found, default=None)
