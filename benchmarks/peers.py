@@ -34,7 +34,9 @@ __all__ = [
     "THEIRS",
     "absent",
     "calls",
+    "drawn_by",
     "eagerly",
+    "is_keyed",
     "versions",
 ]
 
@@ -122,6 +124,14 @@ def _jax_random() -> dict[str, Draw]:
         mu, sigma = _log_parameters(mean, std)
         return jnp.exp(mu + sigma * r.normal(key, (n,), dtype))
 
+    def scaled(distribution: str) -> Draw:
+        def draw(key: Any, n: int, dtype: Any, scale: Any, fan_in: float) -> Any:
+            fans = int(fan_in)
+            scaling = jax.nn.initializers.variance_scaling(scale, "fan_in", distribution)
+            return scaling(key, (fans, -(-n // fans)), dtype).reshape(-1)[:n]
+
+        return draw
+
     return {
         "bits": lambda key, n, d: r.bits(key, (n,), jnp.uint32),
         "Uniform": lambda key, n, d, low, high: r.uniform(key, (n,), d, low, high),
@@ -129,9 +139,13 @@ def _jax_random() -> dict[str, Draw]:
         "LogNormal": lognormal,
         "Gamma": lambda key, n, d, shape, scale: scale * r.gamma(key, shape, (n,), d),
         "Exponential": lambda key, n, d, scale: scale * r.exponential(key, (n,), d),
+        "Laplace": lambda key, n, d, loc, scale: loc + scale * r.laplace(key, (n,), d),
         "Weibull": lambda key, n, d, shape, scale: r.weibull_min(key, scale, shape, (n,), d),
         "Beta": lambda key, n, d, alpha, beta, low, high: r.beta(key, alpha, beta, (n,), d),
         "TruncatedNormal": truncated,
+        "VarianceScaling": scaled("normal"),
+        "KaimingNormal": scaled("truncated_normal"),
+        "KaimingUniform": scaled("uniform"),
     }
 
 
@@ -147,6 +161,11 @@ def _numpyro() -> dict[str, Draw]:
         "Gamma": lambda key, n, d, shape, scale: dist.Gamma(shape, 1 / scale).sample(
             key, () if jnp.ndim(shape) else (n,)
         ),
+        "LogUniform": lambda key, n, d, low, high: dist.LogUniform(low, high).sample(key, (n,)),
+        "Laplace": lambda key, n, d, loc, scale: dist.Laplace(loc, scale).sample(key, (n,)),
+        "VonMises": lambda key, n, d, mean, concentration: dist.VonMises(
+            mean, concentration
+        ).sample(key, (n,)),
         "Exponential": lambda key, n, d, scale: dist.Exponential(1 / scale).sample(key, (n,)),
         "Weibull": lambda key, n, d, shape, scale: dist.Weibull(scale, shape).sample(key, (n,)),
         "Beta": lambda key, n, d, alpha, beta, low, high: dist.Beta(alpha, beta).sample(key, (n,)),
@@ -159,32 +178,34 @@ def _numpyro() -> dict[str, Draw]:
 # ---------------------------------------------------------------- the others: from a state
 
 
-def _numpy() -> dict[str, Draw]:
-    rng, f32 = np.random.default_rng(0), np.float32
+def _numpy(seed: int = 0) -> dict[str, Draw]:
+    rng = np.random.default_rng(seed)
 
     def affine(x: np.ndarray, scale: float, shift: float = 0.0) -> np.ndarray:
         if scale != 1:
-            x *= f32(scale)
+            x *= x.dtype.type(scale)
         if shift != 0:
-            x += f32(shift)
+            x += x.dtype.type(shift)
         return x
 
     def lognormal(n: int, dtype: Any, mean: float, std: float) -> np.ndarray:
         mu, sigma = _log_parameters(mean, std)
-        x = affine(rng.standard_normal(n, dtype=f32), sigma, mu)
+        x = affine(rng.standard_normal(n, dtype), sigma, mu)
         return np.exp(x, out=x)
 
     def weibull(n: int, dtype: Any, shape: float, scale: float) -> np.ndarray:
-        x = rng.standard_exponential(n, dtype=f32)
-        return affine(np.power(x, f32(1 / shape), out=x), scale)
+        x = rng.standard_exponential(n, dtype)
+        return affine(np.power(x, x.dtype.type(1 / shape), out=x), scale)
 
     return {
         "bits": lambda n, d: rng.integers(0, 2**32, n, dtype=np.uint32),
-        "Uniform": lambda n, d, low, high: affine(rng.random(n, dtype=f32), high - low, low),
-        "Normal": lambda n, d, mean, std: affine(rng.standard_normal(n, dtype=f32), std, mean),
+        "Uniform": lambda n, d, low, high: affine(rng.random(n, d), high - low, low),
+        "Normal": lambda n, d, mean, std: affine(rng.standard_normal(n, d), std, mean),
         "LogNormal": lognormal,
-        "Gamma": lambda n, d, shape, scale: affine(rng.standard_gamma(shape, n, dtype=f32), scale),
-        "Exponential": lambda n, d, scale: affine(rng.standard_exponential(n, dtype=f32), scale),
+        "Laplace": lambda n, d, loc, scale: rng.laplace(loc, scale, n),
+        "VonMises": lambda n, d, mean, concentration: rng.vonmises(mean, concentration, n),
+        "Gamma": lambda n, d, shape, scale: affine(rng.standard_gamma(shape, n, d), scale),
+        "Exponential": lambda n, d, scale: affine(rng.standard_exponential(n, d), scale),
         "Weibull": weibull,
         "Beta": lambda n, d, alpha, beta, low, high: rng.beta(alpha, beta, n),
     }
@@ -217,6 +238,10 @@ def _torch() -> dict[str, Draw]:
         "Uniform": lambda n, d, low, high: empty(n, d).uniform_(low, high),
         "Normal": lambda n, d, mean, std: empty(n, d).normal_(mean, std),
         "LogNormal": lognormal,
+        "Laplace": lambda n, d, loc, scale: torch.distributions.Laplace(loc, scale).sample((n,)),
+        "VonMises": lambda n, d, mean, concentration: torch.distributions.VonMises(
+            torch.tensor(mean), torch.tensor(concentration)
+        ).sample((n,)),
         "Gamma": gamma,
         "Exponential": lambda n, d, scale: empty(n, d).exponential_(1 / scale),
         "Weibull": lambda n, d, shape, scale: (
@@ -254,8 +279,34 @@ def _table() -> tuple[dict[str, dict[str, Draw]], dict[str, dict[str, Draw]]]:
 
 
 _KEYED, _STATEFUL = _table()
+
+
+def drawn_by(peer: str, seed: int = 0) -> dict[str, Draw]:
+    """A peer's draws by the names of the table; of one that has a state, from a seed."""
+    if peer in _KEYED:
+        return _KEYED[peer]
+    if peer == "NumPy":
+        return _numpy(seed)
+    if peer == "PyTorch":
+        import torch
+
+        torch.manual_seed(seed)
+        return _torch()
+    if peer == "BrainTools, NumPy rng":
+        return _braintools(rng=np.random.default_rng(seed))
+    import brainstate
+
+    brainstate.random.seed(seed)
+    return _braintools()
+
+
+def is_keyed(peer: str) -> bool:
+    """Whether a peer draws from keys, not from a state."""
+    return peer in _KEYED
+
+
 _ANY_DTYPE = (OURS, THEIRS, "PyTorch")
-_FLOAT32_ONLY = {("PyTorch", "Gamma"), ("PyTorch", "Beta")}
+_FLOAT32_ONLY = {("PyTorch", name) for name in ("Gamma", "Beta", "Laplace", "VonMises")}
 
 
 def jitted(peer: str, row: str, n: int, dtype: Any) -> tuple[Any, dict[str, Any]] | None:

@@ -41,7 +41,7 @@ def machine() -> dict[str, Any]:
 _SETTINGS = ("XLA_FLAGS", "ATEN_CPU_CAPABILITY", "NPY_DISABLE_CPU_FEATURES")
 
 
-def _where(m: dict[str, Any]) -> str:
+def where(m: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in m["versions"].items())
     gone = f" Left out, not installed: {', '.join(m['absent'])}." if m["absent"] else ""
     cores = "1 core" if m["cores"] == 1 else f"{m['cores']} cores"
@@ -127,7 +127,7 @@ NOTE = (
 
 def document(results: dict[str, Any]) -> str:
     """The whole report."""
-    lines = ["# Benchmarks", "", _where(results["machine"]), "", f"`{results['command']}`"]
+    lines = ["# Benchmarks", "", where(results["machine"]), "", f"`{results['command']}`"]
     lines += ["", *claims(results["claims"])]
     groups = results["groups"]
     if "throughput" in groups:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
 from benchmarks.trust import nulls
 from benchmarks.trust.laws import EDGE, SERIAL, Grid
 
-__all__ = ["LAGS", "LEVEL", "Counts", "joint", "judge", "worst"]
+__all__ = ["LAGS", "LEVEL", "WIDER", "Counts", "Verdict", "joint", "judge"]
 
 LEVEL = 1e-10  # what a p-value is held against: a battery of 10,000 has a false-alarm rate of 1e-6
 LAGS = (1, 2, 3, 4, 5, 8, 16, 64, 100, 128)
@@ -168,7 +167,7 @@ def judge(grid: Grid, blocks: Iterable[np.ndarray], wide: Iterable[np.ndarray] =
 def joint(grid: Grid, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Verdict:
     """Are two draws independent? By correlation, and by chi-square of where both fall."""
     held, ends = Held(grid, SERIAL), grid.quantiles(BINS)
-    below, above = grid.at(ends.astype(grid.dtype))
+    below, _ = grid.at(ends.astype(grid.dtype))
     share = np.diff(below, prepend=0.0, append=1.0)
     cells, product, n = np.zeros(len(share) ** 2, np.int64), 0.0, 0
     for first, second in pairs:
@@ -181,9 +180,3 @@ def joint(grid: Grid, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Verdict
         both = np.outer(share, share).ravel()
         found["joint"] = nulls.chi_square(cells, both)
     return found
-
-
-def worst(verdict: Verdict, *starts: str) -> float | None:
-    """The least p-value of checks whose names start so; None where there is none."""
-    found = [p for name, p in verdict.items() if name.startswith(starts or ("",))]
-    return min(found, default=None)

@@ -1,0 +1,192 @@
+"""What the battery tests: braininit's distributions, and those of its peers by the same names.
+
+A subject is a sampler of independent numbers and their law. `tests/cases.py` lists braininit's; the
+entries of matrices and the weights over distance, which have a law of their own, join them here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import braininit as init
+from benchmarks import peers
+from benchmarks.trust.laws import Grid, Law
+from braininit import theory
+
+__all__ = ["BLOCK", "OURS", "Subject", "bare", "law_of", "ours", "theirs"]
+
+OURS = peers.OURS
+BLOCK = 2**24  # numbers of a draw: 64 MiB in float32
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A sampler and the law that it claims.
+
+    `draw` is ``(key, n, dtype) -> n numbers``; without keys, `seeded` is ``seed -> (n, dtype) ->
+    n numbers``.
+    """
+
+    name: str
+    law: Callable[[], Law]
+    draw: Callable[[Any, int, Any], Any] | None = None
+    seeded: Callable[[int], Callable[[int, Any], Any]] | None = None
+
+    def grid(self, dtype: np.dtype) -> Grid:
+        return Grid(self.law(), dtype)
+
+    def blocks(self, n: int, dtype: np.dtype, seed: int = 0) -> Iterator[np.ndarray]:
+        """Draws of several keys, or of one seed one after the other."""
+        sizes = [min(BLOCK, n - start) for start in range(0, n, BLOCK)]
+        if self.draw is None:
+            draw = self.seeded(seed)
+            yield from (bare(draw(size, dtype)) for size in sizes)
+        else:
+            keys = jax.random.split(jax.random.key(seed), len(sizes))
+            yield from (bare(self.draw(k, m, dtype)) for k, m in zip(keys, sizes, strict=True))
+
+
+def bare(x: Any) -> np.ndarray:
+    """Numbers as NumPy sorts them fast: 16-bit floats as float32, which holds them all."""
+    if isinstance(x, u.Quantity):
+        x = x.mantissa
+    if hasattr(x, "numpy"):  # PyTorch's, whose bfloat16 NumPy does not know
+        x = (x.float() if x.element_size() == 2 else x).numpy()
+    x = np.asarray(x).reshape(-1)
+    return x if x.dtype.itemsize > 2 else x.astype(np.float32)
+
+
+# ---------------------------------------------------------------- laws
+
+
+def law_of(obj: Any, low: float, high: float) -> Law:
+    """What `theory` says of an initializer; bounds are rounded to float32 before all else."""
+    bounds = obj._recipe.facts.bounds
+    return Law(
+        *(functools.partial(f, obj) for f in (theory.cdf, theory.sf, theory.ppf, theory.isf)),
+        low=float(np.float32(low)),
+        high=float(np.float32(high)),
+        open_low=low == 0 and np.isinf(high),
+        open_high=bounds == "half-open",
+    )
+
+
+def _law(obj: Any) -> Callable[[], Law]:
+    return lambda: law_of(obj, *theory.support(obj))
+
+
+# ---------------------------------------------------------------- braininit
+
+
+def ours(corners: bool = False) -> dict[str, Subject]:
+    """Every row of the table that has a law; with `corners` at its other parameters too."""
+    found = {}
+    for case in peers.CASES:
+        if case.cls is init.Conditional:  # its law goes by the index: two subjects
+            parts = case.given["true_dist"], case.given["false_dist"]
+            for i, (part, what) in enumerate(zip(parts, ("even", "odd"), strict=True)):
+                name = f"{case}, {what} indices"
+                found[name] = Subject(name, _law(part), _every_second(case, i))
+        elif case.oracle is not None:
+            for i, given in enumerate((case.given, *(case.corners if corners else ()))):
+                name = f"{case}, corner {i}" if i else str(case)
+                found[name] = Subject(name, _law(case.cls(**given)), _by_function(case, given))
+    return found | {subject.name: subject for subject in _entries()}
+
+
+def _by_function(case: Any, given: Any) -> Callable[[Any, int, Any], Any]:
+    parameters = case.called(given)
+    return lambda key, n, dtype: case.function(key, (n,), **parameters, dtype=dtype)
+
+
+def _every_second(case: Any, start: int) -> Callable[[Any, int, Any], Any]:
+    draw = _by_function(case, case.given)
+    return lambda key, n, dtype: draw(key, 2 * n, dtype)[start::2]
+
+
+def _entries() -> Iterator[Subject]:
+    """Entries of matrices, and weights at one distance, which have a law of their own."""
+    base = init.Normal(0.5, 0.15)
+    rows = 64
+
+    def matrix(n: int, columns: int = rows) -> tuple[int, int]:
+        return (-(-n // columns), columns)
+
+    # Archimedes: each coordinate of a point on a sphere in three dimensions is uniform. One entry
+    # of each matrix, for the others depend on it.
+    def corner(function: Any, *lead: int) -> Callable[[Any, int, Any], Any]:
+        def draw(key: Any, n: int, dtype: Any) -> Any:
+            shape = (*lead, 3, 3)
+            each = jax.vmap(lambda k: function(k, shape, scale=2.0, dtype=dtype))
+            return each(jax.random.split(key, n))[(slice(None), *(d // 2 for d in lead), 0, 1)]
+
+        return jax.jit(draw, static_argnums=(1, 2))
+
+    ball = init.Uniform(-2.0, 2.0)
+    closed = lambda: dataclasses.replace(_law(ball)(), open_high=False)  # noqa: E731
+    yield Subject("Orthogonal, an entry", closed, corner(init.orthogonal))
+    yield Subject("DeltaOrthogonal, an entry", closed, corner(init.delta_orthogonal, 3))
+
+    def sparse(key: Any, n: int, dtype: Any) -> Any:
+        full = rows - 20  # ceil(0.3 * 64) of a row are 0
+        x = init.sparse(key, (*matrix(n, full)[:1], rows), 0.3, base, axis=1, dtype=dtype)
+        places = jnp.argsort(x == 0, axis=1, stable=True)[:, :full]
+        return jnp.take_along_axis(x, places, 1).reshape(-1)[:n]
+
+    yield Subject("Sparse, what is not 0", _law(base), sparse)
+
+    def dale(key: Any, n: int, dtype: Any) -> Any:
+        return abs(init.dale(key, matrix(n), base, 0.5, axis=1, dtype=dtype)).reshape(-1)[:n]
+
+    yield Subject("Dale, magnitudes", _law(abs(base)), dale)
+
+    profile = init.GaussianProfile(50.0)
+    weight = float(np.exp(-0.18))
+
+    def near(key: Any, n: int, dtype: Any) -> Any:
+        distances = jnp.full(matrix(n), 30.0)
+        obj = init.DistanceModulated(base, profile)
+        return obj(key, distances.shape, dtype, distances=distances).reshape(-1)[:n]
+
+    yield Subject("DistanceModulated, at one distance", _law(weight * base), near)
+
+
+# ---------------------------------------------------------------- peers
+
+
+def theirs(peer: str) -> dict[str, Subject]:
+    """What a peer draws of the table, at the same parameters."""
+    cases = {str(case): case for case in peers.CASES if case.oracle is not None}
+    found = {}
+    for name, draw in peers.drawn_by(peer).items():
+        if name not in cases:
+            continue
+        case = cases[name]
+        law = _law(case.make())
+        if peers.is_keyed(peer):
+            keyed = functools.partial(_jitted(draw), tuple(case.given.items()))
+            found[name] = Subject(name, law, draw=keyed)
+        else:
+            seeded = functools.partial(_seeded, peer, name, dict(case.given))
+            found[name] = Subject(name, law, seeded=seeded)
+    return found
+
+
+def _jitted(draw: Any) -> Any:
+    def drawn(given: Any, key: Any, n: int, dtype: Any) -> Any:
+        return draw(key, n, dtype, **dict(given))
+
+    return jax.jit(drawn, static_argnums=(0, 2, 3))
+
+
+def _seeded(peer: str, name: str, given: Any, seed: int) -> Callable[[int, Any], Any]:
+    draw = peers.drawn_by(peer, seed)[name]
+    return lambda n, dtype: draw(n, dtype, **given)
