@@ -105,7 +105,7 @@ def _identity(dtype: np.dtype) -> bool:
 
 
 def _dirac(dtype: np.dtype) -> bool:
-    x = _drawn(init.Dirac(2.0), (3, 3, 16, 16), dtype)
+    x = _drawn(init.Dirac(scale=2.0), (3, 3, 16, 16), dtype)
     image = np.random.default_rng(0).normal(size=(8, 8, 16))
     middle = np.einsum("hwi,io->hwo", image, x[1, 1])
     return np.array_equal(middle, 2 * image) and np.count_nonzero(x) == 16

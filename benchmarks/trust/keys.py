@@ -6,6 +6,7 @@ each key against the next. Of a peer without keys, seeds take their place.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -44,10 +45,10 @@ def _by_keys(subject: Subject, grid: Grid, size: float) -> Iterator[tuple[str, P
     def stream(key: jax.Array) -> np.ndarray:
         return bare(draw(key, long, dtype))
 
-    own, following = jax.random.key(11), jax.random.key(12)
-    children, folded = jax.random.split(own), [jax.random.fold_in(own, i) for i in range(2)]
-    parent = stream(own)
-    yield "neighbours", (parent, stream(following))
+    own = functools.partial(jax.random.key, 11)  # a key is used once
+    children, folded = jax.random.split(own()), [jax.random.fold_in(own(), i) for i in range(2)]
+    parent = stream(own())
+    yield "neighbours", (parent, stream(jax.random.key(12)))
     first = stream(children[0])
     yield "parent and split", (parent, first)
     yield "split", (first, stream(children[1]))

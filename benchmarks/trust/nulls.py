@@ -89,17 +89,17 @@ def _weights(kernel: bytes, left: bytes, right: bytes) -> np.ndarray:
     root = np.sqrt(k)
     diagonal = (1 / before + 1 / after) / k
     beside = -1 / after[:-1] / (root[:-1] * root[1:])
-    return 1 / np.sort(linalg.eigvalsh_tridiagonal(diagonal, beside))
+    return 1 / linalg.eigvalsh_tridiagonal(diagonal, beside)
 
 
 def quadratic(x: float, weights: np.ndarray) -> float:
     """P(sum of weights times squared standard normals > x), by Smirnov's formula.
 
-    With falling weights w, D(y) = prod(1 - 2 w y) changes sign at each y = 1 / 2w. The integrals of
+    D(y) = prod(1 - 2 w y) over the weights w changes sign at each y = 1 / 2w. The integrals of
     exp(-x y) / (pi y sqrt|D|) over the intervals in which it is negative alternate in sign. Far out
     the first is all that counts: nothing cancels.
     """
-    poles = 1 / (2 * np.asarray(weights, float))
+    poles = 1 / (2 * np.sort(weights)[::-1])
     angle = (np.arange(_NODES) + 0.5) * np.pi / _NODES
     total, sign = 0.0, 1.0
     for i in range(0, len(poles), 2):

@@ -1,0 +1,304 @@
+"""The battery of `benchmarks.trust` finds damaged samplers and passes honest ones.
+
+Each damage is drawn as often as the check that finds it needs for a power of 99 %; the honest
+sampler is drawn with the same keys first. A p-value is held against 1e-10, which a normal statistic
+exceeds at 6.5 standard errors: a defect of d standard errors a draw needs (8.8 / d)^2 draws.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import linalg, special, stats
+
+import braininit as init
+from benchmarks.trust import exact, keys, nulls
+from benchmarks.trust.battery import LEVEL, Counts, judge
+from benchmarks.trust.laws import DTYPES, Grid, Law, rounded, up
+from benchmarks.trust.subjects import BLOCK, Subject, bare
+
+SINGLE, BFLOAT16 = DTYPES["float32"], DTYPES["bfloat16"]
+
+
+def law(d, **more):
+    return Law(d.cdf, d.sf, d.ppf, d.isf, **more)
+
+
+NORMAL = law(stats.norm())
+EXPONENTIAL = law(stats.expon(), low=0.0, open_low=True)
+
+
+def drawn(draw, n, damage=lambda x: x, seed=5):
+    """Blocks of a sampler's draws, damaged or not."""
+    sizes = [min(BLOCK, n - start) for start in range(0, n, BLOCK)]
+    each = zip(jax.random.split(jax.random.key(seed), len(sizes)), sizes, strict=True)
+    return (damage(bare(draw(key, (size,)))) for key, size in each)
+
+
+def failing(found):
+    return {name for name, p in found.items() if not p >= LEVEL}
+
+
+def told_apart(grid, draw, n, damage):
+    """The checks that fail on the damaged sampler, once the honest one has passed."""
+    assert not failing(judge(grid, drawn(draw, n)))
+    return failing(judge(grid, drawn(draw, n, damage)))
+
+
+# ---------------------------------------------------------------- what is found
+
+
+def _correlated(x):
+    return x[1:] + np.float32(2e-3) * x[:-1]
+
+
+def _hole(x):
+    """No number in half of a cell, which holds 0.12 %."""
+    start, end = stats.norm.ppf([0.4001, 0.4007]).astype(np.float32)
+    return np.where((x > start) & (x < end), end, x)
+
+
+def _repeated(x):
+    """Every hundredth number is the one 64 places before."""
+    places = np.arange(64, len(x), 25)
+    x = x.copy()
+    x[places] = x[places - 64]
+    return x
+
+
+NORMALS = {  # damage, draws, a check that sees it
+    "mean off by 2e-3": (lambda x: x + np.float32(2e-3), 20_000_000, "mean"),
+    "variance off by 1e-2": (lambda x: x * np.float32(1.005), 1_600_000, "variance"),
+    "cut at 4 std": (lambda x: np.clip(x, -4, 4), 1_000_000, "farthest high"),
+    "correlation of 2e-3": (_correlated, 20_000_000, "lag 1"),
+    "repeated numbers": (_repeated, 1_000_000, "lag 64"),
+    "a hole": (_hole, 1_000_000, "one cell"),
+    "skewed": (lambda x: x + np.float32(3e-3) * (x * x - 1), 3_000_000, "skewness"),
+    "one NaN": (lambda x: np.append(x, np.float32(np.nan)), 100_000, "outside"),
+}
+
+
+@pytest.mark.parametrize("what", NORMALS)
+def test_damaged_normals(what):
+    damage, n, check = NORMALS[what]
+    assert check in told_apart(Grid(NORMAL, SINGLE), init.normal, n, damage)
+
+
+@pytest.mark.heavy
+def test_a_mean_moved_by_3e_minus_4_std():
+    """9.3e8 draws, fewer than the 1e9 that a run at 1e8 takes into the mean."""
+    grid, n = Grid(NORMAL, SINGLE), 930_000_000
+
+    def wide(damage):
+        return judge(grid, drawn(init.normal, 2**20), drawn(init.normal, n, damage, seed=6))
+
+    assert not failing(wide(lambda x: x))
+    assert "mean, wide" in failing(wide(lambda x: x + np.float32(3e-4)))
+
+
+@pytest.mark.heavy
+def test_a_tail_cut_at_5_std_and_a_variance_off_by_1e_minus_3():
+    """Of 1e8 draws 29 are beyond 5 std on each side: none has a probability of 4e-13."""
+    grid = Grid(NORMAL, SINGLE)
+    cut = told_apart(grid, init.normal, 100_000_000, lambda x: np.clip(x, -5, 5))
+    assert cut == {"farthest low", "farthest high"}
+    redrawn = drawn(init.normal, 160_000_000, lambda x: x * np.float32(1.0005))
+    assert "variance, wide" in failing(judge(grid, drawn(init.normal, 2**20), redrawn))
+
+
+def test_a_wrong_lower_tail():
+    """Nothing below 1e-5 where 40 of 4e6 draws should be; and zeros."""
+    grid = Grid(EXPONENTIAL, SINGLE)
+    found = told_apart(grid, init.exponential, 4_000_000, lambda x: np.maximum(x, 1.01e-5))
+    assert "tail low 1e-05" in found
+    found = judge(grid, drawn(init.exponential, 100_000, lambda x: np.append(x, np.float32(0))))
+    assert failing(found) == {"outside"}
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_rounding_towards_zero(dtype):
+    """Half a step of 2^-8 towards 0: at 1e5 draws of bfloat16 25 standard errors of the scale."""
+    grid, n = Grid(NORMAL, DTYPES[dtype]), 1_000_000
+    mask = np.uint32(0xFFFF0000 if dtype == "bfloat16" else 0xFFFFE000)
+    cut = lambda x: (x.view(np.uint32) & mask).view(np.float32)  # noqa: E731
+    assert not failing(judge(grid, drawn(functools.partial(init.normal, dtype=dtype), n)))
+    assert {"chi-square", "KS"} <= failing(judge(grid, drawn(init.normal, n, cut)))
+
+
+def test_jax_draws_bfloat16_from_few_words():
+    """128 values at most, a mean of -0.012."""
+    n, grid = 1_000_000, Grid(NORMAL, BFLOAT16)
+    theirs = functools.partial(jax.random.normal, dtype=jnp.bfloat16)
+    assert {"KS", "AD", "chi-square", "mean"} <= failing(judge(grid, drawn(theirs, n)))
+
+
+# ---------------------------------------------------------------- keys
+
+
+def _by_key(change=lambda data: data):
+    def draw(key, n, dtype):
+        data = change(jax.random.key_data(key))
+        return init.normal(jax.random.wrap_key_data(data), (n,), dtype=dtype)
+
+    return draw
+
+
+@pytest.mark.parametrize(
+    ("change", "checks"),
+    [
+        (lambda data: data, set()),
+        # Two keys in a row are one.
+        (lambda data: data & jnp.uint32(0xFFFFFFFE), {"keys, many neighbours: joint"}),
+        # Half of each key goes unused: all seeds and the first folded key are one.
+        (lambda data: data.at[..., 1].set(0), {"keys, neighbours: correlation"}),
+    ],
+    ids=["honest", "even keys", "half keys"],
+)
+def test_keys(change, checks):
+    subject = Subject("", lambda: NORMAL, _by_key(change))
+    found = failing(keys.related(subject, subject.grid(SINGLE), size=2**-5))
+    assert checks <= found
+    assert bool(found) == bool(checks)
+
+
+def test_seeds():
+    def seeded(seed, period=None):
+        rng = np.random.default_rng(seed if period is None else seed // period)
+        return lambda n, dtype: rng.standard_normal(n, dtype=dtype)
+
+    honest = Subject("", lambda: NORMAL, seeded=seeded)
+    grid = honest.grid(SINGLE)
+    assert not failing(keys.related(honest, grid, size=0.1))
+    damaged = Subject("", lambda: NORMAL, seeded=functools.partial(seeded, period=2))
+    assert "keys, many seeds: correlation" in failing(keys.related(damaged, grid, size=0.1))
+
+
+# ---------------------------------------------------------------- without chance
+
+
+def test_eager_against_jit():
+    def draw(key, n, dtype):
+        x = init.normal(key, (n,), dtype=dtype)
+        return x if isinstance(x, jax.core.Tracer) else jnp.nextafter(x, jnp.inf)
+
+    honest = lambda key, n, dtype: init.normal(key, (n,), dtype=dtype)  # noqa: E731
+    assert exact.eager_is_jit(honest, SINGLE, 100)
+    assert not exact.eager_is_jit(draw, SINGLE, 100)
+
+
+@pytest.mark.parametrize("what", exact.PROMISES)
+def test_matrices_that_break_a_promise(what, monkeypatch):
+    check, drawn_as = exact.PROMISES[what], exact._drawn
+    assert check(SINGLE)
+    monkeypatch.setattr(exact, "_drawn", lambda *given: 1.001 * drawn_as(*given) + 1e-3)
+    assert not check(SINGLE)
+
+
+def test_eight_devices_are_compared_with_one(monkeypatch):
+    assert exact.devices(["Normal"]) == {f"Normal {dtype}": True for dtype in DTYPES}
+    monkeypatch.setattr(exact, "KEY", 22)  # here alone: the other process has its own
+    assert not any(exact.devices(["Normal"]).values())
+
+
+# ---------------------------------------------------------------- the law of a rounded number
+
+
+def test_neighbours_on_a_grid():
+    for dtype in DTYPES.values():
+        x = rounded([-1.0, 0.0, 0.5, 3.1], dtype)
+        wide = x.astype(np.float64)
+        assert np.all(up(x).astype(np.float64) > wide)
+        np.testing.assert_array_equal(up(up(x), -1), x)
+        eps = float(jnp.finfo(dtype).eps)
+        assert float(up(rounded(1.0, dtype))[0]) == 1 + eps
+
+
+def test_probabilities_of_bfloat16_values():
+    """Held against the share of a fine grid of numbers that NumPy rounds to each."""
+    grid = Grid(law(stats.uniform(0.1, 0.9), low=0.1, high=1.0, open_high=True), BFLOAT16)
+    fine = ((np.arange(2**20) + 0.5) / 2**20 * 0.9 + 0.1).astype(BFLOAT16).astype(np.float64)
+    held = np.clip(fine, *(float(e) for e in grid.ends))
+    assert float(grid.ends[0]) >= 0.1
+    assert float(grid.ends[1]) == 1 - 2**-8
+    values = np.unique(held)
+    below, above = grid.at(values.astype(BFLOAT16))
+    reached = np.searchsorted(np.sort(held), values, side="right") / 2**20
+    np.testing.assert_allclose(below, reached, atol=2e-6)
+    np.testing.assert_allclose(below + above, 1, atol=1e-12)
+
+
+# ---------------------------------------------------------------- null distributions
+
+
+def test_quadratic_forms_far_out():
+    """Pairs of equal weights give exponentials, whose sum has a closed form."""
+    pairs = np.array([0.5, 0.3, 0.1, 0.02])
+    weights = np.repeat(pairs, 2) * (1 + np.tile([0, 1e-9], 4))
+    for x in (0.5, 3.0, 12.0, 25.0, 40.0):
+        parts = [np.prod([a / (a - b) for b in pairs if b != a]) for a in pairs]
+        closed = np.dot(parts, np.exp(-x / (2 * pairs)))
+        np.testing.assert_allclose(nulls.quadratic(x, weights), closed, rtol=1e-6)
+    for n in (1, 3):  # the last pole alone
+        np.testing.assert_allclose(
+            nulls.quadratic(40.0, 1 - 1e-8 * np.arange(n)),
+            stats.chi2.sf(40.0, n),
+            rtol=1e-6,
+        )
+
+
+def test_anderson_darling():
+    """The published critical values on a fine grid; on any grid the covariance's eigenvalues."""
+    many = 1 / (np.arange(1, 2000) * np.arange(2.0, 2001))
+    for value, p in ((1.933, 0.1), (2.492, 0.05), (3.878, 0.01)):
+        np.testing.assert_allclose(nulls.quadratic(value, many), p, rtol=5e-3)
+    below = np.array([0.03, 0.2, 0.21, 0.6, 0.95])
+    left, right = np.diff(below, prepend=0.0), np.diff(below, append=1.0)
+    kernel = (left + right) / 2 / (below * (1 - below))
+    bridge = np.minimum.outer(below, below) - np.outer(below, below)
+    found = nulls._weights(kernel.tobytes(), left.tobytes(), right.tobytes())
+    root = np.sqrt(kernel)
+    expected = linalg.eigvalsh(root[:, None] * bridge * root)[::-1]
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+def test_saddlepoint():
+    """The mean of a thousand exponentials, whose distribution is known: 1 % at 1e-10."""
+    share = np.diff(np.concatenate([[0], special.expit(np.linspace(-20, 20, 40_000)), [1]]))
+    middle = np.cumsum(share) - share / 2
+    values = -np.log1p(-middle)
+    for mean in (0.82, 0.9, 1.1, 1.2):
+        one_side = stats.gamma.cdf(mean * 1000, 1000)
+        p = 2 * min(one_side, stats.gamma.sf(mean * 1000, 1000))
+        np.testing.assert_allclose(nulls.sum_of(mean, 1000, values, share), p, rtol=0.01)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_p_values_of_honest_draws_are_no_smaller_than_they_say(dtype):
+    """Of 200 batteries, p < 0.1 in no check oftener than chance explains at 1e-6."""
+    grid, runs = Grid(EXPONENTIAL, DTYPES[dtype]), 200
+    rng, small = np.random.default_rng(3), {}
+    for _ in range(runs):
+        x = rng.standard_exponential(20_000)
+        block = np.maximum(x, 1e-7).astype(DTYPES[dtype]).astype(np.float32)
+        for name, p in judge(grid, [block]).items():
+            small[name] = small.get(name, 0) + (p < 0.1)
+    for name, count in small.items():
+        assert stats.binom.sf(count - 1, runs, 0.1) > 1e-6 / len(small), (name, count)
+
+
+def test_blocks_add_up():
+    """The verdict does not depend on how the draws come."""
+    grid = Grid(NORMAL, SINGLE)
+    x = np.random.default_rng(1).standard_normal(2**18, dtype=np.float32)
+    whole, parts = Counts(grid), Counts(grid)
+    whole.add(x)
+    for part in np.split(x, 4):
+        parts.add(part)
+    first, second = whole.verdict(), parts.verdict()
+    assert first.keys() == second.keys()
+    for name, p in first.items():
+        np.testing.assert_allclose(second[name], p, rtol=1e-6)
