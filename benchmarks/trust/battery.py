@@ -25,23 +25,6 @@ WIDER = 10  # times as many draws go into mean and variance alone
 Verdict = dict[str, float]  # check -> p-value
 
 
-class Held:
-    """Numbers held within two quantiles, with mean 0 and variance 1 according to the law."""
-
-    def __init__(self, grid: Grid, edge: float) -> None:
-        self.low, self.high = grid.held(edge)
-        nodes, self.share = grid.nodes(edge)
-        self.mean = self.share @ nodes
-        self.std = np.sqrt(self.share @ (nodes - self.mean) ** 2)
-        self.nodes = (nodes - self.mean) / self.std
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        z = np.clip(x, self.low, self.high).astype(np.float64)
-        z -= self.mean
-        z /= self.std
-        return z
-
-
 @dataclasses.dataclass
 class Counts:
     """What is known of the draws so far."""
@@ -52,7 +35,7 @@ class Counts:
         grid = self.grid
         self.at = np.unique(np.concatenate([grid.values, *grid.tails]))
         self.up_to = np.zeros(len(self.at), np.int64)  # draws up to each
-        self.inner, self.serial = Held(grid, EDGE), Held(grid, SERIAL)
+        self.inner, self.serial = grid.held(EDGE), grid.held(SERIAL)
         self.n = self.wide = self.outside = 0
         self.least, self.most = np.inf, -np.inf
         self.moments, self.wide_moments = np.zeros(4), np.zeros(2)
@@ -166,7 +149,7 @@ def judge(grid: Grid, blocks: Iterable[np.ndarray], wide: Iterable[np.ndarray] =
 
 def joint(grid: Grid, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Verdict:
     """Are two draws independent? By correlation, and by chi-square of where both fall."""
-    held, ends = Held(grid, SERIAL), grid.quantiles(BINS)
+    held, ends = grid.held(SERIAL), grid.quantiles(BINS)
     below, _ = grid.at(ends.astype(grid.dtype))
     share = np.diff(below, prepend=0.0, append=1.0)
     cells, product, n = np.zeros(len(share) ** 2, np.int64), 0.0, 0

@@ -15,7 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["DTYPES", "Grid", "Law", "rounded", "up"]
+__all__ = ["DTYPES", "EDGE", "SERIAL", "Grid", "Held", "Law", "rounded", "up"]
 
 DTYPES = {name: np.dtype(getattr(jnp, name)) for name in ("float32", "float64")} | {
     name: np.dtype(getattr(jnp, name)) for name in ("bfloat16", "float16")
@@ -31,7 +31,8 @@ SERIAL = 1e-3  # and serial correlations of one held within these
 class Law:
     """A distribution: functions of float64 arrays, and its support.
 
-    With `open_low`, `open_high` the end itself is no draw.
+    With `open_low`, `open_high` the end itself is no draw. What is not rounded `inward` may end up
+    beyond an end: on the value nearest to it, or by a rounding more on the next.
     """
 
     cdf: Callable[[Any], Any]
@@ -42,6 +43,7 @@ class Law:
     high: float = np.inf
     open_low: bool = False
     open_high: bool = False
+    inward: bool = True
 
 
 # ---------------------------------------------------------------- the grid of a dtype
@@ -49,13 +51,19 @@ class Law:
 
 def _ordered(x: np.ndarray) -> np.ndarray:
     """Integers in the order of a dtype's numbers, one apart where these are neighbours."""
-    bits = x.view(f"i{x.dtype.itemsize}").astype(np.int64)
-    return np.where(bits < 0, np.int64(-(2 ** (8 * x.dtype.itemsize - 1))) - bits, bits)
+    bits, least = x.view(f"i{x.dtype.itemsize}").astype(np.int64), _least(x.dtype)
+    return np.where(bits < 0, -(bits & ~least), bits)
 
 
 def _number(order: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    least = np.int64(-(2 ** (8 * dtype.itemsize - 1)))
-    return np.where(order < 0, least - order, order).astype(f"i{dtype.itemsize}").view(dtype)
+    size = np.abs(order)
+    bits = np.where(order < 0, size + _least(dtype), size)
+    return bits.astype(f"i{dtype.itemsize}").view(dtype)
+
+
+def _least(dtype: np.dtype) -> np.int64:
+    """The sign bit alone, as an integer."""
+    return np.int64(-(2 ** (8 * dtype.itemsize - 1)))
 
 
 def up(x: np.ndarray, steps: int = 1) -> np.ndarray:
@@ -85,17 +93,23 @@ class Grid:
     @functools.cached_property
     def ends(self) -> tuple[Any, Any]:
         """The smallest and the largest number of the dtype that may be drawn."""
-        law, info = self.law, jnp.finfo(self.dtype)
-        low, high = (rounded(b, self.dtype) for b in (law.low, law.high))
-        if not np.isfinite(low[0].astype(float)):
-            low = rounded(-float(info.max), self.dtype)
-        elif float(low[0]) < law.low or (law.open_low and float(low[0]) == law.low):
-            low = up(low)
-        if not np.isfinite(high[0].astype(float)):
-            high = rounded(float(info.max), self.dtype)
-        elif float(high[0]) > law.high or (law.open_high and float(high[0]) == law.high):
-            high = up(high, -1)
-        return low[0], high[0]
+        law, most = self.law, float(jnp.finfo(self.dtype).max)
+        ends = []
+        for bound, inward, is_open in ((law.low, 1, law.open_low), (law.high, -1, law.open_high)):
+            if abs(bound) > most:
+                ends.append(rounded(-inward * most, self.dtype)[0])
+                continue
+            if self.dtype.itemsize < 8:  # drawn in float32, and so are its bounds
+                bound = float(np.float32(bound))
+            ends.append(self._end(rounded(bound, self.dtype)[0], bound, inward, is_open))
+        return ends[0], ends[1]
+
+    def _end(self, value: Any, bound: float, inward: int, is_open: bool) -> Any:
+        """A bound of the support as a value of the dtype, which `value` is nearest to it."""
+        over = (bound - float(value)) * inward
+        if over > 0 or (is_open and over == 0):
+            return up(value, inward) if self.law.inward or is_open else value
+        return value if self.law.inward else up(value, -inward)
 
     def at(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The probability of a draw up to each value, and of one beyond it."""
@@ -167,13 +181,17 @@ class Grid:
             for f, s in [self.at(values.astype(self.dtype))]
         )
 
+    def held(self, edge: float) -> Held:
+        """See `Held`."""
+        return _held(self, edge)
+
     def nodes(self, edge: float) -> tuple[np.ndarray, np.ndarray]:
         """The law of a draw held within its quantiles of `edge` and 1 - `edge`, on nodes.
 
         Of a 16-bit float every value is a node. Otherwise nodes are the middles of panels, each
         of at most 1/4096 of the probability and of the width.
         """
-        low, high = self.held(edge)
+        low, high = self.within(edge)
         if self.dtype.itemsize == 2:
             every = np.arange(*_ordered(rounded([low, high], self.dtype)))
             values = _number(every, self.dtype)
@@ -190,8 +208,28 @@ class Grid:
         keep = share > 0
         return at[keep], share[keep] / share[keep].sum()
 
-    def held(self, edge: float) -> tuple[float, float]:
+    def within(self, edge: float) -> tuple[float, float]:
         """The quantiles of `edge` and 1 - `edge`, as values of the dtype."""
         both = [np.ravel(self.law.ppf(edge))[0], np.ravel(self.law.isf(edge))[0]]
         low, high = (e.astype(np.float64) for e in self.ends)
         return tuple(np.clip(rounded(both, self.dtype).astype(np.float64), low, high))
+
+
+class Held:
+    """Draws held within two quantiles, with mean 0 and variance 1 according to the law."""
+
+    def __init__(self, grid: Grid, edge: float) -> None:
+        self.low, self.high = grid.within(edge)
+        nodes, self.share = grid.nodes(edge)
+        self.mean = self.share @ nodes
+        self.std = np.sqrt(self.share @ (nodes - self.mean) ** 2)
+        self.nodes = (nodes - self.mean) / self.std
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        z = np.clip(x, self.low, self.high).astype(np.float64)
+        z -= self.mean
+        z /= self.std
+        return z
+
+
+_held = functools.lru_cache(maxsize=8)(Held)

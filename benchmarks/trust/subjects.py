@@ -67,20 +67,22 @@ def bare(x: Any) -> np.ndarray:
 # ---------------------------------------------------------------- laws
 
 
-def law_of(obj: Any, low: float, high: float) -> Law:
-    """What `theory` says of an initializer; bounds are rounded to float32 before all else."""
-    bounds = obj._recipe.facts.bounds
+def law_of(obj: Any, drawn: Any = None) -> Law:
+    """What `theory` says of an initializer; `drawn`, of which it may be a part, says how it rounds."""
+    bounds = (drawn or obj)._recipe.facts.bounds
+    low, high = theory.support(obj)
     return Law(
         *(functools.partial(f, obj) for f in (theory.cdf, theory.sf, theory.ppf, theory.isf)),
-        low=float(np.float32(low)),
-        high=float(np.float32(high)),
+        low=float(low),
+        high=float(high),
         open_low=low == 0 and np.isinf(high),
         open_high=bounds == "half-open",
+        inward=bool(bounds),
     )
 
 
-def _law(obj: Any) -> Callable[[], Law]:
-    return lambda: law_of(obj, *theory.support(obj))
+def _law(obj: Any, drawn: Any = None) -> Callable[[], Law]:
+    return lambda: law_of(obj, drawn)
 
 
 # ---------------------------------------------------------------- braininit
@@ -94,7 +96,7 @@ def ours(corners: bool = False) -> dict[str, Subject]:
             parts = case.given["true_dist"], case.given["false_dist"]
             for i, (part, what) in enumerate(zip(parts, ("even", "odd"), strict=True)):
                 name = f"{case}, {what} indices"
-                found[name] = Subject(name, _law(part), _every_second(case, i))
+                found[name] = Subject(name, _law(part, case.make()), _every_second(case, i))
         elif case.oracle is not None:
             for i, given in enumerate((case.given, *(case.corners if corners else ()))):
                 name = f"{case}, corner {i}" if i else str(case)
@@ -131,9 +133,9 @@ def _entries() -> Iterator[Subject]:
         return jax.jit(draw, static_argnums=(1, 2))
 
     ball = init.Uniform(-2.0, 2.0)
-    closed = lambda: dataclasses.replace(_law(ball)(), open_high=False)  # noqa: E731
-    yield Subject("Orthogonal, an entry", closed, corner(init.orthogonal))
-    yield Subject("DeltaOrthogonal, an entry", closed, corner(init.delta_orthogonal, 3))
+    law = _law(ball, init.Orthogonal())
+    yield Subject("Orthogonal, an entry", law, corner(init.orthogonal))
+    yield Subject("DeltaOrthogonal, an entry", law, corner(init.delta_orthogonal, 3))
 
     def sparse(key: Any, n: int, dtype: Any) -> Any:
         full = rows - 20  # ceil(0.3 * 64) of a row are 0
@@ -153,8 +155,10 @@ def _entries() -> Iterator[Subject]:
 
     def near(key: Any, n: int, dtype: Any) -> Any:
         distances = jnp.full(matrix(n), 30.0)
-        obj = init.DistanceModulated(base, profile)
-        return obj(key, distances.shape, dtype, distances=distances).reshape(-1)[:n]
+        x = init.distance_modulated(
+            key, distances.shape, base, profile, dtype=dtype, distances=distances
+        )
+        return x.reshape(-1)[:n]
 
     yield Subject("DistanceModulated, at one distance", _law(weight * base), near)
 
