@@ -31,7 +31,7 @@ from benchmarks.trust.battery import LEVEL, WIDER, Verdict, judge
 from benchmarks.trust.laws import DTYPES
 from benchmarks.trust.subjects import BLOCK, OURS, Subject, ours, theirs
 
-PATIENCE = 60.0  # seconds that a peer gets for its draws; it is asked for fewer where it is slower
+PATIENCE = 30.0  # seconds that a peer gets for its draws; it is asked for fewer where it is slower
 
 
 def main() -> None:

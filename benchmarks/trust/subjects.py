@@ -68,8 +68,8 @@ def bare(x: Any) -> np.ndarray:
 
 
 def law_of(obj: Any, drawn: Any = None) -> Law:
-    """What `theory` says of an initializer; `drawn`, of which it may be a part, says how it rounds."""
-    bounds = (drawn or obj)._recipe.facts.bounds
+    """What `theory` says of an initializer; `drawn` is what draws it, if it keeps to its bounds."""
+    bounds = obj._recipe.facts.bounds
     low, high = theory.support(obj)
     return Law(
         *(functools.partial(f, obj) for f in (theory.cdf, theory.sf, theory.ppf, theory.isf)),
@@ -77,7 +77,7 @@ def law_of(obj: Any, drawn: Any = None) -> Law:
         high=float(high),
         open_low=low == 0 and np.isinf(high),
         open_high=bounds == "half-open",
-        inward=bool(bounds),
+        inward=drawn is not None and bool(drawn._recipe.facts.bounds),
     )
 
 
@@ -100,7 +100,8 @@ def ours(corners: bool = False) -> dict[str, Subject]:
         elif case.oracle is not None:
             for i, given in enumerate((case.given, *(case.corners if corners else ()))):
                 name = f"{case}, corner {i}" if i else str(case)
-                found[name] = Subject(name, _law(case.cls(**given)), _by_function(case, given))
+                obj = case.cls(**given)
+                found[name] = Subject(name, _law(obj, obj), _by_function(case, given))
     return found | {subject.name: subject for subject in _entries()}
 
 
@@ -133,9 +134,8 @@ def _entries() -> Iterator[Subject]:
         return jax.jit(draw, static_argnums=(1, 2))
 
     ball = init.Uniform(-2.0, 2.0)
-    law = _law(ball, init.Orthogonal())
-    yield Subject("Orthogonal, an entry", law, corner(init.orthogonal))
-    yield Subject("DeltaOrthogonal, an entry", law, corner(init.delta_orthogonal, 3))
+    yield Subject("Orthogonal, an entry", _law(ball), corner(init.orthogonal))
+    yield Subject("DeltaOrthogonal, an entry", _law(ball), corner(init.delta_orthogonal, 3))
 
     def sparse(key: Any, n: int, dtype: Any) -> Any:
         full = rows - 20  # ceil(0.3 * 64) of a row are 0
