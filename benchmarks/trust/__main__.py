@@ -8,10 +8,6 @@ unless it is named by ``--only``, or ``--again`` is given: break off and go on a
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # products of 2^16 numbers are not worth more
-
 import argparse
 import json
 import sys
@@ -67,7 +63,7 @@ def main() -> None:
 
     for sampler, subject, name in _jobs(samplers, options):
         job = f"{sampler}, {subject.name}, {name}"
-        draws = int(options.draws if name == "float32" else options.draws / 10)
+        draws = int(options.draws * subject.share / (1 if name == "float32" else 10))
         if job in kept["found"] and not options.again and not options.only:
             continue
         start = time.perf_counter()

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from benchmarks.trust import nulls
-from benchmarks.trust.laws import EDGE, SERIAL, Grid
+from benchmarks.trust.laws import EDGE, SERIAL, Grid, dot
 
 __all__ = ["LAGS", "LEVEL", "WIDER", "Counts", "Verdict", "joint", "judge"]
 
@@ -54,11 +54,11 @@ class Counts:
             self.up_to += np.searchsorted(ordered, self.at.astype(x.dtype), side="right")
             z = self.inner(x)
             z2 = z * z
-            self.moments += z.sum(), z2.sum(), z2 @ z, z2 @ z2
+            self.moments += z.sum(), z2.sum(), dot(z2, z), dot(z2, z2)
             w = self.serial(x)
             for i, lag in enumerate(LAGS):
                 if lag < len(w):
-                    self.products[i] += w[lag:] @ w[:-lag]
+                    self.products[i] += dot(w[lag:], w[:-lag])
                     self.sequences[i] += len(w) - lag
         self.n += len(block)
 
@@ -67,7 +67,7 @@ class Counts:
         self.wide += len(block)
         for start in range(0, len(block), CHUNK):
             z = self.inner(block[start : start + CHUNK])
-            self.wide_moments += z.sum(), z @ z
+            self.wide_moments += z.sum(), dot(z, z)
 
     def verdict(self) -> Verdict:
         """The p-value of every check."""
@@ -155,7 +155,7 @@ def joint(grid: Grid, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Verdict
     cells, product, n = np.zeros(len(share) ** 2, np.int64), 0.0, 0
     for first, second in pairs:
         n += len(first)
-        product += held(first) @ held(second)
+        product += dot(held(first), held(second))
         i, j = (np.searchsorted(ends, x.astype(np.float64)) for x in (first, second))
         cells += np.bincount(i * len(share) + j, minlength=len(cells))
     found = {"correlation": nulls.normal(product / np.sqrt(n))}

@@ -21,7 +21,7 @@ import braininit as init
 from benchmarks import peers
 from benchmarks.trust.laws import DTYPES
 
-__all__ = ["PROMISES", "devices", "eager_is_jit", "fingerprint", "matrices"]
+__all__ = ["PROMISES", "devices", "eager_is_jit", "elsewhere", "fingerprint", "matrices"]
 
 KEY = 21
 SHAPE = (512, 64)
@@ -51,6 +51,18 @@ def fingerprint(case: Any, dtype: np.dtype, **options: Any) -> str:
 
 def devices(names: list[str]) -> dict[str, bool]:
     """Whether eight devices draw what one does, by case and dtype: ``"Normal float32"``."""
+    there = elsewhere(names)
+    here = {
+        f"{case} {name}": fingerprint(case, dtype)
+        for case in peers.CASES
+        if str(case) in names
+        for name, dtype in DTYPES.items()
+    }
+    return {each: set(there[each]) == {bits} for each, bits in here.items()}
+
+
+def elsewhere(names: list[str]) -> dict[str, list[str]]:
+    """The bits that a process with eight devices draws: on one of them, and on all."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
     run = subprocess.run(
         [sys.executable, "-m", "benchmarks.trust.exact", *names],
@@ -61,14 +73,7 @@ def devices(names: list[str]) -> dict[str, bool]:
     )
     if run.returncode:
         raise RuntimeError(run.stderr)
-    there = json.loads(run.stdout.splitlines()[-1])
-    here = {
-        f"{case} {name}": fingerprint(case, dtype)
-        for case in peers.CASES
-        if str(case) in names
-        for name, dtype in DTYPES.items()
-    }
-    return {each: set(there[each]) == {bits} for each, bits in here.items()}
+    return json.loads(run.stdout.splitlines()[-1])
 
 
 def _on_eight(names: list[str]) -> dict[str, list[str]]:

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from scipy import linalg, stats
 
+from benchmarks.trust.laws import dot
+
 __all__ = [
     "anderson_darling",
     "binomial",
@@ -138,8 +140,8 @@ def sum_of(mean: float, n: int, values: np.ndarray, share: np.ndarray) -> float:
 
     Within a standard error's third of the mean it is the normal's, to 1 % at a thousand draws.
     """
-    centre = share @ values
-    spread = np.sqrt(share @ (values - centre) ** 2)
+    centre = dot(share, values)
+    spread = np.sqrt(dot(share, (values - centre) ** 2))
     if spread == 0:
         return float(mean == centre)
     z, goal = (values - centre) / spread, (mean - centre) / spread
@@ -149,7 +151,7 @@ def sum_of(mean: float, n: int, values: np.ndarray, share: np.ndarray) -> float:
         return 0.0
     t = _tilt(goal, z, share)
     tilted, log_mgf = _tilted(t, z, share)
-    second = tilted @ (z - goal) ** 2
+    second = dot(tilted, (z - goal) ** 2)
     w = np.sign(t) * np.sqrt(max(2 * n * (t * goal - log_mgf), 0.0))
     u = t * np.sqrt(n * second)
     tail = stats.norm.sf(abs(w)) + stats.norm.pdf(w) * (1 / abs(u) - 1 / abs(w))
@@ -168,16 +170,16 @@ def _tilt(goal: float, z: np.ndarray, share: np.ndarray) -> float:
     low, high = (0.0, 1.0) if goal > 0 else (-1.0, 0.0)
     while True:  # a bracket
         end = high if goal > 0 else low
-        reached = _tilted(end, z, share)[0] @ z
+        reached = dot(_tilted(end, z, share)[0], z)
         if abs(reached) >= abs(goal) or abs(end) > 1e12:
             break
         low, high = (end, 2 * end) if goal > 0 else (2 * end, end)
     t = np.clip(goal, low, high)
     for _ in range(200):
         tilted, _ = _tilted(t, z, share)
-        at = tilted @ z
+        at = dot(tilted, z)
         low, high = (low, t) if at > goal else (t, high)
-        step = t - (at - goal) / max(tilted @ (z - at) ** 2, 1e-300)
+        step = t - (at - goal) / max(dot(tilted, (z - at) ** 2), 1e-300)
         new = step if low < step < high else (low + high) / 2
         if abs(new - t) <= 1e-14 * abs(t):
             break

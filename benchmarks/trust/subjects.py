@@ -32,13 +32,14 @@ class Subject:
     """A sampler and the law that it claims.
 
     `draw` is ``(key, n, dtype) -> n numbers``; without keys, `seeded` is ``seed -> (n, dtype) ->
-    n numbers``.
+    n numbers``. Where a number costs a matrix, a `share` of the draws is enough.
     """
 
     name: str
     law: Callable[[], Law]
     draw: Callable[[Any, int, Any], Any] | None = None
     seeded: Callable[[int], Callable[[int, Any], Any]] | None = None
+    share: float = 1.0
 
     def grid(self, dtype: np.dtype) -> Grid:
         return Grid(self.law(), dtype)
@@ -134,8 +135,9 @@ def _entries() -> Iterator[Subject]:
         return jax.jit(draw, static_argnums=(1, 2))
 
     ball = init.Uniform(-2.0, 2.0)
-    yield Subject("Orthogonal, an entry", _law(ball), corner(init.orthogonal))
-    yield Subject("DeltaOrthogonal, an entry", _law(ball), corner(init.delta_orthogonal, 3))
+    yield Subject("Orthogonal, an entry", _law(ball), corner(init.orthogonal), share=0.01)
+    delta = corner(init.delta_orthogonal, 3)
+    yield Subject("DeltaOrthogonal, an entry", _law(ball), delta, share=0.01)
 
     def sparse(key: Any, n: int, dtype: Any) -> Any:
         full = rows - 20  # ceil(0.3 * 64) of a row are 0
@@ -143,7 +145,7 @@ def _entries() -> Iterator[Subject]:
         places = jnp.argsort(x == 0, axis=1, stable=True)[:, :full]
         return jnp.take_along_axis(x, places, 1).reshape(-1)[:n]
 
-    yield Subject("Sparse, what is not 0", _law(base), sparse)
+    yield Subject("Sparse, what is not 0", _law(base), sparse, share=0.1)
 
     def dale(key: Any, n: int, dtype: Any) -> Any:
         return abs(init.dale(key, matrix(n), base, 0.5, axis=1, dtype=dtype)).reshape(-1)[:n]
