@@ -14,7 +14,7 @@ try:
 except Exception:  # then traces are seen in another way
     get_opaque_trace_state = None
 
-__all__ = ["eager", "outside", "setting"]
+__all__ = ["eager", "outside", "setting", "trace"]
 
 
 def setting(name: str, default: Any = None) -> Any:
@@ -32,6 +32,11 @@ def eager() -> bool:
             return False
         return True
     return get_opaque_trace_state() == clean  # pyright: ignore[reportOptionalCall]
+
+
+def trace() -> Any:
+    """What tells one trace from another; None where JAX does not."""
+    return None if get_opaque_trace_state is None else get_opaque_trace_state()
 
 
 @functools.cache

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import inspect
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from types import MappingProxyType
 from typing import Any, ClassVar, cast, overload
 
 import brainunit as u
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from braininit._engine import keys
 from braininit._jax.dtypes import default_float
+from braininit._jax.settings import eager, trace
 from braininit._params import units
 from braininit._params.algebra import Algebra
 from braininit._params.types import DType, Key, QuantityLike, Shape, Sharding, Values
@@ -35,6 +37,37 @@ class _Absent:
 
 
 _ABSENT: Any = _Absent()
+
+
+class _kept_where_it_holds:
+    """A property that is computed once, unless its value belongs to a trace: then once for each.
+
+    A copy, a pickle and an argument of a transformed function come without their recipe. Made
+    first within a `scan`, the recipe of a traced parameter is of no use after the scan.
+    """
+
+    def __init__(self, compute: Callable[[Any], Any]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __get__(self, obj: Any, owner: type) -> Any:
+        if obj is None:
+            return self
+        if eager():
+            made = obj.__dict__["_recipe"] = self._compute(obj)
+            return made
+        now, known = trace(), obj.__dict__.get("_traced")
+        if now is not None and known is not None and known[0] == now:
+            return known[1]
+        # Known parameters JAX computes with at once, if it can: not within `shard_map`.
+        with nullcontext() if _traced(obj) else jax.ensure_compile_time_eval():
+            made = self._compute(obj)
+        obj.__dict__.update({"_traced": (now, made)} if _traced(made) else {"_recipe": made})
+        return made
+
+
+def _traced(tree: Any) -> bool:
+    return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
 
 
 class Initialization(Algebra["Initialization"], Value):
@@ -196,9 +229,10 @@ class Initialization(Algebra["Initialization"], Value):
         super().__post_init__()
         if self._function is not None:
             self._own_shape()
-            _ = self._recipe
+            # Where the parameters are known, it is: all later draws are there, or further in.
+            self.__dict__["_recipe"] = self._recipe
 
-    @functools.cached_property
+    @_kept_where_it_holds
     def _recipe(self) -> Recipe:
         """The recipe; its errors speak of the parameters by the fields' names."""
         given = {its: getattr(self, mine) for mine, its in self._names}

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
+import brainunit as u
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +15,7 @@ from jax.experimental import checkify
 
 import braininit as init
 
+NORMAL = init.Normal(0.5, 0.1)
 every_random = pytest.mark.parametrize("case", RANDOM, ids=str)
 
 
@@ -118,3 +123,41 @@ def test_checks_work_where_jax_verifies_its_programs():
     with jax.enable_checks(True):
         assert np.isfinite(jax.jit(_by_std)(1.0))
         assert np.isnan(jax.jit(_by_std)(-1.0))
+
+
+# ---------------------------------------------------------------- no tracer outlives its trace
+
+
+@pytest.mark.parametrize("obj", [NORMAL, NORMAL * 2.0, init.Mixture([NORMAL, 5.0])], ids=repr)
+def test_an_argument_may_be_drawn_within_a_loop_first(obj):
+    """Its parameters are traced outside of the loop, its recipe is asked for inside."""
+
+    @jax.jit
+    def drawn(obj, keys, key):
+        return jax.lax.map(lambda k: obj(k, (3,)), keys), obj(key, (3,))
+
+    for x in drawn(obj, jax.random.split(fresh()), fresh()):
+        assert np.isfinite(x).all()
+
+
+COPIES = {
+    "pickle": lambda obj: pickle.loads(pickle.dumps(obj)),
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "tree": lambda obj: jax.tree.map(lambda x: x, obj),
+}
+
+
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+@every_random
+def test_a_copy_may_be_drawn_within_a_program_first(case, copied):
+    """Its parameters are known, but are converted to one unit, or widened, by operations."""
+    odd = {n: u.uS**p for n, p in case.powers.items()} | dict.fromkeys(case.carriers[1:], u.uS)
+    values = {
+        n: jnp.full(2, v * 1e-3 if odd.get(n) is u.uS else v, np.float16)
+        * (odd.get(n, u.nS) if n in case.carriers else 1.0)
+        for n, v in case.given.items()
+    }
+    obj = copied(case.cls(**values) * 2.0)
+    jax.eval_shape(lambda k: obj(k, (2,)), fresh())
+    assert not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(obj._recipe))
