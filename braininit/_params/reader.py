@@ -28,7 +28,15 @@ from braininit._params.values import Value
 __all__ = ["described", "number_dtype", "quantity", "read", "said"]
 
 _DEEPEST = 100
-_WORDS = {"inf": math.inf, "Infinity": math.inf, "true": True, "false": False, "null": None}
+_WORDS = {
+    "inf": math.inf,
+    "Infinity": math.inf,
+    "nan": math.nan,
+    "NaN": math.nan,
+    "true": True,
+    "false": False,
+    "null": None,
+}
 _OPERATORS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -229,8 +237,11 @@ def _calculated(operation: Callable[[Any, Any], Any], left: Any, right: Any) -> 
         return operation(left, right)
     if isinstance(right, Value):  # not by `operation`: brainunit's operators would come first
         return getattr(right, f"__r{operation.__name__}__")(left)
-    if operation is operator.pow:
-        return _power(left, right)
+    with np.errstate(all="ignore"):  # what overflows is infinite, in a list as elsewhere
+        return _power(left, right) if operation is operator.pow else _joined(operation, left, right)
+
+
+def _joined(operation: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
     (x, x_unit), (y, y_unit) = _number_and_unit(left), _number_and_unit(right)
     if operation in (operator.add, operator.sub):
         unit, (x, y) = units.off(left=units.on(x, x_unit), right=units.on(y, y_unit))
@@ -251,7 +262,8 @@ def _power(base: Any, exponent: Any) -> Any:
         raise ValueError(f"the exponent {exponent} is too large for a unit")
     if isinstance(base, u.Unit):
         return base**exponent
-    power = float(x) ** exponent  # a float overflows at once, where an integer would go on
+    number = x if isinstance(x, np.ndarray) else float(x)
+    power = number**exponent  # a float overflows at once, where an integer would go on
     if isinstance(power, complex):
         raise ValueError(f"{x} has no real power {exponent}")
     whole = isinstance(x, int) and isinstance(exponent, int) and exponent >= 0 and power < 2**53

@@ -37,6 +37,7 @@ __all__ = [
     "amount",
     "anything",
     "bound",
+    "direction",
     "factor",
     "fraction",
     "increasing",
@@ -91,6 +92,8 @@ class Role(NamedTuple):
     """The drawing dtype has to hold it, whatever its unit."""
     itself: bool = False
     """Drawn as it is: infinity needs a dtype that has one."""
+    angle: bool = False
+    """The dtype has to have several numbers within a turn around it."""
 
     def __call__(self, value: Any) -> Given:
         """A user's value in this role."""
@@ -109,7 +112,8 @@ class Role(NamedTuple):
         elif _passed.has(holds, value):
             return value
         concrete = np.asarray(value)
-        good = np.asarray(holds(concrete))
+        with np.errstate(invalid="ignore"):
+            good = np.asarray(holds(concrete))
         if good.all():
             _passed.add(holds, value)
             return value
@@ -145,6 +149,8 @@ amount = Role(_NON_NEGATIVE, pure=True)
 """A pure number, 0 or more."""
 pure = Role(_FINITE, pure=True)
 """Any finite pure number."""
+direction = Role(_FINITE, pure=True, angle=True)
+"""A finite angle in radians."""
 fraction = Role(_FRACTION, pure=True)
 share = Role(_SHARE, pure=True)
 """A fraction, or a whole number above 1: so many, in place of a part of all."""
@@ -349,10 +355,9 @@ def refuse_unheld(number: Number, unit: u.Unit | None, dtype: np.dtype) -> None:
         return
     if type(value) is float and (0.02 <= abs(value) <= 15 or value == 0):
         return  # within what even the 8-bit dtypes hold
-    kind = drawn_in(dtype) if role.pure or role.wide else dtype
-    if isinstance(value, Tracer) or _passed.has((kind, role.vanishes), value):
+    kind, least, most = _held(role, dtype)
+    if isinstance(value, Tracer) or _passed.has((kind, role.vanishes, most), value):
         return
-    least, most = finfo(kind)
     within = type(value) is float and (abs(value) == math.inf or least <= abs(value) <= most)
     if within and not role.itself:
         return
@@ -365,15 +370,25 @@ def refuse_unheld(number: Number, unit: u.Unit | None, dtype: np.dtype) -> None:
     if bad.any():
         first = np.asarray(value)[tuple(np.argwhere(bad)[0])].item()
         raise ValueError(
-            f"`{name}` = {show(first, None if role.pure else unit)} is outside what {kind} holds "
-            f"({least:.3g} to {most:.3g}); take another dtype or another unit"
+            f"`{name}` = {show(first, None if role.pure else unit)} is beyond {most:.3g} rad, from "
+            f"where numbers of {dtype} are half a turn apart; subtract multiples of 2 pi"
+            if role.angle
+            else f"`{name}` = {show(first, None if role.pure else unit)} is outside what {kind} "
+            f"holds ({least:.3g} to {most:.3g}); take another dtype or another unit"
         )
-    _passed.add((kind, role.vanishes), value)
+    _passed.add((kind, role.vanishes, most), value)
+
+
+def _held(role: Role, dtype: np.dtype) -> tuple[np.dtype, float, float]:
+    """Which dtype has to hold a number in a role, and its smallest and largest that are allowed."""
+    kind = drawn_in(dtype) if role.pure or role.wide else dtype
+    least, most = finfo(kind)
+    return kind, least, math.pi / float(jnp.finfo(dtype).eps) if role.angle else most
 
 
 def nan_unless_held(role: Role, value: jax.Array, dtype: np.dtype) -> jax.Array:
     """NaN where `refuse_unheld` would refuse, for a traced parameter in a program."""
-    least, most = finfo(drawn_in(dtype) if role.pure or role.wide else dtype)
+    _, least, most = _held(role, dtype)
     if float(jnp.finfo(value.dtype).max) <= most:
         return value
     size = abs(value)

@@ -15,7 +15,7 @@ import numpy as np
 
 from braininit._jax.shardings import broadcasts
 from braininit._params.types import is_sequence
-from braininit._params.units import brief
+from braininit._params.units import MOST_AXES, brief
 
 try:
     from jax.extend.core import InconclusiveDimensionOperation
@@ -35,8 +35,8 @@ def as_shape(shape: Any) -> tuple[int, ...]:
         sizes = shape.tolist() if shape.ndim else (shape.item(),)
     else:
         sizes = shape if is_sequence(shape) else (shape,)
-    if len(sizes) > _MOST_AXES:
-        raise ValueError(f"a size has {_MOST_AXES} axes at most, got {len(sizes)}; join some")
+    if len(sizes) > MOST_AXES:
+        raise ValueError(f"a size has {MOST_AXES} axes at most, got {len(sizes)}; join some")
     try:
         sizes = tuple(n if type(n) is int else _index(n) for n in sizes)
     except Exception as error:
@@ -48,9 +48,6 @@ def as_shape(shape: Any) -> tuple[int, ...]:
     if math.prod(n for n in known if n) >= 2**62:
         raise ValueError(f"a size of {sizes} is beyond what any machine holds")
     return sizes
-
-
-_MOST_AXES = 32  # where NumPy's broadcasting ends, and with it the making of constants
 
 
 def _no_size(given: Any) -> str:

@@ -25,6 +25,7 @@ from braininit._params.types import is_sequence
 
 __all__ = [
     "LONGEST",
+    "MOST_AXES",
     "UnitError",
     "as_unit",
     "as_written",
@@ -49,6 +50,10 @@ __all__ = [
 
 LONGEST = 200
 """Characters of a unit's name; brainunit reads it in time that grows with their square."""
+
+
+MOST_AXES = 32
+"""Where NumPy's broadcasting ends, and with it the making of constants."""
 
 
 class UnitError(u.UnitMismatchError, ValueError):
@@ -85,7 +90,17 @@ def unwrap(name: str, value: Any, *, number: bool = False) -> tuple[Any, u.Unit 
         bare = bare if isinstance(bare, _PLAIN) else _opened(name, bare, number)
         bare = _bare(name, bare, number)
     factor = _pure_number(unit)
-    return (bare, unit) if factor is None else (bare if factor == 1 else bare * factor, None)
+    return (bare, unit) if factor is None else (_times(bare, factor), None)
+
+
+def _times(bare: Any, ratio: float) -> Any:
+    """A bare value in another unit; what overflows is infinite, of arrays too without a warning."""
+    if ratio == 1:
+        return bare
+    if not isinstance(bare, np.ndarray):
+        return bare * ratio
+    with np.errstate(over="ignore", under="ignore"):
+        return bare * ratio
 
 
 _PLAIN = (u.Quantity, float, int, np.ndarray, np.generic, jax.Array)
@@ -197,6 +212,8 @@ def _bare_array(name: str, value: Any, number: bool) -> Any:
         raise TypeError(f"`{name}` must be a real number or array, got {_what(dtype)}")
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"`{name}` is a masked array; fill it first, as in a.filled(0)")
+    if value.ndim > MOST_AXES:
+        raise ValueError(f"`{name}` has {value.ndim} axes, {MOST_AXES} are possible; join some")
     if not isinstance(value, Tracer) and value.ndim == 0:
         return complex(value) if imaginary else float(value)
     if isinstance(value, jax.Array):
@@ -316,7 +333,7 @@ def _off(values: Mapping[str, Any], number: bool = False) -> tuple[u.Unit | None
                 f"`{name}` in {unit} and `{first}` in {common} differ in dimension; "
                 f"give `{name}` in {common} or a multiple of it"
             )
-        bares[i] = bare * ratio if ratio != 1 else bare
+        bares[i] = _times(bare, ratio)
     return common, bares
 
 
@@ -336,7 +353,7 @@ def per(name: str, value: Any, unit: u.Unit | None) -> Any:
             else f"in {inverse(unit)} or a multiple of it"
         )
         raise UnitError(f"`{name}` must be {wanted}, got {show(bare, own)}; convert it")
-    return bare * ratio if ratio != 1 else bare
+    return _times(bare, ratio)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -362,9 +379,12 @@ def _ratio(unit: u.Unit, into: u.Unit) -> float | None:
     """How many `into` one `unit` is; None where their dimensions differ."""
     if not unit.has_same_dim(into):
         return None
-    if unit.base == into.base:  # 10.0**-3 is exact to the last bit where 1e-9 / 1e-6 is not
-        return float(unit.base) ** (unit.scale - into.scale) * (unit.factor / into.factor)
-    return float(unit.magnitude / into.magnitude)
+    try:
+        if unit.base == into.base:  # 10.0**-3 is exact to the last bit where 1e-9 / 1e-6 is not
+            return float(unit.base) ** (unit.scale - into.scale) * (unit.factor / into.factor)
+        return float(unit.magnitude / into.magnitude)
+    except OverflowError:  # powers of a unit far from each other
+        return math.inf
 
 
 # ---------------------------------------------------------------- of an operation
@@ -429,7 +449,7 @@ def with_unit(unit: Any, **factor: Any) -> tuple[u.Unit | None, Any]:
             f"`{next(iter(factor))}` in {own} and `unit` = {asked} differ in dimension; "
             "give the result's unit once"
         )
-    return asked, bare * ratio if ratio != 1 else bare
+    return asked, _times(bare, ratio)
 
 
 # ---------------------------------------------------------------- back on

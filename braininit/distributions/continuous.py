@@ -385,7 +385,8 @@ def vonmises(
     Parameters
     ----------
     mean : number or array
-        Mean direction, finite, in radians; ``90 * u.degree`` is a pure number too.
+        Mean direction, finite, in radians; ``90 * u.degree`` is a pure number too. At most
+        pi / eps of the dtype (2.6e7 in float32), from where turns can't be told apart.
     concentration : number or array
         Concentration, finite, concentration >= 0. 0 is uniform; if large, 1 / concentration is
         nearly the variance.
@@ -400,7 +401,7 @@ def vonmises(
 def _vonmises(mean: Any, concentration: Any) -> Recipe:
     numbers = (
         roles.number("concentration", roles.amount(concentration)),
-        roles.number("mean", roles.pure(mean)),
+        roles.number("mean", roles.direction(mean)),
         Number("low", -math.inf, roles.bound),
         Number("high", math.inf, roles.bound),
     )
