@@ -139,8 +139,8 @@ def _plain(name: str, value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(
-        f"`{name}` = {value!r} can't be written as plain data; write a condition as a mask, a "
-        "count or a fraction, as in Conditional([80, 20], ...), and apply another function "
+        f"`{name}` = {units.brief(value)} can't be written as plain data; write a condition as a "
+        "mask, a count or a fraction, as in Conditional([80, 20], ...), and apply another function "
         "where the object is made"
     )
 
@@ -160,14 +160,18 @@ def _from_mapping(name: str, given: Mapping[Any, Any]) -> Any:
         case {"complex": value} if len(given) == 1:
             if np.shape(parts := _bare(name, value)) == (2,):
                 return complex(*parts)
-            raise TypeError(f"`{name}` = {given!r} must have a real and an imaginary part")
+            raise TypeError(
+                f"`{name}` = {units.brief(given)} must have a real and an imaginary part"
+            )
         case {"class": str(named), **rest}:
             cls = _named(named)
             known = kinds(cls)
             if strange := [n for n in rest if n not in known]:
                 raise nearest(cls.__name__, strange[0], known)
             return cls(**{n: v if v is None else _made(n, v, known[n]) for n, v in rest.items()})
-    raise TypeError(f"{name} = {given!r} names no class; write one as in {{'class': 'Normal'}}")
+    raise TypeError(
+        f"{name} = {units.brief(given)} names no class; write one as in {{'class': 'Normal'}}"
+    )
 
 
 def _made(name: str, value: Any, kind: str) -> Any:
@@ -183,7 +187,9 @@ def _made(name: str, value: Any, kind: str) -> Any:
         return get(value)
     number = reader.quantity(name, value) if isinstance(value, str) else value
     if number is None or isinstance(number, bool):
-        raise TypeError(f"`{name}` must be a number, got {value!r}; write 0.5 or '0.5 nS'")
+        raise TypeError(
+            f"`{name}` must be a number, got {units.brief(value)}; write 0.5 or '0.5 nS'"
+        )
     return number
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from braininit._params.shapes import as_shape
 from braininit._params.types import Shape
+from braininit._params.units import brief
 from braininit.config import get
 from braininit.initializer.children import as_child, without_quantity
 from braininit.initializer.initialization import Initialization
@@ -74,12 +75,13 @@ def param(
             return _fitting(init, size, batch)
         if allow_scalar:
             return init
-        raise TypeError(f"`init` must not be one number here, got {init!r}; give an array")
+        raise TypeError(f"`init` must not be one number here, got {brief(init)}; give an array")
     if callable(init):
         drawn = as_child("init", init)((*batch, *size), **param_kwargs)
         return _fitting(drawn, (*batch, *size), ())
     raise TypeError(
-        f"`init` must be an initializer, a function, a number, an array or a Quantity, got {init!r}"
+        "`init` must be an initializer, a function, a number, an array or a Quantity, "
+        f"got {brief(init)}"
     )
 
 

@@ -17,9 +17,16 @@ os.environ.setdefault(
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
+import hypothesis
 import jax
 import numpy as np
 import pytest
+
+# The same few examples each time; `--hypothesis-profile long` for many others.
+every = {"database": None, "deadline": None, "suppress_health_check": [*hypothesis.HealthCheck]}
+hypothesis.settings.register_profile("few", derandomize=True, max_examples=25, **every)
+hypothesis.settings.register_profile("long", max_examples=2500, print_blob=False, **every)
+hypothesis.settings.load_profile("few")
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_debug_key_reuse", True)

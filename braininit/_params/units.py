@@ -468,7 +468,8 @@ def parts(value: Any) -> tuple[Any, u.Unit | None]:
 
 def brief(value: Any) -> str:
     """Write any value in one short line."""
-    return " ".join(_short.repr(value).split())
+    with np.errstate(all="ignore"):  # brainunit rounds a number to JAX's default float
+        return " ".join(_short.repr(value).split())
 
 
 _short = reprlib.Repr()

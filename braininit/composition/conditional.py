@@ -144,7 +144,9 @@ def _as_condition(value: Any) -> Any:
         raise refusal
     if jnp.issubdtype(data.dtype, np.integer) and data.dtype.kind != "m":
         if not isinstance(data, Tracer) and (data < 0).any():
-            raise ValueError(f"`condition_fn` must count 0 neurons or more, got {value!r}")
+            raise ValueError(
+                f"`condition_fn` must count 0 neurons or more, got {units.brief(value)}"
+            )
         return data
     if not jnp.issubdtype(data.dtype, np.floating):
         raise refusal

@@ -53,7 +53,7 @@ def as_child(name: str, value: Any) -> Initialization:
     if callable(value) and not isinstance(value, (u.Unit, u.Quantity, np.ndarray, jax.Array)):
         return _custom(value)
     if value is None or isinstance(value, str):
-        raise TypeError(f"`{name}` must be an initializer or a number, got {value!r}")
+        raise TypeError(f"`{name}` must be an initializer or a number, got {units.brief(value)}")
     value = 1.0 * value if isinstance(value, u.Unit) else value
     return Constant(units.on(*units.unwrap(name, value, number=True)))
 
@@ -77,5 +77,5 @@ def as_children(name: str, value: Any) -> tuple[Initialization, ...]:
     except TypeError:
         parts = None
     if parts is None:
-        raise TypeError(f"`{name}` must be a sequence of initializers, got {value!r}")
+        raise TypeError(f"`{name}` must be a sequence of initializers, got {units.brief(value)}")
     return tuple(as_child(f"{name}[{i}]", part) for i, part in enumerate(parts))

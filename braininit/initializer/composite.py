@@ -64,6 +64,11 @@ class Composite(Recipe):
         for part in self.parts():
             part.fit(wide(dtype))
 
+    def suit(self, shape: tuple[int, ...], dtype: np.dtype, context: Mapping[str, Any]) -> None:
+        super().suit(shape, dtype, context)
+        for part in () if self.facts.resizes else self.parts():
+            part.suit(shape, wide(dtype), context)
+
     def drawn(self, asked: Asked) -> Any:
         shape, sharding, context, rows = asked.shape, asked.sharding, asked.context, asked.rows
         kind = result_dtype(asked.dtype, True)
@@ -76,6 +81,7 @@ class Composite(Recipe):
         start, total = ((), None) if rows is None else ((rows.start,), rows.total)
         if its.traceable and eager():
             its.fit(kind)
+            its.suit(shape, kind, context)
             impl = None if key is None else keys.legacy_impl(key)
             tuned = is_tunable(sharding and sharding.mesh, key, arrays, values)
             program = _program(facts, shape, kind, sharding, impl, tuned, total)

@@ -63,7 +63,7 @@ def combined(
 
 def _combined(op: str, left: Any, right: Any = None) -> Recipe:
     if not isinstance(op, str) or op not in _OPERATIONS:
-        raise ValueError(f"`op` must be one of {' '.join(_OPERATIONS)}, got {op!r}")
+        raise ValueError(f"`op` must be one of {' '.join(_OPERATIONS)}, got {units.brief(op)}")
     if (right is None) != (op == "abs"):
         raise TypeError(f"`right` must be {'None' if op == 'abs' else 'given'} where `op` is {op}")
     children = {"left": as_child("left", left)}

@@ -221,13 +221,13 @@ def _functions(value: Any) -> tuple[Callable[[Any], Any], ...]:
         functions = tuple(value)
     except TypeError:
         raise TypeError(
-            f"`functions` must be a sequence of functions of the draws, got {value!r}"
+            f"`functions` must be a sequence of functions of the draws, got {units.brief(value)}"
         ) from None
     for i, function in enumerate(functions):
         if isinstance(function, (Initialization, type)) or not callable(function):
             raise TypeError(
-                f"`functions[{i}]` must be a function of the draws, got {function!r}; add or "
-                "multiply numbers and initializers by + and *"
+                f"`functions[{i}]` must be a function of the draws, got {units.brief(function)}; add "
+                "or multiply numbers and initializers by + and *"
             )
     return functions
 

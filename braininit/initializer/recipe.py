@@ -78,6 +78,10 @@ class Facts:
     sized
         ``(recipe, shape, dtype, context) -> recipe`` where numbers depend on the draw, as a
         fan does.
+    refuses
+        Whether `sized` refuses known numbers that don't go with the shape.
+    resizes
+        Whether parts are drawn in other shapes than the whole.
     cut
         ``(recipe, low, high) -> recipe`` of the distribution within bounds.
     functions
@@ -98,6 +102,8 @@ class Facts:
     by_rows: bool = True
     traceable: bool = True
     sized: Callable[..., Recipe] | None = None
+    refuses: bool = False
+    resizes: bool = False
     cut: Callable[..., Recipe] | None = None
     functions: tuple[Callable[..., Any], Callable[..., Any]] | None = None
     law: Callable[..., Any] | None = None
@@ -192,6 +198,11 @@ class Recipe:
             open_high, distinct = facts.bounds == "half-open", facts.bounds != "wide"
             refuse_empty(low, high, facts.unit, dtype, open_high=open_high, distinct=distinct)
         held.add(dtype)
+
+    def suit(self, shape: tuple[int, ...], dtype: np.dtype, context: Mapping[str, Any]) -> None:
+        """Refuse known numbers that don't go with the shape; in a program none is known."""
+        if self.facts.refuses:
+            self.for_draw(shape, dtype, context)
 
     def for_draw(self, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]) -> Recipe:
         """The recipe of a draw of this shape and dtype."""

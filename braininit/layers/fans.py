@@ -171,9 +171,8 @@ def variance_scaled(scale: Any, fans: Fans, distribution: Any, unit: Any) -> Rec
     kernel = KERNELS[one_of("distribution", distribution, [*KERNELS])]
     fans, given = fans.checked()
     static = (fans, squared)
-    return recipe(
-        kernel, (scale, *given), unit, static=static, complex_too=True, by_rows=False, sized=_sized
-    )
+    facts = {"complex_too": True, "by_rows": False, "sized": _sized, "refuses": True}
+    return recipe(kernel, (scale, *given), unit, static=static, **facts)
 
 
 _VARIANCE = roles.spread._replace(wide=True)
@@ -202,8 +201,9 @@ def _of_arrays(facts: Facts, shape: tuple[int, ...], dtype: np.dtype, *values: A
         std = np.sqrt(variance)
     roles.refuse_unheld(Number("variance", variance, _VARIANCE), squared, dtype)
     roles.refuse_unheld(Number("std", std, _STD), facts.unit, dtype)
-    changed = {"names": ("scale", "fan_in"), "roles": (_VARIANCE, roles.shape)}
-    return Recipe(dataclasses.replace(facts, static=(), sized=None, **changed), (variance, fan))
+    changed: dict[str, Any] = {"names": ("scale", "fan_in"), "roles": (_VARIANCE, roles.shape)}
+    changed |= {"sized": None, "refuses": False}
+    return Recipe(dataclasses.replace(facts, static=(), **changed), (variance, fan))
 
 
 _of_numbers = functools.lru_cache(maxsize=1024)(_of_arrays)
@@ -272,7 +272,9 @@ NORMALS = ("truncated_normal", "normal")
 
 def _root(variance: Any, fan_in: Any, dtype: Any, times: int = 1) -> jax.Array:
     """The root of a variance in the drawing dtype; NaN where the result's does not hold it."""
-    return nan_unless_held(_STD, _root_of_share(times, variance, fan_in), dtype)
+    root = nan_unless_held(_STD, _root_of_share(times, variance, fan_in), dtype)
+    lost = (root == 0) & (variance > 0)  # the quotient was below what a float holds
+    return jnp.where(lost, jnp.full_like(root, jnp.nan), root)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))

@@ -18,6 +18,7 @@ from braininit._params import roles
 from braininit._params.options import one_of
 from braininit._params.roles import number
 from braininit._params.types import DType, Key, QuantityLike, RealLike, Shape, Sharding, Values
+from braininit._params.units import brief
 from braininit._params.values import static
 from braininit.initializer.calls import explained
 from braininit.initializer.initialization import Initialization
@@ -82,14 +83,14 @@ def gain_squared(nonlinearity: Any, param: Any = None) -> Any:
     if isinstance(nonlinearity, str):
         return _SQUARES[one_of("nonlinearity", nonlinearity, [*_SQUARES, "leaky_relu"])]
     if not callable(nonlinearity):
-        raise TypeError(f"`nonlinearity` must be a name or a function, got {nonlinearity!r}")
+        raise TypeError(f"`nonlinearity` must be a name or a function, got {brief(nonlinearity)}")
     try:
         return 1 / _mean_square(nonlinearity)
     except TypeError as error:
         if "unhashable" not in str(error):
             raise
         raise TypeError(
-            f"`nonlinearity` must be hashable, got {nonlinearity!r}; wrap it in a function"
+            f"`nonlinearity` must be hashable, got {brief(nonlinearity)}; wrap it in a function"
         ) from None
 
 

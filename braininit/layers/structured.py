@@ -190,7 +190,7 @@ def _zeros_counted(
 def _counted(made: Recipe, base: Recipe, count: Any, good: Any) -> Recipe:
     """The recipe with a count in place of a fraction, and if it is valid."""
     names, none = ("base", "count", "good"), (None, None, None)
-    return replaced(made, (base, count, good), names=names, roles=none, sized=None)
+    return replaced(made, (base, count, good), names=names, roles=none, sized=None, refuses=False)
 
 
 def _thin(
@@ -418,7 +418,7 @@ def _dale(base: Any, excitatory: Any, balance: Any, axis: Any) -> Recipe:
     excitatory = roles.number("excitatory", roles.share(_single("excitatory", excitatory))).value
     along = options.whole("axis", axis)
     if not isinstance(balance, (bool, np.bool_)) and not _is_exact(balance):
-        raise ValueError(f"`balance` must be True, False or 'exact', got {balance!r}")
+        raise ValueError(f"`balance` must be True, False or 'exact', got {units.brief(balance)}")
     if balance and type(excitatory) is float and excitatory in (0, 1):
         raise _one_sided(excitatory, "")
     part = as_child("base", base)._recipe
@@ -431,6 +431,7 @@ def _dale(base: Any, excitatory: Any, balance: Any, axis: Any) -> Recipe:
         elementwise=not _is_exact(balance),
         by_rows=False,
         sized=_neurons_counted,
+        refuses=True,
     )
 
 

@@ -68,9 +68,8 @@ def parts(
 def _parts(base: Any, axis: Any, sizes: Any) -> Recipe:
     made = as_child("base", base)._recipe
     axis, named = options.whole("axis", axis), _named(sizes)
-    return composite(
-        side_by_side, made.unit, {"base": made}, static=(axis, named), elementwise=False
-    )
+    facts = {"static": (axis, named), "elementwise": False, "resizes": True}
+    return composite(side_by_side, made.unit, {"base": made}, **facts)
 
 
 class Parts(Initialization, function=parts, recipe=_parts):

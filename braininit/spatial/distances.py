@@ -239,7 +239,7 @@ def _distance_modulated(
     if not isinstance(distance_profile, DistanceProfile):
         raise TypeError(
             f"`distance_profile` must be a profile, as GaussianProfile(...), "
-            f"got {distance_profile!r}"
+            f"got {units.brief(distance_profile)}"
         )
     for name, value in (("box", box), ("anisotropy", anisotropy)):
         if value is not None:

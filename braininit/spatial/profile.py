@@ -272,7 +272,7 @@ class CombinedProfile(DistanceProfile):
         """Check the operands and store them in one way."""
         if self.op not in _OPERATIONS:
             listed = " ".join(_OPERATIONS)
-            raise ValueError(f"`op` must be one of {listed}, got {self.op!r}")
+            raise ValueError(f"`op` must be one of {listed}, got {units.brief(self.op)}")
         for name in ("left", "right"):
             operand = getattr(self, name)
             if not isinstance(operand, DistanceProfile):
@@ -330,14 +330,14 @@ class ApplyProfile(DistanceProfile):
     def __post_init__(self) -> None:
         """Check the parts of the object."""
         if not isinstance(self.base, DistanceProfile):
-            raise TypeError(f"`base` must be a distance profile, got {self.base!r}")
+            raise TypeError(f"`base` must be a distance profile, got {units.brief(self.base)}")
         if isinstance(self.func, DistanceProfile):
             raise TypeError(
                 "`func` is a profile, a function of distance, and can't follow `|`, which passes "
                 "on values; join profiles by + - * /"
             )
         if not callable(self.func):
-            raise TypeError(f"`func` must be callable, got {self.func!r}")
+            raise TypeError(f"`func` must be callable, got {units.brief(self.func)}")
         refuse_deep(self)
 
     def _form(self, distances: Any, like: Any, method: str) -> Formed:

@@ -605,3 +605,30 @@ def test_an_array_is_read_once_for_each_check(monkeypatch):
     del std
     gc.collect()
     assert gone() is None
+
+
+@pytest.mark.parametrize("make", [init.Constant, init.Normal, init.GaussianProfile], ids=str)
+@pytest.mark.parametrize("axes", [33, 64])
+def test_an_array_has_as_many_axes_as_a_size(make, axes):
+    for array in (np.ones((1,) * axes), np.ones((1,) * axes, np.float32) * u.um):
+        with pytest.raises(ValueError, match=rf"`\w+` has {axes} axes, 32 are possible"):
+            make(array)
+
+
+@pytest.mark.parametrize(("dtype", "most"), [("float32", 2.6e7), ("bfloat16", 400.0)])
+def test_an_angle_is_refused_where_a_dtype_tells_no_turns_apart(dtype, most):
+    drawn = jax.jit(lambda mean: init.vonmises(jax.random.key(0), 50, mean, 2.0, dtype=dtype))
+    for mean in (most, -most):
+        x = np.asarray(init.vonmises(jax.random.key(0), 50, mean, 2.0, dtype=dtype), float)
+        assert np.isfinite(x).all()
+        assert np.ptp(x) > 1
+        with pytest.raises(ValueError, match="`mean` = .* is beyond .* subtract multiples of 2 pi"):
+            init.vonmises(jax.random.key(0), 50, 1.1 * mean, 2.0, dtype=dtype)
+        assert np.isnan(np.asarray(drawn(1.1 * mean), float)).all()
+
+
+def test_what_numpy_would_warn_of_is_an_error_of_ours():
+    with pytest.raises(ValueError, match="`std` must be non-negative and finite"):
+        init.Normal(0.0 * u.nS, np.array([1e308]) * u.siemens)
+    with pytest.raises(ValueError, match="`excitatory` must be"):
+        init.Dale(init.Normal(), np.float64(INF))
