@@ -226,8 +226,8 @@ def _functions(value: Any) -> tuple[Callable[[Any], Any], ...]:
     for i, function in enumerate(functions):
         if isinstance(function, (Initialization, type)) or not callable(function):
             raise TypeError(
-                f"`functions[{i}]` must be a function of the draws, got {units.brief(function)}; add "
-                "or multiply numbers and initializers by + and *"
+                f"`functions[{i}]` must be a function of the draws, got {units.brief(function)}; "
+                "add or multiply numbers and initializers by + and *"
             )
     return functions
 
