@@ -25,6 +25,9 @@ distance      `GaussianProfile` `ExponentialProfile` `PowerLawProfile` `LinearPr
               `StepProfile` `SigmoidProfile` `LogisticProfile` `DoGProfile` `BimodalProfile`
               `MexicanHatProfile`, made of `DistanceProfile`; `pairwise_distances`;
               `distance_modulated`, `DistanceModulated`
+circuits      `one_to_one` `all_to_all` `fixed_in_degree` `fixed_out_degree` `fixed_total_number`
+              `small_world` `pairwise_bernoulli` `pairwise_poisson`, and their twins, made of
+              `ConnectionRule`; what they draw: `Edges`
 whole models  `plan`, `initialize`, with rules of `KEEP`, `Rule` and `Leaf`; `fsdp`, `path_key`;
               `mup`; `parts`, `Parts`; what they give: `ModelPlan`, `Report`, `PlanError`
 tools         `param` `get` `to_config` `save` `load` `rows` `seed` `clear_caches`
@@ -45,6 +48,30 @@ from braininit._params.types import Initializer, QuantityLike, RealLike
 from braininit._params.units import UnitError
 from braininit._params.values import static
 from braininit.caches import clear_caches
+
+# circuits
+from braininit.circuits.edges import Edges
+from braininit.circuits.pairwise import (
+    PairwiseBernoulli,
+    PairwisePoisson,
+    pairwise_bernoulli,
+    pairwise_poisson,
+)
+from braininit.circuits.rule import ConnectionRule
+from braininit.circuits.rules import (
+    AllToAll,
+    FixedInDegree,
+    FixedOutDegree,
+    FixedTotalNumber,
+    OneToOne,
+    SmallWorld,
+    all_to_all,
+    fixed_in_degree,
+    fixed_out_degree,
+    fixed_total_number,
+    one_to_one,
+    small_world,
+)
 
 # composition
 from braininit.composition.conditional import Conditional, conditional
@@ -178,6 +205,11 @@ __all__ = [  # noqa: RUF022 - in the order of the index above
     "SigmoidProfile", "LogisticProfile", "DoGProfile", "BimodalProfile", "MexicanHatProfile",
     "DistanceProfile", "CombinedProfile", "ApplyProfile",
     "pairwise_distances", "distance_modulated", "DistanceModulated",
+    # circuits
+    "one_to_one", "all_to_all", "fixed_in_degree", "fixed_out_degree", "fixed_total_number",
+    "small_world", "pairwise_bernoulli", "pairwise_poisson", "OneToOne", "AllToAll",
+    "FixedInDegree", "FixedOutDegree", "FixedTotalNumber", "SmallWorld", "PairwiseBernoulli",
+    "PairwisePoisson", "ConnectionRule", "Edges",
     # whole models
     "plan", "initialize", "KEEP", "Rule", "Leaf", "ModelPlan", "Report", "PlanError",
     "fsdp", "path_key", "mup", "parts", "Parts",

@@ -30,6 +30,7 @@ ORDER = [
     "typing",
     "theory",
     "plot",
+    "circuits",
     "models",
     "__init__",
     "__main__",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import brainunit as u
@@ -40,7 +40,13 @@ from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import Recipe, draw
 from braininit.spatial.profile import DistanceProfile, aligned, evaluated, go_together
 
-__all__ = ["DistanceModulated", "distance_modulated", "modulated", "pairwise_distances"]
+__all__ = [
+    "DistanceModulated",
+    "between",
+    "distance_modulated",
+    "modulated",
+    "pairwise_distances",
+]
 
 
 def pairwise_distances(
@@ -90,6 +96,25 @@ def pairwise_distances(
         along["post_positions"] = along_one_axis(geometry[1], True)
     shape = (geometry[0].shape[0], geometry[1].shape[0])
     return units.on(placed(_pairwise, following(shape, along.items()))(*geometry), unit)
+
+
+def between(
+    pre_positions: Any,
+    post_positions: Any,
+    sources: Any,
+    targets: Any,
+    sizes: tuple[int, int],
+    box: Any = None,
+    anisotropy: Any = None,
+) -> Values:
+    """Distances between some pairs of neurons, from `sources` to `targets` by index."""
+    geometry, unit = _geometry(pre_positions, post_positions, box, anisotropy)
+    for name, positions, size in zip(("pre", "post"), geometry, sizes, strict=False):
+        if positions.shape[0] != size:
+            raise ValueError(
+                f"`{name}_positions` must be those of {size} neurons, got {positions.shape[0]}"
+            )
+    return units.on(_edgewise(*geometry, sources, targets), unit)
 
 
 def _geometry(
@@ -146,13 +171,23 @@ def _per_axis(name: str, value: Any, axes: int, unit: u.Unit | None) -> Any:
 
 @jax.jit
 def _pairwise(pre: Any, post: Any, box: Any, divisor: Any) -> jax.Array:
+    return _length(pre, post, box, divisor, lambda x, y: x[:, None] - y[None, :])
+
+
+@jax.jit
+def _edgewise(pre: Any, post: Any, box: Any, divisor: Any, sources: Any, targets: Any) -> jax.Array:
+    return _length(pre, post, box, divisor, lambda x, y: x[sources] - y[targets])
+
+
+def _length(
+    pre: Any, post: Any, box: Any, divisor: Any, minus: Callable[[Any, Any], jax.Array]
+) -> jax.Array:
     dtype = jnp.result_type(pre, post)
     pre, post = (jnp.asarray(x, dtype) for x in (pre, post))
     box, divisor = (None if x is None else jnp.asarray(x, dtype) for x in (box, divisor))
-    scale = _extent(pre, post, divisor)
-    total = jnp.zeros((pre.shape[0], post.shape[0]), dtype)
+    scale, total = _extent(pre, post, divisor), jnp.zeros((), dtype)
     for axis in range(pre.shape[1]):
-        distance = pre[:, axis, None] - post[None, :, axis]
+        distance = minus(pre[:, axis], post[:, axis])
         if box is not None:
             distance = _nearest_image(distance, box[axis])
         if divisor is not None:

@@ -1,0 +1,1 @@
+"""Circuits: who connects to whom. Rules that draw edges, and the edges in the forms of others."""

@@ -1,0 +1,123 @@
+"""Random words by index, and whole numbers from them.
+
+An edge is drawn from a key and the two numbers that it goes by, as its target and its place among
+the target's edges. So any range of targets can be drawn alone, on any device.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy  # its parts are imported when they are first named
+
+from braininit._engine import keys
+from braininit._engine.threefry import hashed
+from braininit._jax.settings import setting
+
+__all__ = ["below", "counted", "happens", "most", "threefry_key", "words"]
+
+Words = tuple[jax.Array, jax.Array]
+
+
+def threefry_key(key: Any) -> jax.Array:
+    """The key itself, if it is Threefry's; else one drawn from it, as others know no index."""
+    key = keys.typed(keys.as_key(key), keys.legacy_impl(key))
+    if setting("jax_debug_key_reuse"):
+        jax.random.bits(key)  # reading a key's data does not count as using the key
+        key = jax.random.clone(key)
+    if str(jax.random.key_impl(key)) == "threefry2x32":
+        return key
+    return jax.random.wrap_key_data(jax.random.bits(key, (2,), jnp.uint32), impl="threefry2x32")
+
+
+def words(key: jax.Array, high: Any, low: Any) -> Words:
+    """Two random words for each index, which is given in two words."""
+    high, low = jnp.broadcast_arrays(jnp.asarray(high, jnp.uint32), jnp.asarray(low, jnp.uint32))
+    data = jax.random.key_data(key)
+    first, second = hashed(data[0], data[1], high, low)
+    return first, second
+
+
+def below(n: Any, random: Words) -> jax.Array:
+    """Whole numbers from 0 to n - 1, by the upper word of the product of 64 random bits and n.
+
+    They are equally likely to n / 2^64.
+    """
+    n = jnp.asarray(n, jnp.uint32)
+    high, low = _product(random[0], n)
+    carried, _ = _product(random[1], n)
+    return high + (low + carried < low).astype(jnp.uint32)
+
+
+def happens(chance: Any, random: Words) -> jax.Array:
+    """Whether what has this chance happens, to 2^-64; never where the chance is NaN."""
+    chance = jnp.asarray(chance)
+    upper = jnp.where(chance < 1, chance, 0) * 2.0**32  # scaled by 2^n, it keeps its digits
+    whole = jnp.floor(upper)
+    high, low = (x.astype(jnp.uint32) for x in (whole, (upper - whole) * 2.0**32))
+    less = (random[0] < high) | ((random[0] == high) & (random[1] < low))
+    return less | (chance >= 1)
+
+
+def _product(x: jax.Array, n: jax.Array) -> Words:
+    """The product of two words, by halves of 16 bits."""
+    half, mask = np.uint32(16), np.uint32(0xFFFF)
+    a, b, c, d = x >> half, x & mask, n >> half, n & mask
+    low = b * d
+    middle = a * d + (low >> half)
+    other = b * c + (middle & mask)
+    return a * c + (middle >> half) + (other >> half), x * n
+
+
+# ---------------------------------------------------------------- numbers of edges
+
+
+def counted(law: str, numbers: tuple[float, ...], random: Words) -> jax.Array:
+    """Draws of a binomial or Poisson number, by inversion of its distribution function.
+
+    That is held as whole numbers of 2^-64, with which 64 random bits are compared.
+    """
+    first, high, low = _table(law, numbers)
+    at = jnp.zeros(random[0].shape, jnp.int32)
+    for step in (2**i for i in reversed(range(len(high).bit_length()))):
+        probe = jnp.minimum(at + (step - 1), len(high) - 1)
+        above, below_it = jnp.asarray(high)[probe], jnp.asarray(low)[probe]
+        passed = (above < random[0]) | ((above == random[0]) & (below_it <= random[1]))
+        at = jnp.where((at + step <= len(high)) & passed, at + step, at)
+    return at + first
+
+
+def most(law: str, numbers: tuple[float, ...]) -> int:
+    """The largest number that can be drawn."""
+    first, high, _ = _table(law, numbers)
+    return first + len(high)
+
+
+@functools.lru_cache(maxsize=256)
+def _table(law: str, numbers: tuple[float, ...]) -> tuple[int, np.ndarray, np.ndarray]:
+    """The least number that can be drawn, and P(N <= k) from it on, in two words each.
+
+    What is rarer than 2^-64 can't be drawn. Both tails are computed by themselves, so that none
+    is the rest of the other.
+    """
+    if law == "binomial":
+        n, p = numbers
+        mean, std = n * p, (n * p * (1 - p)) ** 0.5
+        least, most = max(mean - 14 * std - 20, 0), min(mean + 14 * std + 60, n)
+        k = np.arange(int(least), int(most) + 1)
+        cdf, sf = scipy.special.bdtr(k, int(n), p), scipy.special.bdtrc(k, int(n), p)
+    else:
+        (mean,) = numbers
+        k = np.arange(int(max(mean - 14 * mean**0.5 - 20, 0)), int(mean + 14 * mean**0.5 + 60) + 1)
+        cdf, sf = scipy.special.pdtr(k, mean), scipy.special.pdtrc(k, mean)
+    unit = 2.0**64
+    low_side = np.minimum(cdf, 0.5) * unit
+    high_side = np.minimum(sf, 0.5) * unit
+    rest = np.uint64(2**64 - 1) - high_side.astype(np.uint64) + np.uint64(1)
+    at = np.where(cdf < 0.5, low_side.astype(np.uint64), rest)
+    held = at[(high_side >= 1)]  # from there on nothing is left: 2^64 itself is no word
+    return int(k[0]), (held >> np.uint64(32)).astype(np.uint32), held.astype(np.uint32)

@@ -1,0 +1,155 @@
+"""Pairwise rules: the chance of each pair, the number of all, parts, room under jit."""
+
+from __future__ import annotations
+
+import functools
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+import braininit as init
+
+
+def fresh():
+    return jax.random.key(5)
+
+
+TABLE = np.linspace(0, 1, 20).reshape(4, 5).astype(np.float32)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def drawn(rule, sizes, keys):
+    edges = jax.vmap(lambda key: rule(key, sizes, max_edges=80))(keys)
+    counts = jnp.zeros((sizes[0] + 1, sizes[1] + 1), jnp.int32)
+    return counts.at[edges.pre, edges.post].add(1)[: sizes[0], : sizes[1]], edges.number
+
+
+@pytest.mark.parametrize("selfs", [True, False])
+@pytest.mark.parametrize("chance", [0.0, 0.3, 0.75, 1.0])
+def test_every_pair_has_its_chance(chance, selfs):
+    n, keys = 20_000, jax.random.split(jax.random.key(0), 20_000)
+    rule = init.PairwiseBernoulli(chance, selfs)
+    counts, number = drawn(rule, (4, 5), keys)
+    expected = np.full((4, 5), chance)
+    if not selfs:
+        np.fill_diagonal(expected, 0)
+    std = np.sqrt(n * expected * (1 - expected))
+    assert (abs(counts - n * expected) <= 5.5 * std).all()  # 20 pairs, 4e-8 each
+    free = expected.size if selfs else expected.size - 4
+    if 0 < chance < 1:  # the number of all is binomial: neither more nor less than independent
+        table = np.bincount(number, minlength=free + 1)
+        law = scipy.stats.binom.pmf(np.arange(free + 1), free, chance) * n
+        assert p_of(table, law) > 1e-6
+
+
+@pytest.mark.parametrize("selfs", [True, False])
+def test_every_pair_has_its_number(selfs):
+    n, keys = 20_000, jax.random.split(jax.random.key(1), 20_000)
+    counts, number = drawn(init.PairwisePoisson(0.8, selfs), (4, 5), keys)
+    expected = np.full((4, 5), 0.8)
+    if not selfs:
+        np.fill_diagonal(expected, 0)
+    assert (abs(counts - n * expected) <= 5.5 * np.sqrt(n * expected)).all()
+    law = scipy.stats.poisson.pmf(np.arange(60), expected.sum()) * n
+    assert p_of(np.bincount(number, minlength=60)[:60], law) > 1e-6
+
+
+def p_of(table, law):
+    """The p-value of chi-square, rare numbers together."""
+    common = law > 20
+    seen = [*table[common], table[~common].sum()]
+    meant = np.array([*law[common], law.sum() - law[common].sum()])
+    return scipy.stats.chisquare(seen, meant * sum(seen) / meant.sum()).pvalue
+
+
+def test_a_chance_for_each_pair():
+    keys = jax.random.split(fresh(), 20_000)
+    draw = jax.jit(jax.vmap(lambda k: init.pairwise_bernoulli(k, (4, 5), TABLE, max_edges=20)))
+    edges = draw(keys)
+    counts = jnp.zeros((5, 6)).at[edges.pre, edges.post].add(1)[:4, :5]
+    std = np.sqrt(20_000 * TABLE * (1 - TABLE))
+    assert (abs(counts - 20_000 * TABLE) <= 5.5 * std).all()
+    one = init.pairwise_bernoulli(jax.random.split(fresh(), 20_000)[7], (4, 5), TABLE)
+    np.testing.assert_array_equal(edges.pre[7][: one.count], one.pre)
+    np.testing.assert_array_equal(edges.post[7][: one.count], one.post)
+
+
+def test_a_mean_for_each_pair():
+    means = np.repeat(TABLE, 500, axis=0)  # 500 rows of each mean
+    edges = init.pairwise_poisson(fresh(), (2000, 5), means)
+    counts = np.zeros((2000, 5))
+    np.add.at(counts, (np.asarray(edges.pre), np.asarray(edges.post)), 1)
+    by_mean = counts.reshape(4, 500, 5)
+    total, std = 500 * TABLE, np.sqrt(500 * TABLE)
+    assert (abs(by_mean.sum(1) - total) <= 6 * std).all()
+    assert p_of(np.bincount(by_mean[-1, :, -1].astype(int), minlength=12)[:12],
+                500 * scipy.stats.poisson.pmf(np.arange(12), 1.0)) > 1e-6  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "rule", [init.PairwiseBernoulli(0.1), init.PairwiseBernoulli(0.9), init.PairwisePoisson(0.2)]
+)
+def test_parts_and_room(rule):
+    sizes = (40, 30)
+    edges = rule(fresh(), sizes)
+    part = rule(fresh(), sizes, only=(10, 20))
+    inside = (edges.post >= 10) & (edges.post < 20)
+    np.testing.assert_array_equal(part.pre, edges.pre[inside])
+    np.testing.assert_array_equal(part.post, edges.post[inside])
+    room = jax.jit(lambda k: rule(k, sizes, max_edges=1500))(fresh())
+    assert int(room.number) == edges.count
+    np.testing.assert_array_equal(room.pre[: edges.count], edges.pre)
+    assert (room.pre[edges.count :] == 40).all()  # no neuron
+    assert (room.in_degree == edges.in_degree).all()
+    tight = rule(fresh(), sizes, max_edges=50)
+    assert int(tight.number) == edges.count
+    np.testing.assert_array_equal(tight.pre, edges.pre[:50])
+    with pytest.raises(ValueError, match="`max_edges` has room for 50"):
+        tight.scipy(1.0)
+
+
+def test_by_distance():
+    at = np.linspace(0.0, 1.0, 400) * u.mm
+    places = {"pre_positions": at, "post_positions": at}
+    near = init.PairwiseBernoulli(0.5 * init.StepProfile(100 * u.um), box=1 * u.mm)
+    edges = near(fresh(), 400, **places)
+    lengths = edges.distances(at, box=1 * u.mm)
+    assert (lengths <= 100.001 * u.um).all()
+    pairs = int((init.pairwise_distances(at, box=1 * u.mm) <= 100 * u.um).sum())
+    assert scipy.stats.binomtest(edges.count, pairs, 0.5).pvalue > 1e-6
+    by_length = near(fresh(), 400, distances=init.pairwise_distances(at, box=1 * u.mm))
+    np.testing.assert_array_equal(by_length.pre, edges.pre)
+    room = jax.jit(lambda k: near(k, 400, max_edges=edges.count, **places))(fresh())
+    np.testing.assert_array_equal(room.post, edges.post)
+    several = init.PairwisePoisson(0.5 * init.StepProfile(100 * u.um), box=1 * u.mm)
+    assert scipy.stats.poisson.cdf(several(fresh(), 400, **places).count, pairs / 2) > 1e-6
+
+
+def test_chances_that_are_none():
+    at = np.arange(6.0) * u.um
+    steep = init.PairwiseBernoulli(3 * init.ExponentialProfile(1 * u.um))
+    with pytest.raises(ValueError, match="from 0 to 1, got 3 from neuron 0 to 0"):
+        steep(fresh(), 6, pre_positions=at, post_positions=at)
+    table = TABLE.copy()
+    table[2, 3] = 1.5
+    with pytest.raises(ValueError, match="got 1.5 from neuron 2 to 3"):
+        init.pairwise_bernoulli(fresh(), (4, 5), table)
+    with pytest.raises(ValueError, match="`probability` must be from 0 to 1"):
+        init.PairwiseBernoulli(1.5)(fresh(), 6)
+    with pytest.raises(ValueError, match="`mean` must be non-negative"):
+        init.PairwisePoisson(-1.0)(fresh(), 6)
+    with pytest.raises(ValueError, match="depends on distance"):
+        steep(fresh(), 6)
+    with pytest.raises(ValueError, match="which depends on no distance"):
+        init.PairwiseBernoulli(0.5)(fresh(), 6, pre_positions=at)
+    with pytest.raises(ValueError, match="of the shape \\(4, 5\\)"):
+        init.pairwise_bernoulli(fresh(), (4, 5), TABLE.T)
+    with pytest.raises(TypeError, match="max_edges="):
+        jax.jit(lambda k: init.pairwise_bernoulli(k, 6, 0.5))(fresh())
+    room = jax.jit(lambda k, p: init.pairwise_bernoulli(k, (4, 5), p, max_edges=30))
+    assert int(room(fresh(), 2 * TABLE).number) == -1
+    assert int(room(fresh(), TABLE).number) >= 0
