@@ -30,7 +30,7 @@ circuits      `one_to_one` `all_to_all` `fixed_in_degree` `fixed_out_degree` `fi
               `ConnectionRule`; what they draw: `Edges`
 whole models  `plan`, `initialize`, with rules of `KEEP`, `Rule` and `Leaf`; `fsdp`, `path_key`;
               `mup`; `parts`, `Parts`; what they give: `ModelPlan`, `Report`, `PlanError`
-tools         `param` `get` `to_config` `save` `load` `rows` `seed` `clear_caches`
+tools         `param` `get` `to_config` `save` `load` `rows` `fit` `seed` `clear_caches`
 modules       `theory`: what a distribution should look like; `plot`: pictures; `typing`: types;
               `presets`: known initializations of layers and models, as rules
 own ones      `Initialization`, `DistanceProfile`, `static`; errors of units are `UnitError`
@@ -179,6 +179,7 @@ from braininit.spatial.profiles import (
 if TYPE_CHECKING:
     from braininit import plot, theory, typing
     from braininit.models import presets
+    from braininit.theory.fits import fit
 
 __version__ = "0.1.0"
 
@@ -214,7 +215,7 @@ __all__ = [  # noqa: RUF022 - in the order of the index above
     "plan", "initialize", "KEEP", "Rule", "Leaf", "ModelPlan", "Report", "PlanError",
     "fsdp", "path_key", "mup", "parts", "Parts",
     # tools, modules, own ones
-    "param", "get", "to_config", "save", "load", "rows", "seed", "clear_caches",
+    "param", "get", "to_config", "save", "load", "rows", "fit", "seed", "clear_caches",
     "theory", "plot", "presets", "typing",
     "Initialization", "Initializer", "QuantityLike", "RealLike", "UnitError", "static",
 ]
@@ -223,11 +224,13 @@ __all__ = [  # noqa: RUF022 - in the order of the index above
 if not TYPE_CHECKING:  # a checker is to know what is here, and what is not
 
     def __getattr__(name: str) -> Any:
-        """Import a module when it is first named; of an unknown name, say the nearest one."""
+        """Import a module or `fit` when first named; of an unknown name, say the nearest one."""
         if name in ("plot", "theory", "typing"):
             return importlib.import_module(f"braininit.{name}")
         if name == "presets":
             return importlib.import_module("braininit.models.presets")
+        if name == "fit":
+            return importlib.import_module("braininit.theory.fits").fit
         known = [n for n in __all__ if n.islower() == name.islower()]
         hint = "" if name.startswith("_") else alike(name, known)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")

@@ -83,8 +83,8 @@ def integral(
     `slope` and `curvature` are its derivatives at 0, where it is 0.
     """
     # Beyond the cut the exponent is above 37, and the rest below rounding.
-    cut = np.minimum(reach, 80 / (slope + np.sqrt(slope**2 + 80 * curvature)))
-    while (more := ((drop := exponent(cut)) < 37) & (cut < reach)).any():
+    cut = np.minimum(reach, 80 / (slope + np.hypot(slope, np.sqrt(80.0) * np.sqrt(curvature))))
+    while (more := ((drop := exponent(cut)) < 37) & (cut < reach) & (cut > 0)).any():
         cut = np.where(more, np.minimum(reach, 2 * cut), cut)
 
     def at(s: Any) -> Any:

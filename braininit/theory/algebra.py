@@ -9,7 +9,7 @@ import numpy as np
 
 from braininit.theory.law import Law, point, unless_zero
 
-__all__ = ["affine", "product", "total"]
+__all__ = ["affine", "beside", "product", "total"]
 
 
 def affine(law: Law, shift: Any, factor: Any) -> Law:
@@ -25,8 +25,8 @@ def affine(law: Law, shift: Any, factor: Any) -> Law:
 
     def back(x: Any) -> Any:
         y = (x - shift) / factor
-        for at, _ in law.atoms:  # which rounding must not miss
-            y = np.where(x == forth(at), at, y)
+        for at, _ in law.atoms:  # rounding must not carry x onto one, nor past it
+            y = beside(y, at, np.sign((x - forth(at)) * np.where(up, 1.0, -1.0)))
         return y
 
     def either(x: Any, y: Any) -> Any:
@@ -57,6 +57,13 @@ def affine(law: Law, shift: Any, factor: Any) -> Law:
         atoms=tuple((forth(x), p) for x, p in law.atoms),
     )
     return unless_zero(factor, shift, moved)
+
+
+def beside(y: Any, at: Any, side: Any) -> Any:
+    """Bring y onto `at` where `side` is 0, and to that side of it where it is -1 or 1."""
+    below, above = np.nextafter(at, -np.inf), np.nextafter(at, np.inf)
+    moved = np.where(side < 0, np.minimum(y, below), np.maximum(y, above))
+    return np.where(side == 0, at, np.where(np.isnan(side), y, moved))
 
 
 def total(first: Law, second: Law) -> Law:

@@ -273,12 +273,12 @@ def _window_moments(offset: Any, up: Any, down: Any) -> tuple[Any, Any, Any, Any
 
 def _wide(up: Any, down: Any) -> tuple[Any, Any, Any, Any]:
     """By parts: the moments are those of the normal, less terms of the density at both ends."""
-    near, far = np.minimum(up, down), np.maximum(up, down)
+    # Beyond 40 the density underflows; infinite ends would leave 0 times infinity.
+    near, far = (np.minimum(each, 100.0) for each in (np.minimum(up, down), np.maximum(up, down)))
     drop = (far - near) / 2 * (far + near)
     mass = sum(special.integral(lambda t: t * t / 2, 0.0, 1.0, reach) for reach in (near, far))
     f, left = np.exp(-(near**2) / 2) / mass, np.exp(-drop)
-    more, far = -np.expm1(-drop), np.where(drop < 700, far, 0.0)
-    drop = np.where(drop < 700, drop, 0.0)
+    more = -np.expm1(-drop)
     mean = f * more
     first, third = f * (near + far * left), f * (near**3 + far**3 * left)
     second = f * (near**2 * more - 2 * drop * left)

@@ -22,7 +22,8 @@ class Law:
         Mean and standard deviation, or a function without arguments that computes them. Without
         them integrals of the density.
     pdf, cdf : callable, optional
-        Density and distribution function of a float64 array; None where only moments are known.
+        Density and distribution function of a float64 array. Where only moments are known, all
+        functions give NaN, and ``has_functions`` is False.
     sf : callable, optional
         Survival function. Without it ``1 - cdf``, which loses the upper tail.
     log_pdf : callable, optional
@@ -62,17 +63,14 @@ class Law:
         **closed: Callable[..., Any],
     ) -> None:
         self._moments = {"mean": mean, "std": std, "skewness": skewness, "kurtosis": kurtosis}
+        if pdf is None and log_pdf is None:
+            pdf = _unknown
         self._pdf: Any = pdf or (lambda x: np.exp(self._log_pdf(x)))
         self._log_pdf: Any = log_pdf or (lambda x: np.log(self._pdf(x)))
-        self._cdf, self._sf = cdf, sf
+        self._cdf, self._sf, self.has_functions = cdf or _unknown, sf, cdf is not None
         self._quantile = quantile
         self.support, self.breaks, self.atoms = support, breaks, atoms
         self.closed = closed
-
-    @property
-    def has_functions(self) -> bool:
-        """Whether more than the moments is known."""
-        return self._cdf is not None
 
     @property
     def is_point(self) -> bool:
@@ -163,6 +161,10 @@ class Law:
         return np.where((p >= 0) & (q >= 0), x, np.nan)
 
 
+def _unknown(x: Any) -> Any:
+    return np.full(np.shape(x), np.nan)
+
+
 def _probability(function: Any, x: np.ndarray, beyond: Any) -> Any:
     """Evaluate a distribution function; `beyond` is its value at the infinities."""
     with np.errstate(all="ignore"):
@@ -185,7 +187,12 @@ def bisected(law: Law, p: Any, q: Any) -> Any:
     for _ in range(64):
         middle = (start >> 1) + (end >> 1) + (start & end & 1)
         x = _at(middle)
-        enough = np.where(lower, law.cdf(x) >= p, law.sf(x) <= q)
+        if np.all(lower):
+            enough = law.cdf(x) >= p
+        elif not np.any(lower):
+            enough = law.sf(x) <= q
+        else:
+            enough = np.where(lower, law.cdf(x) >= p, law.sf(x) <= q)
         start, end = np.where(enough, start, middle + 1), np.where(enough, middle, end)
         start = np.minimum(start, end)
         if np.all(start == end):

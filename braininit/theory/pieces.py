@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from braininit._math import special
+from braininit.theory.algebra import beside
 from braininit.theory.law import Law, point
 from braininit.theory.quadrature import gauss, spread
 from braininit.theory.quadrature import moments as integrated
@@ -239,8 +240,8 @@ def power(law: Law, exponent: float, fold: bool = False) -> Law:
     def root(y: Any) -> Any:
         r: Any = np.sqrt(abs(y)) if abs(exponent) == 2 else abs(y) ** (1 / abs(exponent))
         r = r if up else 1 / r
-        for at, _ in law.atoms:  # which rounding must not miss
-            r = np.where(forth(at) == (abs(y) if fold else y), abs(at), r)
+        for at, _ in law.atoms:  # rounding must not carry y onto one, nor past it
+            r = beside(r, abs(at), np.sign(abs(y) - abs(forth(at))) * (1 if up else -1))
         return r
 
     def raw_log_pdf(y: Any) -> Any:

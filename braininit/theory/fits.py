@@ -1,0 +1,434 @@
+"""The other way: the initializer under which measured data are most likely.
+
+Each family has a function ``(data, fixed) -> parameters`` of bare numbers: the data in float64, the
+parameters that the caller fixes, by the names of the class. Where the likelihood has no closed
+maximum, its derivative has a root.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+import scipy  # its parts are imported when they are first named
+
+from braininit._math import special
+from braininit._params import units
+from braininit._params.values import fields, kinds
+from braininit.distributions import continuous, positive
+from braininit.initializer.initialization import Initialization
+from braininit.theory.continuous import truncated_normal
+
+__all__ = ["fit"]
+
+T = TypeVar("T", bound=Initialization)
+
+
+def fit(dist: type[T], data: Any, **fixed: Any) -> T:
+    """Find the parameters under which measured data are most likely.
+
+    Parameters
+    ----------
+    dist : class
+        A distribution: Normal, LogNormal, Gamma, Exponential, Weibull, Beta, Uniform, Laplace,
+        LogUniform, TruncatedNormal or VonMises.
+    data : array or Quantity
+        The measurements, of any shape, finite, in any unit; the result has their unit.
+    **fixed
+        Parameters that are known, as in ``shape=2.0``. The bounds of Beta (0 and 1) and of
+        TruncatedNormal (open) are never fitted: give `low` and `high`.
+
+    Returns
+    -------
+    Initialization
+        An object of that class.
+
+    Raises
+    ------
+    ValueError
+        If data lie outside the domain, are too few or all the same, or no member of the family is
+        the most likely one.
+
+    Notes
+    -----
+    Maximum likelihood, as `fit` of SciPy's distributions, with bounds and origin held at their
+    places. The likelihood has one maximum in each of these families.
+
+    Examples
+    --------
+    >>> import brainunit as u, braininit as init
+    >>> measured = init.LogNormal(0.5 * u.nS, 0.2 * u.nS)(10_000, rng=42)
+    >>> weights = init.fit(init.LogNormal, measured)
+    >>> print(f"{weights.mean:.3f}, {weights.std:.3f}")
+    0.501 nS, 0.201 nS
+    """
+    family = _family(dist)
+    unit, x = _numbers(data)
+    given = _fixed(dist, fixed, unit)
+    carriers = [name for name, kind in kinds(dist).items() if kind == "shared"]
+    if unit is not None and not carriers:
+        raise units.UnitError(
+            f"`data` are in {unit}, and {dist.__name__} draws pure numbers; divide the unit away"
+        )
+    every = [f.name for f in fields(dist)]
+    if len(given) == len(every):
+        raise ValueError(f"all parameters of {dist.__name__} are fixed; leave one to be fitted")
+    shown = _Data(dist.__name__, x, unit)
+    found = {**given, **family(shown, given)}
+    return dist(
+        **{
+            name: units.on(float(value), unit) if name in carriers else float(value)
+            for name, value in found.items()
+            if value is not None
+        }
+    )
+
+
+def _family(dist: Any) -> Callable[..., Mapping[str, Any]]:
+    if isinstance(dist, Initialization) or not isinstance(dist, type):
+        name = type(dist).__name__ if isinstance(dist, Initialization) else repr(dist)
+        raise TypeError(f"`dist` must be a class such as init.LogNormal, got {name}")
+    family = _FAMILIES.get(getattr(dist, "_function", None))
+    if family is None:
+        known = ", ".join(f.twin.__name__ for f in _FAMILIES)  # pyright: ignore
+        raise TypeError(f"`dist` = {dist.__name__} can't be fitted; these can: {known}")
+    return family
+
+
+def _numbers(data: Any) -> tuple[Any, np.ndarray]:
+    bare, unit = units.unwrap("data", data)
+    x = np.asarray(bare, float).ravel()
+    if not x.size:
+        raise ValueError("`data` are empty; give at least two numbers")
+    bad = np.flatnonzero(~np.isfinite(x))
+    if bad.size:
+        raise ValueError(
+            f"`data` must be finite, got {x[bad[0]]} at index {bad[0]}, one of {bad.size}; "
+            "leave them out, as in data[np.isfinite(data)]"
+        )
+    return unit, x
+
+
+def _fixed(dist: Any, fixed: Mapping[str, Any], unit: Any) -> dict[str, Any]:
+    """The fixed parameters by the names of the class, bare in the data's unit."""
+    holds, given = kinds(dist), {}
+    own = {its: mine for mine, its in dist._names}  # the function's names are good too
+    for name, value in fixed.items():
+        mine = name if name in holds else own.get(name)
+        if mine is None:
+            raise TypeError(f"{dist.__name__} has no parameter `{name}`; it has {', '.join(holds)}")
+        if value is None:
+            continue
+        if holds[mine] == "shared":
+            values = {"data": units.on(1.0, unit), name: value}
+            if unit is None and units.unwrap(name, value)[1] is not None:
+                raise units.UnitError(
+                    f"`{name}` = {units.brief(value)} has a unit, `data` have none; give them one"
+                )
+            value = units.off(**values)[1][1]
+        else:
+            value = units.dimensionless(name, value)
+        if np.ndim(value):
+            raise ValueError(f"`{name}` must be one number, got the shape {np.shape(value)}")
+        given[mine] = float(value)
+    return given
+
+
+class _Data:
+    """Data that can say what is wrong with them."""
+
+    def __init__(self, family: str, x: np.ndarray, unit: Any) -> None:
+        self.family, self.x, self.unit = family, x, unit
+
+    def hold(self, good: np.ndarray, what: str) -> np.ndarray:
+        """The numbers, if all are good."""
+        bad = np.flatnonzero(~good)
+        if bad.size:
+            raise ValueError(
+                f"`data` of {self.family} must {what}, got "
+                f"{units.show(self.x[bad[0]].item(), self.unit)} at index {bad[0]}, one of "
+                f"{bad.size}; leave them out or fit another distribution"
+            )
+        return self.x
+
+    def above_zero(self) -> np.ndarray:
+        return self.hold(self.x > 0, "be above 0")
+
+    def between(self, low: float, high: float, *, inside: bool = False) -> np.ndarray:
+        x = self.x
+        good = (x > low) & (x < high) if inside else (x >= low) & (x <= high)
+        ends = f"{units.show(low, self.unit)} and {units.show(high, self.unit)}"
+        return self.hold(good, f"lie {'strictly ' if inside else ''}between {ends}")
+
+    def spread(self, x: np.ndarray) -> np.ndarray:
+        """The numbers, if they are not all the same."""
+        if x.min() == x.max():
+            raise ValueError(
+                f"`data` are all {units.show(self.x[0].item(), self.unit)}, which says nothing "
+                f"about the spread of {self.family}; give two numbers or more that differ"
+            )
+        return x
+
+    def none(self, why: str) -> ValueError:
+        return ValueError(f"no {self.family} is the most likely one: {why}")
+
+
+# ---------------------------------------------------------------- by location and scale
+
+
+def _normal(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
+    x = data.x
+    mean = fixed.get("mean", float(x.mean()))
+    if "std" in fixed:
+        return {"mean": mean}
+    return {"mean": mean, "std": _size((data.spread(x) if "mean" not in fixed else x) - mean)}
+
+
+def _size(x: np.ndarray) -> float:
+    """The root of the mean square, which may not overflow."""
+    most = abs(x).max()
+    return float(most * np.sqrt(np.mean((x / most) ** 2))) if most > 0 else 0.0
+
+
+def _laplace(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
+    loc = fixed.get("loc", float(np.median(data.x)))
+    if "scale" in fixed:
+        return {"loc": loc}
+    if "loc" not in fixed or np.all(data.x == loc):
+        data.spread(data.x)
+    return {"loc": loc, "scale": np.mean(abs(data.x - loc))}
+
+
+def _bounds(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
+    x = data.between(fixed.get("low", -math.inf), fixed.get("high", math.inf))
+    if not fixed:
+        data.spread(x)
+    found = {"low": x.min(), "high": x.max(), **fixed}
+    if not found["low"] < found["high"]:
+        raise data.none("all data lie on the bound that is fixed; give it room")
+    return found
+
+
+def _positive_bounds(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
+    data.above_zero()
+    return _bounds(data, fixed)
+
+
+# ---------------------------------------------------------------- positive ones
+
+
+def _exponential(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
+    x = data.hold(data.x >= 0, "be 0 or more")
+    if not x.any():
+        raise data.none("all data are 0; give some above")
+    return {"scale": x.mean()}
+
+
+def _lognormal(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
+    x = data.above_zero()
+    middle = math.exp(np.log(x).mean())
+    away = special.log_ratio(x, middle)  # logarithms around 0
+    if "mean" in fixed:
+        # With s the variance of the logarithm the derivative is that of s^2 + 4 s = 4 B.
+        square = np.mean(special.log_ratio(x, fixed["mean"]) ** 2)
+        variance = 2 * square / (1 + math.sqrt(1 + square))
+        return {"std": fixed["mean"] * math.sqrt(math.expm1(variance))}
+    if "std" not in fixed:
+        data.spread(x)
+        variance = np.var(away)
+        mean = middle * math.exp(away.mean() + variance / 2)
+        return {"mean": mean, "std": mean * math.sqrt(math.expm1(variance))}
+    std = fixed["std"]
+    if not std > 0:
+        raise ValueError("`std` = 0 leaves no spread to data; fix another parameter, or none")
+
+    def slope(shift: float) -> float:
+        """The derivative of the likelihood by the logarithm of the mean, over `middle`."""
+        square = (std / middle) ** 2 * math.exp(-2 * shift)
+        s, ds = math.log1p(square), -2 * square / (1 + square)
+        gap = away - shift + s / 2
+        b, db = np.mean(gap**2), 2 * np.mean(gap) * (ds / 2 - 1)
+        return -ds / (2 * s) - (db * s - b * ds) / (2 * s * s)
+
+    return {"mean": middle * math.exp(_root(slope))}
+
+
+def _gamma(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
+    x = data.above_zero()
+    mean = float(x.mean())
+    if "shape" in fixed:
+        return {"scale": mean / fixed["shape"]}
+    if "scale" in fixed:
+        level = np.mean(special.log_ratio(x, fixed["scale"]))
+        k = math.exp(_root(lambda t: level - scipy.special.digamma(math.exp(t))))
+        return {"shape": k}
+    away = (data.spread(x) - mean) / mean
+    gap = float(np.mean(special.excess(away, special.log_ratio(x, mean))))
+    k = math.exp(_root(lambda t: _log_less_digamma(math.exp(t)) - gap))
+    return {"shape": k, "scale": mean / k}
+
+
+def _log_less_digamma(k: float) -> float:
+    """The difference log k - digamma(k), which cancels for large k."""
+    if k < 30:
+        return float(math.log(k) - scipy.special.digamma(k))
+    return 1 / (2 * k) + (1 / 12 - (1 / 120 - 1 / (252 * k * k)) / (k * k)) / (k * k)
+
+
+def _weibull(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
+    x = data.above_zero()
+    log = special.log_ratio(x, x.max())  # 0 and below: powers don't overflow
+    if "shape" in fixed:
+        return {"scale": _weibull_scale(x, log, fixed["shape"])}
+    if "scale" in fixed:
+        if np.all(x == fixed["scale"]):
+            data.spread(x)
+        log = special.log_ratio(x, fixed["scale"])
+
+        def rest(t: float) -> float:
+            k = math.exp(t)
+            return 1 / k + np.mean(log) - np.mean(log * np.exp(np.minimum(k * log, 700)))
+
+        return {"shape": math.exp(_root(rest))}
+    data.spread(x)
+
+    def slope(t: float) -> float:
+        k = math.exp(t)
+        weight = np.exp(k * log)
+        return 1 / k + np.mean(log) - (log * weight).sum() / weight.sum()
+
+    k = math.exp(_root(slope))
+    return {"shape": k, "scale": _weibull_scale(x, log, k)}
+
+
+def _weibull_scale(x: np.ndarray, log: np.ndarray, k: float) -> float:
+    return x.max() * math.exp(math.log(np.mean(np.exp(k * log))) / k)
+
+
+# ---------------------------------------------------------------- between bounds
+
+
+def _beta(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
+    if data.unit is not None and not {"low", "high"} <= fixed.keys():
+        raise ValueError(f"the bounds of Beta go with the data: give low= and high= in {data.unit}")
+    low, high = fixed.get("low", 0.0), fixed.get("high", 1.0)
+    x = data.between(low, high, inside=True)
+    below, above = (np.mean(np.log(gap / (high - low))) for gap in (x - low, high - x))
+    bounds = {"low": low, "high": high}
+    digamma, trigamma = scipy.special.digamma, lambda k: scipy.special.polygamma(1, k)
+    if len(fixed.keys() & {"alpha", "beta"}) == 1:
+        other, level = ("beta", above) if "alpha" in fixed else ("alpha", below)
+        known = fixed["alpha" if other == "beta" else "beta"]
+        t = _root(lambda t: level - digamma(math.exp(t)) + digamma(math.exp(t) + known))
+        return {**bounds, other: math.exp(t)}
+    y = (data.spread(x) - low) / (high - low)
+    total = max(y.mean() * (1 - y.mean()) / y.var() - 1, 1e-3)
+    levels = np.array([below, above])
+
+    def slopes(t: np.ndarray) -> np.ndarray:
+        return levels - digamma(np.exp(t)) + digamma(np.exp(t).sum())
+
+    def curvature(t: np.ndarray) -> np.ndarray:
+        k = np.exp(t)
+        return trigamma(k.sum()) * k[None, :] - np.diag(trigamma(k) * k)
+
+    start = np.log(total * np.array([y.mean(), 1 - y.mean()]))
+    found = scipy.optimize.root(slopes, start, jac=curvature, tol=1e-14)
+    if not np.all(abs(slopes(found.x)) <= 1e-9 * (1 + abs(levels))):
+        raise data.none("the search for its shape parameters did not end")
+    alpha, beta = np.exp(found.x)
+    return {**bounds, "alpha": alpha, "beta": beta}
+
+
+def _truncated(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
+    """By moments, which those of the most likely member of an exponential family equal."""
+    low, high = fixed.get("low", -math.inf), fixed.get("high", math.inf)
+    x = data.between(low, high)
+    bounds = {n: fixed[n] for n in ("low", "high") if n in fixed}
+    if "std" not in fixed:
+        data.spread(x)
+    # Counted from the mean in std of the data, so that units don't matter.
+    center, scale = float(x.mean()), _size(x - x.mean()) or fixed["std"]
+    y, ends = (x - center) / scale, ((low - center) / scale, (high - center) / scale)
+
+    def law(mean: float, std: float) -> Any:
+        return truncated_normal(np.float64(mean), np.float64(std), *ends)
+
+    grows = "the likelihood grows without end as the mean moves away from the bounds"
+    if "std" in fixed:
+        std = fixed["std"] / scale
+        t = _root(lambda t: np.mean(y) - float(law(t, std).mean), grows, data)
+        return {**bounds, "mean": center + scale * t}
+    if "mean" in fixed:
+        mean = (fixed["mean"] - center) / scale
+        square = np.mean((y - mean) ** 2)
+
+        def gap(t: float) -> float:
+            its = law(mean, math.exp(t))
+            return math.log(square) - math.log(float(its.std**2 + (its.mean - mean) ** 2))
+
+        std = math.exp(_root(gap, "the data are flatter than any", data))
+        return {**bounds, "std": scale * std}
+
+    def gaps(t: np.ndarray) -> np.ndarray:
+        its = law(t[0], math.exp(t[1]))
+        return np.array([its.mean - y.mean(), np.log(its.std) - np.log(y.std())], float)
+
+    found = scipy.optimize.root(gaps, np.array([0.0, 0.0]), tol=1e-14)
+    if not (np.all(abs(gaps(found.x)) < 1e-10) and abs(found.x[0]) < 1e4):
+        raise data.none(f"{grows}; Exponential or Uniform may fit")
+    return {**bounds, "mean": center + scale * found.x[0], "std": scale * math.exp(found.x[1])}
+
+
+# ---------------------------------------------------------------- angles
+
+
+def _von_mises(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
+    x = data.x
+    mean = fixed.get("mean", math.atan2(np.sin(x).mean(), np.cos(x).mean()))
+    if "concentration" in fixed:
+        return {"mean": mean}
+    lack = float(np.mean(2 * np.sin((x - mean) / 2) ** 2))  # 1 less the mean cosine
+    if lack == 0:
+        data.spread(x)
+        raise data.none("all data point one way")
+    if lack >= 1:
+        return {"mean": mean, "concentration": 0.0}
+
+    def gap(t: float) -> float:
+        k = math.exp(t)
+        short = scipy.special.i0e(k) - scipy.special.i1e(k)
+        share = short / scipy.special.i0e(k) if k < 1e4 else (0.5 + 0.125 / k * (1 + 1 / k)) / k
+        return float(math.log(share) - math.log(lack))
+
+    return {"mean": mean, "concentration": math.exp(_root(gap))}
+
+
+# ---------------------------------------------------------------- the search
+
+
+def _root(function: Callable[[float], Any], why: str = "", data: _Data | None = None) -> float:
+    """The root of a monotone function, from brackets that grow."""
+    reach = 1.0
+    while not function(-reach) * function(reach) <= 0:
+        reach *= 2
+        if reach > 500:
+            raise data.none(why) if data else ValueError(f"no maximum of the likelihood{why}")
+    return float(scipy.optimize.brentq(function, -reach, reach, xtol=1e-15, rtol=1e-14))
+
+
+_FAMILIES: dict[Any, Callable[[_Data, Mapping[str, float]], Mapping[str, Any]]] = {
+    continuous.normal: _normal,
+    positive.lognormal: _lognormal,
+    positive.gamma: _gamma,
+    positive.exponential: _exponential,
+    positive.weibull: _weibull,
+    continuous.beta: _beta,
+    continuous.uniform: _bounds,
+    continuous.laplace: _laplace,
+    positive.loguniform: _positive_bounds,
+    continuous.truncated_normal: _truncated,
+    continuous.vonmises: _von_mises,
+}
