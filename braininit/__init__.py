@@ -46,7 +46,7 @@ from typing import TYPE_CHECKING, Any
 from braininit._engine.keys import seed
 from braininit._params.types import Initializer, QuantityLike, RealLike
 from braininit._params.units import UnitError
-from braininit._params.values import static
+from braininit._params.values import Value, static
 from braininit.caches import clear_caches
 
 # circuits
@@ -220,6 +220,15 @@ __all__ = [  # noqa: RUF022 - in the order of the index above
     "Initialization", "Initializer", "QuantityLike", "RealLike", "UnitError", "static",
 ]
 # fmt: on
+
+
+def _as_html(value: Value) -> str | None:
+    """An object in a notebook."""
+    return importlib.import_module("braininit.display").as_html(value)
+
+
+# From here, the highest room: it takes theory, which is made for objects, not by them.
+Value._repr_html_ = _as_html
 
 if not TYPE_CHECKING:  # a checker is to know what is here, and what is not
 

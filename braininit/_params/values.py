@@ -10,7 +10,7 @@ import re
 import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, dataclass_transform
+from typing import Any, ClassVar, dataclass_transform
 
 import brainunit as u
 import jax
@@ -45,6 +45,9 @@ class Value:
     A subclass becomes a value by `frozen` and `register`: a frozen dataclass, and a PyTree
     whose leaves are its parameters. Fields made by `static` belong to the type instead.
     """
+
+    _repr_html_: ClassVar[Callable[[Value], str | None]]
+    """How a notebook shows an object; the package sets it, from above."""
 
     def __post_init__(self) -> None:
         """Store the parameters in one form."""
