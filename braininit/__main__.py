@@ -18,12 +18,13 @@ import jax
 import numpy as np
 
 import braininit
-from braininit import files, plot, theory
+from braininit import files, theory
 from braininit._jax.dtypes import resolve
 from braininit._params import reader, units
 from braininit._params.shapes import as_shape
 from braininit.config import classes, get
 from braininit.initializer.initialization import Initialization
+from braininit.plot import draws as pictures
 
 _PROG = "python -m braininit"
 _FIGURE, _SIZE = "braininit.png", "5000"
@@ -109,9 +110,9 @@ def _compare(options: argparse.Namespace) -> None:
             picture = None
             print(f"{_PROG}: no figure: {refusal}", file=sys.stderr)
         named = [(type(dist).__name__, dist) for dist in map(read, _COMPARED)]
-        draws = plot.draw_all([dist for _, dist in named], size, options.seed)
+        draws = pictures.draw_all([dist for _, dist in named], size, options.seed)
         if picture:
-            picture(lambda new: plot.panels(named, draws, 3, new))
+            picture(lambda new: pictures.panels(named, draws, 3, new, options.kind or "histogram"))
     rows = [(name, *_facts(values, d)) for (name, d), values in zip(named, draws, strict=True)]
     print(f"{math.prod(size)} draws from each distribution, seed {options.seed}\n")
     print(_table([("distribution", "mean", "theory", "std", "theory", "min", "max"), *rows]))
@@ -123,6 +124,8 @@ def _draw(options: argparse.Namespace) -> None:
     """Draw from one distribution, print a summary, write what was asked for."""
     counted = [" ".join(options.count)] if options.count else []
     size, dtype = _size(counted + (options.size or []) or [_SIZE]), None
+    if options.kind and options.plot is None:
+        raise Refusal("--kind says what --plot draws: name a file, as in --plot weights.png")
     if options.dtype is not None:
         with _refusing("--dtype"), jax.enable_x64(True):
             dtype = resolve(options.dtype)
@@ -140,7 +143,8 @@ def _draw(options: argparse.Namespace) -> None:
             files.write(out, values)
         if picture:
             with _refusing("--plot"):
-                picture(lambda new: plot.histogram(values, dist, new(**_PANEL).subplots()).figure)
+                drawn = pictures.KINDS[options.kind or "histogram"]
+                picture(lambda new: drawn(values, dist, new(**_PANEL).subplots()).figure)
     unit = units.unwrap("values", values)[1]
     named = f"unit {unit}" if unit else "no unit"
     print(options.expression.strip())
@@ -156,7 +160,7 @@ def _facts(values: Any, dist: Any) -> tuple[str, ...]:
     """Mean, its theory, std, its theory, min and max, as text with their unit."""
     bare, unit = units.unwrap("values", values)
     x = np.asarray(bare).astype(np.float64)
-    digits, suffix = plot.figures(x), f" {unit}" if unit else ""
+    digits, suffix = pictures.figures(x), f" {unit}" if unit else ""
 
     def text(number: Any, digits: int = digits) -> str:
         return "-" if number is None else f"{number:#.{digits}g}".rstrip(".") + suffix
@@ -203,7 +207,8 @@ def _parser() -> argparse.ArgumentParser:
         "braininit.to_config writes: as it is, or the name of a .json file"
     )
     count = "how much to draw: 1000, 1e6, 100x200 or 100,200"
-    picture = f"draw a histogram; .svg and .pdf go too (default {_FIGURE}, without an expression)"
+    picture = f"draw a picture; .svg and .pdf go too (default {_FIGURE}, without an expression)"
+    kind = "the picture: histogram, cdf (distribution function) or qq (quantiles against theory)"
     add("expression", nargs="?", help=expression)
     add("count", metavar="size", nargs="*", help=count)
     add("--size", action="append", help=f"the same as an option (default {_SIZE})")
@@ -211,6 +216,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--dtype", help="float32, bfloat16, float64, ... (default float32)")
     add("--out", metavar="FILE.npz", help="write the values, with their unit")
     add("--plot", metavar="FILE.png", help=picture)
+    add("--kind", choices=[*pictures.KINDS], help=kind)
     add("--version", action="version", version=f"braininit {braininit.__version__}")
     return parser
 

@@ -29,9 +29,10 @@ ORDER = [
     "caches",
     "typing",
     "theory",
-    "plot",
+    "display",
     "circuits",
     "models",
+    "plot",
     "__init__",
     "__main__",
 ]

@@ -11,7 +11,6 @@ import sys
 
 import brainunit as u
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import CASES
@@ -118,6 +117,26 @@ def test_draws_summarises_and_writes(capsys):
     assert "w.npz" in out
     with open("w.svg") as figure:
         assert "<svg" in figure.read()
+
+
+@pytest.mark.parametrize("kind", ["histogram", "cdf", "qq"])
+def test_kinds_of_pictures(kind, capsys, monkeypatch):
+    assert main([NORMAL, "100", "--plot", "w.svg", "--kind", kind]) == 0
+    with open("w.svg") as figure:
+        said = {"histogram": "mean of the draws", "cdf": "share at or below", "qq": "quantile in"}
+        text = figure.read()
+        assert [name for name, words in said.items() if f"<!-- {words}" in text] == [kind]
+    monkeypatch.setattr("braininit.__main__._COMPARED", (NORMAL,) * 4)
+    assert main(["--size", "100", "--kind", kind]) == 0
+    assert os.path.exists("braininit.png")
+
+
+def test_kinds_that_cannot_be_drawn(capsys):
+    assert "name a file" in complaint(capsys, NORMAL, "10", "--kind", "qq")
+    assert "invalid choice: 'pie'" in complaint(capsys, "--kind", "pie")
+    mixture = ("Mixture([Orthogonal()])", "3x3", "--plot", "w.png")
+    assert "--plot: `dist` must be" in complaint(capsys, *mixture, "--kind", "qq")
+    assert not os.listdir()
 
 
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
@@ -552,78 +571,3 @@ def test_an_output_that_knows_ascii_alone(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(stream, encoding="ascii"))
     assert main(["Constant(1*ohm)", "3", "--out", "µ.npz"]) == 0
     assert rb"\xb5.npz" in stream.getvalue()
-
-
-# ---------------------------------------------------------------- pictures
-
-
-def texts(ax):
-    return [t.get_text() for t in ax.texts]
-
-
-def test_histogram_shows_units_theory_and_mean():
-    dist = init.Normal(0.5 * u.nS, 0.1 * u.nS)
-    draws = dist(1000, rng=0)
-    ax = plot.histogram(draws, dist)
-    assert ax.get_xlabel() == "value (nS)"
-    assert ax.get_ylabel() == "density (1/nS)"
-    assert [t.get_text() for t in ax.get_legend().get_texts()] == [
-        *("draws", "theory", "mean of the draws")
-    ]
-    assert texts(ax)[0] == "mean = 0.5 nS, std = 0.1 nS"
-    assert texts(ax)[1] == f"mean {draws.mantissa.mean():.4g} nS\ntheory 0.5 nS"
-    curve = ax.lines[0].get_ydata()
-    np.testing.assert_allclose(curve.max(), 1 / (0.1 * np.sqrt(2 * np.pi)), rtol=1e-3)
-
-
-def test_histogram_is_in_the_unit_of_the_values():
-    dist = init.Normal(0.5 * u.nS, 0.1 * u.nS)
-    ax = plot.histogram(dist(1000, rng=0).in_unit(u.psiemens), dist, pyplot.figure().subplots())
-    assert ax.get_ylabel() == "density (1/pS)"
-    assert "theory 500 pS" in texts(ax)[1]
-    np.testing.assert_allclose(ax.lines[0].get_ydata().max(), 4 / 1000, rtol=0.01)
-
-
-def test_histogram_of_values_alone():
-    ax = plot.histogram([[1.0, 2.0], [3.0, 4.0]])
-    assert (ax.get_title("left"), ax.get_xlabel(), len(ax.lines)) == ("", "value", 1)
-    ax = plot.histogram(jnp.full(5, 2.0) * u.ms, init.Constant(2 * u.ms))
-    assert ax.get_ylabel() == "every draw is the same"
-
-
-def test_a_cut_tail_is_counted():
-    values = np.r_[np.linspace(0, 1, 1000), 1e6]
-    assert plot.histogram(values).get_xlabel() == "value, 1 draw beyond"
-
-
-@pytest.mark.parametrize(
-    ("values", "error", "message"),
-    [
-        (np.zeros(0), ValueError, "empty"),
-        (np.array([1.0, np.nan, np.inf]), ValueError, "2 of 3 values"),
-        (np.ones(2, complex), TypeError, "complex"),
-    ],
-)
-def test_what_has_no_histogram(values, error, message):
-    with pytest.raises(error, match=message):
-        plot.histogram(values)
-
-
-def test_values_of_another_dimension():
-    with pytest.raises(init.UnitError):
-        plot.histogram(np.ones(3) * u.mV, init.Normal(0.5 * u.nS, 0.1 * u.nS))
-
-
-def test_compare_has_a_panel_for_each():
-    def own(key, shape, dtype=None):
-        return jax.random.normal(key, shape, dtype)
-
-    dists = {"a": init.Uniform(0.0, 1.0), "b": init.Uniform(0.0, 1.0), "own": own}
-    figure = plot.compare(dists, (20, 10), rng=jax.random.key(1), columns=2)
-    a, b, third, spare = figure.axes
-    assert [ax.get_title("left") for ax in (a, b, third)] == ["a", "b", "own"]
-    assert texts(a)[1] != texts(b)[1]  # each draws by a key of its own
-    assert not spare.axison
-    assert len(plot.compare([init.ZeroInit(u.nS)], 10).axes) == 1
-    with pytest.raises(ValueError, match="at least one"):
-        plot.compare([])

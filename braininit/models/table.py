@@ -18,7 +18,7 @@ from braininit.models.layouts import fans_of
 from braininit.models.leaves import bare
 from braininit.models.parts import Parts
 
-__all__ = ["as_html", "as_text", "moments"]
+__all__ = ["as_html", "as_text", "moments", "name_of"]
 
 COLUMNS = (
     *("path", "shape", "dtype", "unit", "rule", "fans", "mean", "std"),
@@ -102,12 +102,12 @@ def _rule(row: Any) -> str:
     choice = row.choices[0]
     if not row.drawn:
         return f"{choice.rule}: KEEP" if row.kept else f"{choice.rule}: not drawn"
-    return f"{choice.rule}: {', '.join(dict.fromkeys(_name(c.initializer) for c in row.choices))}"
+    return f"{choice.rule}: {', '.join(dict.fromkeys(name_of(c.initializer) for c in row.choices))}"
 
 
-def _name(initializer: Any) -> str:
+def name_of(initializer: Any) -> str:
     if isinstance(initializer, Parts):
-        return f"{_name(initializer.base)} x{len(initializer.sizes)}"
+        return f"{name_of(initializer.base)} x{len(initializer.sizes)}"
     if not isinstance(initializer, Custom):
         return type(initializer).__name__
     function = initializer.function

@@ -1,0 +1,663 @@
+"""What is on the axes of pictures: labels, units, curves, numbers; each has been looked at, too."""
+
+from __future__ import annotations
+
+import re
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from matplotlib import pyplot
+from scipy import stats
+
+import braininit as init
+from braininit import plot, theory
+from braininit.plot import draws as its
+
+NORMAL = init.Normal(0.5 * u.nS, 0.1 * u.nS)
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    pyplot.close("all")
+
+
+def texts(ax):
+    return [t.get_text() for t in ax.texts]
+
+
+def line(ax, label):
+    return next(line for line in ax.lines if line.get_label() == label)
+
+
+def legend(ax):
+    return [t.get_text() for t in ax.get_legend().get_texts()]
+
+
+# ---------------------------------------------------------------- histogram
+
+
+def test_histogram_shows_units_theory_and_mean():
+    draws = NORMAL(1000, rng=0)
+    ax = plot.histogram(draws, NORMAL)
+    assert ax.get_xlabel() == "value (nS)"
+    assert ax.get_ylabel() == "density (1/nS)"
+    assert legend(ax) == ["draws", "theory", "mean of the draws"]
+    assert texts(ax)[0] == "mean = 0.5 nS, std = 0.1 nS"
+    assert texts(ax)[1] == f"mean {draws.mantissa.mean():.4g} nS\ntheory 0.5 nS"
+    curve = line(ax, "theory")
+    np.testing.assert_allclose(curve.get_ydata(), stats.norm(0.5, 0.1).pdf(curve.get_xdata()))
+    bars = ax.patches[0].get_data()
+    np.testing.assert_allclose((bars.values * np.diff(bars.edges)).sum(), 1)
+
+
+def test_histogram_is_in_the_unit_of_the_values():
+    ax = plot.histogram(NORMAL(1000, rng=0).in_unit(u.psiemens), NORMAL, pyplot.figure().subplots())
+    assert ax.get_ylabel() == "density (1/pS)"
+    assert "theory 500 pS" in texts(ax)[1]
+    np.testing.assert_allclose(line(ax, "theory").get_ydata().max(), 4 / 1000, rtol=0.01)
+
+
+def test_histogram_of_values_alone():
+    ax = plot.histogram([[1.0, 2.5], [3.0, 4.0]])
+    assert (ax.get_title("left"), ax.get_xlabel(), len(ax.lines)) == ("", "value", 1)
+    ax = plot.histogram(jnp.full(5, 2.0) * u.ms, init.Constant(2 * u.ms))
+    assert ax.get_ylabel() == "all are the same"
+    assert plot.histogram(np.float32(3)).get_ylabel() == "one value"
+
+
+def test_histogram_of_data_beside_a_fit():
+    ax = plot.histogram([0.4, 0.5, 0.7] * u.nS, NORMAL, label="data")
+    assert legend(ax) == ["data", "theory", "mean of the data"]
+    low, high = ax.get_xlim()  # around three values, where theory has its mass
+    assert low < 0.3 < 0.7 < high
+
+
+def test_a_cut_tail_is_counted():
+    values = np.r_[np.linspace(0, 1, 1000), 1e6]
+    assert plot.histogram(values).get_xlabel() == "value, 1 of 1001 beyond"
+    heavy = init.LogNormal(1 * u.mV, 10 * u.mV)
+    draws = heavy(5000, rng=0)
+    for ax in (plot.histogram(draws, heavy), plot.cdf(draws, heavy)):
+        right = ax.get_xlim()[1]
+        beyond = [int((np.asarray(draws.mantissa) > x).sum()) for x in (right, 0.95 * right)]
+        shown = int(re.search(r", (\d+) of 5000 beyond", ax.get_xlabel())[1])
+        assert 0 < beyond[0] <= shown <= beyond[1] < 200
+        assert right < 30
+
+
+def test_values_with_a_probability_of_their_own_stand_apart():
+    values = np.r_[np.zeros(300), np.linspace(1, 2, 700)]
+    ax = plot.histogram(values)
+    assert "30 %" in texts(ax)
+    bars = ax.patches[0].get_data()
+    np.testing.assert_allclose((bars.values * np.diff(bars.edges)).sum(), 0.7)
+    assert legend(ax)[:2] == ["draws", "draws at one value"]
+    ax = plot.histogram([1, 1, 2, 2, 2, 5])
+    assert ax.get_ylabel() == "share of the draws"
+    np.testing.assert_allclose([p.get_height() for p in ax.patches], [2 / 6, 3 / 6, 1 / 6])
+
+
+def test_bins_hold_equally_many_numbers_of_a_coarse_dtype():
+    draws = init.Uniform(0.5, 1.0)(jax.random.key(0), 100_000, "bfloat16")
+    bars = plot.histogram(draws).patches[0].get_data()
+    inside = bars.values[1:-1]
+    assert inside.max() / inside.min() < 1.3  # 128 numbers in 100 bins: it would be 2
+
+
+@pytest.mark.parametrize("picture", [plot.histogram, plot.cdf, lambda x: plot.qq(x, NORMAL)])
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        (np.zeros(0), ValueError, "empty"),
+        (np.array([1.0, np.nan, np.inf]), ValueError, "2 of 3 `values`"),
+        (np.ones(2, complex), TypeError, "complex"),
+    ],
+)
+def test_what_has_no_picture(picture, values, error, message):
+    with pytest.raises(error, match=message):
+        picture(values)
+
+
+@pytest.mark.parametrize("picture", [plot.histogram, plot.cdf, plot.qq])
+def test_values_of_another_dimension(picture):
+    with pytest.raises(init.UnitError):
+        picture(np.ones(3) * u.mV, NORMAL)
+
+
+# ---------------------------------------------------------------- distribution function
+
+
+def test_cdf_shows_the_band_of_dkw():
+    draws = NORMAL(800, rng=1)
+    ax = plot.cdf(draws, NORMAL, confidence=0.9)
+    assert ax.get_xlabel() == "value (nS)"
+    assert ax.get_ylabel() == "share at or below"
+    assert legend(ax) == ["draws", "theory", "90 % band"]
+    curve = line(ax, "theory")
+    np.testing.assert_allclose(
+        curve.get_ydata(), stats.norm(0.5, 0.1).cdf(curve.get_xdata()), atol=1e-12
+    )
+    half = np.sqrt(np.log(20) / 1600)
+    top = ax.collections[0].get_paths()[0].get_extents().y1
+    assert top == 1
+    inside = np.abs(curve.get_ydata() - 0.5) < 0.2
+    path = ax.collections[0].get_paths()[0].vertices
+    for x, y in zip(curve.get_xdata()[inside][::50], curve.get_ydata()[inside][::50], strict=True):
+        np.testing.assert_allclose(
+            sorted(path[path[:, 0] == x][:2, 1]), [y - half, y + half], atol=1e-12
+        )
+    steps = line(ax, "draws")
+    x = np.sort(np.asarray(draws.mantissa, float))
+    np.testing.assert_allclose(steps.get_xdata()[2:-1], x)
+    np.testing.assert_allclose(steps.get_ydata()[2:-1], np.arange(1, 801) / 800)
+    assert f"±{half:.2g}" in texts(ax)[-1]
+
+
+@pytest.mark.parametrize("n", [3, 500, 300_000])
+def test_the_largest_distance_is_that_of_kolmogorov(n):
+    x = np.sort(np.random.default_rng(n).normal(0.5, 0.1, n))
+    found = its._largest_distance(x, its._Draws(x * u.nS, NORMAL, ""))
+    expected = stats.ks_1samp(x, stats.norm(0.5, 0.1).cdf, method="asymp").statistic
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_a_wrong_distribution_is_outside():
+    draws = NORMAL(2000, rng=2)
+    assert "outside" not in texts(plot.cdf(draws, NORMAL))[-1]
+    shifted = init.Normal(0.52 * u.nS, 0.1 * u.nS)
+    assert "outside the band" in texts(plot.cdf(draws, shifted))[-1]
+    right, wrong = (texts(plot.qq(draws, dist))[-1] for dist in (NORMAL, shifted))
+    assert right.startswith("0 of")
+    assert not wrong.startswith("0 of")
+
+
+def test_rounding_is_no_distance():
+    """Of 16-bit draws, whose steps are larger than the band; and of a constant in float32."""
+    dist = init.Uniform(0.5, 1.0)
+    draws = dist(jax.random.key(3), 200_000, "bfloat16")
+    distance = its._largest_distance(*_sorted(draws, dist))
+    assert distance < 0.0036  # sqrt(log(2e6) / 2 / 200,000), alarm 1e-6; the steps are 0.008
+    constant = init.Constant(0.1 * u.nS)
+    assert its._largest_distance(*_sorted(constant(5), constant)) == 0
+
+
+def _sorted(draws, dist):
+    both = its._Draws(draws, dist, "")
+    return np.sort(both.x), both
+
+
+def test_cdf_without_theory_has_the_band_around_the_values():
+    ax = plot.cdf([1.0, 2.0, 3.0] * u.ms)
+    assert legend(ax) == ["draws", "95 % band"]
+    assert texts(ax) == ["95 % band: ±0.78"]
+
+
+@pytest.mark.parametrize("confidence", [0, 1, 95, np.nan, "high"])
+def test_a_confidence_is_a_probability(confidence):
+    for picture in (plot.cdf, plot.qq):
+        with pytest.raises(ValueError, match="`confidence` must lie between 0 and 1"):
+            picture([1.0], init.Normal(), confidence=confidence)
+
+
+# ---------------------------------------------------------------- quantiles
+
+
+def test_qq_has_units_and_the_exact_band():
+    draws = NORMAL(50, rng=3).in_unit(u.psiemens)
+    ax = plot.qq(draws, NORMAL, band="pointwise", confidence=0.8)
+    assert ax.get_xlabel() == "quantile in theory (pS)"
+    assert ax.get_ylabel() == "quantile of the draws (pS)"
+    assert legend(ax) == ["draws", "theory", "80 % band, pointwise"]
+    points, k = line(ax, "draws"), np.arange(1, 51)
+    np.testing.assert_allclose(points.get_ydata(), np.sort(np.asarray(draws.mantissa, float)))
+    order = stats.beta(k, 51 - k)
+    dist = stats.norm(500, 100)
+    np.testing.assert_allclose(points.get_xdata(), dist.ppf(order.median()), rtol=1e-6)
+    path = ax.collections[0].get_paths()[0].vertices
+    for i in (0, 20, 49):
+        mine = np.unique(path[np.isclose(path[:, 0], points.get_xdata()[i]), 1])
+        expected = dist.ppf(order.ppf([[0.1], [0.9]])[:, i])
+        np.testing.assert_allclose(mine[[0, -1]], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n", [1, 20, 5000])
+def test_the_simultaneous_band_holds_all_points_together(n):
+    """95 of 100 samples lie within; both are simulated, 5 standard errors have alarm 6e-7."""
+    rng, ranks = np.random.default_rng(17), its._ranks(n)
+    low, high = (
+        its._order_statistic(ranks, n, t)[0]
+        for t in (its._level(n, 0.95) / 2, 1 - its._level(n, 0.95) / 2)
+    )
+    samples = np.sort(rng.random((4000, n)), axis=1)[:, ranks - 1]
+    within = ((samples >= low) & (samples <= high)).all(axis=1).mean()
+    assert abs(within - 0.95) < 5 * np.sqrt(0.05 * 0.95 * (1 / 4000 + 1 / 20_000))
+    assert its._level(n, 0.95) < 0.05 + 1e-6
+
+
+def test_order_statistics_keep_digits_at_both_ends():
+    below, above = its._order_statistic(np.array([1, 10**7]), 10**7, 0.5)
+    np.testing.assert_allclose([below[0], above[1]], -np.expm1(-np.log(2) / 1e7), rtol=1e-9)
+
+
+def test_many_values_and_wide_ones():
+    dist = init.LogNormal(1.0, 10.0)
+    ax = plot.qq(dist(100_000, rng=4), dist)
+    assert ax.get_xscale() == ax.get_yscale() == "log"
+    assert len(line(ax, "draws").get_xdata()) <= 160
+    assert "(of 100000) outside" in texts(ax)[-1]
+    assert plot.qq(NORMAL(10, rng=0), NORMAL).get_xscale() == "linear"
+    assert len(line(plot.cdf(dist(100_000, rng=4), dist), "draws").get_xdata()) < 2200
+
+
+def test_qq_needs_theory():
+    def own(key, shape, dtype=None):
+        return jax.random.normal(key, shape, dtype)
+
+    custom = init.Mixture([own])
+    with pytest.raises(TypeError, match="knows the quantiles of, got Mixture"):
+        plot.qq([1.0], custom)
+    with pytest.raises(TypeError, match="got None"):
+        plot.qq([1.0], None)
+    with pytest.raises(ValueError, match="`band` must be"):
+        plot.qq([1.0], init.Normal(), band="wide")
+
+
+@pytest.mark.parametrize("picture", [plot.histogram, plot.cdf, plot.qq])
+@pytest.mark.parametrize("dist", [init.Constant(2 * u.ms), init.Normal(2 * u.ms, 0 * u.ms)])
+def test_a_constant_has_pictures(picture, dist):
+    for values in (dist(3), dist(()), [1.0, 2.0] * u.ms):
+        picture(values, dist).figure.canvas.draw()
+
+
+# ---------------------------------------------------------------- side by side
+
+
+@pytest.mark.parametrize("kind", ["histogram", "cdf", "qq"])
+def test_compare_has_a_panel_for_each(kind):
+    dists = {"a": init.Uniform(0.0, 1.0), "b": init.Uniform(0.0, 1.0), "c": init.Beta(2.0, 2.0)}
+    figure = plot.compare(dists, (20, 10), rng=jax.random.key(1), columns=2, kind=kind)
+    a, b, third, spare = figure.axes
+    assert [ax.get_title("left") for ax in (a, b, third)] == ["a", "b", "c"]
+    if kind == "histogram":
+        assert texts(a)[-1] != texts(b)[-1]  # each draws by a key of its own
+    assert not spare.axison
+    assert len(figure.legends[0].get_texts()) == 3
+
+
+def test_compare_takes_functions_and_few():
+    def own(key, shape, dtype=None):
+        return jax.random.normal(key, shape, dtype)
+
+    assert len(plot.compare([init.ZeroInit(u.nS)], 10).axes) == 1
+    assert plot.compare({"own": own}, 10).axes[0].get_title("left") == "own"
+    titles = [ax.get_title("left") for ax in plot.compare([NORMAL, init.Normal()], 10).axes]
+    assert titles == ["Normal(mean = 0.5 nS, std = 0.1 nS)", "Normal(mean = 0, std = 1)"]
+    with pytest.raises(ValueError, match="at least one"):
+        plot.compare([])
+    with pytest.raises(TypeError, match=r"holds the class Normal; write Normal\(\.\.\.\)"):
+        plot.compare([init.Normal])
+    with pytest.raises(ValueError, match="`kind` must be"):
+        plot.compare([NORMAL], kind="pie")
+
+
+# ---------------------------------------------------------------- profiles
+
+GAUSS = init.GaussianProfile(50 * u.um)
+HAT = init.MexicanHatProfile(0.08 * u.mm)
+
+
+def test_profiles_over_distance():
+    ax = plot.profile({"near": GAUSS, "hat": HAT})
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("distance (um)", "factor of a weight")
+    assert legend(ax) == ["near", "hat"]
+    first, second = ax.lines[:2]
+    assert first.get_linestyle() != second.get_linestyle()  # not by colour alone
+    d = first.get_xdata()
+    np.testing.assert_allclose(first.get_ydata(), np.exp(-((d / 50) ** 2) / 2), atol=1e-6)
+    np.testing.assert_allclose(
+        second.get_ydata(), (1 - (d / 80) ** 2) * np.exp(-((d / 80) ** 2) / 2), atol=1e-6
+    )
+    assert 250 < d.max() < 500  # where the hat ends
+    ax = plot.profile(HAT, 0.4 * u.mm, probability=True)
+    assert (ax.get_xlabel(), ax.get_xlim()[1]) == ("distance (mm)", 0.4)
+    assert ax.lines[0].get_ydata().min() == 0
+    assert ax.get_title("left") == "MexicanHatProfile"
+
+
+def test_names_of_profiles_tell_them_apart():
+    several = [init.GaussianProfile(20 * u.um), GAUSS, 0.9 * GAUSS + 0.1]
+    assert legend(plot.profile(several)) == [
+        "GaussianProfile(sigma = 20 um)",
+        "GaussianProfile(sigma = 50 um)",
+        "(0.9 * GaussianProfile) + 0.1",
+    ]
+
+
+class Own(init.DistanceProfile):
+    def __init__(self):
+        pass
+
+    def probability(self, distances):
+        return jnp.ones(np.shape(distances))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ((Own(),), ValueError, "how far Own reaches is unknown; give `distances`"),
+        (([GAUSS, init.GaussianProfile(1.0)],), init.UnitError, "differ in dimension"),
+        ((GAUSS, -1 * u.um), ValueError, "`distances` must be the largest one, positive"),
+        ((GAUSS, [1.0, np.nan] * u.um), ValueError, "NaN"),
+        ((init.GaussianProfile([1.0, 2.0] * u.um), 5 * u.um), ValueError, "one number"),
+        ((init.Normal(),), TypeError, "must hold distance profiles"),
+        (([],), ValueError, "at least one"),
+    ],
+)
+def test_profiles_that_have_no_picture(arguments, error, message):
+    with pytest.raises(error, match=message):
+        plot.profile(*arguments)
+
+
+def test_a_sheet_has_the_values_at_the_distances_in_the_box():
+    ax = plot.sheet(GAUSS, center=[20, 60] * u.um, box=0.3 * u.mm)
+    assert (ax.get_xlabel(), ax.get_aspect()) == ("x (mm)", 1)
+    assert ax.get_xlim() == ax.get_ylim() == (0, 0.3)
+    bar = ax.figure.axes[1]
+    assert bar.get_ylabel() == "factor of a weight"
+    z = ax.images[0].get_array()
+    x = 1000 * np.linspace(0, 0.3, len(z))
+    dx, dy = (np.minimum(abs(x - c), 300 - abs(x - c)) for c in (20, 60))
+    expected = np.exp(-(dx[None] ** 2 + dy[:, None] ** 2) / 5000)
+    np.testing.assert_allclose(z, expected, atol=1e-5)
+    assert ax.images[0].norm.vmin == 0
+
+
+def test_a_sheet_of_both_signs_is_centred_at_zero():
+    ax = plot.sheet(HAT, anisotropy=[2.0, 1.0])
+    norm = ax.images[0].norm
+    assert norm.vmin == -norm.vmax == -1
+    (low, high), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    np.testing.assert_allclose((high - low) / (top - bottom), 2)
+    assert ax.get_xlabel() == "x (mm)"
+    assert len(ax.collections) == 1  # the lines where the sign changes
+
+
+def test_a_sheet_of_modulated_weights():
+    base = init.LogNormal(0.5 * u.nS, 0.2 * u.nS)
+    weights = init.DistanceModulated(base, GAUSS, box=[300.0, np.inf] * u.um)
+    places = np.array([[10.0, 0.0], [290.0, 0.0], [150.0, 30.0]]) * u.um
+    ax = plot.sheet(weights, positions=places, center=[0.0, 0.0] * u.um)
+    dots = ax.collections[0]
+    assert ax.figure.axes[1].get_ylabel() == "mean weight (nS)"
+    values = dict(zip(map(tuple, dots.get_offsets().tolist()), dots.get_array(), strict=True))
+    for place, d2 in (((10, 0), 100), ((290, 0), 100), ((150, 30), 150**2 + 900)):
+        np.testing.assert_allclose(values[place], 0.5 * np.exp(-d2 / 5000), rtol=1e-5)
+    assert ax.get_xlim() == (0, 300)
+    around = plot.sheet(init.DistanceModulated(init.Normal(0 * u.nS, 1 * u.nS), GAUSS))
+    assert around.figure.axes[1].get_ylabel() == "factor of a weight"
+
+
+def test_a_sheet_by_lengths_of_an_ellipse():
+    ax = plot.sheet(init.GaussianProfile(1.0), anisotropy=[80.0, 40.0] * u.um, probability=True)
+    assert ax.get_ylabel() == "y (um)"
+    assert ax.figure.axes[1].get_ylabel() == "probability of a connection"
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"profile": Own()}, ValueError, "give `extent`"),
+        ({"positions": np.ones(3) * u.um}, ValueError, r"`positions` must have the shape \(n, 2\)"),
+        ({"center": [1.0, 2.0, 3.0] * u.um}, ValueError, "`center` must have the shape"),
+        ({"extent": 1 * u.mV}, init.UnitError, "differ in dimension"),
+        ({"extent": -1 * u.um}, ValueError, "`extent` must be positive"),
+        ({"box": 0 * u.um}, ValueError, "`box` must be positive"),
+        ({"profile": init.Normal()}, TypeError, "must hold distance profiles"),
+    ],
+)
+def test_sheets_that_have_no_picture(given, error, message):
+    with pytest.raises(error, match=message):
+        plot.sheet(**{"profile": GAUSS} | given)
+
+
+# ---------------------------------------------------------------- matrices
+
+
+def test_a_matrix_is_sorted_by_population():
+    w = np.arange(1.0, 26).reshape(5, 5) - 13
+    labels = ["E", "I", "E", "E", "I"]
+    order = [0, 2, 3, 1, 4]
+    for populations in (labels, {"E": [0, 2, 3], "I": np.array([1, 4])}):
+        ax = plot.matrix(w * u.pA, populations)
+        shown = ax.images[0].get_array()
+        np.testing.assert_array_equal(shown.filled(0), w[np.ix_(order, order)])
+        assert shown.mask.sum() == 1  # the zero is no connection
+        assert [t.get_text() for t in ax.get_xticklabels()] == ["E\n3", "I\n2"]
+        assert [t.get_text() for t in ax.get_yticklabels()] == ["E 3", "I 2"]
+        assert {line.get_xdata()[0] for line in ax.lines if line.get_ydata() == [0, 1]} == {2.5}
+        norm = ax.images[0].norm
+        assert norm.vmin == -norm.vmax == -12
+    assert ax.figure.axes[1].get_ylabel() == "weight (pA)"
+    assert texts(ax) == ["96 % of 5 x 5 connected"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("to", "from")
+
+
+def test_a_rectangular_matrix_has_populations_of_its_own():
+    connected = np.zeros((20, 10), bool)
+    connected[:, 3] = True
+    ax = plot.matrix(connected, {"E": 16, "I": 4}, columns={"a": 5, "b": 5})
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["a\n5", "b\n5"]
+    assert texts(ax) == ["10 % of 20 x 10 connected"]
+    assert len(ax.figure.axes) == 1  # nothing to tell apart by colour
+    alone = plot.matrix(connected, {"E": 16, "I": 4})
+    assert alone.get_xticklabels()[0].get_text() != "E\n16"
+    each = plot.matrix(2 * np.eye(3) * u.nS)
+    assert texts(each) == ["33.3 % of 3 x 3 connected, each 2 nS"]
+
+
+def test_a_few_extreme_weights_do_not_wash_out_the_rest():
+    w = np.random.default_rng(0).normal(size=(60, 60))
+    w[0, 0] = 1e6
+    ax = plot.matrix(w)
+    assert ax.images[0].norm.vmax < 4
+    assert ax.images[0].colorbar.extend == "both"
+
+
+def test_a_large_matrix_is_averaged():
+    w = np.random.default_rng(0).random((3001, 2000)) < 0.1
+    ax = plot.matrix(w, ax=pyplot.figure(figsize=(3, 3)).subplots())
+    shown = ax.images[0].get_array()
+    assert max(shown.shape) < 450
+    label = ax.figure.axes[1].get_ylabel()
+    rows, columns = map(int, re.search(r"share connected of (\d+) x (\d+)", label).groups())
+    assert shown.shape == (-(-3001 // rows), -(-2000 // columns))
+    assert shown[0, 0] == pytest.approx(w[:rows, :columns].mean())
+    start = rows * (shown.shape[0] - 1)  # of the last rows, which are fewer
+    assert shown[-1, 0] == pytest.approx(w[start:, :columns].mean())
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"w": np.ones(3)}, ValueError, r"`w` must be a matrix, \(n_pre, n_post\)"),
+        ({"w": np.full((2, 2), np.nan)}, ValueError, "4 of 4 `w` are NaN"),
+        ({"w": np.ones((2, 2), complex)}, TypeError, "complex"),
+        ({"populations": {"E": 2, "I": 3}}, ValueError, "each of the 4 rows of `w` once"),
+        ({"populations": {"E": [0, 1], "I": [1, 2]}}, ValueError, "once; there are E: 2, I: 2"),
+        ({"populations": ["E", "I"]}, ValueError, "names 2 neurons, and `w` has 4 rows"),
+        ({"columns": {"E": 0.5}}, TypeError, r"`columns`\['E'\] must be how many"),
+    ],
+)
+def test_matrices_that_have_no_picture(given, error, message):
+    with pytest.raises(error, match=message):
+        plot.matrix(**{"w": np.ones((4, 4))} | given)
+
+
+@pytest.mark.parametrize("w", [np.zeros((3, 3)), np.ones((1, 1)), -np.ones((2, 5)), [[1, 2]]])
+def test_small_and_empty_matrices(w):
+    plot.matrix(w).figure.canvas.draw()
+
+
+# ---------------------------------------------------------------- whole models
+
+SHAPE = jax.ShapeDtypeStruct
+
+
+def test_a_plan_has_a_bar_for_each_leaf():
+    model = {
+        "kernel": SHAPE((256, 32), jnp.float32),
+        "bias": SHAPE((32,), jnp.float32),
+        "gate": SHAPE((500,), jnp.float32),
+        "step": SHAPE((), jnp.int32),
+        "v": SHAPE((200,), jnp.float32) * u.mV,
+    }
+
+    def own(key, shape, dtype=None):
+        return jax.random.uniform(key, shape, dtype)
+
+    rules = [("kernel", init.LecunNormal()), ("bias", 0.0), ("gate", own), ("step", init.KEEP)]
+    made = init.plan(model, [*rules, ("v", init.Normal(-60 * u.mV, 2 * u.mV))])
+    drawn = made(jax.random.key(0)) | {"step": jnp.zeros((), int)}
+    bare, volts = plot.plan(made, drawn).axes
+    assert [t.get_text() for t in bare.get_yticklabels()] == ["bias", "gate", "kernel"]
+    assert (bare.get_xlabel(), volts.get_xlabel()) == ("std", "std (mV)")
+    widths = [patch.get_width() for patch in bare.patches]
+    np.testing.assert_allclose(widths, [0, 0, 1 / 16])
+    assert texts(bare) == [
+        "0  Constant",
+        f"unknown  {own.__qualname__}",
+        "0.0625  LecunNormal",
+    ] or (texts(bare)[2] == "0.0625  LecunNormal" and texts(bare)[1].startswith("unknown"))
+    np.testing.assert_allclose(volts.patches[0].get_width(), 2)
+    dots = bare.lines[0].get_xdata()
+    stds = [np.std(np.asarray(drawn[name])) for name in ("bias", "gate", "kernel")]
+    np.testing.assert_allclose(dots, stds, rtol=1e-5)
+    np.testing.assert_allclose(volts.lines[0].get_xdata(), np.std(drawn["v"].mantissa), rtol=1e-5)
+
+
+def blocks(n):
+    return {"blocks": [{"w": SHAPE((64, 8), jnp.float32), "b": SHAPE((8,), jnp.float32)}] * n}
+
+
+def by_layer(leaf):
+    return init.Normal(0.0, 0.1 / (leaf.layer + 1))
+
+
+def test_a_plan_of_many_leaves_shares_bars():
+    rules, layers = [(r"w$", by_layer), (r"b$", 0.0)], r"blocks/(\d+)"
+    few = plot.plan(init.plan(blocks(60), rules, layers=layers)).axes[0]
+    assert len(few.get_yticklabels()) == 120
+    many = plot.plan(init.plan(blocks(61), rules, layers=layers)).axes[0]
+    assert [t.get_text() for t in many.get_yticklabels()] == ["blocks/*/b  x61", "blocks/*/w  x61"]
+    planned = 0.1 / np.arange(1, 62)
+    np.testing.assert_allclose(many.patches[1].get_width(), planned.mean())
+    np.testing.assert_allclose(many.lines[0].get_xdata(), [planned.min(), planned.max()])
+    assert few.get_xscale() == "log"
+
+
+def test_a_plan_of_stacked_layers():
+    model = {"blocks": {"w": SHAPE((3, 64, 8), jnp.float32)}}
+    made = init.plan(model, [("w", by_layer)], stacked={"^blocks": 0}, layers=r"blocks/(\d+)")
+    drawn = made(jax.random.key(1))
+    ax = plot.plan(made, drawn).axes[0]
+    np.testing.assert_allclose([p.get_width() for p in ax.patches], 0.1 / np.arange(1, 4))
+    stds = np.asarray(drawn["blocks"]["w"]).std(axis=(1, 2))
+    np.testing.assert_allclose(ax.lines[0].get_xdata(), stds, rtol=1e-5)
+
+
+def test_plans_that_have_no_picture():
+    with pytest.raises(TypeError, match="must be what braininit.plan returns, got dict"):
+        plot.plan({})
+    with pytest.raises(ValueError, match="no leaf of numbers"):
+        plot.plan(init.plan({"n": jnp.zeros((), int)}, [("n", init.KEEP)]))
+
+
+# ---------------------------------------------------------------- signals
+
+
+def doubled(key, shape, dtype=None):
+    return 2 * jnp.eye(shape[0], dtype=dtype)
+
+
+def huge(key, shape, dtype=None):
+    return 1e15 * jnp.eye(shape[0], dtype=dtype)
+
+
+def test_signals_through_depth():
+    figure = plot.signals(
+        {"doubled": doubled, "huge": huge, "kept": init.Orthogonal()},
+        lambda x: x,
+        depth=6,
+        width=16,
+        batch=32,
+    )
+    forward, backward = figure.axes
+    labels = [ax.get_ylabel() for ax in (forward, backward)]
+    assert labels == ["std of activations", "std of gradients"]
+    assert sorted(texts(forward)) == sorted(texts(backward)) == ["doubled", "huge", "kept"]
+    for ax, powers in ((forward, np.arange(7)), (backward, np.arange(7)[::-1])):
+        assert ax.get_yscale() == "log"
+        y = line(ax, "doubled").get_ydata()
+        np.testing.assert_allclose(y / y[powers == 0], 2.0**powers, rtol=1e-5)
+        kept = line(ax, "kept").get_ydata()
+        np.testing.assert_allclose(kept / kept[powers == 0], 1, rtol=0.01)
+        # Beyond 3e38 float32 has no numbers: a line ends there.
+        np.testing.assert_array_equal(np.isnan(line(ax, "huge").get_ydata()), powers > 2)
+        dashes = [line(ax, name)._dash_pattern for name in ("doubled", "huge", "kept")]
+        assert len({str(each) for each in dashes}) == 3
+    assert backward.get_xlim() == (6, 0)
+
+
+def test_signals_through_a_nonlinearity():
+    """Half of the units are silent: a gradient's mean square halves, as weights make up for."""
+    forward, backward = plot.signals(
+        [init.KaimingNormal()], jax.nn.relu, depth=4, width=256, columns=1
+    ).axes
+    y = line(forward, "KaimingNormal").get_ydata()
+    np.testing.assert_allclose(y[1:], np.sqrt(1 - 1 / np.pi), rtol=0.25)  # of relu(N(0, 2))
+    np.testing.assert_allclose(line(backward, "KaimingNormal").get_ydata(), 1, rtol=0.25)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ({"initializers": NORMAL}, init.UnitError, "Normal draws weights in nS"),
+        ({"initializers": []}, ValueError, "at least one"),
+        ({"depth": 0}, ValueError, "`depth` must be 1 or more"),
+        ({"nonlinearity": "relu"}, TypeError, "`nonlinearity` must be a function"),
+        ({"nonlinearity": jnp.sum}, ValueError, "`nonlinearity` must keep the shape"),
+    ],
+)
+def test_signals_that_have_no_picture(given, error, message):
+    sizes = {"depth": 1, "width": 4, "batch": 4}
+    with pytest.raises(error, match=message):
+        plot.signals(**{"initializers": init.Normal(), **sizes} | given)
+
+
+# ---------------------------------------------------------------- in print
+
+
+@pytest.mark.parametrize("inches", [(3.3, 2.6), (6.4, 4.2)])
+def test_nothing_overlaps_or_is_cut_off(inches):
+    """The legend lies below the labels of the axes, and all of both on the figure."""
+    figure, ax = pyplot.subplots(figsize=inches, layout="constrained")
+    plot.histogram(NORMAL(1000, rng=0), NORMAL, ax)
+    figure.canvas.draw()
+    box = figure.bbox
+    for artist in (ax.get_legend(), ax.xaxis.label, ax.yaxis.label, ax.title, *ax.texts):
+        its_box = artist.get_window_extent()
+        assert np.clip(its_box.extents, 0, [*box.size] * 2) == pytest.approx(its_box.extents, abs=1)
+    assert ax.get_legend().get_window_extent().y1 <= ax.xaxis.label.get_window_extent().y0 + 2
+
+
+def test_theory_is_what_the_pictures_show():
+    """The curve is `theory.pdf` in the unit of the values, whatever that of the parameters."""
+    dist = init.Weibull(2.0, 0.5 * u.uS)
+    ax = plot.histogram(dist(500, rng=0).in_unit(u.nS), dist)
+    x = line(ax, "theory").get_xdata()
+    expected = theory.pdf(dist, x * u.nS) * u.nS  # a pure number
+    np.testing.assert_allclose(line(ax, "theory").get_ydata(), np.asarray(expected), rtol=1e-6)
