@@ -65,7 +65,9 @@ def _is_number(side: Any) -> bool:
 
 def parameters(obj: Any, deepest: int = _DEEPEST) -> str:
     """The parameters of an object in a short line, numbers first."""
-    every = [(f"{name} = {text}", "(" in text) for name, text in given(obj, deepest)]
+    several = isinstance(obj, _EXPRESSIONS) and not (_is_number(obj.left) or _is_number(obj.right))
+    join = ": " if several else " = "
+    every = [(f"{name}{join}{text}", "(" in text) for name, text in given(obj, deepest)]
     return ", ".join(text for text, _ in sorted(every, key=lambda pair: pair[1]))
 
 
@@ -125,9 +127,14 @@ def as_html(obj: Any) -> str | None:
         return None
     tables = _table(name, rows)
     picture = ""
-    if _tried(_is_brief, obj):
-        moments, picture = _tried(_moments, obj), _tried(_picture, obj) or ""
-        tables += _table("<i>moments</i>", moments) if moments else ""
+    if isinstance(obj, DistanceProfile | DistanceModulated):
+        picture = _tried(_of_profile, getattr(obj, "distance_profile", obj)) or ""
+    elif _tried(_is_brief, obj) and (found := _tried(_law, obj)):
+        law, unit, size = found
+        moments = _tried(_moments, law, unit)
+        of = "" if size is None else f" of {size}"
+        tables += _table(f"<i>moments{of}</i>", moments) if moments else ""
+        picture = _tried(_of_law, law, unit) or ""
     style = "display:flex;flex-wrap:wrap;gap:1.5em;align-items:flex-start"
     return f'<div style="{style}">{tables}{picture}</div>'
 
@@ -156,27 +163,33 @@ def _raised(text: str) -> str:
     return re.sub(r"\^(-?\d+)\b(?!\.)", lambda m: m[1].translate(small), html.escape(text))
 
 
-def _tried(function: Callable[[Any], Any], obj: Any) -> Any:
-    """What a function says of an object, or None: traced parameters and no theory are no errors."""
+def _tried(function: Callable[..., Any], *of: Any) -> Any:
+    """What a function says, or None: traced parameters and no theory are no errors."""
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
-            return function(obj)
+            return function(*of)
     except Exception:
         return None
 
 
-def _moments(obj: Any) -> list[tuple[str, str]]:
-    if not isinstance(obj, Initialization):
-        return []
-    law, unit = find(obj)
-    if law is None:
-        return []
-    moments = (("mean", unit), ("std", unit), ("skewness", None), ("kurtosis", None))
-    found = [(name, np.asarray(getattr(law, name)), of) for name, of in moments]
+def _law(obj: Any) -> tuple[Any, u.Unit | None, tuple[int, ...] | None] | None:
+    """The law and the unit of the draws, and the size that was taken where they depend on it."""
+    counted = np.asarray(getattr(obj, "condition_fn", ()))  # of a `Conditional`, as [80, 20]
+    n = (int(counted.sum()),) * 2 if counted.size and counted.dtype.kind == "i" else (256, 256)
+    for size in (None, n, (3, 3, 64, 64)):
+        if found := _tried(find, obj, size):
+            return *found, size
+    return None
+
+
+def _moments(law: Any, unit: u.Unit | None) -> list[tuple[str, str]]:
+    mean = np.where(abs(law.mean) > 1e-12 * law.std, law.mean, 0.0)  # less is rounding
+    found = [("mean", mean, unit), ("std", law.std, unit)]
+    found += [("skewness", law.skewness, None), ("kurtosis", law.kurtosis, None)]
     return [(name, _range(x, of)) for name, x, of in found if not np.isnan(x).all()]
 
 
-def _range(bare: np.ndarray, unit: u.Unit | None) -> str:
+def _range(bare: Any, unit: u.Unit | None) -> str:
     """A moment; of arrays, from the smallest to the largest."""
     of = "" if unit is None else f" {unit}"
     ends = dict.fromkeys(f"{x:.4g}" for x in (np.min(bare), np.max(bare)))
@@ -188,13 +201,8 @@ def _range(bare: np.ndarray, unit: u.Unit | None) -> str:
 _WIDTH, _HEIGHT, _SIDE, _FLOOR = 260, 104, 14, 30  # pixels; below the floor are the labels
 _POINTS = 121
 _MOST = 6  # curves
+_RARE = 0.002  # the share of draws in each tail that a picture leaves out
 _FAR = 6  # times from the median to the last tenth: no tail is shown further
-
-
-def _picture(obj: Any) -> str:
-    if isinstance(obj, DistanceModulated):
-        obj = obj.distance_profile
-    return _of_profile(obj) if isinstance(obj, DistanceProfile) else _of_law(*find(obj))
 
 
 def _of_profile(profile: DistanceProfile) -> str:
@@ -207,15 +215,19 @@ def _of_profile(profile: DistanceProfile) -> str:
 
 def _of_law(law: Any, unit: u.Unit | None) -> str:
     """The density, of up to six of several; values with a probability of their own as stems."""
-    if np.size(law.mean) > _MOST:
+    if np.size(law.mean) > _MOST or not law.has_functions:
         return ""
     mean, std, low, high = (np.ravel(x) for x in (law.mean, law.std, *law.support))
+    every = [(float(x), float(p)) for at, p in law.atoms for x, p in np.broadcast(at, p)]
+    atoms = [(x, p) for x, p in every if p > 0][: 2 * _MOST]
     start, end = np.maximum(low, mean - 8 * std).min(), np.minimum(high, mean + 8 * std).max()
-    if start < end:
-        start, end = _view(*_curves(law, np.linspace(start, end, 2001)))
+    at, curves = _curves(law, np.linspace(start, end, 2001))
+    ends = [x for x, p in atoms if p > _RARE]
+    if np.nansum(curves) > 0:
+        ends += _view(at, curves)
+    start, end = min(ends), max(ends)
     room = 0.1 * (end - start) or abs(end) / 2 or 0.5
     curves = _curves(law, np.linspace(start - room, end + room, _POINTS))
-    atoms = [(float(np.ravel(x)[0]), float(np.max(p))) for x, p in law.atoms if np.max(p) > 0]
     return _svg(*curves, "value", unit, atoms)
 
 
@@ -234,7 +246,7 @@ def _view(at: np.ndarray, curves: np.ndarray) -> tuple[float, float]:
     ends = []
     for y in curves:
         mass = np.cumsum(np.nan_to_num(y))
-        places = np.searchsorted(mass, np.array([0.002, 0.1, 0.5, 0.9, 0.998]) * mass[-1])
+        places = np.searchsorted(mass, np.array([_RARE, 0.1, 0.5, 0.9, 1 - _RARE]) * mass[-1])
         least, tenth, middle, ninetieth, most = at[np.minimum(places, at.size - 1)]
         step = at[1] - at[0]
         least = max(least, middle - _FAR * (middle - tenth + step))

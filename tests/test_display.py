@@ -50,6 +50,17 @@ def test_parameters_moments_and_the_density():
     assert label == "value (nS)"
 
 
+def test_values_with_a_probability_are_stems():
+    text = init.Normal(0.0, 1.0).clip(0.0, None)._repr_html_()
+    svg = ElementTree.fromstring(text).find("svg")
+    (stem,) = (line for line in svg.iter("line") if line.get("stroke") == "#d55e00")
+    y1, y2 = float(stem.get("y1")), float(stem.get("y2"))
+    np.testing.assert_allclose((y1 - y2) / (y1 - 6), 0.5, atol=0.01)
+    both = ElementTree.fromstring(init.Identity()._repr_html_()).find("svg")
+    labels = [t.text for t in both.iter("text")]
+    assert {"0", "1"} <= {*labels}
+
+
 def test_a_profile_shows_its_values():
     text = (0.8 * GAUSS + 0.2)._repr_html_()
     assert "<b>(0.8 * GaussianProfile) + 0.2</b>" in text
@@ -108,6 +119,11 @@ def test_what_is_shown_of_arrays_and_units():
     assert ("mean", "array (100, 100) in mV") in rows(OTHERS["many"]._repr_html_())
     assert ("std", "0.1 nS / mm²") in rows(OTHERS["per area"]._repr_html_())
     assert ("slope", "0.05 / um") in rows(init.SigmoidProfile(100 * u.um)._repr_html_())
+    sized = init.Orthogonal()._repr_html_()
+    assert "<i>moments of (256, 256)</i>" in sized
+    assert ("std", "0.0625") in rows(sized)
+    halves = init.Conditional([3, 1], 1 * u.nS, -3 * u.nS)._repr_html_()
+    assert rows(halves)[-4:-2] == [("mean", "0 nS"), ("std", "1.732 nS")]
     mixed = init.Mixture([init.Normal(1 * u.nS, 0.1 * u.nS), 2 * u.nS], [0.25, 0.75])
     assert rows(mixed._repr_html_())[:2] == [
         ("distributions", "Normal(mean = 1 nS, std = 0.1 nS), 2 nS"),

@@ -185,6 +185,27 @@ def test_rounding_is_no_distance():
     assert its._largest_distance(*_sorted(constant(5), constant)) == 0
 
 
+@pytest.mark.parametrize("low", [0.0, 0.1])
+def test_shares_of_single_values_are_no_distance(low):
+    """Half of the draws are at the bound; of 5,000 sqrt(log(2e6) / 10,000) has alarm 1e-6."""
+    dist = init.Normal(low, 1.0).clip(low, None)
+    draws = dist(5000, rng=5)
+    assert 0 < its._largest_distance(*_sorted(draws, dist)) < 0.038
+    ax = plot.histogram(draws, dist)
+    share = float((np.asarray(draws) == np.float32(low)).mean())
+    assert f"{100 * share:.3g} %\ntheory 50 %" in texts(ax)
+
+
+def test_the_law_is_that_of_the_shape():
+    draws = init.KaimingNormal()(jax.random.key(0), (64, 32))
+    curve = line(plot.cdf(draws, init.KaimingNormal()), "theory")
+    expected = theory.cdf(init.KaimingNormal(), curve.get_xdata(), size=(64, 32))
+    np.testing.assert_allclose(curve.get_ydata(), expected)
+    assert legend(plot.histogram(draws.ravel(), init.KaimingNormal()))[1] != "theory"
+    with pytest.raises(TypeError, match=r"KaimingNormal for values of shape \(2048,\)"):
+        plot.qq(draws.ravel(), init.KaimingNormal())
+
+
 def _sorted(draws, dist):
     both = its._Draws(draws, dist, "")
     return np.sort(both.x), both

@@ -133,7 +133,8 @@ def moments(choice: Any, leaf: Any) -> tuple[Any, Any]:
         found: tuple[Any, Any] = (0.0, np.sqrt(np.asarray(variance) / np.asarray(fan)))
     else:
         try:
-            found = theory.mean(initializer), theory.std(initializer)
+            shape = leaf.shape
+            found = theory.mean(initializer, shape), theory.std(initializer, shape)
         except Exception:  # of traced numbers, too
             return None, None
     numbers = [None if value is None else units.parts(value)[0] for value in found]

@@ -54,7 +54,8 @@ def histogram(
         The draws or the data, of any shape, real and finite.
     dist : Initialization, optional
         The distribution of the draws, or that which was fitted to the data. Its density is drawn on
-        top where `braininit.theory` knows it, and its parameters are the title.
+        top where `braininit.theory` knows it, for values of this shape where it depends on that;
+        its parameters are the title.
     ax : matplotlib Axes, optional
         Where to draw; None makes a new figure.
     label : str
@@ -231,16 +232,16 @@ class _Draws:
 
     def __init__(self, values: Any, dist: Any, label: str) -> None:
         bare, self.unit = canvas.bare("values", values)
-        self.x, self.label = bare.ravel(), label
+        self.x, self.shape, self.label = bare.ravel(), bare.shape, label
         self.name = "None" if dist is None else canvas.title(dist)
-        law, own = (None, None) if dist is None else theory.pooled(dist)
+        law, own = _law(dist, bare.shape)
         self.law = law if law is not None and law.has_functions else None
         self.mean = None if law is None else law.mean
         self.ratio = 1.0  # of the law's units to one of the values'
         if law is not None:
             named = {"dist": units.on(1.0, own), "values": units.on(1.0, self.unit)}
             self.ratio = units.off(**named)[1][1]
-            self.mean = law.mean / self.ratio
+            self.mean = law.mean / self.ratio if abs(law.mean) > 1e-12 * law.std else 0.0
         kind = units.parts(values)[0] if isinstance(values, u.Quantity) else values
         kind = getattr(kind, "dtype", np.dtype(float))
         self._step = float(jnp.finfo(kind).eps) if jnp.issubdtype(kind, jnp.inexact) else 0.0
@@ -277,6 +278,18 @@ def _drawn(
     picture(ax, its)
     canvas.legend(ax, (label, f"{label} at one value", "theory"))
     return ax
+
+
+def _law(dist: Any, shape: tuple[int, ...]) -> tuple[theory.Law | None, u.Unit | None]:
+    """The law of draws of this shape, on which those scaled by fan depend; None where unknown."""
+    if dist is None:
+        return None, None
+    try:
+        return theory.pooled(dist, shape)
+    except units.UnitError:
+        raise
+    except ValueError:  # the values have lost their shape
+        return None, None
 
 
 def _share(name: str, value: Any) -> float:
@@ -507,7 +520,8 @@ def _largest_distance(x: np.ndarray, its: _Draws) -> float:
 
     def distance(i: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at, step = x[i], its.spacing(x[i])
-        return (i + 1) / n - its.cdf(at + step), its.cdf(at - step) - i / n
+        before = np.nextafter(at - step, -np.inf)  # the limit from below, where 0 has a share
+        return (i + 1) / n - its.cdf(at + step), its.cdf(before) - i / n
 
     above, below = distance(ends)
     most = max(float(above.max()), float(below.max()))
@@ -529,7 +543,7 @@ def _quantiles(ax: Axes, its: _Draws, *, confidence: float, together: bool) -> N
     if its.law is None:
         raise TypeError(
             "`dist` must be a distribution that braininit.theory knows the quantiles of, got "
-            f"{its.name}; a histogram needs no theory"
+            f"{its.name} for values of shape {its.shape}; a histogram needs no theory"
         )
     x = np.sort(its.x)
     n, ranks = x.size, _ranks(x.size)
