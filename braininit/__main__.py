@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 import braininit
-from braininit import files, theory
+from braininit import files
 from braininit._jax.dtypes import resolve
 from braininit._params import reader, units
 from braininit._params.shapes import as_shape
@@ -165,7 +165,7 @@ def _facts(values: Any, dist: Any) -> tuple[str, ...]:
     def text(number: Any, digits: int = digits) -> str:
         return "-" if number is None else f"{number:#.{digits}g}".rstrip(".") + suffix
 
-    law, _ = theory.pooled(dist)
+    law, _ = pictures.law_of(dist, x.shape)
     mean, std = (None, None) if law is None else (law.mean, law.std)
     with np.errstate(all="ignore"):  # of infinities, which a Constant may be
         middle = (text(x.mean()), text(mean), text(x.std(), 4), text(std, 4))

@@ -134,7 +134,7 @@ def test_kinds_of_pictures(kind, capsys, monkeypatch):
 def test_kinds_that_cannot_be_drawn(capsys):
     assert "name a file" in complaint(capsys, NORMAL, "10", "--kind", "qq")
     assert "invalid choice: 'pie'" in complaint(capsys, "--kind", "pie")
-    mixture = ("Mixture([Orthogonal()])", "3x3", "--plot", "w.png")
+    mixture = ("Spectral(Normal(), 1)", "3x3", "--plot", "w.png")
     assert "--plot: `dist` must be" in complaint(capsys, *mixture, "--kind", "qq")
     assert not os.listdir()
 
@@ -163,6 +163,16 @@ def test_theory_of_what_is_shifted_and_scaled(capsys):
         ["4.500", "ms"],
         ["4.000", "ms"],
     ]
+
+
+def test_theory_of_the_size(capsys):
+    assert main(["LecunNormal()", "100x4"]) == 0
+    assert re.search(r"std +0\.\d+ +0\.1000\n", capsys.readouterr().out)
+    assert main(["Conditional([3, 2], Normal(), 1)", "5"]) == 0
+    capsys.readouterr()
+    for unknown in ("Spectral(Normal(), 1)", "Mixture([Spectral(Normal(), 1)])"):
+        assert main([unknown, "3x3"]) == 0
+        assert re.search(r"mean +-?\d.* +-\n", capsys.readouterr().out)
 
 
 def test_no_theory_is_said_so(capsys, monkeypatch):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["cdf", "compare", "draw_all", "figures", "histogram", "panels", "qq"]
+__all__ = ["cdf", "compare", "draw_all", "figures", "histogram", "law_of", "panels", "qq"]
 
 _MEAN = {"color": canvas.INK, "linestyle": (0, (4, 3)), "linewidth": 1.2}
 _THEORY = {"color": canvas.SECOND, "linewidth": 2}
@@ -234,7 +234,7 @@ class _Draws:
         bare, self.unit = canvas.bare("values", values)
         self.x, self.shape, self.label = bare.ravel(), bare.shape, label
         self.name = "None" if dist is None else canvas.title(dist)
-        law, own = _law(dist, bare.shape)
+        law, own = law_of(dist, bare.shape)
         self.law = law if law is not None and law.has_functions else None
         self.mean = None if law is None else law.mean
         self.ratio = 1.0  # of the law's units to one of the values'
@@ -280,7 +280,7 @@ def _drawn(
     return ax
 
 
-def _law(dist: Any, shape: tuple[int, ...]) -> tuple[theory.Law | None, u.Unit | None]:
+def law_of(dist: Any, shape: tuple[int, ...]) -> tuple[theory.Law | None, u.Unit | None]:
     """The law of draws of this shape, on which those scaled by fan depend; None where unknown."""
     if dist is None:
         return None, None
