@@ -306,7 +306,11 @@ def test_compare_has_a_panel_for_each(kind):
     if kind == "histogram":
         assert texts(a)[-1] != texts(b)[-1]  # each draws by a key of its own
     assert not spare.axison
-    assert len(figure.legends[0].get_texts()) == 3
+    assert [t.get_text() for t in figure.legends[0].get_texts()][:2] == ["draws", "theory"]
+    figure.canvas.draw()
+    below = next(t for t in a.texts if t.get_text() == "low = 0, high = 1")
+    title = a._left_title.get_window_extent()
+    assert below.get_window_extent().y1 <= title.y0 + 2  # the parameters lie below the title
 
 
 def test_compare_takes_functions_and_few():

@@ -27,6 +27,8 @@ __all__ = [
     "colour_bar",
     "colours",
     "direct_labels",
+    "entitle",
+    "entries",
     "heading",
     "height",
     "is_small",
@@ -97,9 +99,9 @@ def plain(ax: Axes, grid: str = "y") -> None:
 
 def heading(ax: Axes, title: str, below: str = "") -> None:
     """A title, and a smaller line below it, cut to the width of the axes."""
-    most = max(24, int(15 * width(ax)))
+    most = max(24, int(19 * width(ax)))
     below = below if len(below) <= most else below[: most - 3] + "..."
-    ax.set_title(title, loc="left", fontsize=11, fontweight="bold", pad=20 if below else 8)
+    entitle(ax, title, above=bool(below))
     if below:
         ax.text(0, 1.025, below, transform=ax.transAxes, fontsize=8, color=FAINT)
 
@@ -114,6 +116,11 @@ def height(ax: Axes) -> float:
     return ax.get_window_extent().height / cast(Any, ax.figure).dpi
 
 
+def entitle(ax: Axes, title: str, *, above: bool = False) -> None:
+    """A title at the left, above a smaller line or not."""
+    ax.set_title(title, loc="left", fontsize=11, fontweight="bold", pad=20 if above else 8)
+
+
 def is_small(ax: Axes) -> bool:
     """Whether the axes are those of a column in print."""
     return width(ax) < 3.2
@@ -123,9 +130,7 @@ def legend(ax: Axes, first: Sequence[str] = ()) -> None:
     """A legend below the labels of the axes, in as many columns as fit."""
     from matplotlib.transforms import ScaledTranslation
 
-    handles, labels = ax.get_legend_handles_labels()
-    order = [*first, *labels]
-    pairs = sorted(zip(handles, labels, strict=True), key=lambda pair: order.index(pair[1]))
+    pairs = entries(ax, first)
     if not pairs:
         return
     size, handle = (7.5, 1.6) if is_small(ax) else (9.0, 2.4)
@@ -143,6 +148,13 @@ def legend(ax: Axes, first: Sequence[str] = ()) -> None:
         handlelength=handle,
         columnspacing=1.2,
     )
+
+
+def entries(ax: Axes, first: Sequence[str] = ()) -> list[tuple[Any, str]]:
+    """What a legend shows, in order."""
+    handles, labels = ax.get_legend_handles_labels()
+    order = [*first, *labels]
+    return sorted(zip(handles, labels, strict=True), key=lambda pair: order.index(pair[1]))
 
 
 def _fits(each: Sequence[float], columns: int, room: float) -> bool:

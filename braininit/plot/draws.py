@@ -211,11 +211,11 @@ def panels(
     for ax, (name, dist), values in zip(grid, named, draws, strict=False):
         KINDS[kind](values, dist, ax)
         ax.get_legend().remove()
-        canvas.heading(ax, name)
+        canvas.entitle(ax, name, above=bool(canvas.parameters(dist)))
     for ax in grid[len(named) :]:
         ax.set_axis_off()
-    fullest = max(grid, key=lambda ax: len(ax.get_legend_handles_labels()[1]))
-    handles = fullest.get_legend_handles_labels()
+    fullest = max((canvas.entries(ax, _legend_order("draws")) for ax in grid), key=len)
+    handles = zip(*fullest, strict=True)
     figure.legend(*handles, loc="outside lower center", ncols=4, frameon=False)
     return figure
 
@@ -276,8 +276,12 @@ def _drawn(
     if dist is not None:
         canvas.heading(ax, canvas.title(dist), canvas.parameters(dist))
     picture(ax, its)
-    canvas.legend(ax, (label, f"{label} at one value", "theory"))
+    canvas.legend(ax, _legend_order(label))
     return ax
+
+
+def _legend_order(label: str) -> tuple[str, ...]:
+    return label, f"{label} at one value", "theory"
 
 
 def law_of(dist: Any, shape: tuple[int, ...]) -> tuple[theory.Law | None, u.Unit | None]:
