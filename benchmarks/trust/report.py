@@ -49,7 +49,14 @@ def document(kept: dict[str, Any]) -> str:
     found = list(kept["found"].values())
     ours = [f for f in found if f["sampler"] == OURS]
     others = [f for f in found if f["sampler"] != OURS]
-    lines = ["# Trust", "", where(kept["machine"]), "", "`python -m benchmarks.trust`", ""]
+    lines = [
+        "# Trust",
+        "",
+        where(kept["machine"]),
+        "",
+        "`python -m benchmarks.trust`; what each check can see: [Trust](../README.md#trust).",
+        "",
+    ]
     lines += [summary(kept), "", *_own(ours, kept["devices"])]
     if kept["promises"]:
         lines += ["", *_promises(kept["promises"])]
@@ -62,7 +69,7 @@ def _own(found: list[dict[str, Any]], devices: dict[str, bool]) -> list[str]:
     lines = [
         "## braininit",
         "",
-        "The least p-value of each kind of check; `least * checks` is near 1 for a right sampler.",
+        "The least p-value of each kind of check: the least of ten is 0.1 or so.",
         "",
         f"| | dtype | draws | {' | '.join(GROUPS)} | checks | eager = jit | 1 = 8 devices | s |",
         "|---|---|--:|" + "--:|" * (len(GROUPS) + 1) + "---|---|--:|",
