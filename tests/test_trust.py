@@ -19,7 +19,7 @@ import braininit as init
 from benchmarks.trust import exact, keys, nulls
 from benchmarks.trust.battery import LEVEL, Counts, judge
 from benchmarks.trust.laws import DTYPES, Grid, Law, rounded, up
-from benchmarks.trust.subjects import BLOCK, Subject, bare
+from benchmarks.trust.subjects import BLOCK, Subject, bare, ours
 
 SINGLE, BFLOAT16 = DTYPES["float32"], DTYPES["bfloat16"]
 
@@ -159,7 +159,7 @@ def _by_key(change=lambda data: data):
     ids=["honest", "even keys", "half keys"],
 )
 def test_keys(change, checks):
-    subject = Subject("", lambda: NORMAL, _by_key(change))
+    subject = Subject("", lambda dtype: NORMAL, _by_key(change))
     found = failing(keys.related(subject, subject.grid(SINGLE), size=2**-5))
     assert checks <= found
     assert bool(found) == bool(checks)
@@ -170,10 +170,10 @@ def test_seeds():
         rng = np.random.default_rng(seed if period is None else seed // period)
         return lambda n, dtype: rng.standard_normal(n, dtype=dtype)
 
-    honest = Subject("", lambda: NORMAL, seeded=seeded)
+    honest = Subject("", lambda dtype: NORMAL, seeded=seeded)
     grid = honest.grid(SINGLE)
     assert not failing(keys.related(honest, grid, size=0.1))
-    damaged = Subject("", lambda: NORMAL, seeded=functools.partial(seeded, period=2))
+    damaged = Subject("", lambda dtype: NORMAL, seeded=functools.partial(seeded, period=2))
     assert "keys, many seeds: correlation" in failing(keys.related(damaged, grid, size=0.1))
 
 
@@ -232,6 +232,19 @@ def test_probabilities_of_bfloat16_values():
     reached = np.searchsorted(np.sort(held), values, side="right") / 2**20
     np.testing.assert_allclose(below, reached, atol=2e-6)
     np.testing.assert_allclose(below + above, 1, atol=1e-12)
+
+
+def test_the_law_of_what_a_dtype_can_hold(x64):
+    """Bounds are float32's; numbers below 1e-38 are that; one value leaves nothing to compare."""
+    corners, double = ours(corners=True), DTYPES["float64"]
+    narrow, tiny, one = (
+        corners[name]
+        for name in ("LogUniform, corner 2", "Gamma, corner 1", "TruncatedNormal, corner 11")
+    )
+    for subject, dtype in ((narrow, SINGLE), (narrow, double), (tiny, SINGLE)):
+        assert not failing(judge(subject.grid(dtype), subject.blocks(200_000, dtype)))
+    found = judge(one.grid(BFLOAT16), one.blocks(1000, BFLOAT16))
+    assert found == {"outside": 1.0, "farthest low": 1.0, "farthest high": 1.0}
 
 
 # ---------------------------------------------------------------- null distributions

@@ -44,12 +44,13 @@ class Counts:
 
     def add(self, block: np.ndarray) -> None:
         """Take in a block of draws, of the grid's dtype or, exactly as well, of a wider one."""
-        low, high = (float(e) for e in self.grid.ends)
+        law, (low, high) = self.grid.law, (float(e) for e in self.grid.ends)
         for start in range(0, len(block), CHUNK):
             x = block[start : start + CHUNK]
             ordered = np.sort(x)
             # NaN is sorted to the end, and is beyond every bound that way.
-            self.outside += int(np.sum(x < low) + np.sum(~(x <= high)))
+            below = x <= law.low if law.open_low else x < low
+            self.outside += int(np.sum(below) + np.sum(~(x <= high)))
             self.least, self.most = min(self.least, ordered[0]), max(self.most, ordered[-1])
             self.up_to += np.searchsorted(ordered, self.at.astype(x.dtype), side="right")
             z = self.inner(x)
@@ -112,6 +113,8 @@ class Counts:
 
     def _moments(self) -> Verdict:
         z, share = self.inner.nodes, self.inner.share
+        if not self.inner.varies:
+            return {}
         names = ("mean", "variance", "skewness", "kurtosis")
         found = {
             name: nulls.sum_of(self.moments[i] / self.n, self.n, z ** (i + 1), share)
@@ -127,7 +130,7 @@ class Counts:
         return {
             f"lag {lag}": nulls.normal(total / np.sqrt(m))
             for lag, total, m in zip(LAGS, self.products, self.sequences, strict=True)
-            if m
+            if m and self.serial.varies
         }
 
 
@@ -158,7 +161,7 @@ def joint(grid: Grid, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Verdict
         product += dot(held(first), held(second))
         i, j = (np.searchsorted(ends, x.astype(np.float64)) for x in (first, second))
         cells += np.bincount(i * len(share) + j, minlength=len(cells))
-    found = {"correlation": nulls.normal(product / np.sqrt(n))}
+    found = {"correlation": nulls.normal(product / np.sqrt(n))} if held.varies else {}
     if len(share) > 1:
         both = np.outer(share, share).ravel()
         found["joint"] = nulls.chi_square(cells, both)

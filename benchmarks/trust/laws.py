@@ -91,7 +91,7 @@ class Grid:
     dtype: np.dtype
 
     @functools.cached_property
-    def ends(self) -> tuple[Any, Any]:
+    def ends(self) -> tuple[np.floating, np.floating]:
         """The smallest and the largest number of the dtype that may be drawn."""
         law, most = self.law, float(jnp.finfo(self.dtype).max)
         ends = []
@@ -102,7 +102,15 @@ class Grid:
             if self.dtype.itemsize < 8:  # drawn in float32, and so are its bounds
                 bound = float(np.float32(bound))
             ends.append(self._end(rounded(bound, self.dtype)[0], bound, inward, is_open))
+        if law.open_low and law.low == 0:
+            ends[0] = max(ends[0], rounded(self.tiny, self.dtype)[0])
         return ends[0], ends[1]
+
+    @property
+    def tiny(self) -> float:
+        """Below it XLA has no numbers but 0: what is drawn there is 0, or if 0 is no draw, it."""
+        info = jnp.finfo(self.dtype)
+        return float(info.smallest_subnormal if self.dtype == np.float16 else info.tiny)
 
     def _end(self, value: Any, bound: float, inward: int, is_open: bool) -> Any:
         """A bound of the support as a value of the dtype, which `value` is nearest to it."""
@@ -133,8 +141,13 @@ class Grid:
 
     def nearest(self, numbers: Any) -> np.ndarray:
         """Numbers as values of the dtype that may be drawn, sorted, each once."""
+        return np.unique(self._clipped(numbers))
+
+    def _clipped(self, numbers: Any) -> np.ndarray:
         low, high = (e.astype(np.float64) for e in self.ends)
-        return np.unique(np.clip(rounded(numbers, self.dtype).astype(np.float64), low, high))
+        x = rounded(numbers, self.dtype).astype(np.float64)
+        x = np.where(abs(x) < self.tiny, self.tiny, x)
+        return np.clip(x, low, high)
 
     # ------------------------------------------------------------ what is made once per battery
 
@@ -211,8 +224,8 @@ class Grid:
     def within(self, edge: float) -> tuple[float, float]:
         """The quantiles of `edge` and 1 - `edge`, as values of the dtype."""
         both = [np.ravel(self.law.ppf(edge))[0], np.ravel(self.law.isf(edge))[0]]
-        low, high = (e.astype(np.float64) for e in self.ends)
-        return tuple(np.clip(rounded(both, self.dtype).astype(np.float64), low, high))
+        low, high = self._clipped(both)
+        return float(low), float(high)
 
 
 def dot(a: np.ndarray, b: np.ndarray) -> float:
@@ -227,7 +240,8 @@ class Held:
         self.low, self.high = grid.within(edge)
         nodes, self.share = grid.nodes(edge)
         self.mean = dot(self.share, nodes)
-        self.std = np.sqrt(dot(self.share, (nodes - self.mean) ** 2))
+        self.varies = len(nodes) > 1  # of a dtype that has one value there, nothing does
+        self.std = np.sqrt(dot(self.share, (nodes - self.mean) ** 2)) if self.varies else 1.0
         self.nodes = (nodes - self.mean) / self.std
 
     def __call__(self, x: np.ndarray) -> np.ndarray:

@@ -36,13 +36,13 @@ class Subject:
     """
 
     name: str
-    law: Callable[[], Law]
+    law: Callable[[np.dtype], Law]
     draw: Callable[[Any, int, Any], Any] | None = None
     seeded: Callable[[int], Callable[[int, Any], Any]] | None = None
     share: float = 1.0
 
     def grid(self, dtype: np.dtype) -> Grid:
-        return Grid(self.law(), dtype)
+        return Grid(self.law(dtype), dtype)
 
     def blocks(self, n: int, dtype: np.dtype, seed: int = 0) -> Iterator[np.ndarray]:
         """Draws of several keys, or of one seed one after the other."""
@@ -82,8 +82,19 @@ def law_of(obj: Any, drawn: Any = None) -> Law:
     )
 
 
-def _law(obj: Any, drawn: Any = None) -> Callable[[], Law]:
-    return lambda: law_of(obj, drawn)
+def _law(obj: Any, drawn: Any = None) -> Callable[[np.dtype], Law]:
+    """The law by dtype: parameters are rounded to that in which the draw is computed."""
+    return lambda dtype: law_of(obj if dtype == np.float64 else _single(obj), drawn)
+
+
+def _single(value: Any) -> Any:
+    """A parameter in float32; of an initializer, all of its."""
+    if isinstance(value, init.Initialization):
+        given = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return type(value)(**{name: _single(v) for name, v in given.items()})
+    if isinstance(value, tuple):
+        return tuple(_single(v) for v in value)
+    return float(np.float32(value)) if isinstance(value, float) else value
 
 
 # ---------------------------------------------------------------- braininit
