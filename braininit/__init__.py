@@ -27,7 +27,7 @@ distance      `GaussianProfile` `ExponentialProfile` `PowerLawProfile` `LinearPr
               `distance_modulated`, `DistanceModulated`
 circuits      `one_to_one` `all_to_all` `fixed_in_degree` `fixed_out_degree` `fixed_total_number`
               `small_world` `pairwise_bernoulli` `pairwise_poisson`, and their twins, made of
-              `ConnectionRule`; what they draw: `Edges`
+              `ConnectionRule`; what they draw: `Edges`; `connected`, `Connected`: as a matrix
 whole models  `plan`, `initialize`, with rules of `KEEP`, `Rule` and `Leaf`; `fsdp`, `path_key`;
               `mup`; `parts`, `Parts`; what they give: `ModelPlan`, `Report`, `PlanError`
 tools         `param` `get` `to_config` `save` `load` `rows` `fit` `seed` `clear_caches`
@@ -50,6 +50,7 @@ from braininit._params.values import Value, static
 from braininit.caches import clear_caches
 
 # circuits
+from braininit.circuits.connected import Connected, connected
 from braininit.circuits.edges import Edges
 from braininit.circuits.pairwise import (
     PairwiseBernoulli,
@@ -210,7 +211,7 @@ __all__ = [  # noqa: RUF022 - in the order of the index above
     "one_to_one", "all_to_all", "fixed_in_degree", "fixed_out_degree", "fixed_total_number",
     "small_world", "pairwise_bernoulli", "pairwise_poisson", "OneToOne", "AllToAll",
     "FixedInDegree", "FixedOutDegree", "FixedTotalNumber", "SmallWorld", "PairwiseBernoulli",
-    "PairwisePoisson", "ConnectionRule", "Edges",
+    "PairwisePoisson", "ConnectionRule", "Edges", "connected", "Connected",
     # whole models
     "plan", "initialize", "KEEP", "Rule", "Leaf", "ModelPlan", "Report", "PlanError",
     "fsdp", "path_key", "mup", "parts", "Parts",

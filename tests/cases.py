@@ -579,7 +579,7 @@ CASES = (
     ),
 )
 # What takes distances with every call, and what goes with one size: in tests of their own.
-ELSEWHERE = {init.DistanceModulated, init.Parts}
+ELSEWHERE = {init.DistanceModulated, init.Parts, init.Connected}
 DRAWN = tuple(case for case in CASES if case.oracle is not None)
 SIMPLE = tuple(case for case in CASES if not case.composed)
 RANDOM = tuple(case for case in SIMPLE if case.oracle is not None)

@@ -104,6 +104,14 @@ class PairwiseBernoulli(ConnectionRule, function=pairwise_bernoulli):
     box: NumberLike | None = None
     anisotropy: NumberLike | None = None
 
+    def __post_init__(self) -> None:
+        """Check the number, if it is one."""
+        super().__post_init__()
+        if not isinstance(self.probability, DistanceProfile):
+            roles.fraction.check(
+                "probability", units.dimensionless("probability", self.probability)
+            )
+
 
 def pairwise_poisson(
     key: Key,
@@ -159,6 +167,12 @@ class PairwisePoisson(ConnectionRule, function=pairwise_poisson):
     self_connections: bool = static(default=True)
     box: NumberLike | None = None
     anisotropy: NumberLike | None = None
+
+    def __post_init__(self) -> None:
+        """Check the number, if it is one."""
+        super().__post_init__()
+        if not isinstance(self.mean, DistanceProfile):
+            roles.amount.check("mean", units.dimensionless("mean", self.mean))
 
 
 # ---------------------------------------------------------------- one number for all pairs

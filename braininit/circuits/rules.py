@@ -179,6 +179,11 @@ class FixedInDegree(ConnectionRule, function=fixed_in_degree):
     self_connections: bool = static(default=True)
     multiple: bool = static(default=True)
 
+    def __post_init__(self) -> None:
+        """Check the number."""
+        super().__post_init__()
+        options.whole("degree", self.degree, 0)
+
 
 def fixed_out_degree(
     key: Key,
@@ -220,6 +225,11 @@ class FixedOutDegree(ConnectionRule, function=fixed_out_degree):
     degree: int = static()
     self_connections: bool = static(default=True)
     multiple: bool = static(default=True)
+
+    def __post_init__(self) -> None:
+        """Check the number."""
+        super().__post_init__()
+        options.whole("degree", self.degree, 0)
 
 
 def _degree(
@@ -344,6 +354,11 @@ class FixedTotalNumber(ConnectionRule, function=fixed_total_number):
     self_connections: bool = static(default=True)
     multiple: bool = static(default=True)
 
+    def __post_init__(self) -> None:
+        """Check the number."""
+        super().__post_init__()
+        options.whole("number", self.number, 0)
+
 
 def _independent(key: Any, start: Any, rows: int, n_pre: int, n_post: int, selfs: bool) -> Pair:
     return _pairs(key, start + jnp.arange(rows, dtype=jnp.uint32), n_pre, n_post, selfs)
@@ -439,6 +454,12 @@ class SmallWorld(ConnectionRule, function=small_world):
     rewired: float = static()
     self_connections: bool = static(default=False)
     multiple: bool = static(default=False)
+
+    def __post_init__(self) -> None:
+        """Check the number."""
+        super().__post_init__()
+        options.whole("degree", self.degree, 0)
+        roles.number("rewired", roles.fraction(self.rewired))
 
 
 def _on_a_ring(

@@ -116,6 +116,14 @@ def test_the_same_edges_on_devices_that_do_not_talk(name):
         assert "collective" not in text
 
 
+@each_rule
+def test_rules_are_exported_for_other_platforms(name):
+    rule, sizes = RULES[name]
+    draw = jax.jit(lambda key: rule(jax.random.wrap_key_data(key), sizes))
+    words = jax.ShapeDtypeStruct((2,), jnp.uint32)
+    jax.export.export(draw, platforms=["cuda", "rocm", "tpu"])(words)
+
+
 SUBSETS = {
     "sources": (init.FixedInDegree(2, multiple=False), (5, 2), 10**2),
     "most sources": (init.FixedInDegree(3, multiple=False), (5, 2), 10**2),

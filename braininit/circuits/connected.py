@@ -1,0 +1,154 @@
+"""Dense matrices of weights with zeros where neurons are not connected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from braininit._engine.source import Source
+from braininit._jax.dtypes import wide
+from braininit._params import roles, units
+from braininit._params.types import DType, InitializerLike, Key, Shape, Sharding, Values
+from braininit.circuits.pairwise import PairwiseBernoulli, PairwisePoisson
+from braininit.circuits.rule import ConnectionRule
+from braininit.circuits.words import counted, happens, threefry_key, words
+from braininit.initializer.calls import explained
+from braininit.initializer.children import as_child
+from braininit.initializer.composite import composite, draws, finished
+from braininit.initializer.initialization import Initialization
+from braininit.initializer.recipe import Recipe, draw
+from braininit.spatial.distances import pairwise_distances
+from braininit.spatial.profile import DistanceProfile
+
+__all__ = ["Connected", "connected"]
+
+
+@explained
+def connected(
+    key: Key,
+    shape: Shape,
+    weights: InitializerLike,
+    rule: ConnectionRule | float,
+    *,
+    dtype: DType | None = None,
+    out_sharding: Sharding | None = None,
+    **context: Any,
+) -> Values:
+    """Draw a matrix of weights, with zeros where neurons are not connected.
+
+    Rows are presynaptic. The weight of a pair counts once for each of its edges.
+
+    Parameters
+    ----------
+    weights : initializer
+        The weights of all pairs.
+    rule : ConnectionRule or float
+        Who connects to whom; a number is the probability of each pair, as `PairwiseBernoulli`
+        has it.
+
+    Notes
+    -----
+    A rule that depends on distance takes `distances`, or `pre_positions` and `post_positions`.
+    Numerics: with a probability each entry is drawn by itself; other rules draw their edges, and
+    set these.
+
+    Examples
+    --------
+    >>> import jax, brainunit as u, braininit as init
+    >>> excitatory = init.LogNormal(0.5 * u.nS, 0.3 * u.nS)
+    >>> w = init.connected(jax.random.key(0), (80, 20), excitatory, init.FixedInDegree(8))
+    >>> w.shape, w.unit
+    ((80, 20), Unit("nS"))
+    >>> balanced = init.Dale(init.Connected(excitatory, 0.1), excitatory=0.8)
+    >>> share = (balanced((800, 200), rng=0) != 0 * u.nS).mean()
+    >>> bool(abs(share - 0.1) < 0.01)
+    True
+    """
+    return draw(_connected(weights, rule), key, shape, dtype, out_sharding, context)
+
+
+def _connected(weights: Any, rule: Any) -> Recipe:
+    part = as_child("weights", weights)._recipe
+    if not isinstance(rule, ConnectionRule):
+        if np.ndim(units.parts(rule)[0]):
+            raise TypeError(
+                f"`rule` must be a rule or one probability, got {units.brief(rule)}; write "
+                "PairwiseBernoulli(...) for one of each pair"
+            )
+        rule = PairwiseBernoulli(roles.number("rule", roles.fraction(rule)).value)
+    several = isinstance(rule, PairwisePoisson)
+    if several and not isinstance(rule.mean, float):
+        raise TypeError(f"`rule` must have one mean for all pairs, got {rule!r}")
+    alone = isinstance(rule, PairwiseBernoulli)  # its numbers may be traced, and change
+    parts = {"weights": part, "rule": rule if alone else None}
+    own = several or alone
+    return composite(_masked, part.unit, parts, static=(None if alone else rule,), elementwise=own)
+
+
+class Connected(Initialization, function=connected, recipe=_connected):
+    """Weights with zeros where neurons are not connected; the twin of `connected`."""
+
+    weights: InitializerLike
+    rule: ConnectionRule | float
+
+
+def _masked(
+    source: Source,
+    dtype: np.dtype,
+    context: Mapping[str, Any],
+    fixed: ConnectionRule | None,
+    weights: Recipe,
+    rule: PairwiseBernoulli | None,
+) -> Any:
+    if len(source.shape) != 2:
+        raise ValueError(
+            f"a size of {source.shape} is no matrix of connections; give (n_pre, n_post)"
+        )
+    first, second = source.split()
+    (x,) = draws(first, wide(dtype), context, (weights,))
+    bare, unit = units.parts(x)
+    number = _edges_of(second, context, rule or fixed).astype(bare.dtype)
+    return finished(jnp.where(number == 0, 0, jnp.asarray(bare) * number), unit, dtype)
+
+
+def _edges_of(source: Source, context: Mapping[str, Any], rule: Any) -> jax.Array:
+    """The number of edges of each pair; NaN where its chance is none."""
+    key, start = threefry_key(source.key), np.uint32(0)
+    if source.rows is not None:
+        start = source.rows.start[1]
+    pre, post = (lax.broadcasted_iota(jnp.uint32, source.shape, axis) for axis in (0, 1))
+    random = words(key, post, start + pre)
+    if isinstance(rule, PairwiseBernoulli):
+        chance = _chance(rule, source.shape, context)
+        number = jnp.where(jnp.isnan(chance), jnp.nan, happens(chance, random))
+    elif isinstance(rule, PairwisePoisson):
+        number = counted("poisson", (rule.mean,), random)  # pyright: ignore[reportArgumentType]
+    else:
+        edges = rule(key, source.whole)
+        at = jnp.where(edges.pre < start, source.whole[0], edges.pre - start)
+        return jnp.zeros(source.shape, jnp.int32).at[at, edges.post].add(1, mode="drop")
+    return number if rule.self_connections else jnp.where(start + pre == post, 0, number)
+
+
+def _chance(rule: PairwiseBernoulli, shape: tuple[int, ...], context: Mapping[str, Any]) -> Any:
+    """The probability of each pair; NaN where it is none."""
+    chance: Any = rule.probability
+    if isinstance(chance, DistanceProfile):
+        lengths = context.get("distances")
+        if lengths is None:
+            ends: Any = [context.get(name) for name in ("pre_positions", "post_positions")]
+            if any(end is None for end in ends):
+                raise ValueError(
+                    "`rule` depends on distance: call with distances=..., or with "
+                    "pre_positions=... and post_positions=..."
+                )
+            how: Any = {"box": rule.box, "anisotropy": rule.anisotropy}
+            lengths = pairwise_distances(*ends, **how)
+        chance = jnp.maximum(units.dimensionless("rule", chance.weight_scaling(lengths)), 0)
+    chance = jnp.broadcast_to(jnp.asarray(chance, dtype=float), shape)
+    return jnp.where((chance >= 0) & (chance <= 1), chance, jnp.nan)
