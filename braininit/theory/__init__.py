@@ -223,7 +223,10 @@ def _moment(
     if estimate is not None:
         return estimated(measured, dist, size, estimate, rng)
     law, unit = find(dist, size)
-    value = np.broadcast_to(getattr(law, name), law.shape).copy()
+    try:
+        value = np.broadcast_to(getattr(law, name), law.shape).copy()
+    except ArithmeticError as error:
+        raise unknown(f"{type(dist).__name__} that integrates: {error}") from error
     return units.on(_plain(value), unit if has_unit else None)
 
 

@@ -295,7 +295,8 @@ def power(law: Law, exponent: float, fold: bool = False) -> Law:
 
     with np.errstate(all="ignore"):
         monotone = (up and not fold) or np.all(np.asarray(low) >= 0)
-        ends = [forth(np.asarray(end)) for end in (low, high)]
+        signed = np.where(np.equal(high, 0), np.copysign(0.0, low), high)  # 1 / -0.0 is -inf
+        ends = [forth(np.where(np.equal(low, 0), 0.0, low)), forth(signed)]
         smallest, largest = np.minimum(*ends), np.maximum(*ends)
         across = (np.asarray(low) < 0) & (np.asarray(high) > 0)
         if not monotone:

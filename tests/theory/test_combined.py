@@ -163,6 +163,30 @@ def test_known_powers():
     assert theory.mean(abs(init.Constant(-3.0))) == 3
 
 
+@pytest.mark.parametrize("a", [1e-3, 0.1, 0.5, 3.0])
+def test_powers_next_to_poles(a):
+    """Most of the mass may lie nearer to a bound than floats resolve."""
+    with mp.workdps(40):
+        k = mp.mpf(a)
+        raw = [mp.fprod((k + i) / (2 * k + i) for i in range(2 * n)) for n in (1, 2, 3, 4)]
+        wanted = float(raw[0]), float(mp.sqrt(raw[1] - raw[0] ** 2))
+    law, _ = theory.pooled(init.Beta(a, a) ** 2)
+    np.testing.assert_allclose((law.mean, law.std), wanted, rtol=1e-12)
+    both, _ = theory.pooled(abs(init.Beta(a, a, -1.0, 1.0)))
+    np.testing.assert_allclose(both.std**2 + both.mean**2, 1 / (2 * a + 1), rtol=1e-12)
+
+
+def test_integrals_that_fail_say_so(monkeypatch):
+    """A density that does not go with its distribution function, as of a user's own law."""
+
+    def law(mean, std):
+        return theory.Law(pdf=lambda x: 0.9 * stats.norm.pdf(x), cdf=stats.norm.cdf)
+
+    monkeypatch.setitem(theory.laws, init.normal, law)
+    with pytest.raises(TypeError, match=r"differs from its distribution function; estimate"):
+        theory.mean(init.Normal(0.0, 1.0))
+
+
 def test_moments_that_do_not_exist():
     assert np.isnan(theory.mean(1 / init.Normal(5.0, 1.0)))
     assert theory.mean(1 / init.Exponential(1.0)) == np.inf
