@@ -69,7 +69,20 @@ def test_histogram_of_values_alone():
     assert plot.histogram(np.float32(3)).get_ylabel() == "one value"
 
 
-def test_histogram_of_data_beside_a_fit():
+@pytest.mark.parametrize("kind", [init.LogNormal, init.Gamma])
+def test_data_beside_a_fit(kind):
+    data = np.random.default_rng(0).lognormal(-1, 0.8, 180) * u.mV
+    dist = init.fit(kind, data)
+    ax = plot.histogram(data, dist, label="data")
+    curve = line(ax, "theory")
+    np.testing.assert_allclose(
+        curve.get_ydata(), np.asarray(theory.pdf(dist, curve.get_xdata() * u.mV) * u.mV), rtol=1e-6
+    )
+    assert (ax.get_title("left"), ax.get_xlabel()) == (kind.__name__, "value (mV)")
+    assert "outside" not in texts(plot.cdf(data, dist))[-1]
+
+
+def test_histogram_of_few_data():
     ax = plot.histogram([0.4, 0.5, 0.7] * u.nS, NORMAL, label="data")
     assert legend(ax) == ["data", "theory", "mean of the data"]
     low, high = ax.get_xlim()  # around three values, where theory has its mass

@@ -99,7 +99,7 @@ def plain(ax: Axes, grid: str = "y") -> None:
 
 def heading(ax: Axes, title: str, below: str = "") -> None:
     """A title, and a smaller line below it, cut to the width of the axes."""
-    most = max(24, int(19 * width(ax)))
+    most = max(24, int(21 * width(ax)))
     below = below if len(below) <= most else below[: most - 3] + "..."
     entitle(ax, title, above=bool(below))
     if below:

@@ -121,7 +121,7 @@ def qq(
 ) -> Axes:
     """Draw the quantiles of values against those of a distribution; return the axes.
 
-    Draws of the distribution lie along the diagonal. Of more than 160 values as many are drawn,
+    Draws of the distribution lie along the diagonal. Of more than 160 values fewer are drawn, but
     those at both ends one by one. Axes are logarithmic where positive values spread over two powers
     of ten and more.
 
