@@ -183,7 +183,7 @@ def _law(obj: Any) -> tuple[Any, u.Unit | None, tuple[int, ...] | None] | None:
 
 
 def _moments(law: Any, unit: u.Unit | None) -> list[tuple[str, str]]:
-    mean = np.where(abs(law.mean) > 1e-12 * law.std, law.mean, 0.0)  # less is rounding
+    mean = np.where(abs(law.mean) <= 1e-12 * law.std, 0.0, law.mean)  # that is rounding
     found = [("mean", mean, unit), ("std", law.std, unit)]
     found += [("skewness", law.skewness, None), ("kurtosis", law.kurtosis, None)]
     return [(name, _range(x, of)) for name, x, of in found if not np.isnan(x).all()]

@@ -577,6 +577,12 @@ def test_a_plan_has_a_bar_for_each_leaf():
     np.testing.assert_allclose(volts.lines[0].get_xdata(), np.std(drawn["v"].mantissa), rtol=1e-5)
 
 
+def test_a_drawn_model_that_is_no_number_is_said():
+    made = init.plan({"w": SHAPE((4,), jnp.float32)}, [("w", init.Normal())])
+    ax = plot.plan(made, {"w": jnp.full(4, jnp.nan)}).axes[0]
+    assert texts(ax) == ["1  Normal, drawn nan"]
+
+
 def blocks(n):
     return {"blocks": [{"w": SHAPE((64, 8), jnp.float32), "b": SHAPE((8,), jnp.float32)}] * n}
 
@@ -677,6 +683,14 @@ def test_signals_that_have_no_picture(given, error, message):
 
 
 # ---------------------------------------------------------------- in print
+
+
+def test_no_grid_of_a_style_lies_over_a_picture():
+    with pyplot.rc_context({"axes.grid": True}):
+        for ax in (plot.matrix(np.eye(3)), plot.matrix(np.ones((3, 3))), plot.sheet(GAUSS)):
+            assert not any(line.get_visible() for line in ax.get_xgridlines())
+        histogram = plot.histogram(np.arange(9.5))
+        assert not any(line.get_visible() for line in histogram.get_xgridlines())
 
 
 @pytest.mark.parametrize("inches", [(3.3, 2.6), (6.4, 4.2)])

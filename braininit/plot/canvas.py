@@ -89,6 +89,7 @@ def axes(ax: Axes | None, figsize: tuple[float, float] = (6.4, 4.2)) -> Axes:
 def plain(ax: Axes, grid: str = "y") -> None:
     """Axes without a frame, on a faint grid, with smaller labels where there is little room."""
     ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(visible=False)  # whatever a user's style has
     ax.grid(axis=cast(Any, grid), color="0.9", linewidth=0.8)
     ax.set_axisbelow(True)
     if is_small(ax):
@@ -227,7 +228,8 @@ def colours(values: np.ndarray, *, robust: bool = False) -> tuple[dict[str, Any]
 
 
 def colour_bar(ax: Axes, shown: Any, label: str, ends: str) -> Any:
-    """A bar beside the axes, of their height."""
+    """A bar beside the axes, of their height; no grid over the colours."""
+    ax.grid(visible=False)
     bar = ax.figure.colorbar(shown, ax=ax, label=label, extend=ends, shrink=0.9, pad=0.02)
     bar.outline.set_visible(False)
     bar.ax.locator_params(nbins=6)

@@ -241,7 +241,8 @@ class _Draws:
         if law is not None:
             named = {"dist": units.on(1.0, own), "values": units.on(1.0, self.unit)}
             self.ratio = units.off(**named)[1][1]
-            self.mean = law.mean / self.ratio if abs(law.mean) > 1e-12 * law.std else 0.0
+            rounding = abs(law.mean) <= 1e-12 * law.std
+            self.mean = 0.0 if rounding else law.mean / self.ratio
         kind = units.parts(values)[0] if isinstance(values, u.Quantity) else values
         kind = getattr(kind, "dtype", np.dtype(float))
         self._step = float(jnp.finfo(kind).eps) if jnp.issubdtype(kind, jnp.inexact) else 0.0
@@ -256,9 +257,8 @@ class _Draws:
     def quantile(self, p: Any, q: Any) -> Any:
         """By the smaller of the probabilities below and above, which has the digits."""
         law: Any = self.law
-        return (
-            np.where(p < q, law.ppf(np.minimum(p, 0.5)), law.isf(np.minimum(q, 0.5))) / self.ratio
-        )
+        below, above = law.ppf(np.minimum(p, 0.5)), law.isf(np.minimum(q, 0.5))
+        return np.where(p < q, below, above) / self.ratio
 
     def atoms(self) -> list[tuple[float, float]]:
         """Values that have a probability of their own, with it."""

@@ -153,32 +153,19 @@ def _panel(ax: Axes, bars: Sequence[_Bar]) -> None:
         start = 10.0 ** np.floor(np.log10(least) - 0.15)
         ax.set_xscale("log")
     y = np.arange(len(bars))
-    ax.barh(
-        y,
-        np.where(stds > start, stds - start, 0),
-        left=start,
-        height=0.72,
-        color=canvas.SKY,
-        label="planned",
-    )
+    lengths = np.where(stds > start, stds - start, 0)
+    ax.barh(y, lengths, 0.72, start, color=canvas.SKY, label="planned")
     for i, bar in enumerate(bars):
         if bar.least is not None and bar.most is not None and bar.least < bar.most:
             ax.plot((bar.least, bar.most), (i, i), color=canvas.INK, linewidth=1.2)
     if np.isfinite(drawn).any():
         shown = np.where(drawn > start, drawn, np.nan if start else 0.0)
-        ax.plot(
-            shown,
-            y,
-            "o",
-            color="white",
-            markeredgecolor=canvas.INK,
-            markersize=4.5,
-            label="drawn",
-            clip_on=False,
-        )
+        dot = {"color": "white", "markeredgecolor": canvas.INK, "markersize": 4.5}
+        ax.plot(shown, y, "o", label="drawn", clip_on=False, **dot)
     for i, bar in enumerate(bars):
         std = "unknown" if bar.planned is None else f"{bar.planned:.3g}"
         text = bar.rule if bar.rule == "kept" else f"{std}  {bar.rule}"
+        text += "" if bar.drawn is None or np.isfinite(bar.drawn) else f", drawn {bar.drawn:g}"
         ax.text(1.02, i, text, transform=ax.get_yaxis_transform(), **_SMALL)
     ax.set_yticks(y, [bar.path for bar in bars], fontsize=7.5)
     ax.tick_params(axis="y", length=0)

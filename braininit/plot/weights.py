@@ -84,6 +84,7 @@ def matrix(
         **colours,
     )
     ax.set_facecolor(_NONE)
+    ax.grid(visible=False)
     _divide(ax.xaxis, ax.axvline, of_columns, "to", "\n")
     _divide(ax.yaxis, ax.axhline, of_rows, "from", " ")
     share = f"{100 * np.count_nonzero(x) / x.size:.3g} % of {n} x {m} connected"
