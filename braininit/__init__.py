@@ -23,8 +23,9 @@ composition   ``+ - * / ** abs |`` of initializers; `mixture` `conditional` `cli
               `Combined` `Power`
 distance      `GaussianProfile` `ExponentialProfile` `PowerLawProfile` `LinearProfile`
               `StepProfile` `SigmoidProfile` `LogisticProfile` `DoGProfile` `BimodalProfile`
-              `MexicanHatProfile`, made of `DistanceProfile`; `pairwise_distances`;
-              `distance_modulated`, `DistanceModulated`
+              `MexicanHatProfile`, made of `DistanceProfile`, and what operators make of them:
+              `CombinedProfile` `ApplyProfile`; `pairwise_distances`; `distance_modulated`,
+              `DistanceModulated`
 circuits      `one_to_one` `all_to_all` `fixed_in_degree` `fixed_out_degree` `fixed_total_number`
               `small_world` `pairwise_bernoulli` `pairwise_poisson`, and their twins, made of
               `ConnectionRule`; what they draw: `Edges`; `connected`, `Connected`: as a matrix
@@ -33,7 +34,8 @@ whole models  `plan`, `initialize`, with rules of `KEEP`, `Rule` and `Leaf`; `fs
 tools         `param` `get` `to_config` `save` `load` `rows` `fit` `seed` `clear_caches`
 modules       `theory`: what a distribution should look like; `plot`: pictures; `typing`: types;
               `presets`: known initializations of layers and models, as rules
-own ones      `Initialization`, `DistanceProfile`, `static`; errors of units are `UnitError`
+own ones      `Initialization`, `DistanceProfile`, `static`; errors of units are `UnitError`;
+              for annotations `Initializer` `QuantityLike` `RealLike`
 ============  ====================================================================================
 """
 

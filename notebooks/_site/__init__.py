@@ -1,0 +1,1 @@
+"""What makes the site: Sphinx extensions, the gallery's table, the peers."""

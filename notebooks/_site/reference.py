@@ -1,0 +1,128 @@
+"""The reference: a page for each row of the index in `help(braininit)`, from the docstrings."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import indent
+from typing import Any, NamedTuple
+
+from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
+
+import braininit as init
+
+
+class Group(NamedTuple):
+    """One row of the index: its title, the names in it, and its words without their markup."""
+
+    title: str
+    names: tuple[str, ...]
+
+    @property
+    def page(self) -> str:
+        return self.title.replace(" ", "-")
+
+
+def groups() -> list[Group]:
+    """The rows of the index, which stands in the package's docstring."""
+    _, table, _ = re.split(r"^=+  =+$", inspect.cleandoc(init.__doc__ or ""), flags=re.M)
+    rows = re.findall(r"^(\w.{12})(.*(?:\n {14}.*)*)", table, re.M)
+    return [
+        Group(title.strip(), tuple(dict.fromkeys(re.findall(r"`(\w+)`", text))))
+        for title, text in rows
+    ]
+
+
+def in_order(names: tuple[str, ...]) -> Iterator[str]:
+    """Each function followed by its twin; then the rest."""
+    twins = {name: getattr(getattr(init, name), "twin", None) for name in names}
+    classes = {twin.__name__ for twin in twins.values() if twin is not None}
+    for name in names:
+        if name not in classes:
+            yield name
+            if (twin := twins[name]) is not None:
+                yield twin.__name__
+
+
+def _entry(name: str, module: types.ModuleType = init) -> str:
+    thing: Any = getattr(module, name)
+    if isinstance(thing, types.ModuleType):
+        title = f"{name}\n{'-' * len(name)}\n\n"
+        if thing is init.presets:  # which is known by two names
+            title += f".. py:module:: braininit.{name}\n\n"
+        if thing is not init.typing:
+            return f"{title}.. automodule:: {thing.__name__}\n   :members:\n"
+        known = [n for n in thing.__all__ if n not in init.__all__ and _said(n)]
+        entries = "\n".join(_entry(n, thing) for n in known)
+        return f"{title}.. automodule:: {thing.__name__}\n\n{entries}"
+    if isinstance(thing, type):
+        bases = (init.Initialization, init.DistanceProfile)
+        drawn = issubclass(thing, bases) and thing not in bases
+        return f".. autoclass:: {name}\n" + ("" if drawn else "   :members:\n")
+    if inspect.isfunction(thing):
+        return f".. autofunction:: {name}\n"
+    # By hand: autodoc would add what a type stands for, half a page of unions.
+    return f".. py:data:: {name}\n   :module: {module.__name__}\n\n{indent(_said(name), '   ')}\n"
+
+
+def _said(name: str) -> str:
+    """What the source says of a variable, below it."""
+    for module in [m for m in sys.modules if m.startswith("braininit.")]:
+        found = ModuleAnalyzer.for_module(module).find_attr_docs().get(("", name))
+        if found:
+            return "\n".join(found)
+    return ""
+
+
+def pages() -> dict[str, str]:
+    """The pages, each with a table of its names; a name is described on the first that has it."""
+    made, described = {}, set()
+    for group in groups():
+        title, names = group.title.capitalize(), list(in_order(group.names))
+        things = [n for n in names if not isinstance(getattr(init, n), types.ModuleType)]
+        table = "".join(f"   {name}\n" for name in things)
+        table = table and f".. autosummary::\n   :nosignatures:\n\n{table}"
+        entries = [_entry(name) for name in names if name not in described]
+        head = f"{title}\n{'=' * len(title)}\n\n.. currentmodule:: braininit\n"
+        made[f"{group.page}.rst"] = "\n".join([head, table, *entries])
+        described.update(names)
+    listed = "".join(f"   {Path(page).stem}\n" for page in made)
+    made["index.rst"] = _INDEX + listed
+    return made
+
+
+_INDEX = """Reference
+=========
+
+.. automodule:: braininit
+
+.. toctree::
+   :hidden:
+
+"""
+
+
+def write(folder: Path, files: dict[str, str]) -> None:
+    """Write pages, but touch none that has not changed, and remove all others."""
+    folder.mkdir(exist_ok=True)
+    for name, text in files.items():
+        path = folder / name
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+    for path in folder.iterdir():
+        if path.name not in files:
+            path.unlink()
+
+
+def _write_pages(app: Sphinx) -> None:
+    write(app.srcdir / "api", pages())
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("builder-inited", _write_pages)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
