@@ -25,6 +25,7 @@ extensions = [
     "numpydoc",
     "myst_nb",
     "sphinx_design",
+    "_site.gallery",
     "_site.links",
     "_site.mathml",
     "_site.reference",

@@ -6,7 +6,7 @@ import inspect
 import re
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from textwrap import indent
 from typing import Any, NamedTuple
@@ -107,15 +107,15 @@ _INDEX = """Reference
 """
 
 
-def write(folder: Path, files: dict[str, str]) -> None:
-    """Write pages, but touch none that has not changed, and remove all others."""
+def write(folder: Path, files: dict[str, str], keep: Collection[str] = ()) -> None:
+    """Write pages, but touch none that has not changed; remove all others but what is to stay."""
     folder.mkdir(exist_ok=True)
     for name, text in files.items():
         path = folder / name
         if not path.exists() or path.read_text() != text:
             path.write_text(text)
     for path in folder.iterdir():
-        if path.name not in files:
+        if path.name not in files and path.name not in keep:
             path.unlink()
 
 

@@ -48,7 +48,9 @@ class Row:
     first
         Statements that the peers' expressions build on.
     size
-        Of the draws in the picture, where they are matrices.
+        Of the draws in the picture, where it matters.
+    example
+        What is run under "Units", where it is not a few draws of the first object with a unit.
     """
 
     drawn: tuple[str, ...]
@@ -57,6 +59,7 @@ class Row:
     shape: tuple[int, ...] = (100_000,)
     first: str = ""
     size: tuple[int, ...] = ()
+    example: str = ""
 
 
 def _row(entry: dict[str, Any]) -> Row:

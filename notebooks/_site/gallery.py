@@ -1,0 +1,307 @@
+"""The gallery: a page and a thumbnail for each initializer and profile, made at build.
+
+What is drawn and what is the same elsewhere stands in `gallery.toml`; moments and tails come from
+`braininit.theory`; words come from the docstrings.
+"""
+
+from __future__ import annotations
+
+import ast
+import concurrent.futures
+import dataclasses
+import functools
+import inspect
+import multiprocessing
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from numpydoc.docscrape import NumpyDocString
+from sphinx.application import Sphinx
+
+import braininit as init
+from _site import figures, measures
+from _site.peers import COMPARED, PEERS, evaluated
+from _site.reference import groups, in_order, write
+from _site.table import TABLE, Row
+from braininit._params.values import kinds
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One class: the group in the index, its row of the table, and what the row draws."""
+
+    name: str
+    group: str
+    row: Row
+    drawn: dict[str, Any]
+
+    @property
+    def cls(self) -> Any:
+        return getattr(init, self.name)
+
+    @property
+    def is_profile(self) -> bool:
+        return issubclass(self.cls, init.DistanceProfile)
+
+    @property
+    def is_matrix(self) -> bool:
+        return self.group == "matrices" or self.cls is init.DistanceModulated
+
+    @property
+    def documented(self) -> Any:
+        """What has the docstring: the function, where there is one."""
+        return getattr(self.cls, "_function", None) or self.cls
+
+    @functools.cached_property
+    def values(self) -> list[Any]:
+        """The draws of the pictures and of what is measured."""
+        if self.is_profile:
+            return []
+        size: Any = self.row.size or 20_000
+        keys = jax.random.split(jax.random.key(7), len(self.drawn))
+        return [
+            figures.between_neurons(obj, key)
+            if isinstance(obj, init.DistanceModulated)
+            else obj(key, size)
+            for key, obj in zip(keys, self.drawn.values(), strict=True)
+        ]
+
+
+# ---------------------------------------------------------------- what there is
+
+
+def names() -> dict[str, str]:
+    """All public classes that are drawn, in the order of the index, with their groups."""
+    bases = {init.Initialization, init.DistanceProfile, init.Parts}  # Parts goes with a kernel
+    found: dict[str, str] = {}
+    for group in groups():
+        for name in in_order(group.names):
+            thing = getattr(init, name)
+            if isinstance(thing, type) and issubclass(thing, tuple(bases)) and thing not in bases:
+                found.setdefault(name, group.title)
+    return found
+
+
+def entry(name: str) -> Entry:
+    """A class with its row, or what its row of `tests/cases.py` says."""
+    row = TABLE.get(name) or _from_cases(name)
+    drawn = {text.replace("init.", ""): evaluated(text) for text in row.drawn}
+    return Entry(name, names()[name], row, drawn)
+
+
+def _from_cases(name: str) -> Row:
+    sys.path.append(str(ROOT / "tests"))
+    from cases import CASES  # pyright: ignore[reportMissingImports]
+
+    case = next((case for case in CASES if str(case) == name), None)
+    if case is None:
+        raise LookupError(f"{name} has no row in gallery.toml, and none in tests/cases.py")
+    made = [case.make(), *(case.make(**corner) for corner in case.corners[:3])]
+    return Row(drawn=tuple(f"init.{obj!r}" for obj in made))
+
+
+# ---------------------------------------------------------------- pages
+
+
+def page(it: Entry) -> str:
+    """One page, in reStructuredText."""
+    doc = NumpyDocString(inspect.getdoc(it.documented) or "")
+    parts = [
+        f"{it.name}\n{'=' * len(it.name)}\n\n.. currentmodule:: braininit\n",
+        "\n".join([*doc["Summary"], "", *doc["Extended Summary"], ""]),
+        _links(it),
+        f".. image:: {it.name}.png\n   :alt: Four of them drawn\n   :class: gallery-figure\n",
+        *_tables(it),
+        _headed("Units", _units(it)),
+        _headed("Numerics", _numerics(it, doc["Notes"])),
+        _headed("The same in", _same(it)) if it.row.same else "",
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _headed(title: str, text: str) -> str:
+    return f"{title}\n{'-' * len(title)}\n\n{text}\n"
+
+
+def _links(it: Entry) -> str:
+    described = f":class:`{it.name}`"
+    if it.documented is not it.cls:
+        described = f":func:`{it.documented.__name__}` and its twin {described}"
+    return f"Parameters and examples: {described}.\n"
+
+
+def _tables(it: Entry) -> Iterator[str]:
+    objects = list(it.drawn.values())
+    if it.is_profile:
+        yield _headed("Values", _table(it, measures.over_distance(objects)))
+    elif it.is_matrix:
+        yield _headed("Measured", _table(it, measures.of_matrices(it.values)))
+    else:
+        size = it.row.size or None
+        yield _headed("Moments", _table(it, measures.moments(objects, size, it.values)))
+        yield _headed("Tails", _table(it, measures.tails(objects, size, it.values)))
+
+
+def _table(it: Entry, table: measures.Table) -> str:
+    lines = [f"{table.words}\n\n.. list-table::\n   :header-rows: 1\n   :class: numbers\n"]
+    named = [f"{letter} ``{text}``" for letter, text in zip("abcd", it.drawn, strict=False)]
+    for first, cells in zip(["", *named], (table.head, *table.rows), strict=True):
+        lines += [f"   * - {first}", *(f"     - {cell}" for cell in cells)]
+    return "\n".join(lines) + "\n"
+
+
+def _units(it: Entry) -> str:
+    """What carries a unit, from the classes' own account, and an example that is run here."""
+    of = {kind: [f"`{n}`" for n, k in kinds(it.cls).items() if k == kind] for kind in _KINDS}
+    said = []
+    if it.is_profile:
+        if of["shared"]:
+            said.append(f"{_all(of['shared'])}: of the distances' dimension, in any of its units.")
+        if of["reciprocal"]:
+            said.append(f"{_all(of['reciprocal'])}: per length; a bare number counts per unit of "
+                        "the lengths beside it.")  # fmt: skip
+        said.append("The profile's values are plain numbers.")
+    elif it.group == "layers":
+        said.append("`scale` carries the square of the draws' unit, or `unit` puts one on them.")
+    elif of["shared"]:
+        said.append(f"Draws have the unit of {_all(of['shared'])}, converted to that of the first;"
+                    " a bare 0 or infinity fits every unit.")  # fmt: skip
+    if of["child"] + of["children"] and not of["shared"]:
+        said.append("Draws have the unit that the parts and the operation give.")
+    if of["unit"] and not of["shared"]:
+        said.append("`unit` is that of the draws.")
+    if of["number"] and not it.is_profile:
+        whole = "a number, an array or a Quantity" if it.name == "Constant" else "without a unit"
+        said.append(f"{_all(of['number'])}: {whole}.")
+    return " ".join(said) + "\n\n" + _example(it)
+
+
+_KINDS = ("shared", "number", "reciprocal", "child", "children", "unit")
+
+
+def _all(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _example(it: Entry) -> str:
+    """The row's example; else a few draws of the first object with a unit."""
+    text = it.row.example
+    if not text:
+        text = next((t for t in it.row.drawn if "u." in t), it.row.drawn[0])
+        if not isinstance(ast.parse(text, mode="eval").body, ast.Call):
+            text = f"({text})"
+        text += "([0, 50, 200] * u.um)" if it.is_profile else "(3, rng=0)"
+    return f">>> import brainunit as u, braininit as init\n>>> {text}\n{_shown(text)}\n"
+
+
+def _shown(text: str) -> str:
+    with np.printoptions(precision=4, suppress=True), jax.numpy_rank_promotion("allow"):
+        value = evaluated(text)
+        bare, unit = measures.parted(value)
+        array = np.array2string(np.asarray(bare), separator=", ", precision=4)
+    return f'Quantity({array}, "{unit}")' if unit else f"Array({array})"
+
+
+def _numerics(it: Entry, notes: list[str]) -> str:
+    if not notes and it.group == "layers":
+        notes = NumpyDocString(inspect.getdoc(init.variance_scaling) or "")["Notes"]
+    text = "\n".join(notes).replace("Numerics: ", "", 1).strip()
+    text = text[:1].upper() + text[1:]
+    general = (
+        "A profile is computed in the dtype of the distances."
+        if it.is_profile
+        else "Dtypes of 16 and 8 bits are drawn in float32 and rounded once. The same key gives the"
+        " same numbers in a `jax.jit` and on any number of devices."
+    )
+    return (
+        f"{text}\n\n{general} See :doc:`/numerics`." if text else f"{general} See :doc:`/numerics`."
+    )
+
+
+def _same(it: Entry) -> str:
+    row = it.row
+    call = "" if it.is_profile else "(key, shape)"
+    lines = [f"What ``{row.here}{call}`` is here:\n"]
+    if row.first:
+        lines.append(f".. code-block:: python\n\n   {row.first.strip()}\n".replace("\n", "\n   "))
+    lines.append("\n.. list-table::\n   :widths: auto\n   :class: same\n")
+    for peer in PEERS:
+        if (same := row.same.get(peer)) is None:
+            continue
+        words = [COMPARED[same.how][1]]
+        if same.here != row.here:
+            words.append(f"as ``{same.here}``")
+        if same.note:
+            words.append(f"({same.note})")
+        said = " ".join(words)
+        if not PEERS[peer].ran:
+            said += "; from its documentation, not run"
+        lines.append(f"   * - {peer}\n     - | ``{same.there}``\n       | {said}")
+    if missing := [peer for peer in PEERS if peer not in row.same]:
+        lines.append(f"\nNot in {', '.join(missing)}.")
+    lines.append("\n:doc:`/migrating` says what the names in these expressions are.")
+    return "\n".join(lines)
+
+
+def index(found: dict[str, str]) -> str:
+    """The page of thumbnails."""
+    lines = [_INDEX]
+    for group in dict.fromkeys(found.values()):
+        title = group.capitalize()
+        lines.append(f"{title}\n{'-' * len(title)}\n\n.. grid:: 2 3 4 4\n   :gutter: 2\n")
+        for name in (n for n, g in found.items() if g == group):
+            lines.append(
+                f"   .. grid-item-card:: {name}\n      :link: {name}\n      :link-type: doc\n"
+                f"      :img-top: {name}-small.png\n      :class-item: thumbnail\n"
+            )
+    lines.append(".. toctree::\n   :hidden:\n")
+    lines += [f"   {name}" for name in found]
+    return "\n".join(lines) + "\n"
+
+
+_INDEX = """Gallery
+=======
+
+Each picture leads to a page: four parameter sets drawn beside their theory, moments and tails,
+units, numerics, and what is the same in SciPy, JAX, PyTorch, Keras, BrainTools, NEST, Brian2 and
+PyNN. Blue are draws, orange is theory.
+
+"""
+
+
+# ---------------------------------------------------------------- the build
+
+
+def make(name: str, folder: Path, newest: float) -> tuple[str, str]:
+    """One page, with its pictures drawn anew if anything they depend on has changed."""
+    it = entry(name)
+    large, small = folder / f"{name}.png", folder / f"{name}-small.png"
+    if not small.exists() or small.stat().st_mtime < newest:
+        figures.large(it, large)
+        figures.small(it, small)
+    return f"{name}.rst", page(it)
+
+
+def _write_gallery(app: Sphinx) -> None:
+    folder = app.srcdir / "gallery"
+    folder.mkdir(exist_ok=True)
+    sources = [*(ROOT / "braininit").rglob("*.py"), *Path(__file__).parent.iterdir()]
+    newest = max(path.stat().st_mtime for path in sources if path.is_file())
+    found = names()
+    context = multiprocessing.get_context("spawn")  # JAX has threads, which don't survive a fork
+    with concurrent.futures.ProcessPoolExecutor(2, context) as pool:
+        jobs = [pool.submit(make, name, folder, newest) for name in found]
+        pages = dict(job.result() for job in jobs)
+    pictures = {f"{name}{end}": None for name in found for end in (".png", "-small.png")}
+    write(folder, {"index.rst": index(found)} | pages, keep=pictures)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("builder-inited", _write_gallery)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
