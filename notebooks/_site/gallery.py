@@ -116,7 +116,7 @@ def page(it: Entry) -> str:
         f"{it.name}\n{'=' * len(it.name)}\n\n.. currentmodule:: braininit\n",
         "\n".join([*doc["Summary"], "", *doc["Extended Summary"], ""]),
         _links(it),
-        f".. image:: {it.name}.png\n   :alt: Four of them drawn\n   :class: gallery-figure\n",
+        _pictures(it),
         *_tables(it),
         _headed("Units", _units(it)),
         _headed("Numerics", _numerics(it, doc["Notes"])),
@@ -136,6 +136,21 @@ def _links(it: Entry) -> str:
     return f"Parameters and examples: {described}.\n"
 
 
+def _pictures(it: Entry) -> str:
+    """The panels under their code, side by side where there is room."""
+    said = list(it.drawn)
+    if it.is_profile:
+        said = ["all four, which the table below names", f"in a plane: {said[0]}"]
+    lines = [".. grid:: 1 1 2 2\n   :gutter: 2\n"]
+    for letter, text in zip(figures.LETTERS, said, strict=False):
+        code = f"{letter} ``{text}``" if not it.is_profile else text
+        lines.append(
+            f"   .. grid-item::\n\n      .. figure:: {it.name}-{letter}.png\n"
+            f"         :alt: {text}\n\n         {code}\n"
+        )
+    return "\n".join(lines)
+
+
 def _tables(it: Entry) -> Iterator[str]:
     objects = list(it.drawn.values())
     if it.is_profile:
@@ -150,7 +165,9 @@ def _tables(it: Entry) -> Iterator[str]:
 
 def _table(it: Entry, table: measures.Table) -> str:
     lines = [f"{table.words}\n\n.. list-table::\n   :header-rows: 1\n   :class: numbers\n"]
-    named = [f"{letter} ``{text}``" for letter, text in zip("abcd", it.drawn, strict=False)]
+    named = [
+        f"{letter} ``{text}``" for letter, text in zip(figures.LETTERS, it.drawn, strict=False)
+    ]
     for first, cells in zip(["", *named], (table.head, *table.rows), strict=True):
         lines += [f"   * - {first}", *(f"     - {cell}" for cell in cells)]
     return "\n".join(lines) + "\n"
@@ -281,9 +298,9 @@ PyNN. Blue are draws, orange is theory.
 def make(name: str, folder: Path, newest: float) -> tuple[str, str]:
     """One page, with its pictures drawn anew if anything they depend on has changed."""
     it = entry(name)
-    large, small = folder / f"{name}.png", folder / f"{name}-small.png"
+    small = folder / f"{name}-small.png"
     if not small.exists() or small.stat().st_mtime < newest:
-        figures.large(it, large)
+        figures.panels(it, lambda letter: folder / f"{name}-{letter}.png")
         figures.small(it, small)
     return f"{name}.rst", page(it)
 
@@ -298,7 +315,7 @@ def _write_gallery(app: Sphinx) -> None:
     with concurrent.futures.ProcessPoolExecutor(2, context) as pool:
         jobs = [pool.submit(make, name, folder, newest) for name in found]
         pages = dict(job.result() for job in jobs)
-    pictures = {f"{name}{end}": None for name in found for end in (".png", "-small.png")}
+    pictures = [f"{name}-{end}.png" for name in found for end in (*figures.LETTERS, "small")]
     write(folder, {"index.rst": index(found)} | pages, keep=pictures)
 
 
