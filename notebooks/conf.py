@@ -29,6 +29,7 @@ extensions = [
     "_site.links",
     "_site.mathml",
     "_site.reference",
+    "_site.rooms",
 ]
 exclude_patterns = ["_*", "**.ipynb_checkpoints"]
 default_role = "py:obj"  # docstrings name things in single backticks

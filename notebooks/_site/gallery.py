@@ -15,6 +15,7 @@ import multiprocessing
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import jax
@@ -26,7 +27,7 @@ import braininit as init
 from _site import figures, measures
 from _site.peers import COMPARED, PEERS, evaluated
 from _site.reference import groups, in_order, write
-from _site.table import TABLE, Row
+from _site.table import TABLE, Row, Same
 from braininit._params.values import kinds
 
 ROOT = Path(__file__).parents[2]
@@ -246,24 +247,39 @@ def _same(it: Entry) -> str:
     call = "" if it.is_profile else "(key, shape)"
     lines = [f"What ``{row.here}{call}`` is here:\n"]
     if row.first:
-        lines.append(f".. code-block:: python\n\n   {row.first.strip()}\n".replace("\n", "\n   "))
-    lines.append("\n.. list-table::\n   :widths: auto\n   :class: same\n")
-    for peer in PEERS:
-        if (same := row.same.get(peer)) is None:
-            continue
-        words = [COMPARED[same.how][1]]
-        if same.here != row.here:
-            words.append(f"as ``{same.here}``")
-        if same.note:
-            words.append(f"({same.note})")
-        said = " ".join(words)
-        if not PEERS[peer].ran:
-            said += "; from its documentation, not run"
-        lines.append(f"   * - {peer}\n     - | ``{same.there}``\n       | {said}")
-    if missing := [peer for peer in PEERS if peer not in row.same]:
+        lines.append(f".. code-block:: python\n\n{indent(row.first.strip(), '   ')}\n")
+    lines.append(".. list-table::\n   :widths: auto\n   :class: same\n")
+    shown = {peer: row.same[peer] for peer in PEERS if peer in row.same}
+    lines += [
+        f"   * - {peer}\n     - | ``{same.there}``\n       | {_said(same, peer, row.here)}"
+        for peer, same in shown.items()
+    ]
+    if missing := [peer for peer in PEERS if peer not in shown]:
         lines.append(f"\nNot in {', '.join(missing)}.")
     lines.append("\n:doc:`/migrating` says what the names in these expressions are.")
     return "\n".join(lines)
+
+
+def _said(same: Same, peer: str, here: str) -> str:
+    words = [COMPARED[same.how][1]]
+    if same.here != here:
+        words.append(f"as ``{same.here}``")
+    if same.note:
+        words.append(f"({same.note})")
+    if not PEERS[peer].ran:
+        words.append("by its documentation, not run")
+    return " ".join(words)
+
+
+def of_peer(peer: str) -> str:
+    """All that is the same in one peer, for the page about coming from there."""
+    lines = [".. list-table::\n   :widths: auto\n   :class: same\n"]
+    for name, row in TABLE.items():
+        if (same := row.same.get(peer)) is not None:
+            lines.append(f"   * - :doc:`{name} </gallery/{name}>`")
+            lines.append(f"     - | ``{same.there}``\n       | ``{same.here}``")
+            lines.append(f"       | {_said(same, peer, same.here)}")
+    return "\n".join(lines) + "\n"
 
 
 def index(found: dict[str, str]) -> str:
@@ -316,7 +332,8 @@ def _write_gallery(app: Sphinx) -> None:
         jobs = [pool.submit(make, name, folder, newest) for name in found]
         pages = dict(job.result() for job in jobs)
     pictures = [f"{name}-{end}.png" for name in found for end in (*figures.LETTERS, "small")]
-    write(folder, {"index.rst": index(found)} | pages, keep=pictures)
+    peers = {f"{peer}.txt": of_peer(peer) for peer in PEERS}  # which migrating.md includes
+    write(folder, {"index.rst": index(found)} | peers | pages, keep=pictures)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

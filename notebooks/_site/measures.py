@@ -88,13 +88,10 @@ def _cell(
 
 def _known(name: str, obj: Any, size: Any, *given: Any) -> Any:
     """What theory says; None if it does not know."""
-    function = getattr(theory, name)
-    for more in ({}, {"size": size}):
-        try:
-            return function(obj, *given, **more)
-        except TypeError:
-            continue
-    return None
+    try:
+        return getattr(theory, name)(obj, *given, size=size)
+    except TypeError:
+        return None
 
 
 def _with_guesses(words: str, rows: list[list[str]]) -> str:
