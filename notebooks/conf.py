@@ -26,10 +26,10 @@ extensions = [
     "myst_nb",
     "sphinx_design",
     "_site.gallery",
+    "_site.included",
     "_site.links",
     "_site.mathml",
     "_site.reference",
-    "_site.rooms",
 ]
 exclude_patterns = ["_*", "**.ipynb_checkpoints"]
 default_role = "py:obj"  # docstrings name things in single backticks

@@ -166,9 +166,8 @@ def _tables(it: Entry) -> Iterator[str]:
 
 def _table(it: Entry, table: measures.Table) -> str:
     lines = [f"{table.words}\n\n.. list-table::\n   :header-rows: 1\n   :class: numbers\n"]
-    named = [
-        f"{letter} ``{text}``" for letter, text in zip(figures.LETTERS, it.drawn, strict=False)
-    ]
+    letters = zip(figures.LETTERS, it.drawn, strict=False)  # beside a picture they say enough
+    named = [f"{letter} ``{text}``" if it.is_profile else letter for letter, text in letters]
     for first, cells in zip(["", *named], (table.head, *table.rows), strict=True):
         lines += [f"   * - {first}", *(f"     - {cell}" for cell in cells)]
     return "\n".join(lines) + "\n"
@@ -230,7 +229,8 @@ def _numerics(it: Entry, notes: list[str]) -> str:
     if not notes and it.group == "layers":
         notes = NumpyDocString(inspect.getdoc(init.variance_scaling) or "")["Notes"]
     text = "\n".join(notes).replace("Numerics: ", "", 1).strip()
-    text = text[:1].upper() + text[1:]
+    if text.split(" ")[0] not in kinds(it.cls):
+        text = text[:1].upper() + text[1:]
     general = (
         "A profile is computed in the dtype of the distances."
         if it.is_profile
@@ -278,7 +278,17 @@ def of_peer(peer: str) -> str:
         if (same := row.same.get(peer)) is not None:
             lines.append(f"   * - :doc:`{name} </gallery/{name}>`")
             lines.append(f"     - | ``{same.there}``\n       | ``{same.here}``")
-            lines.append(f"       | {_said(same, peer, same.here)}")
+            also = ", with names from that page" if row.first else ""
+            lines.append(f"       | {_said(same, peer, same.here)}{also}")
+    return "\n".join(lines) + "\n"
+
+
+def versions() -> str:
+    """What each peer's expressions need, and with which version they were run."""
+    lines = [".. list-table::\n   :header-rows: 1\n\n   * - peer\n     - version\n     - names"]
+    for name, peer in PEERS.items():
+        names = "\n       | ".join(f"``{line}``" for line in peer.names.splitlines())
+        lines.append(f"   * - {name}\n     - {peer.ran or '-'}\n     - | {names}")
     return "\n".join(lines) + "\n"
 
 
@@ -332,7 +342,8 @@ def _write_gallery(app: Sphinx) -> None:
         jobs = [pool.submit(make, name, folder, newest) for name in found]
         pages = dict(job.result() for job in jobs)
     pictures = [f"{name}-{end}.png" for name in found for end in (*figures.LETTERS, "small")]
-    peers = {f"{peer}.txt": of_peer(peer) for peer in PEERS}  # which migrating.md includes
+    peers = {f"{peer}.txt": of_peer(peer) for peer in PEERS}  # which other pages include
+    peers["versions.txt"] = versions()
     write(folder, {"index.rst": index(found)} | peers | pages, keep=pictures)
 
 

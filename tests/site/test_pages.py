@@ -14,7 +14,7 @@ from _site.reference import groups, in_order
 import braininit as init
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted((ROOT / "notebooks").glob("*.md"))
+PAGES = sorted((ROOT / "notebooks").rglob("*.md"))
 CODE = re.compile(r"^```(python|pycon)\n(.*?)^```", re.S | re.M)
 
 

@@ -1,19 +1,27 @@
-"""The picture of the rooms in CONTRIBUTING.md, as boxes where the page has a drawing in letters."""
+"""What files of the repository need to be pages: links to pages, and the rooms as boxes."""
 
 from __future__ import annotations
 
 import html
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
 
+PAGES = {"README": "index", "CONTRIBUTING": "contributing", "CHANGELOG": "changelog"}
 FLOOR = "──"
 
 
+def _link(app: Sphinx, path: Path, parent: str, content: list[str]) -> None:
+    """Links between files at the root become links between pages."""
+    for file, page in PAGES.items():
+        content[0] = content[0].replace(f"]({file}.md)", f"]({page}.md)")
+
+
 def boxes(drawing: str) -> str:
-    """Each line a row of rooms, a name and what it is for; a rule between the floors."""
+    """A drawing in letters as boxes: a line has rooms, each a name and its use, or is a floor."""
     rows = [
         '<hr class="floor">' if line.startswith(FLOOR) else f"<div>{''.join(_row(line))}</div>"
         for line in drawing.splitlines()
@@ -38,5 +46,6 @@ def _draw(app: Sphinx, tree: nodes.document) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("include-read", _link)
     app.connect("doctree-read", _draw)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
