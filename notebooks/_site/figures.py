@@ -36,6 +36,7 @@ def panels(it: Entry, path: Callable[[str], Path]) -> None:
         _save(ax, path("a"))
         ax = _axes()
         plot.sheet(next(iter(it.drawn.values())), FAR / 2, ax=ax)
+        _untitled(ax)
         _save(ax, path("b"))
         return
     for letter, obj, values in zip(LETTERS, it.drawn.values(), it.values, strict=False):
@@ -63,9 +64,14 @@ def _axes() -> Axes:
 def _panel(it: Entry, obj: Any, values: Any, ax: Axes) -> None:
     if it.is_matrix:  # of a kernel, the matrix at its centre
         plot.matrix(values[(values.shape[0] - 1) // 2] if values.ndim > 2 else values, ax=ax)
-        return
-    plot.histogram(values, obj, ax=ax)
-    ax.set_title("", loc="left")  # the page has the code
+    else:
+        plot.histogram(values, obj, ax=ax)
+        _untitled(ax)
+
+
+def _untitled(ax: Axes) -> None:
+    """Take the title and the parameters away: the page has the code."""
+    ax.set_title("", loc="left")
     for text in list(ax.texts):
         if text.get_position() == (0, 1.025):
             text.remove()

@@ -165,7 +165,8 @@ def _tables(it: Entry) -> Iterator[str]:
 
 
 def _table(it: Entry, table: measures.Table) -> str:
-    lines = [f"{table.words}\n\n.. list-table::\n   :header-rows: 1\n   :class: numbers\n"]
+    kind = "numbers named" if it.is_profile else "numbers"
+    lines = [f"{table.words}\n\n.. list-table::\n   :header-rows: 1\n   :class: {kind}\n"]
     letters = zip(figures.LETTERS, it.drawn, strict=False)  # beside a picture they say enough
     named = [f"{letter} ``{text}``" if it.is_profile else letter for letter, text in letters]
     for first, cells in zip(["", *named], (table.head, *table.rows), strict=True):
