@@ -39,14 +39,22 @@ def groups() -> list[Group]:
 
 
 def in_order(names: tuple[str, ...]) -> Iterator[str]:
-    """Each function followed by its twin; then the rest."""
-    twins = {name: getattr(getattr(init, name), "twin", None) for name in names}
-    classes = {twin.__name__ for twin in twins.values() if twin is not None}
+    """Each function followed by its twin, named or not; then the rest."""
+    twins = {name: _twin(name) for name in names}
     for name in names:
-        if name not in classes:
+        if name not in twins.values():
             yield name
             if (twin := twins[name]) is not None:
-                yield twin.__name__
+                yield twin
+
+
+def _twin(name: str) -> str | None:
+    """The class of a function: a rule of connections is no initializer, and has it by name."""
+    twin = getattr(getattr(init, name), "twin", None)
+    called = (
+        "".join(part.capitalize() for part in name.split("_")) if twin is None else twin.__name__
+    )
+    return called if called in init.__all__ and called != name else None
 
 
 def _entry(name: str, module: types.ModuleType = init) -> str:
@@ -61,7 +69,7 @@ def _entry(name: str, module: types.ModuleType = init) -> str:
         entries = "\n".join(_entry(n, thing) for n in known)
         return f"{title}.. automodule:: {thing.__name__}\n\n{entries}"
     if isinstance(thing, type):
-        bases = (init.Initialization, init.DistanceProfile)
+        bases = (init.Initialization, init.DistanceProfile, init.ConnectionRule)
         drawn = issubclass(thing, bases) and thing not in bases
         return f".. autoclass:: {name}\n" + ("" if drawn else "   :members:\n")
     if inspect.isfunction(thing):
