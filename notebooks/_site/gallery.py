@@ -278,7 +278,7 @@ def of_peer(peer: str) -> str:
     for name, row in TABLE.items():
         if (same := row.same.get(peer)) is not None:
             lines.append(f"   * - :doc:`{name} </gallery/{name}>`")
-            lines.append(f"     - | ``{same.there}``\n       | ``{same.here}``")
+            lines.append(f"     - | there: ``{same.there}``\n       | here: ``{same.here}``")
             also = ", with names from that page" if row.first else ""
             lines.append(f"       | {_said(same, peer, same.here)}{also}")
     return "\n".join(lines) + "\n"
@@ -289,7 +289,7 @@ def versions() -> str:
     lines = [".. list-table::\n   :header-rows: 1\n\n   * - peer\n     - version\n     - names"]
     for name, peer in PEERS.items():
         names = "\n       | ".join(f"``{line}``" for line in peer.names.splitlines())
-        lines.append(f"   * - {name}\n     - {peer.ran or '-'}\n     - | {names}")
+        lines.append(f"   * - {name}\n     - {peer.ran or 'not run'}\n     - | {names}")
     return "\n".join(lines) + "\n"
 
 
