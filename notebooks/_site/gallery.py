@@ -52,7 +52,7 @@ class Entry:
 
     @property
     def is_matrix(self) -> bool:
-        return self.group == "matrices" or self.cls is init.DistanceModulated
+        return self.group in ("matrices", "circuits") or self.cls is init.DistanceModulated
 
     @property
     def documented(self) -> Any:
