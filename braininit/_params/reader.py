@@ -83,7 +83,9 @@ def read(text: str, classes: Mapping[str, type]) -> Any:
         hint = f"; {_A_UNIT}" if re.search(r"\d\s*[a-zA-Z]", text) else ""
         wrong = ValueError(f"{error.msg.rstrip('?.')}{hint}")
         raise _placed(wrong, error.lineno or 1, error.offset or 1) from None
-    except (ValueError, MemoryError, RecursionError) as error:
+    except (MemoryError, RecursionError):
+        raise ValueError("the expression is nested too deeply to be read") from None
+    except ValueError as error:
         raise ValueError(f"the expression can't be read: {said(error)}") from None
     return _Expression(classes).value(node)
 
