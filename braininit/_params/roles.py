@@ -389,6 +389,8 @@ def _held(role: Role, dtype: np.dtype) -> tuple[np.dtype, float, float]:
 def nan_unless_held(role: Role, value: jax.Array, dtype: np.dtype) -> jax.Array:
     """NaN where `refuse_unheld` would refuse, for a traced parameter in a program."""
     _, least, most = _held(role, dtype)
+    # An array that was made in double precision, in a session that has left it.
+    value = jax.lax.convert_element_type(value, jax.dtypes.canonicalize_dtype(value.dtype))
     if float(jnp.finfo(value.dtype).max) <= most:
         return value
     size = abs(value)
