@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import gc
+import inspect
+import sys
+
 import brainunit as u
 import jax
 from jax._src import test_util as jtu
 
 import braininit as init
+from braininit._engine import sampler
+from braininit.initializer import composite
 
 
 def key():
@@ -52,3 +59,63 @@ def test_units_share_a_program():
             for unit in (u.nS, u.mV):
                 draw(unit)
         assert misses() == 0
+
+
+# ---------------------------------------------------------------- long sessions
+
+
+def caches():
+    """Every function of the package that remembers, by its name."""
+    for name, module in sys.modules.copy().items():
+        if name.startswith("braininit."):
+            for value in vars(module).values():
+                if hasattr(value, "cache_info") and value.__module__ == name:
+                    yield f"{name}.{value.__name__}", value
+
+
+def test_every_cache_is_bounded_and_can_be_cleared():
+    """Programs take some 2.5 MB each; what else is kept is small, or there is one of it."""
+    init.Normal(0.0, 1.0)(3, rng=0)
+    found = dict(caches())
+    assert len(found) > 20
+    unbounded = {name for name, c in found.items() if c.cache_parameters()["maxsize"] is None}
+    for name in unbounded:  # arguments of the last three are constants of the code
+        few = name.endswith((".is_tried", "._rule", "._panel"))
+        assert few or not inspect.signature(found[name]).parameters, name
+    programs = [sampler._program, composite._program]
+    assert sum(cache.cache_parameters()["maxsize"] for cache in programs) <= 512
+    init.clear_caches()
+    assert not [name for name, cache in found.items() if cache.cache_info().currsize]
+
+
+def living():
+    """How many programs are kept by whomever."""
+    gc.collect()
+    return len(jax.devices()[0].client.live_executables())
+
+
+def draw_in_new_shapes(count):
+    for n in range(count):
+        init.Uniform(0.0, 1.0)((101 + n,), rng=0)
+        (2.0 * init.Uniform(0.0, 1.0))((101 + n,), rng=0)
+
+
+def test_programs_of_new_shapes_push_out_old_ones(monkeypatch):
+    for module in (sampler, composite):
+        few = functools.lru_cache(maxsize=2)(module._program.__wrapped__)
+        monkeypatch.setattr(module, "_program", few)
+    draw_in_new_shapes(2)
+    before = living()
+    draw_in_new_shapes(6)
+    assert living() <= before
+
+
+def test_cleared_programs_are_gone():
+    init.clear_caches()
+    draw_in_new_shapes(1)
+    init.clear_caches()
+    before = living()
+    draw_in_new_shapes(4)
+    assert living() >= before + 8
+    init.clear_caches()
+    assert living() <= before
