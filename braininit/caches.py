@@ -11,8 +11,9 @@ def clear_caches() -> None:
     """Forget what is kept between draws: compiled samplers above all.
 
     A sampler is compiled for each kind of draw, shape and dtype, and takes some 2.5 MB. The last
-    256 are kept, and as many of initializers made of others: 1.3 GB at most. Call this in a program that draws in ever
-    new shapes, or is done with drawing. Later draws are the same, compiled again.
+    256 are kept, and as many of initializers made of others: 1.3 GB at most. Call this in a
+    program that draws in ever new shapes, or is done with drawing. Later draws are the same,
+    compiled again.
     `jax.clear_caches` drops the caches of your own programs.
     """
     for name, module in sys.modules.copy().items():
