@@ -32,7 +32,8 @@ class Law:
     """A distribution: functions of float64 arrays, and its support.
 
     With `open_low`, `open_high` the end itself is no draw. What is not rounded `inward` may end up
-    beyond an end: on the value nearest to it, or by a rounding more on the next.
+    beyond an end: on the value nearest to it, or by a rounding more on the next. `slack` is by how
+    many roundings an end may differ that is computed.
     """
 
     cdf: Callable[[Any], Any]
@@ -44,6 +45,7 @@ class Law:
     open_low: bool = False
     open_high: bool = False
     inward: bool = True
+    slack: int = 0
 
 
 # ---------------------------------------------------------------- the grid of a dtype
@@ -99,8 +101,9 @@ class Grid:
             if abs(bound) > most:
                 ends.append(rounded(-inward * most, self.dtype)[0])
                 continue
-            if self.dtype.itemsize < 8:  # drawn in float32, and so are its bounds
-                bound = float(np.float32(bound))
+            # What is drawn in float32 has its bounds there.
+            drawn = np.dtype(np.float64 if self.dtype.itemsize == 8 else np.float32)
+            bound = float(up(rounded(bound, drawn), -inward * law.slack)[0])
             ends.append(self._end(rounded(bound, self.dtype)[0], bound, inward, is_open))
         if law.open_low and law.low == 0:
             ends[0] = max(ends[0], rounded(self.tiny, self.dtype)[0])
@@ -115,9 +118,11 @@ class Grid:
     def _end(self, value: Any, bound: float, inward: int, is_open: bool) -> Any:
         """A bound of the support as a value of the dtype, which `value` is nearest to it."""
         over = (bound - float(value)) * inward
-        if over > 0 or (is_open and over == 0):
-            return up(value, inward) if self.law.inward or is_open else value
-        return value if self.law.inward else up(value, -inward)
+        if over == 0 and is_open:
+            return up(value, inward)
+        if self.law.inward:
+            return up(value, inward) if over > 0 else value
+        return value if over > 0 else up(value, -inward)
 
     def at(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The probability of a draw up to each value, and of one beyond it."""

@@ -68,23 +68,29 @@ def bare(x: Any) -> np.ndarray:
 # ---------------------------------------------------------------- laws
 
 
-def law_of(obj: Any, drawn: Any = None) -> Law:
-    """What `theory` says of an initializer; `drawn` is what draws it, if it keeps to its bounds."""
-    bounds = obj._recipe.facts.bounds
+def law_of(obj: Any, inward: bool = False, slack: int = 0) -> Law:
+    """What `theory` says of an initializer, and how its draws are rounded at the ends."""
     low, high = theory.support(obj)
     return Law(
         *(functools.partial(f, obj) for f in (theory.cdf, theory.sf, theory.ppf, theory.isf)),
         low=float(low),
         high=float(high),
         open_low=low == 0 and np.isinf(high),
-        open_high=bounds == "half-open",
-        inward=drawn is not None and bool(drawn._recipe.facts.bounds),
+        open_high=obj._recipe.facts.bounds == "half-open",
+        inward=inward,
+        slack=slack,
     )
 
 
-def _law(obj: Any, drawn: Any = None) -> Callable[[np.dtype], Law]:
+def _law(obj: Any, **rounding: Any) -> Callable[[np.dtype], Law]:
     """The law by dtype: parameters are rounded to that in which the draw is computed."""
-    return lambda dtype: law_of(obj if dtype == np.float64 else _single(obj), drawn)
+    return lambda dtype: law_of(obj if dtype == np.float64 else _single(obj), **rounding)
+
+
+def _rounding(case: Any, obj: Any) -> dict[str, Any]:
+    """Bounds that are parameters hold; those of scaled draws are computed. A sum has none."""
+    bounds = obj._recipe.facts.bounds
+    return {"inward": bool(bounds or case.powers), "slack": 2 if case.powers else 0}
 
 
 def _single(value: Any) -> Any:
@@ -108,12 +114,14 @@ def ours(corners: bool = False) -> dict[str, Subject]:
             parts = case.given["true_dist"], case.given["false_dist"]
             for i, (part, what) in enumerate(zip(parts, ("even", "odd"), strict=True)):
                 name = f"{case}, {what} indices"
-                found[name] = Subject(name, _law(part, case.make()), _every_second(case, i))
+                found[name] = Subject(name, _law(part), _every_second(case, i))
         elif case.oracle is not None:
             for i, given in enumerate((case.given, *(case.corners if corners else ()))):
                 name = f"{case}, corner {i}" if i else str(case)
                 obj = case.cls(**given)
-                found[name] = Subject(name, _law(obj, obj), _by_function(case, given))
+                found[name] = Subject(
+                    name, _law(obj, **_rounding(case, obj)), _by_function(case, given)
+                )
     return found | {subject.name: subject for subject in _entries()}
 
 
@@ -188,6 +196,8 @@ def theirs(peer: str) -> dict[str, Subject]:
             continue
         case = cases[name]
         law = _law(case.make())
+        if case.cls is init.VonMises:
+            draw = _around(draw, case.given["mean"])
         if peers.is_keyed(peer):
             keyed = functools.partial(_jitted(draw), tuple(case.given.items()))
             found[name] = Subject(name, law, draw=keyed)
@@ -206,4 +216,17 @@ def _jitted(draw: Any) -> Any:
 
 def _seeded(peer: str, name: str, given: Any, seed: int) -> Callable[[int, Any], Any]:
     draw = peers.drawn_by(peer, seed)[name]
+    if name == "VonMises":
+        draw = _around(draw, given["mean"])
     return lambda n, dtype: draw(n, dtype, **given)
+
+
+def _around(draw: Any, mean: float) -> Any:
+    """Angles within half a turn of their mean, where a peer has them within half a turn of 0."""
+
+    def turned(*args: Any, **given: Any) -> Any:
+        x = draw(*args, **given)
+        x = x + 2 * np.pi * (x < mean - np.pi)
+        return x - 2 * np.pi * (x > mean + np.pi)
+
+    return turned
