@@ -16,6 +16,7 @@ import pytest
 from scipy import integrate, linalg, special, stats
 
 import braininit as init
+from benchmarks.trust import __main__ as command
 from benchmarks.trust import exact, keys, nulls
 from benchmarks.trust.battery import LEVEL, Counts, judge
 from benchmarks.trust.laws import DTYPES, Grid, Law, rounded, up
@@ -205,6 +206,38 @@ def test_eight_devices_are_compared_with_one(monkeypatch):
     for bits in drawn_there.values():
         bits[1] = "those of other draws"
     assert not any(exact.devices(["Normal"]).values())
+
+
+# ---------------------------------------------------------------- the command
+
+
+def test_results_are_kept_and_failures_are_said(tmp_path, monkeypatch, capsys):
+    """A run goes on where it was broken off; a damaged sampler ends in a failure."""
+    honest = {"Normal": Subject("Normal", lambda dtype: NORMAL, _by_key())}
+    monkeypatch.setattr(command, "ours", lambda corners: honest)
+    monkeypatch.setattr(exact, "devices", lambda names: {"Normal float32": True})
+    monkeypatch.setattr(keys, "related", lambda *given: {})
+    path = tmp_path / "found.json"
+
+    def run(*options):
+        given = ["trust", "--draws", "2e4", "--dtype", "float32", "--json", str(path), *options]
+        monkeypatch.setattr("sys.argv", given)
+        command.main()
+        return capsys.readouterr()
+
+    first, second = run(), run()
+    assert "Normal, float32" in first.err
+    assert second.err == ""
+    assert first.out == second.out
+    assert "everything passes" in first.out
+    assert "| Normal | float32 | 2e+04 |" in path.with_suffix(".md").read_text()
+
+    wide = lambda key, n, dtype: 2 * init.normal(key, (n,), dtype=dtype)  # noqa: E731
+    honest["Normal"] = Subject("Normal", lambda dtype: NORMAL, wide)
+    with pytest.raises(SystemExit):
+        run("--only", "Normal")
+    assert "Normal float32: KS, AD, cells, tails, moments" in capsys.readouterr().out
+    assert "**0**" in path.with_suffix(".md").read_text()
 
 
 # ---------------------------------------------------------------- the law of a rounded number

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from benchmarks.report import where
 from benchmarks.trust.battery import LEVEL, Verdict
 from benchmarks.trust.subjects import OURS
 
-__all__ = ["GROUPS", "document", "least", "summary"]
+__all__ = ["GROUPS", "document", "failing", "least", "summary"]
 
 GROUPS = {  # column -> how the names of its checks start
     "KS": ("KS",),
@@ -26,22 +27,27 @@ def least(found: Verdict, group: str) -> float | None:
     return min((p for name, p in found.items() if name.startswith(GROUPS[group])), default=None)
 
 
+def failing(kept: dict[str, Any]) -> list[str]:
+    """Which of braininit's draws fail, and in what."""
+    ours = [f for f in kept["found"].values() if f["sampler"] == OURS]
+    found = [f"{f['case']} {f['dtype']}: {_what(f)}" for f in ours if f["failed"] or not f["jit"]]
+    return found + [what for what, held in _exact(kept).items() if not held]
+
+
+def _exact(kept: dict[str, Any]) -> dict[str, bool]:
+    each = ((f"{w} {d}", held) for d, of in kept["promises"].items() for w, held in of.items())
+    return {f"{what}, on 8 devices": held for what, held in kept["devices"].items()} | dict(each)
+
+
 def summary(kept: dict[str, Any]) -> str:
     """One paragraph: how many checks, and what fails."""
     ours = [f for f in kept["found"].values() if f["sampler"] == OURS]
     checks = sum(f["checks"] for f in ours)
-    failing = [f for f in ours if f["failed"] or f["jit"] is False]
-    exact = kept["devices"] | {
-        f"{what} {dtype}": held
-        for dtype, each in kept["promises"].items()
-        for what, held in each.items()
-    }
-    wrong = [what for what, held in exact.items() if not held]
-    fails = [f"{f['case']} {f['dtype']}: {_what(f)}" for f in failing] + wrong
-    told = "; ".join(fails) if fails else "everything passes"
+    told = "; ".join(failing(kept)) or "everything passes"
     return (
         f"{checks:,} p-values of braininit's draws, each held against {LEVEL:g}: a false-alarm "
-        f"rate of {checks * LEVEL:.1g} for all; {len(exact)} checks without chance: {told}."
+        f"rate of {checks * LEVEL:.1g} for all. {len(ours) + len(_exact(kept))} checks without "
+        f"chance. Result: {told}."
     )
 
 
@@ -110,9 +116,9 @@ def _peers(found: list[dict[str, Any]]) -> list[str]:
     ]
     for f in found:
         if f["failed"]:
+            peer, case = shlex.quote(f["sampler"]), shlex.quote(f["case"])
             command = (
-                f"`python -m benchmarks.trust --peers '{f['sampler']}' --only '{f['case']}' "
-                f"--dtype {f['dtype']}`"
+                f"`python -m benchmarks.trust --peers {peer} --only {case} --dtype {f['dtype']}`"
             )
             cells = [f["sampler"], f["case"], f["dtype"], f"{f['draws']:.0e}", _what(f)]
             lines.append(f"| {' | '.join([*cells, _p(min(f['failed'].values())), command])} |")
@@ -120,8 +126,14 @@ def _peers(found: list[dict[str, Any]]) -> list[str]:
 
 
 def _what(f: dict[str, Any]) -> str:
-    groups = [g for g, starts in GROUPS.items() if any(n.startswith(starts) for n in f["failed"])]
-    return ", ".join(groups + ["eager is not jit"] * (f["jit"] is False))
+    names = f["failed"]
+    told = ["0, or outside the support"] * ("outside" in names)
+    told += [
+        group
+        for group, starts in GROUPS.items()
+        if any(n.startswith(starts) for n in names if n != "outside")
+    ]
+    return ", ".join(told + ["eager is not jit"] * (f["jit"] is False))
 
 
 def _p(value: float | None) -> str:

@@ -153,7 +153,7 @@ def _entries() -> Iterator[Subject]:
 
         return jax.jit(draw, static_argnums=(1, 2))
 
-    ball = init.Uniform(-2.0, 2.0)
+    ball = init.Beta(1.0, 1.0, -2.0, 2.0)  # both ends belong to it
     yield Subject("Orthogonal, an entry", _law(ball), corner(init.orthogonal), share=0.01)
     delta = corner(init.delta_orthogonal, 3)
     yield Subject("DeltaOrthogonal, an entry", _law(ball), delta, share=0.01)
