@@ -236,7 +236,7 @@ def _numerics(it: Entry, notes: list[str]) -> str:
         "A profile is computed in the dtype of the distances."
         if it.is_profile
         else "Dtypes of 16 and 8 bits are drawn in float32 and rounded once. The same key gives the"
-        " same numbers in a `jax.jit` and on any number of devices."
+        " same numbers in a `jax.jit`, up to the last bit, and on any number of devices."
     )
     return (
         f"{text}\n\n{general} See :doc:`/numerics`." if text else f"{general} See :doc:`/numerics`."

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from _site.gallery import TABLE, entry, names
+from _site.links import broken
 from _site.peers import PEERS
 from _site.reference import groups, in_order
 
@@ -62,3 +63,19 @@ def test_a_class_without_a_row_is_drawn_as_the_tests_do(monkeypatch):
     monkeypatch.delitem(TABLE, "GaussianProfile")
     with pytest.raises(LookupError, match="GaussianProfile has no row"):
         entry("GaussianProfile")
+
+
+def test_broken_links_are_found(tmp_path):
+    (tmp_path / "here.html").write_text(
+        '<h1 id="top">a</h1><a href="there.html#in">b</a><a href="#top">c</a><img src="no.png">'
+        '<a href="there.html#out">d</a><a href="https://jax.dev">e</a>'
+    )
+    (tmp_path / "there.html").write_text(
+        '<p id="in">f</p><a href="here.html#gone">g</a><script src="https://cdn.net/x.js"></script>'
+    )
+    assert [(path.name, address) for path, address in broken(tmp_path)] == [
+        ("here.html", "no.png"),
+        ("here.html", "there.html#out"),
+        ("there.html", "here.html#gone"),
+        ("there.html", "https://cdn.net/x.js"),
+    ]
