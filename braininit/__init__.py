@@ -19,8 +19,8 @@ layers        `variance_scaling` `kaiming_normal` `kaiming_uniform` `xavier_norm
 matrices      `orthogonal` `delta_orthogonal` `identity` `dirac` `sparse` `spectral` `dale`, and
               their twins
 composition   ``+ - * / ** abs |`` of initializers; `mixture` `conditional` `clipped` `composed`
-              `scaled` `combined` `powered`; `Mixture` `Conditional` `Clipped` `Compose` `Scaled`
-              `Combined` `Power`
+              `scaled` `combined` `powered` `on_grid`; `Mixture` `Conditional` `Clipped` `Compose`
+              `Scaled` `Combined` `Power` `OnGrid`
 distance      `GaussianProfile` `ExponentialProfile` `PowerLawProfile` `LinearProfile`
               `StepProfile` `SigmoidProfile` `LogisticProfile` `DoGProfile` `BimodalProfile`
               `MexicanHatProfile`, made of `DistanceProfile`, and what operators make of them:
@@ -114,6 +114,7 @@ from braininit.distributions.truncated import Truncated, truncated
 from braininit.files import load, save
 from braininit.initializer.calls import alike
 from braininit.initializer.constant import Constant, OneInit, ZeroInit, constant, ones, zeros
+from braininit.initializer.grid import OnGrid, on_grid
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.operators import Combined, Power, Scaled, combined, powered, scaled
 from braininit.initializer.pipes import Clipped, Compose, clipped, composed
@@ -203,7 +204,8 @@ __all__ = [  # noqa: RUF022 - in the order of the index above
     "Orthogonal", "DeltaOrthogonal", "Identity", "Dirac", "Sparse", "Spectral", "Dale",
     # composition
     "mixture", "conditional", "clipped", "composed", "scaled", "combined", "powered",
-    "Mixture", "Conditional", "Clipped", "Compose", "Scaled", "Combined", "Power",
+    "on_grid", "Mixture", "Conditional", "Clipped", "Compose", "Scaled", "Combined", "Power",
+    "OnGrid",
     # distance
     "GaussianProfile", "ExponentialProfile", "PowerLawProfile", "LinearProfile", "StepProfile",
     "SigmoidProfile", "LogisticProfile", "DoGProfile", "BimodalProfile", "MexicanHatProfile",

@@ -528,6 +528,13 @@ CASES = (
         init.Dirac, init.dirac, {"scale": 2.0}, None, {}, support=lambda scale: (0, scale), rank=3
     ),
     Case(
+        init.OnGrid,
+        init.on_grid,
+        {"base_dist": init.Normal(0.5, 0.15), "step": 0.125},
+        None,
+        {"step": "positive"},
+    ),
+    Case(
         init.Sparse,
         init.sparse,
         {"sparsity": 0.3, "base": init.Normal(0.5, 0.15)},

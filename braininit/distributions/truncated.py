@@ -113,6 +113,16 @@ class Truncated(Initialization, function=truncated, recipe=_truncated):
     high: QuantityLike | None = None
 
 
+def _cut(
+    self: Initialization, low: QuantityLike | None = None, high: QuantityLike | None = None
+) -> Truncated:
+    """Truncate the distribution at bounds; None is open."""
+    return Truncated(self, low, high)
+
+
+Initialization.truncated = _cut  # beside `clip`; the base class can't know what is above it
+
+
 # ---------------------------------------------------------------- by a user's own functions
 
 

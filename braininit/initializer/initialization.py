@@ -147,6 +147,7 @@ class Initialization(Algebra["Initialization"], Value):
     (3,)
     """
 
+    truncated: ClassVar[Callable[..., Initialization]]  # where `Truncated` is
     _function: ClassVar[Callable[..., Any] | None] = None
     _makes: ClassVar[Callable[..., Recipe] | None] = None
     _renamed: ClassVar[Mapping[str, str]] = MappingProxyType({})
@@ -362,6 +363,12 @@ class Initialization(Algebra["Initialization"], Value):
         from braininit.initializer.pipes import Clipped
 
         return Clipped(self, min_val, max_val)
+
+    def on_grid(self, step: QuantityLike, rounding: str = "nearest") -> Initialization:
+        """Round draws to multiples of a step: to the "nearest", "stochastic", or "up"."""
+        from braininit.initializer.grid import OnGrid
+
+        return OnGrid(self, step, rounding)
 
 
 # ---------------------------------------------------------------- the twin rule

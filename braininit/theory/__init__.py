@@ -49,6 +49,7 @@ __all__ = [
     "log_pdf",
     "mean",
     "pdf",
+    "pmf",
     "pooled",
     "ppf",
     "sf",
@@ -112,6 +113,20 @@ def pdf(dist: Any, x: Any, size: Any = None) -> Any:
     """
     law, unit = _whole(dist, size)
     return units.on(_plain(law.pdf(numbers_in("x", x, unit))), units.inverse(unit))
+
+
+def pmf(dist: Any, x: Any, size: Any = None) -> Any:
+    """Return the probability of x itself: of a multiple on a grid, of a bound of what is clipped.
+
+    It is 0 where draws are continuous. A thousandth of a step off, x counts as on the grid.
+
+    >>> import brainunit as u, braininit as init
+    >>> print(f"{init.theory.pmf(init.Normal(0.0, 1.0).clip(min_val=0.0), [0, 1])}")
+    [0.5 0. ]
+    """
+    law, unit = _whole(dist, size)
+    x = numbers_in("x", x, unit)
+    return _plain(np.broadcast_to(law.at(x), np.broadcast_shapes(np.shape(x), law.shape)).copy())
 
 
 def log_pdf(dist: Any, x: Any, size: Any = None) -> Any:

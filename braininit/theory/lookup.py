@@ -19,13 +19,14 @@ from braininit.composition.conditional import conditional
 from braininit.composition.mixture import mixture
 from braininit.distributions import continuous, positive
 from braininit.distributions.truncated import truncated
-from braininit.initializer import operators, pipes
+from braininit.initializer import grid, operators, pipes
 from braininit.initializer.children import as_child
 from braininit.initializer.constant import constant, ones, zeros
 from braininit.initializer.recipe import UNKNOWN
 from braininit.layers import structured
 from braininit.layers.fans import Fans
 from braininit.theory.algebra import affine, product, total
+from braininit.theory.grid import gridded
 from braininit.theory.law import Law, point
 from braininit.theory.pieces import clipped, mixture_of, power, truncated_at
 
@@ -171,6 +172,12 @@ def _clipped(dist: Any, size: Any) -> Found:
     return clipped(law, *map(double, made.values[1:])), made.unit
 
 
+def _on_grid(dist: Any, size: Any) -> Found:
+    law, _ = _found(dist.base_dist, size)
+    made = dist._recipe
+    return gridded(law, double(made.values[1]), dist.rounding), made.unit
+
+
 def _composed(dist: Any, size: Any) -> Found:
     if dist.functions:
         raise LookupError(f"{dist!r}, whose functions it does not know")
@@ -211,6 +218,7 @@ _MADE_OF_OTHERS: dict[Any, Callable[[Any, Any], Found]] = {
     operators.scaled: _scaled,
     operators.powered: _power,
     pipes.clipped: _clipped,
+    grid.on_grid: _on_grid,
     pipes.composed: _composed,
     truncated: _truncated,
     mixture: _mixture,

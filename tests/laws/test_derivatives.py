@@ -215,7 +215,8 @@ def check(draw, points, domains=MappingProxyType({}), kinks=()):
 
 # ---------------------------------------------------------------- laws
 
-ROWS = [case for case in CASES if jax.tree.leaves(case.make())]
+# Differences say nothing of draws on a grid, which jump.
+ROWS = [c for c in CASES if jax.tree.leaves(c.make()) and c.cls is not init.OnGrid]
 every = pytest.mark.parametrize("case", ROWS, ids=str)
 every_random = pytest.mark.parametrize("case", RANDOM, ids=str)
 
