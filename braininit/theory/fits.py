@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import jax
 import numpy as np
 import scipy  # its parts are imported when they are first named
 
@@ -72,18 +73,22 @@ def fit(dist: type[T], data: Any, **fixed: Any) -> T:
         raise units.UnitError(
             f"`data` are in {unit}, and {dist.__name__} draws pure numbers; divide the unit away"
         )
-    every = [f.name for f in fields(dist)]
-    if len(given) == len(every):
+
+    def dressed(numbers: Mapping[str, Any]) -> dict[str, Any]:
+        return {n: units.on(x, unit) if n in carriers else x for n, x in numbers.items()}
+
+    free = [f.name for f in fields(dist) if f.name not in given]
+    if family in _BETWEEN_BOUNDS:
+        free = [name for name in free if name not in ("low", "high")]
+    if not free:
         raise ValueError(f"all parameters of {dist.__name__} are fixed; leave one to be fitted")
-    shown = _Data(dist.__name__, x, unit)
-    found = {**given, **family(shown, given)}
-    return dist(
-        **{
-            name: units.on(float(value), unit) if name in carriers else float(value)
-            for name, value in found.items()
-            if value is not None
-        }
-    )
+    # The class checks what is fixed: numbers that are traced it takes as they come.
+    jax.eval_shape(lambda rest: (dist(**dressed({**rest, **given})), 0)[1], dict.fromkeys(free, 1.0))
+    if given.get("std") == 0:
+        raise ValueError("`std` = 0 leaves no spread to data; fix another parameter, or none")
+    with np.errstate(all="ignore"):
+        found = family(_Data(dist.__name__, x, unit), given)
+    return dist(**dressed({n: float(x) for n, x in {**found, **given}.items()}))
 
 
 def _family(dist: Any) -> Callable[..., Mapping[str, Any]]:
@@ -241,8 +246,6 @@ def _lognormal(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
         mean = middle * math.exp(away.mean() + variance / 2)
         return {"mean": mean, "std": mean * math.sqrt(math.expm1(variance))}
     std = fixed["std"]
-    if not std > 0:
-        raise ValueError("`std` = 0 leaves no spread to data; fix another parameter, or none")
 
     def slope(shift: float) -> float:
         """The derivative of the likelihood by the logarithm of the mean, over `middle`."""
@@ -432,3 +435,4 @@ _FAMILIES: dict[Any, Callable[[_Data, Mapping[str, float]], Mapping[str, Any]]] 
     continuous.truncated_normal: _truncated,
     continuous.vonmises: _von_mises,
 }
+_BETWEEN_BOUNDS = {_beta, _truncated}  # whose bounds are given, never fitted

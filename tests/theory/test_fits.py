@@ -133,6 +133,13 @@ def test_sizes_do_not_matter(scale):
             )
 
 
+def test_wide_data():
+    """No warning where a ratio of two data rounds to 0."""
+    for cls in (init.Gamma, init.Weibull, init.LogNormal):
+        found = init.fit(cls, np.append(X, X.min() * 1e-30))
+        assert theory.log_pdf(found, X).sum() > theory.log_pdf(init.Exponential(1e3), X).sum()
+
+
 def test_narrow_data():
     np.testing.assert_allclose(
         init.fit(init.Gamma, 1 + 1e-6 * np.array([-1.0, 1.0])).shape, 1e12, rtol=1e-4
@@ -168,6 +175,14 @@ def test_narrow_data():
         (init.TruncatedNormal, [1.0, 2.0], {"low": 1.5}, ValueError, "must lie between 1.5"),
         (init.LogNormal, [1.0, 2.0], {"std": 0.0}, ValueError, "`std` = 0 leaves no spread"),
         (init.VonMises, [1.0, 1.0], {}, ValueError, "says nothing about the spread"),
+        (init.Beta, [0.1, 0.2], {"alpha": 1.0, "beta": 1.0}, ValueError, "leave one to be fitted"),
+        (init.TruncatedNormal, [1.0, 2.0], {"mean": 1.0, "std": 1.0}, ValueError, "leave one to"),
+        (init.Normal, [1.0, 2.0], {"std": 0.0}, ValueError, "`std` = 0 leaves no spread"),
+        (init.TruncatedNormal, [1.0, 2.0], {"std": 0.0}, ValueError, "`std` = 0 leaves no spread"),
+        (init.LogNormal, [1, 2] * u.nS, {"mean": -1 * u.nS}, ValueError, "positive, got -1.* nS"),
+        (init.Weibull, [1.0, 2.0], {"shape": 0.0}, ValueError, "`shape` must be positive, got 0"),
+        (init.Gamma, [1.0, 2.0], {"scale": np.nan}, ValueError, "`scale` must be"),
+        (init.Beta, [0.1, 0.2], {"low": 1.0, "high": 0.0}, ValueError, "low"),
     ],
 )  # fmt: skip
 def test_what_can_not_be_fitted(cls, data, fixed, error, text):
