@@ -80,7 +80,8 @@ def total(first: Law, second: Law) -> Law:
 
     def cumulant(n: int, name: str) -> Any:
         spread = np.hypot(first.std, second.std)
-        return sum(getattr(x, name) * (x.std / spread) ** n for x in (first, second))
+        shares = ((x.std / spread, getattr(x, name)) for x in (first, second))
+        return sum(np.where(share == 0, 0.0, value * share**n) for share, value in shares)
 
     return Law(
         lambda: first.mean + second.mean,
@@ -100,16 +101,22 @@ def product(first: Law, second: Law) -> Law:
     if "times" in first.closed and (law := first.closed["times"](second)) is not None:
         return law
 
+    # Counted in sizes of their own, whose fourth powers are in range.
+    sizes = [np.maximum(abs(law.mean), law.std) for law in (first, second)]
+    sizes = [np.where((size > 0) & (size < np.inf), size, 1.0) for size in sizes]
+
     def central(n: int) -> Any:
         """E[(xy - E[xy])^n], by what each differs from its mean."""
-        moments = [_central(law) for law in (first, second)]
+        pair = list(zip((first, second), sizes, strict=True))
+        moments = [_central(law, size) for law, size in pair]
+        means = [law.mean / size for law, size in pair]
         value = 0.0
         for i in range(n + 1):
             for j in range(n + 1 - i):
                 k = n - i - j  # of the terms x's mean times y's rest, the reverse, both rests
                 ways = math.factorial(n) // math.prod(map(math.factorial, (i, j, k)))
-                means = first.mean**i * second.mean**j
-                value = value + ways * means * moments[0][j + k] * moments[1][i + k]
+                both = means[0] ** i * means[1] ** j
+                value = value + ways * both * moments[0][j + k] * moments[1][i + k]
         return value
 
     with np.errstate(invalid="ignore"):  # 0 times infinity
@@ -119,15 +126,16 @@ def product(first: Law, second: Law) -> Law:
     corners = np.where(np.isnan(corners), 0.0, corners)
     return Law(
         lambda: first.mean * second.mean,
-        lambda: np.sqrt(central(2)),
+        lambda: sizes[0] * sizes[1] * np.sqrt(central(2)),
         skewness=lambda: central(3) / central(2) ** 1.5,
         kurtosis=lambda: central(4) / central(2) ** 2 - 3,
         support=(corners.min(0), corners.max(0)),
     )
 
 
-def _central(law: Law) -> list[Any]:
-    """The central moments from the zeroth to the fourth."""
-    flat = law.is_point
-    skewness, kurtosis = (0.0, -3.0) if flat else (law.skewness, law.kurtosis)
-    return [1.0, 0.0, law.std**2, skewness * law.std**3, (kurtosis + 3) * law.std**4]
+def _central(law: Law, size: Any) -> list[Any]:
+    """The central moments from the zeroth to the fourth, over powers of a size."""
+    std = law.std / size
+    flat = std == 0
+    third, fourth = np.where(flat, 0.0, law.skewness), np.where(flat, 0.0, law.kurtosis + 3)
+    return [1.0, 0.0, std**2, third * std**3, fourth * std**4]

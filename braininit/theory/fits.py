@@ -83,7 +83,9 @@ def fit(dist: type[T], data: Any, **fixed: Any) -> T:
     if not free:
         raise ValueError(f"all parameters of {dist.__name__} are fixed; leave one to be fitted")
     # The class checks what is fixed: numbers that are traced it takes as they come.
-    jax.eval_shape(lambda rest: (dist(**dressed({**rest, **given})), 0)[1], dict.fromkeys(free, 1.0))
+    jax.eval_shape(
+        lambda rest: (dist(**dressed({**rest, **given})), 0)[1], dict.fromkeys(free, 1.0)
+    )
     if given.get("std") == 0:
         raise ValueError("`std` = 0 leaves no spread to data; fix another parameter, or none")
     with np.errstate(all="ignore"):

@@ -152,6 +152,8 @@ def _combined(op: str, left: Any, right: Any, size: Any) -> Found:
     if op == "**":
         raise LookupError("a power whose exponent is an array or random")
     if op == "/":
+        if np.any((second.std == 0) & (second.mean == 0)):
+            raise LookupError(f"{type(left).__name__} / 0")
         second = point(1 / second.mean) if second.is_point else power(second, -1.0)
     return product(first, second), unit
 

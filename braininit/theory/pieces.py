@@ -68,14 +68,18 @@ def mixed_moments(weights: Any, means: Any, stds: Any, skews: Any, kurts: Any) -
     """Mean, std, skewness and kurtosis of a mixture, from those of its parts along axis 0."""
     parts = list(zip(weights, means, stds, skews, kurts, strict=True))
     mean = sum(w * m for w, m, *_ in parts)
+    # Counted in a size of theirs, whose fourth power is in range.
+    size = functools.reduce(np.maximum, (np.maximum(abs(m - mean), s) for _, m, s, *_ in parts))
+    size = np.where((size > 0) & (size < np.inf), size, 1.0)
     second = third = fourth = 0.0
     for w, m, s, skew, kurt in parts:
-        d = m - mean
+        d, s = (m - mean) / size, s / size
         skew, kurt = (np.where(s > 0, x, 0.0) for x in (skew, kurt))
         second = second + w * (s**2 + d**2)
         third = third + w * (skew * s**3 + 3 * d * s**2 + d**3)
         fourth = fourth + w * ((kurt + 3) * s**4 + 4 * d * skew * s**3 + 6 * d**2 * s**2 + d**4)
-    return mean, np.sqrt(second), third / second**1.5, fourth / second**2 - 3
+    std = np.sqrt(second)
+    return mean, size * std, third / second / std, fourth / second / second - 3
 
 
 def pooled_law(law: Law) -> Law:

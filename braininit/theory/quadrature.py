@@ -65,16 +65,27 @@ def moments(law: Any, function: Any = None, pole: float = 0.0) -> tuple[Any, Any
         sign = np.where(even | (low >= 0), 1.0, np.where(high <= 0, -1.0, np.nan))
         beyond = (np.inf, np.inf * sign)
 
-        def moment(center: Any, n: int) -> Any:
-            parts = np.where(mass > 0, mass * (away - center) ** n, 0.0).sum(0)
-            at_atoms = sum(np.where(p > 0, p * (at - center) ** n, 0.0) for at, p in away_atoms)
+        def moment(center: Any, n: int, size: Any = 1.0) -> Any:
+            def part(mass: Any, x: Any) -> Any:
+                for _ in range(n):  # the power by itself may overflow
+                    mass = np.where(mass != 0, mass * ((x - center) / size), 0.0)
+                return mass
+
+            parts = part(mass, away).sum(0)
+            at_atoms = sum(part(p, at) for at, p in away_atoms)
             none = (n * pole >= order) | _endless(mass, parts)
             return np.where(none, beyond[n % 2], (parts.sum(0) + at_atoms) / total)
 
         shift = moment(0.0, 1)
-        second, third, fourth = (moment(shift, n) for n in (2, 3, 4))
-        std = np.sqrt(second)
-        return median + shift, std, third / std**3, fourth / std**4 - 3
+        # In units of the farthest point, then of the std, where powers are in range.
+        far = np.max(np.where(mass > 0, abs(away - shift), 0.0), (0, 1))
+        for at, p in away_atoms:
+            far = np.maximum(far, np.where(p > 0, abs(at - shift), 0.0))
+        far = np.where((far > 0) & (far < np.inf), far, 1.0)
+        std = far * np.sqrt(moment(shift, 2, far))
+        size = np.where((std > 0) & (std < np.inf), std, 1.0)
+        third, fourth = (moment(shift, n, size) * (size / std) ** n for n in (3, 4))
+        return median + shift, std, third, fourth - 3
 
 
 def _corrected(law: Any, edges: Any, mass: Any) -> tuple[Any, Any]:

@@ -92,7 +92,7 @@ def of_dirac(made: Any, size: Any) -> Law:
     groups, in_axis, out_axis = made.facts.static
     into, out, _ = _channels(size, in_axis, out_axis)
     if np.ndim(_scale(made)):
-        raise LookupError("with an array of scales")
+        raise LookupError("Dirac with an array of scales")
     per_group = max(size[out] // groups, 1)
     hits = sum(o % per_group < size[into] for o in range(size[out]))
     return _filled(made, None, hits / math.prod(size))
@@ -152,7 +152,7 @@ def of_dale(made: Any, law: Law, size: Any) -> Law:
     """Magnitudes, in a share of the neurons with the other sign and a gain."""
     balance, axis = made.facts.static
     if balance == "exact":
-        raise LookupError("with balance='exact', where each sum depends on all draws")
+        raise LookupError("Dale with balance='exact', where each sum depends on all draws")
     share = float(made.values[0])
     if size is None and share > 1:
         raise SizeNeeded

@@ -1,6 +1,7 @@
 """Sums, products, powers, mixtures, clipped and truncated ones: against mpmath's integrals."""
 
 import brainunit as u
+import jax
 import mpmath as mp
 import numpy as np
 import pytest
@@ -138,6 +139,50 @@ def test_products_of_independent_draws():
     s = np.sqrt(np.log(1.25) + np.log(5))
     exact = stats.lognorm(s, scale=6 * np.exp(-s * s / 2))
     np.testing.assert_allclose(theory.sf(logs, [1.0, 1e4]), exact.sf([1, 1e4]), rtol=1e-11)
+
+
+def test_some_parts_are_points():
+    """Where one of two does not vary, the moments are those of the other."""
+    flat, other = init.Normal(1.0, np.array([1.0, 0.0])), init.Exponential(1.0)
+    for dist in (flat + other, other - flat, flat * other, other * flat):
+        np.testing.assert_allclose(theory.skewness(dist)[1], 2, rtol=1e-12)
+        np.testing.assert_allclose(theory.kurtosis(dist)[1], 6, rtol=1e-12)
+    assert np.isnan(theory.skewness(flat - flat)[1])
+
+
+@pytest.mark.parametrize("scale", [1e-160, 1e-90, 1e80, 1e140])
+def test_fourth_powers_stay_in_range(scale):
+    def made(size):
+        n, g = init.Normal(size, size), init.Gamma(2.0, size)
+        yield from (n.clip(0.0, 2 * size), abs(n), init.Mixture([n, g], [0.5, 0.5]), n + g)
+        yield from (n * init.Gamma(2.0, 1.0), init.Truncated(g, size, 3 * size))
+
+    with jax.enable_x64(True):
+        for wide, plain in zip(made(scale), made(1.0), strict=True):
+            np.testing.assert_allclose(theory.std(wide) / scale, theory.std(plain), rtol=1e-12)
+            for moment in (theory.skewness, theory.kurtosis):
+                np.testing.assert_allclose(moment(wide), moment(plain), rtol=1e-11, atol=1e-13)
+
+
+def test_a_tail_clipped_far_out():
+    """Nearly all at one bound: a std of 1e-100, a kurtosis of 1e198."""
+
+    def raw(n):
+        inside = mp.quad(lambda t: t**n * mp.exp(-t * t / 2 - 30 * t), [0, 0.02, 0.1, 0.3, 1])
+        return inside * phi(30) + Phi(-31)
+
+    dist = init.Normal(0.0, 1.0).clip(30.0, 31.0)
+    third, fourth = (float(raw(n) / raw(2)) for n in (3, 4))
+    std = float(mp.sqrt(raw(2)))
+    np.testing.assert_allclose(theory.std(dist), std, rtol=1e-12)
+    np.testing.assert_allclose(theory.skewness(dist), third / std, rtol=1e-12)
+    np.testing.assert_allclose(theory.kurtosis(dist), fourth / std**2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("zero", [0.0, np.array([1.0, 0.0]), init.ZeroInit()])
+def test_a_quotient_by_zero_has_no_law(zero):
+    with pytest.raises(TypeError, match="no law of Normal / 0; estimate"):
+        theory.mean(init.Normal(1.0, 1.0) / zero)
 
 
 def test_numbers_do_not_cost_digits():
