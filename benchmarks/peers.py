@@ -218,6 +218,8 @@ def _torch() -> dict[str, Draw]:
         return torch.empty(n, dtype=getattr(torch, np.dtype(dtype).name))
 
     def lognormal(n: int, dtype: Any, mean: float, std: float) -> Any:
+        if np.dtype(dtype).itemsize == 2:  # rounded once
+            return empty(n, dtype).log_normal_(*_log_parameters(mean, std))
         return empty(n, dtype).normal_(*_log_parameters(mean, std)).exp_()  # log_normal_: 5x
 
     def gamma(n: int, dtype: Any, shape: Any, scale: float) -> Any:
