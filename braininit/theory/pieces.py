@@ -160,15 +160,19 @@ def truncated_at(law: Law, low: Any, high: Any) -> Law:
 
     def part(x: Any, up: bool) -> Any:
         """The share between x and a bound, the lower one or the upper one."""
-        x = np.clip(x, low, high)
-        shallow = mass_between(law, *((low, x) if not up else (x, high))) / mass
-        if not np.any(deep):
-            return shallow
-        near = from_low if not up else ~from_low  # from the start to x, or from x on
+        x, bound = np.clip(x, low, high), high if up else low
+        absolute = mass_between(law, *((low, x) if not up else (x, high)))
+        # A share that can be told may underflow as a mass. From there on a steep density falls.
+        on = 1.05 if up else 0.95
+        steep = law.log_pdf(x) - law.log_pdf(np.where(x > 0, x * on, x / on)) > 1
+        faint = deep | ((absolute < 1e-290) & steep & (x != bound))
+        if not np.any(faint):
+            return absolute / mass
+        near = deep & (from_low if not up else ~from_low)  # from the start to x, or from x on
         first = np.where(near, start, x)
-        rest = _outwards(law, first, np.where(near, x, np.where(from_low, high, low)))
-        rest = rest * np.exp(law.log_pdf(first) - law.log_pdf(start)) / deep_mass
-        return np.where(deep, rest, shallow)
+        rest = _outwards(law, first, np.where(near, x, bound))
+        rest = rest * np.exp(law.log_pdf(first) - log_mass)
+        return np.where(faint, rest, absolute / mass)
 
     def log_pdf(x: Any) -> Any:
         return np.where((x >= low) & (x <= high), law.log_pdf(x) - log_mass, -np.inf)

@@ -179,6 +179,17 @@ def test_a_tail_clipped_far_out():
     np.testing.assert_allclose(theory.kurtosis(dist), fourth / std**2, rtol=1e-12)
 
 
+def test_tails_of_truncated_tails():
+    """A share of 1e-295 of a mass of 1e-215, which no float holds by itself."""
+    x = np.array([501.0, 720.0, 800.0, 1178.0])
+    gamma = init.Truncated(init.Gamma(2.0, 1.0), 500.0)
+    exact = (1 + x) / 501 * np.exp(500 - x)
+    np.testing.assert_allclose(theory.sf(gamma, x), exact, rtol=1e-11)
+    np.testing.assert_allclose(theory.isf(gamma, exact), x, rtol=1e-11)
+    mirrored = 1 - 2 * init.Truncated(init.Exponential(1.0), 500.0)
+    np.testing.assert_allclose(theory.cdf(mirrored, 1 - 2 * x), np.exp(500 - x), rtol=1e-11)
+
+
 @pytest.mark.parametrize("zero", [0.0, np.array([1.0, 0.0]), init.ZeroInit()])
 def test_a_quotient_by_zero_has_no_law(zero):
     with pytest.raises(TypeError, match="no law of Normal / 0; estimate"):
