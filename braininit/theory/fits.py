@@ -88,9 +88,15 @@ def fit(dist: type[T], data: Any, **fixed: Any) -> T:
     )
     if given.get("std") == 0:
         raise ValueError("`std` = 0 leaves no spread to data; fix another parameter, or none")
-    with np.errstate(all="ignore"):
-        found = family(_Data(dist.__name__, x, unit), given)
-    return dist(**dressed({n: float(x) for n, x in {**found, **given}.items()}))
+    shown = _Data(dist.__name__, x, unit)
+    try:
+        with np.errstate(all="ignore"):
+            found = {name: float(x) for name, x in family(shown, given).items()}
+    except OverflowError:
+        found = {"its size": math.inf}
+    if not np.all(np.isfinite([*found.values()])):
+        raise shown.none("its parameters are beyond the range of a float")
+    return dist(**dressed({**found, **given}))
 
 
 def _family(dist: Any) -> Callable[..., Mapping[str, Any]]:
@@ -241,12 +247,12 @@ def _lognormal(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
         # With s the variance of the logarithm the derivative is that of s^2 + 4 s = 4 B.
         square = np.mean(special.log_ratio(x, fixed["mean"]) ** 2)
         variance = 2 * square / (1 + math.sqrt(1 + square))
-        return {"std": fixed["mean"] * math.sqrt(math.expm1(variance))}
+        return {"std": fixed["mean"] * _ratio(variance)}
     if "std" not in fixed:
         data.spread(x)
-        variance = np.var(away)
+        variance = float(np.var(away))
         mean = middle * math.exp(away.mean() + variance / 2)
-        return {"mean": mean, "std": mean * math.sqrt(math.expm1(variance))}
+        return {"mean": mean, "std": mean * _ratio(variance)}
     std = fixed["std"]
 
     def slope(shift: float) -> float:
@@ -260,6 +266,11 @@ def _lognormal(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
     return {"mean": middle * math.exp(_root(slope))}
 
 
+def _ratio(variance: float) -> float:
+    """The std over the mean, by the variance of the logarithm."""
+    return math.exp(variance / 2) * math.sqrt(-math.expm1(-variance))
+
+
 def _gamma(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
     x = data.above_zero()
     mean = float(x.mean())
@@ -269,8 +280,7 @@ def _gamma(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
         level = np.mean(special.log_ratio(x, fixed["scale"]))
         k = math.exp(_root(lambda t: level - scipy.special.digamma(math.exp(t))))
         return {"shape": k}
-    away = (data.spread(x) - mean) / mean
-    gap = float(np.mean(special.excess(away, special.log_ratio(x, mean))))
+    gap = _mean_excess(data.spread(x), x - mean)
     k = math.exp(_root(lambda t: _log_less_digamma(math.exp(t)) - gap))
     return {"shape": k, "scale": mean / k}
 
@@ -322,29 +332,66 @@ def _beta(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
     x = data.between(low, high, inside=True)
     below, above = (np.mean(np.log(gap / (high - low))) for gap in (x - low, high - x))
     bounds = {"low": low, "high": high}
-    digamma, trigamma = scipy.special.digamma, lambda k: scipy.special.polygamma(1, k)
+    digamma = scipy.special.digamma
     if len(fixed.keys() & {"alpha", "beta"}) == 1:
         other, level = ("beta", above) if "alpha" in fixed else ("alpha", below)
         known = fixed["alpha" if other == "beta" else "beta"]
         t = _root(lambda t: level - digamma(math.exp(t)) + digamma(math.exp(t) + known))
         return {**bounds, other: math.exp(t)}
-    y = (data.spread(x) - low) / (high - low)
-    total = max(y.mean() * (1 - y.mean()) / y.var() - 1, 1e-3)
-    levels = np.array([below, above])
+    data.spread(x)
+    # With n = alpha + beta and L = log - digamma, alpha = n a: L(alpha) - L(n) - log(a / mean)
+    # equals the mean excess of the data over the logarithm, and so for beta and 1 - a. Nothing
+    # cancels where the data are narrow and n is large.
+    gaps = x - low, high - x
+    share = float(gaps[0].mean() / (high - low)), float(gaps[1].mean() / (high - low))
+    excess = [
+        _mean_excess(gap, sign * (x - x.mean())) for gap, sign in zip(gaps, (1, -1), strict=True)
+    ]
 
-    def slopes(t: np.ndarray) -> np.ndarray:
-        return levels - digamma(np.exp(t)) + digamma(np.exp(t).sum())
+    def split(n: float, shift: float) -> tuple[float, float, float]:
+        """The two shapes if the odds of a are e^shift of the data's."""
+        a = share[0] / (share[0] + share[1] * math.exp(-shift))
+        b = share[1] / (share[1] + share[0] * math.exp(shift))
+        return max(n * a, 1e-300), max(n * b, 1e-300), shift
 
-    def curvature(t: np.ndarray) -> np.ndarray:
-        k = np.exp(t)
-        return trigamma(k.sum()) * k[None, :] - np.diag(trigamma(k) * k)
+    def apart(n: float, shift: float) -> float:
+        alpha, beta, _ = split(n, shift)
+        return _log_less_digamma(alpha) - _log_less_digamma(beta) - shift - excess[0] + excess[1]
 
-    start = np.log(total * np.array([y.mean(), 1 - y.mean()]))
-    found = scipy.optimize.root(slopes, start, jac=curvature, tol=1e-14)
-    if not np.all(abs(slopes(found.x)) <= 1e-9 * (1 + abs(levels))):
-        raise data.none("the search for its shape parameters did not end")
-    alpha, beta = np.exp(found.x)
+    def best(n: float) -> tuple[float, float, float]:
+        """The split of n that is the most likely."""
+        size = sum(excess) + sum(_log_less_digamma(n * each) for each in share)
+        reach, unit = min(300.0, 4 * size), min(1.0, size)  # found to 1e-15 units
+        ends = -reach / unit, reach / unit
+        return split(
+            n, unit * scipy.optimize.brentq(lambda t: apart(n, t * unit), *ends, xtol=1e-15)
+        )
+
+    def slope(t: float) -> float:
+        # By the equation of the shape with the larger share, whose terms are the smallest.
+        (alpha, beta, shift), large = best(math.exp(t)), int(share[1] > share[0])
+        log = -math.log1p(share[1 - large] * math.expm1(-shift if large == 0 else shift))
+        shapes = (alpha, beta) if large == 0 else (beta, alpha)
+        return _digamma_gap(*shapes) - log - excess[large]
+
+    alpha, beta, _ = best(math.exp(_root(slope)))
     return {**bounds, "alpha": alpha, "beta": beta}
+
+
+def _mean_excess(x: np.ndarray, away: np.ndarray) -> float:
+    """The mean of x / mean - 1 - log(x / mean), however narrow x is; `away` is x - mean."""
+    mean = x.mean()
+    return float(np.mean(special.excess(away / mean, special.log_ratio(x, mean))))
+
+
+def _digamma_gap(k: float, more: float) -> float:
+    """The difference of log - digamma at k and at k + more, which cancels for large k."""
+    if k < 30:
+        return _log_less_digamma(k) - _log_less_digamma(k + more)
+    u, v = 1 / k, 1 / (k + more)
+    squares = u * u + v * v
+    rest = 1 / 12 - squares / 120 + (squares * squares - (u * v) ** 2) / 252
+    return more * u * v * (0.5 + (u + v) * rest)
 
 
 def _truncated(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:

@@ -1,6 +1,7 @@
 """Fits by maximum likelihood, held against SciPy's and against their neighbours."""
 
 import brainunit as u
+import mpmath as mp
 import numpy as np
 import pytest
 from scipy import stats
@@ -150,6 +151,25 @@ def test_narrow_data():
 
 
 @pytest.mark.parametrize(
+    "data",
+    [0.5 + 1e-7 * np.array([0, 1]), 1e-3 + 1e-9 * np.array([0, 1, 4]), [0.01, 0.99, 0.01],
+     [1e-30, 0.5], [0.25, 1 - 1e-15], [1e-12, 3e-12], np.repeat([0.1, 0.2], 50)],
+)  # fmt: skip
+def test_any_data_of_beta(data):
+    """The two equations of the maximum, in 60 digits."""
+    found = init.fit(init.Beta, data)
+    with mp.workdps(60):
+        alpha, beta, n = mp.mpf(found.alpha), mp.mpf(found.beta), len(data)
+        exact = [mp.mpf(float(x)) for x in data]
+        away = mp.psi(0, alpha) - mp.psi(0, alpha + beta) - sum(map(mp.log, exact)) / n
+        rest = mp.psi(0, beta) - mp.psi(0, alpha + beta) - sum(mp.log(1 - x) for x in exact) / n
+        a, b, both = (mp.psi(1, k) for k in (alpha, beta, alpha + beta))
+        steps = mp.lu_solve(mp.matrix([[a - both, -both], [-both, b - both]]), [away, rest])
+        assert abs(steps[0] / alpha) < 1e-7
+        assert abs(steps[1] / beta) < 1e-7
+
+
+@pytest.mark.parametrize(
     ("cls", "data", "fixed", "error", "text"),
     [
         (init.Gamma, [1.0, 2.0, 0.0], {}, ValueError, "must be above 0, got 0 at index 2"),
@@ -182,6 +202,7 @@ def test_narrow_data():
         (init.LogNormal, [1, 2] * u.nS, {"mean": -1 * u.nS}, ValueError, "positive, got -1.* nS"),
         (init.Weibull, [1.0, 2.0], {"shape": 0.0}, ValueError, "`shape` must be positive, got 0"),
         (init.Gamma, [1.0, 2.0], {"scale": np.nan}, ValueError, "`scale` must be"),
+        (init.LogNormal, [1e-30, 1.0, 1e30], {}, ValueError, "beyond the range of a float"),
         (init.Beta, [0.1, 0.2], {"low": 1.0, "high": 0.0}, ValueError, "low"),
     ],
 )  # fmt: skip
