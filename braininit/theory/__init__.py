@@ -112,7 +112,7 @@ def pdf(dist: Any, x: Any, size: Any = None) -> Any:
     It is infinite at a value that has a probability of its own, as with `Constant` or ``std=0``.
     """
     law, unit = _whole(dist, size)
-    return units.on(_plain(law.pdf(numbers_in("x", x, unit))), units.inverse(unit))
+    return units.on(_plain(law.pdf(_beside(law, x, unit))), units.inverse(unit))
 
 
 def pmf(dist: Any, x: Any, size: Any = None) -> Any:
@@ -139,7 +139,7 @@ def log_pdf(dist: Any, x: Any, size: Any = None) -> Any:
     -5e+199
     """
     law, unit = _whole(dist, size)
-    return _plain(law.log_pdf(numbers_in("x", x, unit)))
+    return _plain(law.log_pdf(_beside(law, x, unit)))
 
 
 def cdf(
@@ -153,7 +153,7 @@ def cdf(
     if estimate is not None:
         return _share(False, dist, x, size, estimate, rng)
     law, unit = _whole(dist, size)
-    return _plain(law.cdf(numbers_in("x", x, unit)))
+    return _plain(law.cdf(_beside(law, x, unit)))
 
 
 def sf(dist: Any, x: Any, size: Any = None, *, estimate: int | None = None, rng: Any = None) -> Any:
@@ -164,7 +164,7 @@ def sf(dist: Any, x: Any, size: Any = None, *, estimate: int | None = None, rng:
     if estimate is not None:
         return _share(True, dist, x, size, estimate, rng)
     law, unit = _whole(dist, size)
-    return _plain(law.sf(numbers_in("x", x, unit)))
+    return _plain(law.sf(_beside(law, x, unit)))
 
 
 # ---------------------------------------------------------------- functions of a probability
@@ -183,7 +183,7 @@ def ppf(
     if estimate is not None:
         return _quantile(p, dist, size, estimate, rng)
     law, unit = _whole(dist, size)
-    return units.on(_plain(law.ppf(p)), unit)
+    return units.on(_plain(law.ppf(_broadcast("p", p, law))), unit)
 
 
 def isf(
@@ -197,7 +197,7 @@ def isf(
     if estimate is not None:
         return _quantile(1 - q, dist, size, estimate, rng)
     law, unit = _whole(dist, size)
-    return units.on(_plain(law.isf(q)), unit)
+    return units.on(_plain(law.isf(_broadcast("q", q, law))), unit)
 
 
 # ---------------------------------------------------------------- all draws together
@@ -225,6 +225,24 @@ def _whole(dist: Any, size: Any) -> tuple[Law, u.Unit | None]:
     if not law.has_functions:
         raise unknown(f"{type(dist).__name__} but its moments")
     return law, unit
+
+
+def _beside(law: Law, x: Any, unit: Any) -> np.ndarray:
+    return _broadcast("x", numbers_in("x", x, unit), law)
+
+
+def _broadcast(name: str, value: Any, law: Law) -> Any:
+    """The numbers, if they go with the parameters' shape."""
+    shape = np.shape(value)
+    if shape:
+        try:
+            np.broadcast_shapes(shape, law.shape)
+        except ValueError:
+            raise ValueError(
+                f"`{name}` of the shape {shape} doesn't broadcast with parameters of the shape "
+                f"{law.shape}; add axes in front, as in {name}[:, None]"
+            ) from None
+    return value
 
 
 def _moment(

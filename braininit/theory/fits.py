@@ -21,6 +21,7 @@ from braininit._params.values import fields, kinds
 from braininit.distributions import continuous, positive
 from braininit.initializer.initialization import Initialization
 from braininit.theory.continuous import truncated_normal
+from braininit.theory.lookup import double
 
 __all__ = ["fit"]
 
@@ -112,7 +113,7 @@ def _family(dist: Any) -> Callable[..., Mapping[str, Any]]:
 
 def _numbers(data: Any) -> tuple[Any, np.ndarray]:
     bare, unit = units.unwrap("data", data)
-    x = np.asarray(bare, float).ravel()
+    x = np.ravel(double(bare)).astype(float)
     if not x.size:
         raise ValueError("`data` are empty; give at least two numbers")
     bad = np.flatnonzero(~np.isfinite(x))
@@ -399,10 +400,11 @@ def _truncated(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
     low, high = fixed.get("low", -math.inf), fixed.get("high", math.inf)
     x = data.between(low, high)
     bounds = {n: fixed[n] for n in ("low", "high") if n in fixed}
-    if "std" not in fixed:
+    if "std" not in fixed and np.all(x == fixed.get("mean", x[0])):
         data.spread(x)
     # Counted from the mean in std of the data, so that units don't matter.
-    center, scale = float(x.mean()), _size(x - x.mean()) or fixed["std"]
+    center, scale = float(x.mean()), _size(x - x.mean())
+    scale = scale or fixed.get("std") or abs(center - fixed["mean"])
     y, ends = (x - center) / scale, ((low - center) / scale, (high - center) / scale)
 
     def law(mean: float, std: float) -> Any:

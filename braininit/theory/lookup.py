@@ -9,6 +9,7 @@ import brainunit as u
 import jax
 import numpy as np
 import scipy  # its parts are imported when they are first named
+from jax.core import Tracer
 
 import braininit.theory.continuous as its_continuous
 import braininit.theory.positive as its_positive
@@ -249,6 +250,8 @@ def numbers_in(name: str, x: Any, unit: u.Unit | None) -> np.ndarray:
 
 def double(value: Any) -> Any:
     """A number or an array in float64."""
+    if isinstance(value, Tracer):
+        raise TypeError("theory computes in NumPy and takes no traced numbers; call it outside jit")
     if isinstance(value, (float, complex, np.ndarray, jax.Array)):
         return np.asarray(value, complex if np.iscomplexobj(value) else float)
     return value

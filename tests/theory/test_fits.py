@@ -123,6 +123,11 @@ def test_units_come_back():
     assert init.fit(init.Exponential, drawn).scale.unit == u.ms
 
 
+def test_equal_data_beside_a_known_mean():
+    found = init.fit(init.TruncatedNormal, [3.0, 3.0], mean=1.0)
+    np.testing.assert_allclose(found.std, 2, rtol=1e-9)
+
+
 @pytest.mark.parametrize("scale", [1e-30, 1e30])
 def test_sizes_do_not_matter(scale):
     for cls in (init.Gamma, init.Weibull, init.LogNormal, init.Normal, init.Laplace):

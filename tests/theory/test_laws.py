@@ -1,6 +1,8 @@
 """What theory says, held against SciPy, and to ten digits against mpmath."""
 
 import brainunit as u
+import jax
+import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
@@ -360,6 +362,23 @@ def test_x_of_another_dimension(dist, x):
         with pytest.raises(init.UnitError, match="`x`"):
             function(dist, x)
     assert theory.cdf(init.Normal(0.5 * u.nS, 0.1 * u.nS), np.inf) == 1  # fits every unit
+
+
+def test_numbers_of_another_shape():
+    dist = init.Normal(np.zeros(3), 1.0)
+    for function, name in ((theory.cdf, "x"), (theory.log_pdf, "x"), (theory.isf, "q")):
+        with pytest.raises(ValueError, match=rf"`{name}` of the shape \(4,\) doesn't broadcast"):
+            function(dist, np.full(4, 0.5))
+
+
+def test_traced_numbers():
+    for function in (
+        lambda x: theory.mean(init.Normal(x, 1.0)),
+        lambda x: theory.cdf(init.Normal(), x),
+        lambda x: init.fit(init.Normal, jnp.stack([x, 2 * x])).mean,
+    ):
+        with pytest.raises(TypeError, match="takes no traced numbers; call it outside jit"):
+            jax.jit(function)(1.0)
 
 
 def test_array_parameters_broadcast():
