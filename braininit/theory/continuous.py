@@ -61,6 +61,13 @@ def normal(mean: Any, std: Any) -> Law:
             return None
         return normal(mean + other.mean, np.hypot(std, other.std))
 
+    def squared() -> tuple[Any, Any, Any, Any]:
+        """The moments of the square: those of a noncentral chi-square."""
+        away = (mean / std) ** 2
+        spread = std * np.sqrt(2 * std**2 + 4 * mean**2)
+        skewness = 8 * (1 + 3 * away) / (2 + 4 * away) ** 1.5
+        return mean**2 + std**2, spread, skewness, 12 * (1 + 4 * away) / (1 + 2 * away) ** 2
+
     shape = np.broadcast_shapes(np.shape(mean), np.shape(std))
     law = Law(
         mean,
@@ -74,6 +81,7 @@ def normal(mean: Any, std: Any) -> Law:
         moved=lambda shift, factor: normal(shift + factor * mean, abs(factor) * std),
         cut=lambda low, high: truncated_normal(mean, std, low, high),
         plus=plus,
+        squared=squared,
     )
     return unless_zero(std, mean, law)
 

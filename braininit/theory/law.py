@@ -42,7 +42,8 @@ class Law:
         ``(x, probability)`` of values that have a probability of their own.
     **closed : callable
         What stays in the family: ``moved(shift, factor)``, ``raised(exponent)``,
-        ``cut(low, high)``, ``plus(law)``, each the law that follows, or None.
+        ``cut(low, high)``, ``plus(law)``, each the law that follows, or None; ``squared()``, the
+        four moments of the square.
     """
 
     def __init__(

@@ -313,9 +313,17 @@ def power(law: Law, exponent: float, fold: bool = False) -> Law:
             largest = np.where(across, beyond, largest)
         breaks = tuple(forth(np.asarray(x)) for x in (*law.breaks, *((low, high) if fold else ())))
 
+    def change(start: Any, x: Any, away: Any) -> Any:
+        near = abs(away) < abs(start) / 2
+        ratio = np.where(near, away / np.where(near, start, 1.0), 0.0)
+        small = forth(start) * np.expm1(exponent * np.log1p(ratio))
+        return np.where(near, small, forth(x) - forth(start))
+
     @functools.cache
     def moments() -> Any:
-        return integrated(law, forth, max(-exponent, 0.0))
+        if exponent == 2 and "squared" in law.closed:
+            return law.closed["squared"]()
+        return integrated(law, forth, change, max(-exponent, 0.0))
 
     return Law(
         lambda: moments()[0],

@@ -20,12 +20,15 @@ def gauss(n: int) -> tuple[np.ndarray, np.ndarray]:
     return (x + 1) / 2, w / 2
 
 
-def moments(law: Any, function: Any = None, pole: float = 0.0) -> tuple[Any, Any, Any, Any]:
+def moments(
+    law: Any, function: Any = None, change: Any = None, pole: float = 0.0
+) -> tuple[Any, Any, Any, Any]:
     """Mean, std, skewness and kurtosis, of x or a function of it; infinite or NaN if there is none.
 
-    The function grows as |x|^-pole at 0. Panels end at quantiles, so that they fit every law, at
-    its breaks and at 0. A panel that spans octaves, seen from a bound or from 0, is integrated in
-    the logarithm.
+    ``change(start, x, away)`` is by how much the function changes from the start to x, which is so
+    far away; it has the digits that the values have lost. The function grows as |x|^-pole at 0.
+    Panels end at quantiles, so that they fit every law, at its breaks and at 0. A panel that spans
+    octaves, seen from a bound or from 0, is integrated in the logarithm.
     """
     with np.errstate(all="ignore"):
         shape = np.shape(law.cdf(0.0))
@@ -57,9 +60,9 @@ def moments(law: Any, function: Any = None, pole: float = 0.0) -> tuple[Any, Any
             raise ArithmeticError(f"a density integrates to {total}, not to 1")
         away_atoms = [(at - median, p) for at, p in atoms]
         if function is not None:
+            away = change(median, x, away)
+            away_atoms = [(change(median, at, at - median), p) for at, p in atoms]
             median = function(median)
-            away = function(x) - median
-            away_atoms = [(function(at) - median, p) for at, p in atoms]
         order = _order_at_zero(law) if pole else np.inf
         even = function is not None and function(np.float64(-1.0)) > 0
         sign = np.where(even | (low >= 0), 1.0, np.where(high <= 0, -1.0, np.nan))

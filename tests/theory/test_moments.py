@@ -131,3 +131,24 @@ def test_points_have_neither():
         assert np.isnan(theory.kurtosis(dist))
     both = init.Normal(1.0, np.array([0.0, 1.0]))
     assert np.isnan(theory.kurtosis(both)).tolist() == [True, False]
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.5, 1.0), (-1e3, 2.0), (1e5, 1.0), (3e8, 1.0)])
+def test_squares_of_normals_far_from_zero(mean, std):
+    dist, away = init.Normal(mean, std) ** 2, mp.mpf(mean / std) ** 2
+    exact = (
+        std**2 * (1 + away),
+        std**2 * mp.sqrt(2 + 4 * away),
+        8 * (1 + 3 * away) / (2 + 4 * away) ** mp.mpf(1.5),
+        12 * (1 + 4 * away) / (1 + 2 * away) ** 2,
+    )
+    for name, value in zip(("mean", "std", "skewness", "kurtosis"), exact, strict=True):
+        assert getattr(theory, name)(dist) == pytest.approx(float(value), rel=1e-12)
+
+
+def test_powers_of_narrow_laws():
+    """Of (1 + e z)^3, whose std is 3 e and whose skewness is 6 e, to the first order."""
+    for dist in (init.Normal(1.0, 1e-6), init.Gamma(1e12, 1e-12)):
+        cube, own = dist**3, theory.skewness(dist)
+        assert theory.std(cube) == pytest.approx(3e-6, rel=1e-9)
+        assert theory.skewness(cube) == pytest.approx(own + 6e-6, rel=1e-6)
