@@ -14,7 +14,9 @@ def clear_caches() -> None:
     256 are kept, and as many of initializers made of others: 1.3 GB at most. Call this in a
     program that draws in ever new shapes, or is done with drawing. Later draws are the same,
     compiled again.
-    `jax.clear_caches` drops the caches of your own programs.
+    `jax.clear_caches` drops the caches of your own programs, and some 50 kB that JAX keeps of each
+    of these. In a session of 5,000 shapes that holds 1.5 GB, the two free all but what the
+    allocator keeps: 0.55 and 0.3 GB.
     """
     for name, module in sys.modules.copy().items():
         if name.startswith("braininit."):

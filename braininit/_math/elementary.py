@@ -161,8 +161,10 @@ def sine(x: jax.Array) -> jax.Array:
 def times_exp2(scale: jax.Array, y: jax.Array, factor: Any = 1) -> jax.Array:
     """Scale 2^y factor, where 2^y or scale 2^y alone may leave the dtype's range."""
     rest, half, other_half = exp2_parts(y)
-    # About sqrt(scale x), so it stays in range; and it does not wait for the rest.
-    middle = round_here(scale * half)
+    # About sqrt(scale x), and it does not wait for the rest. Where it is out of range, so is the
+    # result; but with a negative rest it would be infinity less infinity.
+    middle, most = round_here(scale * half), np.asarray(jnp.finfo(y.dtype).max, y.dtype)
+    middle = where(middle > most, most, middle)
     # middle + middle * rest rounds once, and the powers of 2 are exact.
     return round_here(middle + middle * rest) * factor * other_half
 

@@ -622,9 +622,18 @@ def test_an_angle_is_refused_where_a_dtype_tells_no_turns_apart(dtype, most):
         x = np.asarray(init.vonmises(jax.random.key(0), 50, mean, 2.0, dtype=dtype), float)
         assert np.isfinite(x).all()
         assert np.ptp(x) > 1
-        with pytest.raises(ValueError, match="`mean` = .* is beyond .* subtract multiples of 2 pi"):
+        with pytest.raises(ValueError, match="`mean` = .* of angles.* subtract multiples of 2 pi"):
             init.vonmises(jax.random.key(0), 50, 1.1 * mean, 2.0, dtype=dtype)
         assert np.isnan(np.asarray(drawn(1.1 * mean), float)).all()
+
+
+@pytest.mark.parametrize("shape", [0.002, 0.0078125])
+@pytest.mark.parametrize("scale", [1000.0, 1e30])
+def test_a_draw_beyond_the_largest_number_is_that_number(shape, scale):
+    """Not NaN: infinity times what is left of an exponent."""
+    drawn = np.asarray(init.Weibull(shape, scale)((2, 3), rng=20))
+    assert drawn.max() == np.finfo(np.float32).max
+    assert np.isfinite(drawn).all()
 
 
 def test_what_numpy_would_warn_of_is_an_error_of_ours():
