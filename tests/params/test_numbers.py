@@ -149,7 +149,7 @@ def test_what_the_dtype_cannot_hold_in_arrays_and_traced(case):
     for name in set(case.given) - set(case.carriers):
         tiny = (1e-300,) if case.domains.get(name) == POSITIVE else ()
         for bad in (1e300, *tiny, np.array([1.0, 1e39])):
-            with pytest.raises(ValueError, match=f"`{name}` = .* (outside what float32|is beyond)"):
+            with pytest.raises(ValueError, match=f"`{name}` = .* outside what float32"):
                 case.make(**{name: bad})
 
 
