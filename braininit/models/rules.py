@@ -16,6 +16,7 @@ import numpy as np
 
 from braininit._engine.sampler import result_dtype
 from braininit._params import units
+from braininit._params.types import is_sequence
 from braininit.config import get
 from braininit.initializer.children import Custom, as_child
 from braininit.initializer.constant import Constant
@@ -83,7 +84,12 @@ class Choice(NamedTuple):
 
 def chosen(stacks: Sequence[Stack], rules: Any, problems: Problems) -> list[list[Choice]]:
     """The choice for each leaf."""
-    given = rules.items() if isinstance(rules, Mapping) else rules
+    given = tuple(rules.items()) if isinstance(rules, Mapping) else rules
+    if not is_sequence(given):  # their order counts: a set has none
+        raise TypeError(
+            "`rules` must be a sequence of patterns and initializers, as in "
+            f"[(r'kernel', init.Normal())], got {units.brief(rules)}"
+        )
     known = [as_rule(i, rule) for i, rule in enumerate(given)]
     tests = [_test(i, rule.pattern) for i, rule in enumerate(known)]
     used, matched = [0] * len(known), [False] * len(known)

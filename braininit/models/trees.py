@@ -60,11 +60,29 @@ def opened(model: Any, *, numbers: bool = False) -> Opened:
 
     Python's own numbers are none, but where `numbers` are asked for.
     """
+    _refuse_deep(model)
     model = _with_numbers(model) if numbers else model
     for graph in (_nnx_graph, _brainstate_graph):
         if (found := graph(model)) is not None:
             return found
     return _tree(model, (), _Owners(model))
+
+
+_DEEPEST = 256
+
+
+def _refuse_deep(tree: Any) -> None:
+    """Refuse a tree that holds itself: JAX 0.10 leaves Python without stack after an error."""
+    level = {0: tree}
+    for _ in range(_DEEPEST):
+        parts = (x.values() if type(x) is dict else x for x in level.values() if type(x) in _PLAIN)
+        level = {id(part): part for inner in parts for part in inner}
+        if not level:
+            return
+    raise ValueError(f"the tree holds itself, or is nested more than {_DEEPEST} deep")
+
+
+_PLAIN = (dict, list, tuple)
 
 
 def _with_numbers(tree: Any) -> Any:

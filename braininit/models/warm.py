@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from braininit._params import units
 from braininit._params.options import one_of
+from braininit._params.types import is_sequence
 from braininit.models.leaves import bare, pattern
 from braininit.models.paths import joined
 from braininit.models.problems import Problems, near
@@ -69,7 +71,14 @@ class Taken(NamedTuple):
 def taken(given: Any, rename: Any, rows: Sequence[Any], left_over: str) -> Taken:
     """What of a tree or a mapping is for which row; all that does not fit in one error."""
     one_of("left_over", left_over, ("error", "ignore"))
-    pairs = rename.items() if isinstance(rename, Mapping) else rename
+    if isinstance(given, (str, bytes, os.PathLike)):
+        raise TypeError(f"`given` must be a tree of arrays, got {given!r}; load it first")
+    pairs = tuple(rename.items()) if isinstance(rename, Mapping) else rename
+    if not is_sequence(pairs) or any(not is_sequence(pair) or len(pair) != 2 for pair in pairs):
+        raise TypeError(
+            "`rename` must be a sequence of patterns and replacements, as in [(r'^net2/', 'net/')],"
+            f" got {units.brief(rename)}"
+        )
     renames = [(pattern("rename", of), into) for of, into in pairs]
     problems, found, extra, out = Problems(), Taken({}, {}), [], []
     at = {row.stack.path: i for i, row in enumerate(rows)}

@@ -329,3 +329,20 @@ def test_ensembles(key):
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a[1], b), several, one)
     compiled = jax.jit(plan)(jax.random.clone(keys)[1])
     jax.tree.map(np.testing.assert_array_equal, compiled, one)
+
+
+def test_what_is_no_tree_and_what_are_no_rules():
+    leaf = jax.ShapeDtypeStruct((3, 4), "float32")
+    own = {"w": leaf}
+    own["own"] = own
+    with pytest.raises(ValueError, match="holds itself"):
+        init.plan(own, [("", 0.0)])
+    for rules in (None, 3, {("", 0.0)}, "kernel"):
+        with pytest.raises(TypeError, match="`rules` must be a sequence"):
+            init.plan({"w": leaf}, rules)
+    plan = init.plan({"w": leaf}, [("", 0.0)])
+    with pytest.raises(TypeError, match="`given` must be a tree of arrays, got 'model.npz'"):
+        plan(jax.random.key(0), given="model.npz")
+    for rename in ("x", ["xyz"], 3):
+        with pytest.raises(TypeError, match="`rename` must be a sequence of patterns"):
+            plan(jax.random.key(0), given={}, rename=rename)
