@@ -75,8 +75,8 @@ def on_grid(
     >>> import brainunit as u, braininit as init
     >>> delays = init.Normal(1.5 * u.ms, 0.75 * u.ms).truncated(low=0.05 * u.ms)
     >>> on_grid = delays.on_grid(0.1 * u.ms)
-    >>> print(on_grid(4, rng=0))
-    [2.1 2.3 1.  2.3] ms
+    >>> (on_grid(4, rng=0) / (0.1 * u.ms)).round().astype(int)
+    Array([27, 30, 12, 15], dtype=int32)
     >>> print(f"{init.theory.pmf(on_grid, 0.1 * u.ms):.6f}")
     0.009588
     """
