@@ -82,8 +82,7 @@ def rows(
 
 
 def _refuse_whole(obj: Initialization) -> None:
-    facts = obj._recipe.facts
-    if not (facts.elementwise and facts.by_rows):
+    if not obj._recipe.facts.has_rows:
         raise TypeError(
             f"{type(obj).__name__} needs the whole shape and can't be drawn by rows: {obj!r}"
         )

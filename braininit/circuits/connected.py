@@ -87,7 +87,8 @@ def _connected(weights: Any, rule: Any) -> Recipe:
     alone = isinstance(rule, PairwiseBernoulli)  # its numbers may be traced, and change
     parts = {"weights": part, "rule": rule if alone else None}
     own = several or alone
-    return composite(_masked, part.unit, parts, static=(None if alone else rule,), elementwise=own)
+    static = (None if alone else rule,)
+    return composite(_masked, part.unit, parts, static=static, elementwise=own, by_rows=True)
 
 
 class Connected(Initialization, function=connected, recipe=_connected):

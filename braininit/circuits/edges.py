@@ -138,7 +138,7 @@ class Edges:
         """Return the weights as a ``scipy.sparse.csr_array``, without their unit."""
         import scipy.sparse
 
-        data, indices, indptr, shape = self._drawn().csr(weights)
+        data, indices, indptr, shape = self._known(weights)
         arrays = tuple(np.asarray(x) for x in (units.parts(data)[0], indices, indptr))
         return scipy.sparse.csr_array(arrays, shape=shape)
 
@@ -162,7 +162,7 @@ class Edges:
         """Return the weights as a ``brainevent.CSR``, in their unit."""
         import brainevent  # pyright: ignore[reportMissingImports] - optional
 
-        data, indices, indptr, shape = self.csr(weights)
+        data, indices, indptr, shape = self._known(weights)
         return brainevent.CSR((data, jnp.asarray(indices, jnp.int32), indptr), shape=shape)
 
     def braintools(self, weights: Any = None, delays: Any = None) -> Any:
@@ -171,7 +171,7 @@ class Edges:
 
         its = self._drawn()
         given = {"weights": weights, "delays": delays}
-        given = {n: its._one_each(v, n) for n, v in given.items() if v is not None}
+        given = {n: self._one_each(v, n)[: its.count] for n, v in given.items() if v is not None}
         pre, post = (np.asarray(x) for x in (its.pre, its.post))
         return ConnectionResult(pre, post, its.sizes[0], its.sizes[1], **given)
 
@@ -183,7 +183,14 @@ class Edges:
             raise TypeError("`number` of the edges is traced; use them where it is known")
         if (n := int(self.number)) > self.count:
             raise ValueError(f"{n} edges were drawn and `max_edges` has room for {self.count}")
+        if n < 0:
+            raise ValueError("no edges were drawn, as a traced probability was not from 0 to 1")
         return Edges(self.pre[:n], self.post[:n], self.sizes)
+
+    def _known(self, weights: Any) -> CSR:
+        """The matrix by rows, without room for other edges."""
+        its = self._drawn()
+        return its.csr(self._one_each(weights)[: its.count])
 
     def _one_each(self, values: Any, name: str = "weights") -> Any:
         """Values, one for each edge."""

@@ -33,6 +33,13 @@ __all__ = ["PairwiseBernoulli", "PairwisePoisson", "pairwise_bernoulli", "pairwi
 Chance: TypeAlias = "QuantityLike | DistanceProfile"
 
 
+def _check(role: roles.Role, name: str, value: Any) -> Any:
+    """The number of pairs, or a profile of it."""
+    if isinstance(value, DistanceProfile):
+        return value
+    return role.check(name, units.dimensionless(name, value))
+
+
 def pairwise_bernoulli(
     key: Key,
     sizes: Sizes,
@@ -96,21 +103,16 @@ def pairwise_bernoulli(
     return _by_pairs(its, key, room, each, selfs)
 
 
-class PairwiseBernoulli(ConnectionRule, function=pairwise_bernoulli):
+_PROBABILITY = {"probability": functools.partial(_check, roles.fraction)}
+
+
+class PairwiseBernoulli(ConnectionRule, function=pairwise_bernoulli, checks=_PROBABILITY):
     """Each pair with a probability; the twin of `pairwise_bernoulli`."""
 
     probability: Chance
     self_connections: bool = static(default=True)
     box: NumberLike | None = None
     anisotropy: NumberLike | None = None
-
-    def __post_init__(self) -> None:
-        """Check the number, if it is one."""
-        super().__post_init__()
-        if not isinstance(self.probability, DistanceProfile):
-            roles.fraction.check(
-                "probability", units.dimensionless("probability", self.probability)
-            )
 
 
 def pairwise_poisson(
@@ -160,19 +162,16 @@ def pairwise_poisson(
     return _thinned(its, key, room, each, selfs)
 
 
-class PairwisePoisson(ConnectionRule, function=pairwise_poisson):
+_MEAN = {"mean": functools.partial(_check, roles.amount)}
+
+
+class PairwisePoisson(ConnectionRule, function=pairwise_poisson, checks=_MEAN):
     """Each pair by a Poisson number of edges; the twin of `pairwise_poisson`."""
 
     mean: Chance
     self_connections: bool = static(default=True)
     box: NumberLike | None = None
     anisotropy: NumberLike | None = None
-
-    def __post_init__(self) -> None:
-        """Check the number, if it is one."""
-        super().__post_init__()
-        if not isinstance(self.mean, DistanceProfile):
-            roles.amount.check("mean", units.dimensionless("mean", self.mean))
 
 
 # ---------------------------------------------------------------- one number for all pairs

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, TypeAlias, overload
 
 import jax
@@ -16,16 +17,23 @@ from jax.sharding import NamedSharding, PartitionSpec
 from braininit._engine import keys
 from braininit._jax.shardings import canonical
 from braininit._params import options, units
-from braininit._params.types import Key
+from braininit._params.types import Key, is_sequence
 from braininit._params.values import Value, fields, frozen, register
 from braininit.circuits.edges import Edges
 from braininit.initializer.calls import explain
+from braininit.initializer.initialization import compare
 
 __all__ = ["ConnectionRule", "Drawing", "Kernel", "Sizes", "drawing"]
 
 Sizes: TypeAlias = tuple[int, int] | int
 Kernel: TypeAlias = Callable[..., tuple[jax.Array, jax.Array]]
 """``(key, start, rows, *options) -> (pre, post)`` of some rows, from `start` on, in uint32."""
+
+
+_OF_A_DRAW = (
+    *("only", "max_edges", "dtype", "out_sharding"),
+    *("distances", "pre_positions", "post_positions"),
+)
 
 
 class ConnectionRule(Value):
@@ -77,15 +85,41 @@ class ConnectionRule(Value):
     _function: ClassVar[Callable[..., Edges]]
     _random: ClassVar[bool] = True
 
+    _checks: ClassVar[Mapping[str, Callable[[str, Any], Any]]] = MappingProxyType({})
+
     def __init_subclass__(
-        cls, *, function: Callable[..., Edges], random: bool = True, **rest: Any
+        cls,
+        *,
+        function: Callable[..., Edges],
+        random: bool = True,
+        checks: Mapping[str, Callable[[str, Any], Any]] = MappingProxyType({}),
+        **rest: Any,
     ) -> None:
-        """Make a subclass the twin of `function`; `random` is whether that uses its key."""
+        """Make a subclass the twin of `function`.
+
+        Parameters
+        ----------
+        function : callable
+            ``(key, sizes, *parameters, dtype=None)``.
+        random : bool
+            Whether it uses its key.
+        checks : mapping
+            By parameter, ``(name, value)`` that refuses another one.
+        **rest
+            Passed on to the next class in line.
+        """
         super().__init_subclass__(**rest)
-        cls._function, cls._random = staticmethod(function), random
+        cls._function, cls._random, cls._checks = staticmethod(function), random, checks
         frozen(cls)
+        compare(cls, function, ("key", "sizes"), _OF_A_DRAW)
         explain(cls)
         register(cls)
+
+    def __post_init__(self) -> None:
+        """Store the parameters in one form, and check them."""
+        super().__post_init__()
+        for name, check in self._checks.items():
+            check(name, getattr(self, name))
 
     @overload
     def __call__(self, key: Key, sizes: Sizes, **how: Any) -> Edges: ...
@@ -146,19 +180,27 @@ def drawing(sizes: Any, only: Any, dtype: Any, out_sharding: Any) -> Drawing:
     if len(both) != 2:
         raise ValueError(f"`sizes` must be (n_pre, n_post), got {units.brief(sizes)}")
     n_pre, n_post = (options.whole("sizes", n, 0) for n in both)
-    kind = np.dtype(np.int32 if dtype is None else dtype)
-    if kind.kind not in "iu":
-        raise TypeError(f"`dtype` must be one of integers, got {kind}; write 'int32'")
+    kind = _index_dtype(dtype)
     if max(n_pre, n_post) > min(np.iinfo(kind).max, 2**31 - 1):
         raise ValueError(
             f"`sizes` = {(n_pre, n_post)} are more than {kind} counts, which also has to count "
             "their end; give another dtype"
         )
     if only is not None:
+        if not is_sequence(only) or len(only) != 2:
+            raise ValueError(f"`only` must be (start, stop), got {units.brief(only)}")
         only = tuple(options.whole("only", n, 0) for n in only)
-        if len(only) != 2:
-            raise ValueError(f"`only` must be (start, stop), got {only}")
     return Drawing((n_pre, n_post), only, kind, canonical(out_sharding))
+
+
+def _index_dtype(dtype: Any) -> np.dtype:
+    try:
+        kind = np.dtype(np.int32 if dtype is None else dtype)
+    except TypeError:
+        kind = None
+    if kind is None or kind.kind not in "iu":
+        raise TypeError(f"`dtype` must be one of integers, got {dtype!r}; write 'int32'")
+    return kind
 
 
 @functools.lru_cache(maxsize=256)

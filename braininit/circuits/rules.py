@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 Pair = tuple[jax.Array, jax.Array]
+_COUNT = functools.partial(options.whole, least=0)
 
 
 # ---------------------------------------------------------------- not random
@@ -172,17 +174,12 @@ def fixed_in_degree(
     return its.edges(_by_target, threefry_key(key), n_post, how[0], n_pre, *how)
 
 
-class FixedInDegree(ConnectionRule, function=fixed_in_degree):
+class FixedInDegree(ConnectionRule, function=fixed_in_degree, checks={"degree": _COUNT}):
     """The same number of sources for every target; the twin of `fixed_in_degree`."""
 
     degree: int = static()
     self_connections: bool = static(default=True)
     multiple: bool = static(default=True)
-
-    def __post_init__(self) -> None:
-        """Check the number."""
-        super().__post_init__()
-        options.whole("degree", self.degree, 0)
 
 
 def fixed_out_degree(
@@ -219,17 +216,12 @@ def fixed_out_degree(
     return its.edges(_by_source, threefry_key(key), n_pre, how[0], n_post, *how)
 
 
-class FixedOutDegree(ConnectionRule, function=fixed_out_degree):
+class FixedOutDegree(ConnectionRule, function=fixed_out_degree, checks={"degree": _COUNT}):
     """The same number of targets for every source; the twin of `fixed_out_degree`."""
 
     degree: int = static()
     self_connections: bool = static(default=True)
     multiple: bool = static(default=True)
-
-    def __post_init__(self) -> None:
-        """Check the number."""
-        super().__post_init__()
-        options.whole("degree", self.degree, 0)
 
 
 def _degree(
@@ -347,17 +339,12 @@ def fixed_total_number(
     return its.edges(_each_once, threefry_key(key), number, 1, number, n_pre, n_post, selfs)
 
 
-class FixedTotalNumber(ConnectionRule, function=fixed_total_number):
+class FixedTotalNumber(ConnectionRule, function=fixed_total_number, checks={"number": _COUNT}):
     """A fixed number of edges among all pairs; the twin of `fixed_total_number`."""
 
     number: int = static()
     self_connections: bool = static(default=True)
     multiple: bool = static(default=True)
-
-    def __post_init__(self) -> None:
-        """Check the number."""
-        super().__post_init__()
-        options.whole("number", self.number, 0)
 
 
 def _independent(key: Any, start: Any, rows: int, n_pre: int, n_post: int, selfs: bool) -> Pair:
@@ -447,19 +434,16 @@ def small_world(
     return its.edges(_on_a_ring, threefry_key(key), n, each, n, each, float(chance), selfs, several)
 
 
-class SmallWorld(ConnectionRule, function=small_world):
+_CHECKS = {"degree": _COUNT, "rewired": roles.fraction.check}
+
+
+class SmallWorld(ConnectionRule, function=small_world, checks=_CHECKS):
     """Neighbours on a ring, some rewired; the twin of `small_world`."""
 
     degree: int = static()
     rewired: float = static()
     self_connections: bool = static(default=False)
     multiple: bool = static(default=False)
-
-    def __post_init__(self) -> None:
-        """Check the number."""
-        super().__post_init__()
-        options.whole("degree", self.degree, 0)
-        roles.number("rewired", roles.fraction(self.rewired))
 
 
 def _on_a_ring(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import nullcontext
 from types import MappingProxyType
-from typing import Any, ClassVar, cast, overload
+from typing import Any, ClassVar, overload
 
 import brainunit as u
 import jax
@@ -26,7 +26,7 @@ from braininit.initializer.calls import CONTEXT, explain, unknown
 from braininit.initializer.foreign import foreign
 from braininit.initializer.recipe import Recipe, draw
 
-__all__ = ["Initialization"]
+__all__ = ["Initialization", "compare"]
 
 
 class _Absent:
@@ -197,7 +197,7 @@ class Initialization(Algebra["Initialization"], Value):
             cls._renamed = MappingProxyType(dict(renamed or {}))
             frozen(cls)
             explain(cls)
-            others = _compare(cls, function)
+            others = compare(cls, function)
             cls._informed = "**" in others
             if (cdf is None) != (quantile is None):
                 raise TypeError(f"{cls.__name__} needs both `cdf` and `quantile`, or neither")
@@ -374,20 +374,28 @@ class Initialization(Algebra["Initialization"], Value):
 # ---------------------------------------------------------------- the twin rule
 
 
-def _compare(cls: type, function: Callable[..., Any]) -> set[str]:
+_OF_A_DRAW = ("dtype", "out_sharding")
+
+
+def compare(
+    cls: type,
+    function: Callable[..., Any],
+    first: tuple[str, str] = ("key", "shape"),
+    of_a_draw: Collection[str] = _OF_A_DRAW,
+) -> set[str]:
     """Hold a class against its function; tell what else the function takes."""
-    renamed = cast(Mapping[str, str], cls._renamed)  # pyright: ignore[reportAttributeAccessIssue]
+    renamed: Mapping[str, str] = getattr(cls, "_renamed", {})
     empty = inspect.Parameter.empty
     theirs = dict(inspect.signature(function).parameters)
-    if [*theirs][:2] != ["key", "shape"] or "dtype" not in theirs:
+    if (*theirs,)[:2] != first or "dtype" not in theirs:
         raise TypeError(
-            f"{function.__name__} must take (key, shape, ..., dtype=None) to have a twin"
+            f"{function.__name__} must take ({', '.join(first)}, ..., dtype=None) to have a twin"
         )
     kinds = {"**" if p.kind is p.VAR_KEYWORD else name for name, p in theirs.items()}
     expected = [
         (name, p.default)
         for name, p in theirs.items()
-        if name not in ("key", "shape", "dtype", "out_sharding") and p.kind is not p.VAR_KEYWORD
+        if name not in (*first, *of_a_draw) and p.kind is not p.VAR_KEYWORD
     ]
     actual = [
         (renamed.get(f.name, f.name), empty if f.default is dataclasses.MISSING else f.default)

@@ -72,7 +72,7 @@ class Facts:
     elementwise
         Whether each number is made from its own words and its index alone.
     by_rows
-        Whether some rows can be drawn without the others, if the draw is elementwise.
+        Whether some rows can be drawn without the others; None: if the draw is elementwise.
     traceable
         Whether JAX may trace the kernel: no function of a user's is in it.
     sized
@@ -99,7 +99,7 @@ class Facts:
     random: bool | None = True
     complex_too: bool = False
     elementwise: bool = True
-    by_rows: bool = True
+    by_rows: bool | None = None
     traceable: bool = True
     sized: Callable[..., Recipe] | None = None
     refuses: bool = False
@@ -111,6 +111,11 @@ class Facts:
     def __hash__(self) -> int:
         """Of few fields: to hash a unit, or to compare two, takes 10 us."""
         return hash((self.kernel, self.static, self.names))
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether some rows can be drawn without the others."""
+        return self.elementwise if self.by_rows is None else self.by_rows
 
     @functools.cached_property
     def bare(self) -> Facts:

@@ -266,5 +266,5 @@ def _of_orthogonal(obj: Any, layout: Layout) -> dict[str, Any]:
 def draws_alike(made: Recipe) -> bool:
     """Whether each number is drawn by itself and all alike, wherever in the leaf they are."""
     parts = made.parts() if isinstance(made, Composite) else ()
-    everywhere = made.facts.by_rows or asked_fans(made) is not None
+    everywhere = made.facts.has_rows or asked_fans(made) is not None
     return made.facts.elementwise and everywhere and all(map(draws_alike, parts))

@@ -322,7 +322,7 @@ def _widened(obj: Any, leaf: Leaf, base: Leaf, divisor: float) -> Any:
         own = _fans_in_base(obj, fans, base)
         return dataclasses.replace(obj, **{n: fan * divisor for n, fan in own.items()})
     facts = obj._recipe.facts
-    known = (facts.elementwise and facts.by_rows) or isinstance(obj, Orthogonal)
+    known = (facts.elementwise and facts.has_rows) or isinstance(obj, Orthogonal)
     if not known or isinstance(obj, Custom):
         if divisor == 1:
             return obj

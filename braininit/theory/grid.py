@@ -18,6 +18,8 @@ _TAIL = 1e-20
 """What is rarer on either side adds nothing to a moment."""
 _MOST = 2**22
 """Multiples that are added up."""
+_LISTED = 1000
+"""Multiples that a law lists: with them its sums, powers and mixtures know their points, too."""
 
 
 def gridded(law: Law, step: Any, rounding: str) -> Law:
@@ -59,13 +61,19 @@ def gridded(law: Law, step: Any, rounding: str) -> Law:
             return np.floor(low + 0.5) * step, np.floor(high + 0.5) * step
         return (np.ceil(low) if rounding == "up" else np.floor(low)) * step, np.ceil(high) * step
 
+    def drawn(most: int) -> Any:
+        """The multiples that are drawn, along axis 0; None if they are more than so many."""
+        with np.errstate(all="ignore"):
+            first, last = (index(x) for x in (quantile(_TAIL, 1.0), quantile(1.0, _TAIL)))
+            count = np.max(last) - np.min(first) + 1
+        if not count <= most:
+            return None
+        return (np.min(first) + np.arange(int(count))).reshape(-1, *[1] * np.ndim(first))
+
     @functools.cache
     def moments() -> Any:
-        first, last = (index(x) for x in (quantile(_TAIL, 1.0), quantile(1.0, _TAIL)))
-        start, count = np.min(first), int(np.max(last) - np.min(first)) + 1
-        if count > _MOST:
-            raise ArithmeticError(f"the moments on a grid are sums of {count} numbers; too many")
-        k = (start + np.arange(count)).reshape(-1, *[1] * len(law.shape))
+        if (k := drawn(_MOST)) is None:
+            raise ArithmeticError(f"the moments on a grid are sums of more than {_MOST} numbers")
         p = chance(k)
         total = p.sum(0)
         mean = (p * k).sum(0) / total
@@ -75,6 +83,8 @@ def gridded(law: Law, step: Any, rounding: str) -> Law:
             shape = third / second**1.5, fourth / second**2 - 3
         return mean * step, np.sqrt(second) * abs(step), *shape
 
+    listed = drawn(_LISTED)
+    points = () if listed is None else zip(listed * step, chance(listed), strict=True)
     made = _OnGrid(
         lambda: moments()[0],
         lambda: moments()[1],
@@ -85,13 +95,14 @@ def gridded(law: Law, step: Any, rounding: str) -> Law:
         skewness=lambda: moments()[2],
         kurtosis=lambda: moments()[3],
         support=ends(),
+        atoms=tuple(points),
     )
     made.chance = at
     return made
 
 
 class _OnGrid(Law):
-    """A law whose values have probabilities of their own, too many to be listed."""
+    """A law whose values have probabilities of their own, perhaps too many to be listed."""
 
     chance: Any
 

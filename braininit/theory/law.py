@@ -259,6 +259,9 @@ def unless_zero(spread: Any, value: Any, law: Law) -> Law:
         kurtosis=moment("kurtosis"),
         support=tuple(np.where(zero, value, end) for end in law.support),
         breaks=law.breaks,
-        atoms=((value, np.where(zero, 1.0, 0.0)),),
+        atoms=(
+            (value, np.where(zero, 1.0, 0.0)),
+            *((x, np.where(zero, 0.0, p)) for x, p in law.atoms),
+        ),
         **law.closed,
     )

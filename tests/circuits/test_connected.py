@@ -65,6 +65,10 @@ def test_rows_composition_and_distance():
     assert ((w != 0 * u.nS) == ~far).all()
     part = init.rows(near, jax.random.key(2), (50, 50), 10, 20, **places)
     assert u.math.allclose(part, w[10:20], rtol=1e-6)
+    for rule in (init.FixedInDegree(5, multiple=False), init.PairwisePoisson(0.5)):
+        every = init.Connected(WEIGHTS, rule)
+        part = init.rows(every, jax.random.key(2), (50, 20), 10, 20)
+        assert u.math.allclose(part, every((50, 20), rng=2)[10:20], rtol=1e-6)
     signed = init.Dale(init.Connected(WEIGHTS, 0.3), excitatory=0.8)((100, 20), rng=0)
     assert (signed[:80] >= 0 * u.nS).all()
     assert (signed[80:] <= 0 * u.nS).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import brainunit as u
 import jax
 import jax.numpy as jnp
@@ -82,3 +84,18 @@ def test_edges_are_a_tree(edges, key):
         edges.concatenate(init.one_to_one(None, (5, 5)))
     with pytest.raises(ValueError, match="one for each of 20 edges"):
         edges.dense(np.ones(3))
+
+
+def test_edges_with_room_for_others():
+    edges = init.pairwise_bernoulli(jax.random.key(0), (6, 5), 0.5, max_edges=30)
+    w = np.arange(1.0, 31.0, dtype=np.float32)
+    assert edges.number < edges.count == 30
+    dense = edges.dense(w)
+    np.testing.assert_array_equal(edges.scipy(w).toarray(), dense)
+    np.testing.assert_array_equal(edges.bcoo(w).todense(), dense)
+    np.testing.assert_array_equal(edges.bcsr(w).todense(), dense)
+    if importlib.util.find_spec("braintools"):
+        assert len(edges.braintools(w).pre_indices) == edges.number
+    none = jax.jit(lambda k, p: init.pairwise_bernoulli(k, (6, 5), p, max_edges=30))
+    with pytest.raises(ValueError, match="a traced probability was not from 0 to 1"):
+        none(jax.random.key(0), np.full((6, 5), 2.0, np.float32)).scipy(1.0)

@@ -226,6 +226,7 @@ def test_rules_are_values():
         (lambda k: init.FixedTotalNumber(2**31)(k, 10**5), "more than int32 counts"),
         (lambda k: init.FixedInDegree(1)(k, 70_000, dtype="uint16"), "more than uint16 counts"),
         (lambda k: init.FixedInDegree(1)(k, 5, only=(3, 9)), "`only` = \\(3, 9\\)"),
+        (lambda k: init.FixedInDegree(1)(k, 5, only=5), "`only` must be \\(start, stop\\), got 5"),
         (lambda k: init.FixedInDegree(1)(k, (1, 2, 3)), "`sizes` must be \\(n_pre, n_post\\)"),
         (lambda k: init.SmallWorld(3, 0.1)(k, 9), "`degree` = 3 must be even"),
         (lambda k: init.SmallWorld(2, 1.5)(k, 9), "`rewired` must be from 0 to 1"),
@@ -244,5 +245,22 @@ def test_calls_that_do_not_fit():
         init.FixedInDegree(2)(fresh())
     with pytest.raises(TypeError, match="`dtype` must be one of integers"):
         init.FixedInDegree(2)(fresh(), 5, dtype="float32")
+    with pytest.raises(TypeError, match="`dtype` must be one of integers, got 'foo'"):
+        init.FixedInDegree(2)(fresh(), 5, dtype="foo")
     with pytest.raises(TypeError, match="`degree` must be an int"):
         init.FixedInDegree(2.5)(fresh(), 5)
+
+
+def test_a_rule_is_built_checked_and_held_against_its_function():
+    with pytest.raises(ValueError, match="`degree` must be 0 or more"):
+        init.FixedInDegree(-1)
+    with pytest.raises(ValueError, match="`rewired` must be from 0 to 1"):
+        init.SmallWorld(2, 1.5)
+
+    def one(key, sizes, degree=1, *, only=None, dtype=None):
+        return init.fixed_in_degree(key, sizes, degree, only=only, dtype=dtype)
+
+    with pytest.raises(TypeError, match="drift apart"):
+
+        class _Two(init.ConnectionRule, function=one):
+            degree: int = 2

@@ -101,3 +101,19 @@ def test_units_dtypes_and_errors():
         delays.on_grid(0.1 * u.nS)
     with pytest.raises(ValueError, match="did you mean 'nearest'"):
         delays.on_grid(0.1 * u.ms, "nearst")
+
+
+def test_what_is_made_of_draws_on_a_grid_knows_its_points():
+    grid = init.Normal(1.5, 0.75).on_grid(0.1)
+    p = theory.pmf(grid, 0.3)
+    made = [(2 * grid, 0.6, p), (grid + 1, 1.3, p), (1 / (grid + 7), 1 / 7.3, p)]
+    made += [(init.Mixture([grid, init.Normal()]), 0.3, p / 2)]
+    made += [((grid + 1).clip(0.0, 2.0), 2.0, theory.sf(grid, 0.95))]
+    made += [(abs(grid), 0.3, p + theory.pmf(grid, -0.3))]
+    for dist, x, chance in made:
+        assert theory.pmf(dist, x) == pytest.approx(chance, rel=1e-9), dist
+        assert theory.pmf(dist, np.float32(x)) == pytest.approx(chance, rel=1e-9), dist
+    k = np.arange(-80, 120) * 0.1
+    assert theory.mean(abs(grid)) == pytest.approx((abs(k) * theory.pmf(grid, k)).sum(), rel=1e-9)
+    with pytest.raises(TypeError, match="no law of single values"):  # rather than 0
+        theory.pmf(2 * init.Normal(1.5, 0.75).on_grid(1e-4), 3.0)
