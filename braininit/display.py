@@ -18,10 +18,9 @@ import numpy as np
 from jax.core import Tracer
 
 from braininit._params import units
-from braininit._params.values import fields
+from braininit._params.values import Value, fields
 from braininit.initializer.children import Custom
 from braininit.initializer.constant import Constant
-from braininit.initializer.initialization import Initialization
 from braininit.initializer.operators import Combined
 from braininit.spatial.distances import DistanceModulated
 from braininit.spatial.profile import CombinedProfile, DistanceProfile
@@ -31,7 +30,7 @@ from braininit.theory.lookup import find
 __all__ = ["as_html", "given", "parameters", "short", "title"]
 
 _PARTS = 30  # of an object whose moments and picture are shown
-_OBJECTS, _EXPRESSIONS = (Initialization, DistanceProfile), (Combined, CombinedProfile)
+_EXPRESSIONS = Combined, CombinedProfile
 
 # ---------------------------------------------------------------- words
 
@@ -41,7 +40,7 @@ _DEEPEST = 4  # levels of an expression that are written; a shared part would be
 def title(obj: Any, deepest: int = _DEEPEST) -> str:
     """The name of an object, or the expression that made it."""
     function = obj.function if isinstance(obj, Custom) else obj
-    if not isinstance(function, _OBJECTS):
+    if not isinstance(function, Value):
         name = getattr(function, "__qualname__", None) or getattr(function, "__name__", None)
         return (name or type(function).__name__).replace(".<locals>", "")
     if not isinstance(obj, _EXPRESSIONS):
@@ -60,7 +59,7 @@ def _operand(side: Any, deepest: int) -> str:
 
 
 def _is_number(side: Any) -> bool:
-    return isinstance(side, Constant) or not isinstance(side, _OBJECTS)
+    return isinstance(side, Constant) or not isinstance(side, Value)
 
 
 def parameters(obj: Any, deepest: int = _DEEPEST) -> str:
@@ -92,7 +91,7 @@ def short(value: Any, deepest: int = _DEEPEST) -> str:
         return f"traced {np.shape(value) or 'number'}"
     if isinstance(value, Constant):
         return short(value.value, deepest)
-    if isinstance(value, _OBJECTS):
+    if isinstance(value, Value):
         name = title(value, deepest)
         if isinstance(value, (Custom, *_EXPRESSIONS)):
             return name
@@ -146,7 +145,7 @@ def _is_brief(obj: Any) -> bool:
         part, seen = waiting.pop(), seen + 1
         held = (getattr(part, f.name) for f in fields(part))
         every = (x for value in held for x in (value if type(value) is tuple else (value,)))
-        waiting += [x for x in every if isinstance(x, _OBJECTS)]
+        waiting += [x for x in every if isinstance(x, Value)]
     return not waiting
 
 
@@ -183,9 +182,11 @@ def _law(obj: Any) -> tuple[Any, u.Unit | None, tuple[int, ...] | None] | None:
 
 
 def _moments(law: Any, unit: u.Unit | None) -> list[tuple[str, str]]:
-    mean = np.where(abs(law.mean) <= 1e-12 * law.std, 0.0, law.mean)  # that is rounding
+    # What is smaller is rounding.
+    mean = np.where(abs(law.mean) <= 1e-12 * law.std, 0.0, law.mean)
+    skewness = np.where(abs(law.skewness) <= 1e-12, 0.0, law.skewness)
     found = [("mean", mean, unit), ("std", law.std, unit)]
-    found += [("skewness", law.skewness, None), ("kurtosis", law.kurtosis, None)]
+    found += [("skewness", skewness, None), ("kurtosis", law.kurtosis, None)]
     return [(name, _range(x, of)) for name, x, of in found if not np.isnan(x).all()]
 
 
@@ -201,6 +202,7 @@ def _range(bare: Any, unit: u.Unit | None) -> str:
 _WIDTH, _HEIGHT, _SIDE, _FLOOR = 260, 104, 14, 30  # pixels; below the floor are the labels
 _POINTS = 121
 _MOST = 6  # curves
+_ATOMS = 60  # stems
 _RARE = 0.002  # the share of draws in each tail that a picture leaves out
 _FAR = 6  # times from the median to the last tenth: no tail is shown further
 
@@ -219,10 +221,14 @@ def _of_law(law: Any, unit: u.Unit | None) -> str:
         return ""
     mean, std, low, high = (np.ravel(x) for x in (law.mean, law.std, *law.support))
     every = [(float(x), float(p)) for at, p in law.atoms for x, p in np.broadcast(at, p)]
-    atoms = [(x, p) for x, p in every if p > 0][: 2 * _MOST]
+    every = sorted((x, p) for x, p in every if p > 0)
+    shares = np.array([p for _, p in every])
+    inside = np.minimum(shares.cumsum(), shares[::-1].cumsum()[::-1]) > _RARE  # from either end
+    atoms = [atom for atom, in_view in zip(every, inside, strict=True) if in_view]
+    atoms = atoms[:: -(-len(atoms) // _ATOMS) or 1]
     start, end = np.maximum(low, mean - 8 * std).min(), np.minimum(high, mean + 8 * std).max()
     at, curves = _curves(law, np.linspace(start, end, 2001))
-    ends = [x for x, p in atoms if p > _RARE]
+    ends = [x for x, _ in atoms]
     if np.nansum(curves) > 0:
         ends += _view(at, curves)
     start, end = min(ends), max(ends)
@@ -284,10 +290,12 @@ def _svg(
             tint = f'<polygon points="{points} {ends}" fill="#56b4e9" fill-opacity=".35"/>'
             line = f'<polyline points="{points}" fill="none" stroke="#1b87c9" stroke-width="1.8"/>'
             parts += [tint, line] if len(curves) == 1 else [line]
+    whole = max((p for _, p in atoms), default=1.0) if len(atoms) > 2 * _MOST else 1.0
+    thick = min(3.0, 0.6 * wide / max(len(atoms), 1))
     for x, p in atoms:
-        height = floor - (floor - 6) * p
+        height = floor - (floor - 6) * p / whole
         stem = f'x1="{across(x):.1f}" x2="{across(x):.1f}" y1="{floor}" y2="{height:.1f}"'
-        parts.append(f'<line {stem} stroke="#d55e00" stroke-width="3"/>')
+        parts.append(f'<line {stem} stroke="#d55e00" stroke-width="{thick:.2g}"/>')
     parts.append(
         f'<line x1="{_SIDE}" x2="{_SIDE + wide}" y1="{zero:.1f}" y2="{zero:.1f}" '
         'stroke="currentColor" stroke-opacity=".6"/>'

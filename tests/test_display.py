@@ -205,3 +205,12 @@ def test_shared_parts_are_not_written_again_and_again(monkeypatch):
     monkeypatch.setattr(display, "find", None)  # nor looked up
     assert len(obj._repr_html_()) < 3000
     assert len(display.parameters(obj)) < 2000
+
+
+def test_draws_on_a_grid_show_all_of_their_multiples():
+    shown = init.Normal(1.5, 0.75).on_grid(0.1)._repr_html_()
+    stems = [float(x) for x in re.findall(r'<line x1="([\d.]+)"[^>]*stroke="#d55e00"', shown)]
+    assert 30 < len(stems) <= 60
+    assert max(stems) - min(stems) > 180  # of 232 pixels
+    connected = init.Connected(init.Normal(), init.FixedInDegree(3))._repr_html_()
+    assert "FixedInDegree(degree = 3" in connected

@@ -713,3 +713,17 @@ def test_theory_is_what_the_pictures_show():
     x = line(ax, "theory").get_xdata()
     expected = theory.pdf(dist, x * u.nS) * u.nS  # a pure number
     np.testing.assert_allclose(line(ax, "theory").get_ydata(), np.asarray(expected), rtol=1e-6)
+
+
+def test_draws_on_a_grid():
+    """The steps of draws and theory are one; marks are as wide as the bars, and not written."""
+    dist = init.Normal(1.5 * u.ms, 0.75 * u.ms).on_grid(0.1 * u.ms)
+    values = dist(5000, rng=0)
+    text = " ".join(t.get_text() for t in init.plot.cdf(values, dist).texts)
+    assert "outside" not in text
+    ax = init.plot.histogram(values, dist)
+    assert "theory of these" in ax.get_legend_handles_labels()[1]
+    mixed = init.Mixture([init.Normal().on_grid(0.5), init.Normal(4.0, 0.5)])
+    assert len(init.plot.histogram(mixed(5000, rng=0), mixed).texts) <= 3  # title, mean
+    fine = init.LogNormal(1.0, 3.0).on_grid(0.01)  # more multiples than are summed up
+    init.plot.histogram(fine(5000, rng=0), fine)

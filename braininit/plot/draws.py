@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
@@ -33,6 +34,7 @@ _PAPER = {"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.85}
 _NOTE = {"fontsize": 8.5, "bbox": _PAPER}
 _FAR = 6  # times from the median to the last tenth: no tail is shown further
 _OFTEN = 0.02  # share of equal values among others that is no chance
+_ROUNDING = 4e-15
 _STEMS, _FEW = 40, 3  # values with a bar of their own: all there are, or among others
 _STEPS = 2000  # of an empirical distribution function; a picture shows no more
 _MOST_POINTS, _SAMPLES = 160, 20_000
@@ -236,16 +238,17 @@ class _Draws:
         self.name = "None" if dist is None else canvas.title(dist)
         law, own = law_of(dist, bare.shape)
         self.law = law if law is not None and law.has_functions else None
-        self.mean = None if law is None else law.mean
-        self.ratio = 1.0  # of the law's units to one of the values'
+        self.mean, self.ratio = None, 1.0  # of the law's units to one of the values'
         if law is not None:
             named = {"dist": units.on(1.0, own), "values": units.on(1.0, self.unit)}
             self.ratio = units.off(**named)[1][1]
-            rounding = abs(law.mean) <= 1e-12 * law.std
-            self.mean = 0.0 if rounding else law.mean / self.ratio
+            with contextlib.suppress(ArithmeticError):  # a mean that theory can't sum up
+                rounding = abs(law.mean) <= 1e-12 * law.std
+                self.mean = 0.0 if rounding else law.mean / self.ratio
         kind = units.parts(values)[0] if isinstance(values, u.Quantity) else values
         kind = getattr(kind, "dtype", np.dtype(float))
-        self._step = float(jnp.finfo(kind).eps) if jnp.issubdtype(kind, jnp.inexact) else 0.0
+        inexact = jnp.issubdtype(kind, jnp.inexact)  # theory rounds too, in float64
+        self._step = max(float(jnp.finfo(kind).eps), _ROUNDING) if inexact else 0.0
 
     def spacing(self, x: Any) -> Any:
         """How far apart numbers of the values' dtype are at x."""
@@ -360,7 +363,7 @@ def _histogram(ax: Axes, its: _Draws) -> None:
         same = "one value" if its.x.size == 1 else "all are the same"
         ax.set_ylabel(f"share of the {its.label}" if len(points) > 1 else same)
     if points:
-        _stems(ax, its, points, shares, top, written=bool(rest.size))
+        _stems(ax, its, points, shares, top, beside=bool(rest.size))
     if len(points) == 1 and not rest.size:
         ax.set_yticks([])
     label = min(0.4 / (0.7 * canvas.height(ax)), 0.4)  # that of the mean, above the bars
@@ -405,29 +408,25 @@ def _bars(ax: Axes, its: _Draws, x: np.ndarray, low: float, high: float) -> floa
     return top
 
 
-def _stems(ax: Axes, its: _Draws, points: Any, shares: Any, top: float, *, written: bool) -> None:
-    """Thin bars at the values that have a probability of their own."""
+def _stems(ax: Axes, its: _Draws, points: Any, shares: Any, top: float, *, beside: bool) -> None:
+    """Thin bars at the values that have a probability of their own, `beside` others or alone."""
     left, right = ax.get_xlim()
     at = np.array([x for x, _ in points])
     heights = top / max(shares) * np.array(shares) if max(shares) else np.zeros(at.size)
     apart = np.diff(np.unique(at)).min(initial=(right - left) / 3)
-    width = min((right - left) / (100 if written else 24), 0.6 * apart)
-    label = f"{its.label} at one value" if written else its.label
-    ax.bar(at, heights, width, color="#0072b2" if written else canvas.SKY, label=label)
+    width = min((right - left) / (100 if beside else 24), 0.6 * apart)
+    label = f"{its.label} at one value" if beside else its.label
+    ax.bar(at, heights, width, color="#0072b2" if beside else canvas.SKY, label=label)
     theirs = [(x, p) for x, p in points if p is not None]
-    if theirs and max(shares) and (written or len(points) > 1):
+    if theirs and max(shares) and (beside or len(points) > 1):
         expected = [top / max(shares) * p for _, p in theirs]
-        ax.plot(
-            at,
-            expected,
-            "_",
-            color=canvas.SECOND,
-            markersize=14,
-            markeredgewidth=2.5,
+        half = min(0.75 * width, 0.45 * apart) if len(points) > _FEW else 0.012 * (right - left)
+        ax.hlines(
+            expected, at - half, at + half, color=canvas.SECOND, linewidth=2.5,
             label="theory of these",
-        )
+        )  # fmt: skip
     for (x, p), share, height in zip(points, shares, heights, strict=True):
-        if written:
+        if beside and len(points) <= _FEW:
             text = f"{100 * share:.3g} %" + ("" if p is None else f"\ntheory {100 * p:.3g} %")
             on_right = x <= left + 0.6 * (right - left)
             ax.annotate(

@@ -125,10 +125,7 @@ def pmf(dist: Any, x: Any, size: Any = None) -> Any:
     [0.5 0. ]
     """
     law, unit = _whole(dist, size)
-    x = numbers_in("x", x, unit)
-    for value, _ in law.atoms:
-        near = abs(x - value) <= 1e-6 * abs(value)
-        x = np.where(near & np.isfinite(value), value, x)  # an open bound is none
+    x = law.snapped(numbers_in("x", x, unit), 1e-6)
     p, (low, high) = law.at(x), law.support
     if np.any((p == 0) & (law.pdf(x) == np.inf) & (x > low) & (x < high)):
         raise unknown(f"single values of {type(dist).__name__}")

@@ -12,8 +12,8 @@ from braininit.theory.quadrature import gauss
 
 __all__ = ["gridded"]
 
-_NEAR = 1e-3
-"""How many steps off a multiple a number still counts as it: float32 rounds to less than that."""
+_NEAR = 1e-15
+"""How far off a multiple, in parts of it, a float64 still counts as it: 0.3 as 3 times 0.1."""
 _TAIL = 1e-20
 """What is rarer on either side adds nothing to a moment."""
 _MOST = 2**22
@@ -36,7 +36,7 @@ def gridded(law: Law, step: Any, rounding: str) -> Law:
         return sum(w * function((k + t) * step) for t, w in zip(nodes, weights, strict=True))
 
     def index(x: Any) -> Any:
-        return np.floor(x / step + _NEAR)
+        return np.floor(x / step + _NEAR * abs(x / step))
 
     def chance(k: Any) -> Any:
         below, above = up_to("cdf", k - 1), up_to("sf", k)
@@ -45,7 +45,7 @@ def gridded(law: Law, step: Any, rounding: str) -> Law:
 
     def at(x: Any) -> Any:
         k = np.round(x / step)
-        return np.where(abs(x / step - k) <= _NEAR, chance(k), 0.0)
+        return np.where(abs(x / step - k) <= _NEAR * abs(k), chance(k), 0.0)
 
     def quantile(p: Any, q: Any) -> Any:
         x = law.quantile(p, q) / step
@@ -97,7 +97,7 @@ def gridded(law: Law, step: Any, rounding: str) -> Law:
         support=ends(),
         atoms=tuple(points),
     )
-    made.chance = at
+    made.chance, made.step = at, step
     return made
 
 
@@ -105,6 +105,11 @@ class _OnGrid(Law):
     """A law whose values have probabilities of their own, perhaps too many to be listed."""
 
     chance: Any
+    step: Any
+
+    def snapped(self, x: Any, near: float) -> Any:
+        value = np.round(x / self.step) * self.step
+        return np.where(abs(x - value) <= near * abs(value), value, x)
 
     def at(self, x: Any) -> Any:
         with np.errstate(all="ignore"):

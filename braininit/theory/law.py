@@ -136,6 +136,16 @@ class Law:
         """The probability of x itself."""
         return sum((np.where(x == value, p, 0.0) for value, p in self.atoms), 0.0)
 
+    def snapped(self, x: Any, near: float) -> Any:
+        """Numbers brought onto a value with a probability of its own, if they are that near to it.
+
+        In parts of the value.
+        """
+        for value, _ in self.atoms:
+            close = np.isfinite(value) & (abs(x - value) <= near * abs(value))
+            x = np.where(close, value, x)
+        return x
+
     def above(self, x: Any) -> Any:
         """The probability of x or more."""
         return self.sf(x) + self.at(x)
