@@ -282,9 +282,10 @@ def _root_of_share(times: int, variance: jax.Array, fan_in: jax.Array) -> jax.Ar
     share = variance / fan_in
     if times == 1:
         return jnp.sqrt(share)
-    large = share > float(jnp.finfo(share.dtype).max) / times  # a quarter of it is exact
-    root = jnp.sqrt(jnp.where(large, 0.25 * share, share) * times)
-    return jnp.where(large, 2 * root, root)
+    # What would overflow goes in by a quarter, which is exact. `large` is asked of the arguments:
+    # each further use of the share has XLA compute it again, until it puts it in memory instead.
+    large = variance > fan_in * (float(jnp.finfo(share.dtype).max) / 4)
+    return jnp.sqrt(share * jnp.where(large, 0.25, 1.0) * times) * jnp.where(large, 2.0, 1.0)
 
 
 @_root_of_share.defjvp
