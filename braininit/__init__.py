@@ -13,6 +13,7 @@ continuous    `uniform` `normal` `truncated_normal` `beta` `laplace` `vonmises`;
               `TruncatedNormal` `Beta` `Laplace` `VonMises`
 positive      `lognormal` `gamma` `exponential` `weibull` `loguniform`; `LogNormal` `Gamma`
               `Exponential` `Weibull` `LogUniform`
+discrete      `uniform_int` `poisson` `binomial`; `UniformInt` `Poisson` `Binomial`
 cut off       `truncated`; `Truncated`: any of these between two bounds
 layers        `variance_scaling` `kaiming_normal` `kaiming_uniform` `xavier_normal`
               `xavier_uniform` `lecun_normal` `lecun_uniform`, their twins, and `gain`
@@ -97,6 +98,14 @@ from braininit.distributions.continuous import (
     truncated_normal,
     uniform,
     vonmises,
+)
+from braininit.distributions.discrete import (
+    Binomial,
+    Poisson,
+    UniformInt,
+    binomial,
+    poisson,
+    uniform_int,
 )
 from braininit.distributions.positive import (
     Exponential,
@@ -189,12 +198,13 @@ __version__ = "0.1.0"
 
 # fmt: off
 __all__ = [  # noqa: RUF022 - in the order of the index above
-    # constant, continuous, positive, cut off
+    # constant, continuous, positive, discrete, cut off
     "constant", "zeros", "ones", "Constant", "ZeroInit", "OneInit",
     "uniform", "normal", "truncated_normal", "beta", "laplace", "vonmises",
     "Uniform", "Normal", "TruncatedNormal", "Beta", "Laplace", "VonMises",
     "lognormal", "gamma", "exponential", "weibull", "loguniform",
     "LogNormal", "Gamma", "Exponential", "Weibull", "LogUniform",
+    "uniform_int", "poisson", "binomial", "UniformInt", "Poisson", "Binomial",
     "truncated", "Truncated",
     # layers, matrices
     "variance_scaling", "kaiming_normal", "kaiming_uniform", "xavier_normal", "xavier_uniform",

@@ -47,6 +47,9 @@ class Case:
         From the parameters' unit to the draws'.
     apart
         Whether devices draw their parts without talking, as where nothing is sorted.
+    dtypes
+        "whole" where integers can be drawn, too; those that are not `apart` are drawn in rounds
+        until each number is kept, and devices tell each other when they are done.
     whole
         Parameters that are integers, where 1, 2, 3 in turn would be outside the domain.
     atol
@@ -66,12 +69,18 @@ class Case:
     rank: int = 0
     result: Callable[[u.Unit], u.Unit] = lambda unit: unit
     apart: bool = True
+    dtypes: str = "real"
     whole: Mapping[str, Any] | None = None
     atol: float = 0.0
     powers: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.cls.__name__
+
+    @property
+    def in_rounds(self) -> bool:
+        """Whether numbers are drawn until each is kept."""
+        return self.dtypes == "whole" and not self.apart
 
     @property
     def carriers(self) -> list[str]:
@@ -283,6 +292,7 @@ def _scaled(cls: Any, function: Any, oracle: Any, support: Any, **given: float) 
 NARROW = ((-2, 2), (0, INF), (-100, 100), (5, 6), (8, INF), (-INF, -8), (30, 31))
 NARROW += ((-0.001, 0.001), (7.99, 8), (-INF, 0.3), (-40, -39.99), (-5, 5), (3.9, 4.2))
 POSITIVE, FINITE, NON_NEGATIVE, BOUND = "positive", "finite", "non_negative", "bound"
+WHOLE, COUNT, FRACTION = "whole", "count", "fraction"
 
 CASES = (
     Case(
@@ -424,6 +434,43 @@ CASES = (
         ),
         support=_bounds,
         order=("low", "high"),
+    ),
+    Case(
+        init.UniformInt,
+        init.uniform_int,
+        {"low": -3.0, "high": 8.0},
+        lambda low, high: stats.randint(int(low), int(high)),
+        {"low": WHOLE, "high": WHOLE},
+        corners=({"low": 0.0, "high": 1e6}, {"low": -2.0, "high": 0.0}),
+        support=lambda low, high: (low, high - 1),
+        dtypes="whole",
+        order=("low", "high"),
+    ),
+    Case(
+        init.Poisson,
+        init.poisson,
+        {"mean": 3.0},
+        lambda mean: stats.poisson(mean),
+        {"mean": NON_NEGATIVE},
+        corners=tuple({"mean": m} for m in (0.01, 0.7, 1.0, 14.5, 300.0, 1e5)),
+        support=lambda mean: (-1, INF),  # 0 is a draw
+        apart=False,
+        dtypes="whole",
+    ),
+    Case(
+        init.Binomial,
+        init.binomial,
+        {"n": 10.0, "p": 0.3},
+        lambda n, p: stats.binom(n, p),
+        {"n": COUNT, "p": FRACTION},
+        corners=tuple(
+            {"n": n, "p": p}
+            for n, p in ((1.0, 0.5), (7.0, 0.99), (40.0, 0.5), (1e4, 1e-3), (1e6, 0.75))
+        ),
+        support=lambda n, p: (0, n),
+        apart=False,
+        dtypes="whole",
+        whole={"n": 3, "p": 1},
     ),
     Case(
         init.TruncatedNormal,

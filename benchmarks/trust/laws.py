@@ -33,7 +33,7 @@ class Law:
 
     With `open_low`, `open_high` the end itself is no draw. What is not rounded `inward` may end up
     beyond an end: on the value nearest to it, or by a rounding more on the next. `slack` is by how
-    many roundings an end may differ that is computed.
+    many roundings an end may differ that is computed. `whole`: of whole numbers.
     """
 
     cdf: Callable[[Any], Any]
@@ -46,6 +46,7 @@ class Law:
     open_high: bool = False
     inward: bool = True
     slack: int = 0
+    whole: bool = False
 
 
 # ---------------------------------------------------------------- the grid of a dtype
@@ -127,7 +128,10 @@ class Grid:
     def at(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The probability of a draw up to each value, and of one beyond it."""
         low, high = (float(e) for e in self.ends)
-        x, edges = values.astype(np.float64), _edge(values)
+        x = values.astype(np.float64)
+        edges = _edge(values)
+        if self.law.whole:  # of float64 numbers the half steps can't be told from the numbers
+            edges = np.where(edges - x < 0.5, np.floor(x) + 0.5, edges)
         below = np.asarray(self.law.cdf(edges), float)
         above = np.asarray(self.law.sf(edges), float)
         out, all_ = x < low, x >= high
@@ -151,7 +155,7 @@ class Grid:
     def _clipped(self, numbers: Any) -> np.ndarray:
         low, high = (e.astype(np.float64) for e in self.ends)
         x = rounded(numbers, self.dtype).astype(np.float64)
-        x = np.where(abs(x) < self.tiny, self.tiny, x)
+        x = np.where(abs(x) < self.tiny, 0.0 if self.law.whole else self.tiny, x)
         return np.clip(x, low, high)
 
     # ------------------------------------------------------------ what is made once per battery

@@ -75,10 +75,11 @@ def law_of(obj: Any, inward: bool = False, slack: int = 0) -> Law:
         *(functools.partial(f, obj) for f in (theory.cdf, theory.sf, theory.ppf, theory.isf)),
         low=float(low),
         high=float(high),
-        open_low=low == 0 and np.isinf(high),
+        open_low=low == 0 and np.isinf(high) and theory.cdf(obj, low) == 0,
         open_high=obj._recipe.facts.bounds == "half-open",
         inward=inward,
         slack=slack,
+        whole=obj._recipe.facts.kinds == "whole",
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from braininit._engine.cpu.bfloat16 import to_bfloat16
 from braininit._jax.dtypes import finfo, inside
 
-__all__ = ["finish", "rounded"]
+__all__ = ["finish", "finish_whole", "no_number", "rounded"]
 
 
 def finish(
@@ -45,6 +45,30 @@ def finish(
             within = jnp.where(bottom <= top, _between(x, bottom, top), np.asarray(np.nan, x.dtype))
         x = _moved(x, within)
     return _converted(x, dtype)
+
+
+def finish_whole(base: jax.Array, more: jax.Array, dtype: np.dtype) -> jax.Array:
+    """The sum of two whole numbers in the drawing dtype, as a draw.
+
+    An integer dtype has all digits of the sum, ends at its own largest number, and has no NaN:
+    that is its smallest number, or the largest where it has no sign.
+    """
+    if dtype.kind not in "iu":
+        return finish(base + more, dtype)
+    info, total, size = jnp.iinfo(dtype), base + more, 8 * base.dtype.itemsize
+    signed = np.dtype(f"int{size}")
+    wide = signed if dtype.kind == "i" else np.dtype(f"uint{size}")
+    inside = (total >= float(info.min)) & (total < float(info.max))
+    base, more = (jnp.where(inside, x, 0) for x in (base, more))
+    end = jnp.where(total >= float(info.max), wide.type(info.max), wide.type(info.min))
+    whole = jnp.where(inside, base.astype(wide) + more.astype(signed).astype(wide), end)
+    return jnp.where(jnp.isnan(total), wide.type(no_number(dtype)), whole).astype(dtype)
+
+
+def no_number(dtype: np.dtype) -> Any:
+    """What stands for NaN in an integer dtype."""
+    info = jnp.iinfo(dtype)
+    return dtype.type(info.min if dtype.kind == "i" else info.max)
 
 
 @jax.custom_jvp

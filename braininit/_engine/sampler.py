@@ -127,13 +127,13 @@ def compiled(
     return call
 
 
-def result_dtype(dtype: Any, complex_too: bool) -> np.dtype:
+def result_dtype(dtype: Any, kinds: str) -> np.dtype:
     """The dtype of a draw; a warning where it is narrower than what was asked for."""
-    kind = resolve(dtype, complex_too=complex_too)
-    # `float` and `complex` mean JAX's default, as they do to JAX.
+    kind = resolve(dtype, kinds)
+    # `float`, `int` and `complex` mean JAX's default, as they do to JAX.
     if (
         dtype is not None
-        and dtype not in (float, complex)
+        and dtype not in (float, int, complex)
         and kind.itemsize < np.dtype(dtype).itemsize
     ):
         text = f"{np.dtype(dtype)} needs jax_enable_x64; drawing {kind} instead"

@@ -70,6 +70,10 @@ class Source:
         """Independent sources for the same elements."""
         return [dataclasses.replace(self, key=key) for key in jax.random.split(self.key, n)]
 
+    def folded(self, n: Any) -> Source:
+        """The source with this number for the same elements."""
+        return dataclasses.replace(self, key=jax.random.fold_in(self.key, n))
+
     def reshaped(self, shape: tuple[int, ...]) -> Source:
         """The same source for elements in another shape."""
         return dataclasses.replace(self, shape=shape)

@@ -49,15 +49,17 @@ def default_float() -> np.dtype:
 _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 
-def resolve(dtype: Any, *, complex_too: bool = False) -> np.dtype:
+def resolve(dtype: Any, kinds: str = "real") -> np.dtype:
     """Turn a user's dtype into the result's; None is JAX's default float.
+
+    `kinds`: "real", "complex" for complex ones too, or "whole" for integers too.
 
     float64 without ``jax_enable_x64`` is float32, as everywhere in JAX.
     """
     if dtype is None:
         return default_float()
     try:
-        return _resolve(dtype, complex_too, bool(setting("jax_enable_x64")))
+        return _resolve(dtype, kinds, bool(setting("jax_enable_x64")))
     except TypeError as error:
         if "unhashable" not in str(error):
             raise
@@ -67,10 +69,10 @@ def resolve(dtype: Any, *, complex_too: bool = False) -> np.dtype:
 
 
 @functools.lru_cache(maxsize=256)
-def _resolve(dtype: Any, complex_too: bool, x64: bool) -> np.dtype:
+def _resolve(dtype: Any, kinds: str, x64: bool) -> np.dtype:
     try:
         asked = np.dtype(dtype)
-        if asked.itemsize * 8 > (64 if asked.kind == "f" else 128) or not asked.isnative:
+        if asked.itemsize * 8 > (128 if asked.kind == "c" else 64) or not asked.isnative:
             raise TypeError
     except Exception as error:
         raise TypeError(
@@ -81,17 +83,30 @@ def _resolve(dtype: Any, complex_too: bool, x64: bool) -> np.dtype:
         # float4, float6 and the sign-less scale format float8_e8m0fnu can't hold a draw.
         info = jnp.finfo(asked)
         real = info.bits == 8 and float(info.min) < 0
-    if not real and not (complex_too and jnp.issubdtype(asked, np.complexfloating)):
-        kinds = "a floating or complex dtype" if complex_too else "a real floating dtype"
-        raise TypeError(f"`dtype` must be {kinds} of at least 8 bits, got {asked}; draw, then cast")
-    if not x64 and asked.name in ("float64", "complex128"):
-        return np.dtype(np.float32 if asked == _DOUBLE else np.complex64)
-    return asked
+    other, called = _OTHERS[kinds]
+    if not real and asked.kind not in other:
+        raise TypeError(
+            f"`dtype` must be {called} of at least 8 bits, got {asked}; draw, then cast"
+        )
+    return asked if x64 else _NARROWER.get(asked.name, asked)
+
+
+_OTHERS = {
+    "real": ("", "a real floating dtype"),
+    "complex": ("c", "a floating or complex dtype"),
+    "whole": ("iu", "a floating or integer dtype"),
+}
+_NARROWER = {
+    "float64": np.dtype(np.float32),
+    "complex128": np.dtype(np.complex64),
+    "int64": np.dtype(np.int32),
+    "uint64": np.dtype(np.uint32),
+}
 
 
 def drawn_in(dtype: np.dtype) -> np.dtype:
     """The real dtype in which a draw of this dtype is computed."""
-    return _DOUBLE if dtype in (_DOUBLE, np.dtype(np.complex128)) else _SINGLE
+    return _DOUBLE if dtype.name in _NARROWER else _SINGLE
 
 
 def wide(dtype: np.dtype) -> np.dtype:
@@ -102,6 +117,8 @@ def wide(dtype: np.dtype) -> np.dtype:
 @functools.lru_cache(maxsize=64)
 def finfo(dtype: Any) -> Finfo:
     """Smallest and largest positive number of a dtype, as XLA keeps them."""
+    if np.dtype(dtype).kind in "iu":
+        return Finfo(1, int(jnp.iinfo(dtype).max))
     info, drawn = jnp.finfo(dtype), jnp.finfo(drawn_in(np.dtype(dtype)))
     # XLA flushes float32 and float64 numbers below the smallest normal one to zero.
     return Finfo(max(float(info.smallest_subnormal), float(drawn.tiny)), float(info.max))

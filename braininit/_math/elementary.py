@@ -31,6 +31,7 @@ __all__ = [
     "exp2_parts",
     "exponent",
     "fraction",
+    "high_product",
     "log",
     "over",
     "polynomial",
@@ -134,6 +135,15 @@ def fraction(word: jax.Array, exponent: int) -> jax.Array:
     whole = lax.bitcast_convert_type(word, np.dtype(f"int{bits}"))
     # Rounded once, in the sum, fused or not.
     return whole.astype(np.dtype(f"float{bits}")) * 2.0**exponent + 2.0 ** (exponent - 1)
+
+
+def high_product(x: Any, n: Any) -> Any:
+    """The upper word of the product of two words of 32 bits, by halves of 16."""
+    half, mask = np.uint32(16), np.uint32(0xFFFF)
+    a, b, c, d = x >> half, x & mask, n >> half, n & mask
+    middle = a * d + (b * d >> half)
+    other = b * c + (middle & mask)
+    return a * c + (middle >> half) + (other >> half)
 
 
 def log(

@@ -37,7 +37,9 @@ __all__ = [
     "amount",
     "anything",
     "bound",
+    "count",
     "direction",
+    "end",
     "factor",
     "fraction",
     "increasing",
@@ -48,14 +50,17 @@ __all__ = [
     "nan_unless_held",
     "number",
     "pure",
+    "rate",
     "refuse_empty",
     "refuse_unheld",
+    "refuse_without_whole",
     "scale",
     "shape",
     "share",
     "sharing",
     "spread",
     "summing_to_one",
+    "whole",
 ]
 
 
@@ -70,6 +75,14 @@ class Domain(NamedTuple):
 _FINITE = Domain("finite", lambda x: abs(x) < math.inf, "give a finite number")
 _POSITIVE = Domain("positive", lambda x: (x > 0) & (x < math.inf), "give a number above 0")
 _NON_NEGATIVE = Domain("non-negative", lambda x: (x >= 0) & (x < math.inf), "give 0 or more")
+_WHOLE = Domain(
+    "a whole number", lambda x: (abs(x) < math.inf) & (x == x // 1), "give a whole number, as in 3"
+)
+_COUNT = Domain(
+    "a whole number, 0 or more",
+    lambda x: (x >= 0) & (x < math.inf) & (x == x // 1),
+    "give a whole number, as in 3",
+)
 _FRACTION = Domain(
     "from 0 to 1", lambda x: (x >= 0) & (x <= 1), "give a fraction, as in 0.1 for 10 %"
 )
@@ -94,6 +107,8 @@ class Role(NamedTuple):
     """Drawn as it is: infinity needs a dtype that has one."""
     angle: bool = False
     """The dtype has to have several numbers within a turn around it."""
+    reach: Callable[[Any], Any] | None = None
+    """The largest draw, which an integer dtype has to hold."""
 
     def __call__(self, value: Any) -> Given:
         """A user's value in this role."""
@@ -151,6 +166,14 @@ pure = Role(_FINITE, pure=True)
 """Any finite pure number."""
 direction = Role(_FINITE, pure=True, angle=True)
 """A finite angle in radians."""
+whole = Role(_WHOLE, pure=True, reach=lambda n: n)
+"""A whole number from which on others are drawn."""
+end = Role(_WHOLE, pure=True, reach=lambda n: n - 1)
+"""A whole number below which others are drawn."""
+count = Role(_COUNT, pure=True, reach=lambda n: n)
+"""So many: a whole number, 0 or more, up to which others are drawn."""
+rate = Role(_NON_NEGATIVE, pure=True, reach=lambda mean: mean + 8 * mean**0.5 + 20)
+"""The mean of counts, of which none in 1e12 is beyond its reach."""
 fraction = Role(_FRACTION, pure=True)
 share = Role(_SHARE, pure=True)
 """A fraction, or a whole number above 1: so many, in place of a part of all."""
@@ -353,6 +376,8 @@ def refuse_unheld(number: Number, unit: u.Unit | None, dtype: np.dtype) -> None:
     name, value, role = number
     if role is None:
         return
+    if role.reach is not None and dtype.kind in "iu":
+        _refuse_beyond(number, dtype)
     if type(value) is float and (0.02 <= abs(value) <= 15 or value == 0):
         return  # within what even the 8-bit dtypes hold
     kind, least, most = _held(role, dtype)
@@ -379,6 +404,28 @@ def refuse_unheld(number: Number, unit: u.Unit | None, dtype: np.dtype) -> None:
     _passed.add((kind, role.vanishes, most), value)
 
 
+def _refuse_beyond(number: Number, dtype: np.dtype) -> None:
+    """Refuse a concrete number from which draws are beyond an integer dtype."""
+    name, value, role = number
+    if isinstance(value, Tracer) or role is None:
+        return
+    lost = ~np.asarray(_within(role, np.asarray(value, float), dtype))
+    if lost.any():
+        info = jnp.iinfo(dtype)
+        first = np.asarray(value)[tuple(np.argwhere(lost)[0])].item()
+        raise ValueError(
+            f"`{name}` = {show(first)} has draws beyond what {dtype} holds ({info.min} to "
+            f"{info.max}); take another dtype"
+        )
+
+
+def _within(role: Role, value: Any, dtype: np.dtype) -> Any:
+    """Whether an integer dtype holds the draws."""
+    info: Any = jnp.iinfo(dtype)
+    reach: Any = role.reach
+    return (value >= float(info.min)) & (reach(value) <= float(info.max))
+
+
 def _held(role: Role, dtype: np.dtype) -> tuple[np.dtype, float, float]:
     """Which dtype has to hold a number in a role, and its smallest and largest that are allowed."""
     kind = drawn_in(dtype) if role.pure or role.wide else dtype
@@ -389,6 +436,8 @@ def _held(role: Role, dtype: np.dtype) -> tuple[np.dtype, float, float]:
 def nan_unless_held(role: Role, value: jax.Array, dtype: np.dtype) -> jax.Array:
     """NaN where `refuse_unheld` would refuse, for a traced parameter in a program."""
     _, least, most = _held(role, dtype)
+    if role.reach is not None and dtype.kind in "iu":
+        value = jnp.where(_within(role, value, dtype), value, jnp.nan)
     # An array that was made in double precision, in a session that has left it.
     value = jax.lax.convert_element_type(value, jax.dtypes.canonicalize_dtype(value.dtype))
     if float(jnp.finfo(value.dtype).max) <= most:
@@ -438,6 +487,21 @@ def refuse_empty(
             f"`{high.name}` = {show(other[first].item(), unit)}; widen them or take a wider dtype"
         )
     _passed.add(check, a, b)
+
+
+def refuse_without_whole(low: Number, high: Number) -> None:
+    """Refuse concrete bounds between which there is no whole number."""
+    a, b = low.value, high.value
+    if isinstance(a, Tracer) or isinstance(b, Tracer):
+        return
+    each, other = np.broadcast_arrays(np.asarray(a, float), np.asarray(b, float))
+    bad = ~(np.ceil(each) <= np.floor(other))
+    if bad.any():
+        first = tuple(np.argwhere(bad)[0])
+        raise ValueError(
+            f"no whole number lies between `{low.name}` = {show(each[first].item())} and "
+            f"`{high.name}` = {show(other[first].item())}; widen them"
+        )
 
 
 def _far_apart(low: np.ndarray, high: np.ndarray, dtype: np.dtype) -> bool:

@@ -17,6 +17,7 @@ import scipy  # its parts are imported when they are first named
 from braininit._engine import keys
 from braininit._engine.threefry import hashed
 from braininit._jax.settings import setting
+from braininit._math.elementary import high_product
 
 __all__ = ["below", "counted", "happens", "most", "threefry_key", "words"]
 
@@ -48,8 +49,7 @@ def below(n: Any, random: Words) -> jax.Array:
     They are equally likely to n / 2^64.
     """
     n = jnp.asarray(n, jnp.uint32)
-    high, low = _product(random[0], n)
-    carried, _ = _product(random[1], n)
+    high, low, carried = high_product(random[0], n), random[0] * n, high_product(random[1], n)
     return high + (low + carried < low).astype(jnp.uint32)
 
 
@@ -61,16 +61,6 @@ def happens(chance: Any, random: Words) -> jax.Array:
     high, low = (x.astype(jnp.uint32) for x in (whole, (upper - whole) * 2.0**32))
     less = (random[0] < high) | ((random[0] == high) & (random[1] < low))
     return less | (chance >= 1)
-
-
-def _product(x: jax.Array, n: jax.Array) -> Words:
-    """The product of two words, by halves of 16 bits."""
-    half, mask = np.uint32(16), np.uint32(0xFFFF)
-    a, b, c, d = x >> half, x & mask, n >> half, n & mask
-    low = b * d
-    middle = a * d + (low >> half)
-    other = b * c + (middle & mask)
-    return a * c + (middle >> half) + (other >> half), x * n
 
 
 # ---------------------------------------------------------------- numbers of edges

@@ -123,7 +123,7 @@ def normal(
 
 def _normal(mean: Any, std: Any) -> Recipe:
     unit, numbers = sharing(mean=roles.location(mean), std=roles.spread(std))
-    return recipe(_normal_kernel, numbers, unit, complex_too=True, cut=_NORMAL_WITHIN)
+    return recipe(_normal_kernel, numbers, unit, kinds="complex", cut=_NORMAL_WITHIN)
 
 
 class Normal(Initialization, function=normal, recipe=_normal):

@@ -33,12 +33,15 @@ def window(
     positive: bool = False,
     bounded: bool = False,
     whole: bool = False,
+    up_to: str | None = None,
+    bounds: str | None = None,
     **facts: Any,
 ) -> Callable[..., Recipe]:
     """Make the `cut` of a recipe from the kernel of the truncated distribution.
 
     `positive`: the distribution lies above 0. `bounded`: its last two parameters are bounds of its
-    own; with `whole` the kernel takes them too.
+    own; with `whole` the kernel takes them too. `up_to`: a parameter above which nothing lies.
+    `bounds`: as of `Facts`.
     """
 
     def cut(made: Recipe, low: Number, high: Number) -> Recipe:
@@ -50,6 +53,9 @@ def window(
             least, most = _meet(max, least, start.value), _meet(min, most, end.value)
         elif positive:
             least = _meet(max, least, 0.0)
+        elif up_to:
+            (end,) = (n.value for n in numbers if n.name == up_to)
+            most = _meet(min, most, end)
         low = low if least is low.value else Number("low of base", least, bound)
         high = high if most is high.value else Number("high of base", most, bound)
         low, high = increasing(low, high, made.unit)
@@ -58,7 +64,7 @@ def window(
             kernel,
             (*numbers, *own, *ends),
             made.unit,
-            bounds="positive" if positive else "closed",
+            bounds=bounds or ("positive" if positive else "closed"),
             cut=cut if not whole and not positive else None,
             **facts,
         )

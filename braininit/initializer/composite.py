@@ -71,7 +71,7 @@ class Composite(Recipe):
 
     def drawn(self, asked: Asked) -> Any:
         shape, sharding, context, rows = asked.shape, asked.sharding, asked.context, asked.rows
-        kind = result_dtype(asked.dtype, True)
+        kind = result_dtype(asked.dtype, "complex")
         key = None if asked.key is None else keys.as_key(asked.key)
         if context.keys() - CONTEXT - {"rng"} and not self.takes_any():
             raise unknown({name: value for name, value in context.items() if name != "rng"})

@@ -152,7 +152,7 @@ jax.tree_util.register_dataclass(Filled, data_fields=["values"], meta_fields=["f
 
 
 def _filled(bare: Any, unit: u.Unit | None) -> Recipe:
-    made = recipe(_fill, (Number("value", bare, anything),), unit, random=False, complex_too=True)
+    made = recipe(_fill, (Number("value", bare, anything),), unit, random=False, kinds="complex")
     return Filled(made.facts, made.values)
 
 

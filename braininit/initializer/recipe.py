@@ -36,6 +36,7 @@ from braininit._params.roles import (
     nan_unless_held,
     refuse_empty,
     refuse_unheld,
+    refuse_without_whole,
 )
 from braininit._params.shapes import aligned, as_shape, sizes_known
 from braininit._params.types import Values
@@ -63,12 +64,12 @@ class Facts:
         Of the numbers. A number without a role goes to the kernel in a tuple, as it is.
     bounds
         Whether the last two numbers are bounds, between which a dtype needs a value: "closed",
-        "half-open" without the upper one, "positive" where 0 is no draw, or "wide" where they
-        may round to one number.
+        "half-open" without the upper one, "positive" where 0 is no draw, "wide" where they may
+        round to one number, or "whole" where a whole number has to lie between them.
     random
         Whether the draws use a key; None: if those of a part do.
-    complex_too
-        Whether complex dtypes can be drawn.
+    kinds
+        Which dtypes can be drawn: "real", "complex" ones too, or "whole" numbers too.
     elementwise
         Whether each number is made from its own words and its index alone.
     by_rows
@@ -97,7 +98,7 @@ class Facts:
     roles: tuple[Role | None, ...] = ()
     bounds: str = ""
     random: bool | None = True
-    complex_too: bool = False
+    kinds: str = "real"
     elementwise: bool = True
     by_rows: bool | None = None
     traceable: bool = True
@@ -129,7 +130,11 @@ class Facts:
             if role is None:
                 made.append((jnp.asarray(value, kind),))
             else:
-                held = nan_unless_held(role, jnp.asarray(value), dtype)
+                held = jnp.asarray(value)
+                if jnp.issubdtype(held.dtype, np.integer):  # which a float might not hold
+                    made.append(aligned(name, held, shape, held.dtype))
+                    continue
+                held = nan_unless_held(role, held, dtype)
                 made.append(aligned(name, held, shape, dtype if role.itself else kind))
         return made
 
@@ -197,6 +202,10 @@ class Recipe:
             refuse_unheld(each, facts.unit, dtype)
         if facts.bounds:
             low, high = numbers[-2:]
+            if facts.bounds == "whole":
+                refuse_without_whole(low, high)
+                held.add(dtype)
+                return
             if facts.bounds == "positive" and not isinstance(low.value, Tracer):
                 most = max if type(low.value) is float else np.maximum
                 low = low._replace(value=most(low.value, finfo(dtype).least))
@@ -216,7 +225,7 @@ class Recipe:
     def drawn(self, asked: Asked) -> Any:
         """The draw."""
         shape, sharding = asked.shape, asked.sharding
-        kind = result_dtype(asked.dtype, self.facts.complex_too)
+        kind = result_dtype(asked.dtype, self.facts.kinds)
         its = self.for_draw(asked.whole, kind, asked.context)
         its.fit(kind)
         if its is not self and any(isinstance(value, jax.Array) for value in self.values):

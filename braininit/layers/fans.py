@@ -171,7 +171,7 @@ def variance_scaled(scale: Any, fans: Fans, distribution: Any, unit: Any) -> Rec
     kernel = KERNELS[one_of("distribution", distribution, [*KERNELS])]
     fans, given = fans.checked()
     static = (fans, squared)
-    facts = {"complex_too": True, "by_rows": False, "sized": _sized, "refuses": True}
+    facts = {"kinds": "complex", "by_rows": False, "sized": _sized, "refuses": True}
     return recipe(kernel, (scale, *given), unit, static=static, **facts)
 
 

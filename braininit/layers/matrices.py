@@ -328,7 +328,7 @@ def _matrix(kernel: Any, scale: Any, unit: Any, static: tuple[Any, ...], *, rand
     unit, scale = units.with_unit(unit, scale=scale)
     number = Number("scale", roles.factor.check("scale", scale, unit), roles.factor)
     return recipe(
-        kernel, (number,), unit, static=static, random=random, complex_too=True,
+        kernel, (number,), unit, static=static, random=random, kinds="complex",
         elementwise=False,
     )  # fmt: skip
 

@@ -345,7 +345,7 @@ def _refuse_undrawable(initializer: Initialization, leaf: Leaf) -> None:
     made = initializer._recipe
     numbers = type(made) is Recipe and all(type(value) is float for value in made.values)
     if numbers and draws_alike(made):
-        kind = result_dtype(leaf.dtype, made.facts.complex_too)
+        kind = result_dtype(leaf.dtype, made.facts.kinds)
         made.for_draw(leaf.shape, kind, {}).fit(kind)
         return
     key = jax.eval_shape(lambda: jax.random.key(0))

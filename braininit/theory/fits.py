@@ -18,7 +18,7 @@ import scipy  # its parts are imported when they are first named
 from braininit._math import special
 from braininit._params import units
 from braininit._params.values import fields, kinds
-from braininit.distributions import continuous, positive
+from braininit.distributions import continuous, discrete, positive
 from braininit.initializer.initialization import Initialization
 from braininit.theory.continuous import truncated_normal
 from braininit.theory.lookup import double
@@ -35,7 +35,7 @@ def fit(dist: type[T], data: Any, **fixed: Any) -> T:
     ----------
     dist : class
         A distribution: Normal, LogNormal, Gamma, Exponential, Weibull, Beta, Uniform, Laplace,
-        LogUniform, TruncatedNormal or VonMises.
+        LogUniform, TruncatedNormal, VonMises, Poisson or UniformInt.
     data : array or Quantity
         The measurements, of any shape, finite, in any unit; the result has their unit.
     **fixed
@@ -460,6 +460,21 @@ def _von_mises(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
     return {"mean": mean, "concentration": math.exp(_root(gap))}
 
 
+# ---------------------------------------------------------------- whole numbers
+
+
+def _poisson(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
+    x = data.hold((data.x >= 0) & (data.x % 1 == 0), "be whole numbers, 0 or more")
+    return {"mean": x.mean()}
+
+
+def _whole_bounds(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
+    x = data.hold(data.x % 1 == 0, "be whole numbers")
+    low, high = fixed.get("low", x.min()), fixed.get("high", x.max() + 1)
+    data.between(low, high - 1)
+    return {"low": low, "high": high}
+
+
 # ---------------------------------------------------------------- the search
 
 
@@ -483,6 +498,8 @@ _FAMILIES: dict[Any, Callable[[_Data, Mapping[str, float]], Mapping[str, Any]]] 
     continuous.uniform: _bounds,
     continuous.laplace: _laplace,
     positive.loguniform: _positive_bounds,
+    discrete.poisson: _poisson,
+    discrete.uniform_int: _whole_bounds,
     continuous.truncated_normal: _truncated,
     continuous.vonmises: _von_mises,
 }

@@ -12,13 +12,14 @@ import scipy  # its parts are imported when they are first named
 from jax.core import Tracer
 
 import braininit.theory.continuous as its_continuous
+import braininit.theory.discrete as its_discrete
 import braininit.theory.positive as its_positive
 import braininit.theory.sized as sized
 from braininit._params import units
 from braininit._params.shapes import as_shape
 from braininit.composition.conditional import conditional
 from braininit.composition.mixture import mixture
-from braininit.distributions import continuous, positive
+from braininit.distributions import continuous, discrete, positive
 from braininit.distributions.truncated import truncated
 from braininit.initializer import grid, operators, pipes
 from braininit.initializer.children import as_child
@@ -55,6 +56,9 @@ laws: dict[Any, Callable[..., Law]] = {
     positive.exponential: its_positive.exponential,
     positive.weibull: its_positive.weibull,
     positive.loguniform: its_positive.loguniform,
+    discrete.uniform_int: its_discrete.uniform_int,
+    discrete.poisson: its_discrete.poisson,
+    discrete.binomial: its_discrete.binomial,
 }
 """Function -> law, called with the function's own parameters, bare and in float64."""
 

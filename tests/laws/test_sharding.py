@@ -205,7 +205,9 @@ def test_sharded_parameters_and_keys_make_the_same_numbers(case):
     numbers, may_be, make = leaves_of(case)
     keys = jax.random.split(key(), 4)
     pattern = 1 + np.arange(4 * np.prod(size), dtype=np.float32).reshape(4, *size) / 1000
-    blocks = [numbers[i] * pattern for i in may_be]
+    wholes = np.round(1000 * pattern - 999)  # where a parameter has to be whole
+    whole = [case.dtypes == "whole" and float(numbers[i]).is_integer() for i in may_be]
+    blocks = [numbers[i] * (wholes if w else pattern) for i, w in zip(may_be, whole, strict=True)]
 
     def drawn(k, arrays):
         given = dict(zip(may_be, arrays, strict=True))

@@ -28,6 +28,9 @@ BAD = {
     "positive": [np.nan, 0.0, -1.0, np.inf],
     "non_negative": [np.nan, -1.0, np.inf],
     "bound": [np.nan],
+    "whole": [np.nan, 0.5, np.inf],
+    "count": [np.nan, -1.0, 2.5, np.inf],
+    "fraction": [np.nan, -0.5, 1.5],
 }
 
 

@@ -1,0 +1,122 @@
+"""Laws of multiples of a step, each of which has a probability of its own."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from braininit.theory.law import Law
+
+__all__ = ["NEAR", "lattice"]
+
+NEAR = 1e-15
+"""How far off a multiple, in parts of it, a float64 still counts as it: 0.3 as 3 times 0.1."""
+_TAIL = 1e-20
+"""What is rarer on either side adds nothing to a moment."""
+_MOST = 2**22
+"""Multiples that are added up."""
+_LISTED = 1000
+"""Multiples that a law lists: with them its sums, powers and mixtures know their points, too."""
+
+
+def lattice(
+    chance: Callable[[Any], Any],
+    cdf: Callable[[Any], Any],
+    sf: Callable[[Any], Any],
+    support: tuple[Any, Any],
+    *,
+    step: Any = 1.0,
+    quantile: Callable[[Any, Any], Any] | None = None,
+    moments: tuple[Any, Any, Any, Any] | None = None,
+) -> Law:
+    """Make a law from functions of how many steps: the probability, and P(K <= k), P(K > k).
+
+    `quantile` is in numbers, as are `support` and the `moments`; without these they are sums.
+    """
+
+    def index(x: Any) -> Any:
+        return np.floor(x / step + NEAR * abs(x / step))
+
+    def at(x: Any) -> Any:
+        k = np.round(x / step)
+        return np.where(abs(x / step - k) <= NEAR * abs(k), chance(k), 0.0)
+
+    def drawn(most: int) -> Any:
+        """The multiples that are drawn, along axis 0; None if they are more than so many."""
+        with np.errstate(all="ignore"):
+            first, last = (index(made.quantile(*p)) for p in ((_TAIL, 1.0), (1.0, _TAIL)))
+            count = np.max(last) - np.min(first) + 1
+        if not count <= most:
+            return None
+        return (np.min(first) + np.arange(int(count))).reshape(-1, *[1] * np.ndim(first))
+
+    def cut(low: Any, high: Any) -> Law:
+        """The law between two numbers."""
+        low, high = (np.clip(end, *support) for end in (low, high))
+        ends = first, last = np.ceil(low / step), np.floor(high / step)
+
+        def between(start: Any, end: Any) -> Any:
+            """P(start <= K <= end), by the smaller tail."""
+            below, above = cdf(end), sf(start - 1)
+            part = np.where(below < above, below - cdf(start - 1), above - sf(end))
+            return np.where(start > end, 0.0, np.where(start == end, chance(start), part))
+
+        mass = between(*ends)
+        return lattice(
+            lambda k: np.where((k >= first) & (k <= last), chance(k) / mass, 0.0),
+            lambda k: between(first, np.minimum(k, last)) / mass,
+            lambda k: between(np.maximum(k + 1, first), last) / mass,
+            (first * step, last * step),
+            step=step,
+        )
+
+    @functools.cache
+    def summed() -> Any:
+        if (k := drawn(_MOST)) is None:
+            raise ArithmeticError(f"the moments on a grid are sums of more than {_MOST} numbers")
+        p = chance(k)
+        total = p.sum(0)
+        mean = (p * k).sum(0) / total
+        away = k - mean
+        second, third, fourth = ((p * away**n).sum(0) / total for n in (2, 3, 4))
+        with np.errstate(all="ignore"):
+            shape = third / second**1.5, fourth / second**2 - 3
+        return mean * step, np.sqrt(second) * abs(step), *shape
+
+    mean, std, skewness, kurtosis = moments or (
+        functools.partial(lambda i: summed()[i], i) for i in range(4)
+    )
+    made = _Lattice(
+        mean,
+        std,
+        lambda x: np.where(at(x) > 0, np.inf, 0.0),
+        lambda x: cdf(index(x)),
+        lambda x: sf(index(x)),
+        quantile=quantile,
+        skewness=skewness,
+        kurtosis=kurtosis,
+        support=support,
+        cut=cut,
+    )
+    made.chance, made.step = at, step
+    if (listed := drawn(_LISTED)) is not None:
+        made.atoms = tuple(zip(listed * step, chance(listed), strict=True))
+    return made
+
+
+class _Lattice(Law):
+    """A law whose values have probabilities of their own, perhaps too many to be listed."""
+
+    chance: Any
+    step: Any
+
+    def snapped(self, x: Any, near: float) -> Any:
+        value = np.round(x / self.step) * self.step
+        return np.where(abs(x - value) <= near * abs(value), value, x)
+
+    def at(self, x: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return self.chance(np.asarray(x, float))
