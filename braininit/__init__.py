@@ -21,7 +21,7 @@ matrices      `orthogonal` `delta_orthogonal` `identity` `dirac` `sparse` `spect
               their twins
 composition   ``+ - * / ** abs |`` of initializers; `mixture` `conditional` `clipped` `composed`
               `scaled` `combined` `powered` `on_grid`; `Mixture` `Conditional` `Clipped` `Compose`
-              `Scaled` `Combined` `Power` `OnGrid`
+              `Scaled` `Combined` `Power` `OnGrid`; several correlated parameters: `joint`, `Joint`
 distance      `GaussianProfile` `ExponentialProfile` `PowerLawProfile` `LinearProfile`
               `StepProfile` `SigmoidProfile` `LogisticProfile` `DoGProfile` `BimodalProfile`
               `MexicanHatProfile`, made of `DistanceProfile`, and what operators make of them:
@@ -79,6 +79,7 @@ from braininit.circuits.rules import (
 
 # composition
 from braininit.composition.conditional import Conditional, conditional
+from braininit.composition.joint import Joint, joint
 from braininit.composition.mixture import Mixture, mixture
 
 # tools
@@ -215,7 +216,7 @@ __all__ = [  # noqa: RUF022 - in the order of the index above
     # composition
     "mixture", "conditional", "clipped", "composed", "scaled", "combined", "powered",
     "on_grid", "Mixture", "Conditional", "Clipped", "Compose", "Scaled", "Combined", "Power",
-    "OnGrid",
+    "OnGrid", "joint", "Joint",
     # distance
     "GaussianProfile", "ExponentialProfile", "PowerLawProfile", "LinearProfile", "StepProfile",
     "SigmoidProfile", "LogisticProfile", "DoGProfile", "BimodalProfile", "MexicanHatProfile",

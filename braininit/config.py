@@ -11,7 +11,7 @@ import numpy as np
 from jax.core import Tracer
 
 from braininit._params import reader, units
-from braininit._params.values import Value, fields, kinds
+from braininit._params.values import Named, Value, fields, kinds
 from braininit.initializer.calls import alike, folded, nearest
 from braininit.initializer.children import Custom, as_child, without_quantity
 from braininit.initializer.initialization import Initialization
@@ -125,6 +125,8 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, Value) and type(value).__name__ in classes():
         written = {f.name: _plain(f.name, getattr(value, f.name)) for f in fields(value)}
         return {"class": type(value).__name__, **written}
+    if isinstance(value, Named):
+        return {n: _plain(n, v) for n, v in value.items()}
     if isinstance(value, u.Quantity):
         return {"value": _plain(name, value.mantissa), "unit": str(value.unit)}
     if isinstance(value, (list, tuple)):
@@ -179,6 +181,8 @@ def _made(name: str, value: Any, kind: str) -> Any:
     if _is_list(value):
         inner = {"children": "child", "child": "number"}.get(kind, kind)
         return [_made(f"{name}[{i}]", v, inner) for i, v in enumerate(value)]
+    if isinstance(value, Mapping) and kind == "named":
+        return {n: _made(f"{name}[{n!r}]", v, "child") for n, v in value.items()}
     if isinstance(value, Mapping):
         return _from_mapping(name, value)
     if kind in ("option", "unit"):

@@ -11,6 +11,7 @@ import numpy as np
 from braininit._params.shapes import as_shape
 from braininit._params.types import Shape
 from braininit._params.units import brief
+from braininit.composition.joint import Joint
 from braininit.config import get
 from braininit.initializer.children import as_child, without_quantity
 from braininit.initializer.initialization import Initialization
@@ -33,10 +34,10 @@ def param(
     Parameters
     ----------
     init : initializer, callable, str, mapping, number, array, Quantity, State or None
-        An initializer or a function is called with the size; a function that takes a key gets one
-        made from ``rng=``. Text or a configuration goes through `get`. A value is checked against
-        the size. A container (brainstate's ``State`` and ``Param``, nnx's ``Variable``, any object
-        with a `value`) has its value checked and replaced, and is returned.
+        An initializer, a `Joint` or a function is called with the size; a function that takes a key
+        gets one made from ``rng=``. Text or a configuration goes through `get`. A value is checked
+        against the size. A container (brainstate's ``State`` and ``Param``, nnx's ``Variable``, any
+        object with a `value`) has its value checked and replaced, and is returned.
     sizes : int or tuple of int
         Shape of the parameter.
     batch_size : int, optional
@@ -64,6 +65,8 @@ def param(
     batch = () if batch_size is None else as_shape(batch_size)
     if isinstance(init, (str, Mapping)):
         init = get(init)
+    if isinstance(init, Joint):
+        return init((*batch, *size), **param_kwargs)
     if isinstance(init, Initialization):
         return _fitting(init((*batch, *size), **param_kwargs), (*batch, *size), ())
     if (container := _container(init)) is not None:

@@ -12,6 +12,7 @@ from braininit._engine.source import Rows
 from braininit._params import options, units
 from braininit._params.shapes import as_shape
 from braininit._params.types import DType, Key, Shape, Values
+from braininit.composition.joint import Joint
 from braininit.initializer.calls import CONTEXT, unknown
 from braininit.initializer.children import without_quantity
 from braininit.initializer.initialization import Initialization
@@ -21,7 +22,7 @@ __all__ = ["rows"]
 
 
 def rows(
-    initializer: Initialization,
+    initializer: Initialization | Joint,
     key: Key,
     shape: Shape,
     start: int,
@@ -37,7 +38,7 @@ def rows(
 
     Parameters
     ----------
-    initializer : Initialization
+    initializer : Initialization or Joint
         Draws each element by itself: a distribution, arithmetic of some, a mixture of elements,
         weights modulated by distance; not by a kernel's fan or a column's sum.
     key, shape, dtype, **context
@@ -81,7 +82,7 @@ def rows(
     return draw(initializer._recipe, jax.random.clone(typed), shape, dtype, context=here, rows=part)
 
 
-def _refuse_whole(obj: Initialization) -> None:
+def _refuse_whole(obj: Initialization | Joint) -> None:
     if not obj._recipe.facts.has_rows:
         raise TypeError(
             f"{type(obj).__name__} needs the whole shape and can't be drawn by rows: {obj!r}"

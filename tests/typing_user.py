@@ -254,6 +254,9 @@ def composites(key: jax.Array) -> list[init.Initialization]:
         init.Sparse(0.9, base=normal),
         init.DistanceModulated(g, 0.5 * init.GaussianProfile(50 * u.um) + 0.1, box=1 * u.mm),
     ]
+    several = init.Joint({"weight": g, "delay": normal}, correlation=0.5)
+    both: dict[str, Any] = several(key, 3) | several((3,), rng=0, dtype="float32")
+    assert both["weight"].sum() is not init.joint(key, 3, several.margins, 0.5)["delay"].mean()
     for hook in made[:4]:
         nn.Dense(3, kernel_init=hook).init(key, jnp.ones((1, 2)))
     return made

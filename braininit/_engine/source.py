@@ -15,7 +15,7 @@ from jax import lax
 from braininit._engine.threefry import FUSED, add, counters, hashed, multiply
 from braininit._jax.settings import setting
 
-__all__ = ["Rows", "Source"]
+__all__ = ["Given", "Rows", "Source"]
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["start"], meta_fields=["total"])
@@ -119,3 +119,20 @@ class Source:
             )
         every = jax.random.bits(self.key, (self.rows.total, *self.shape[1:]), dtype)
         return lax.dynamic_slice_in_dim(every, self.rows.start[1], self.shape[0])
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """In place of a source: one word for each element, made elsewhere."""
+
+    word: jax.Array
+    whole: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the elements."""
+        return self.word.shape
+
+    def words(self, kind: np.dtype) -> jax.Array:
+        """The words, which are as wide as the drawing dtype."""
+        return self.word

@@ -377,6 +377,29 @@ def truncated_normal(word, mean, std, low, high):
     return _derivable(word, mean, std, low, high)[0]
 
 
+# ---------------------------------------------------------------- without bounds
+
+
+def standard(word):
+    """Standard normal draws, one per word, right in both tails as far out as words reach."""
+    kind = np.dtype(f"float{8 * word.dtype.itemsize}")
+    _, cut = prepared_numbers(kind, 0.0, 1.0, -math.inf, math.inf)
+    return between(word, unpacked(cut))[0]
+
+
+def word_below(z):
+    """The word of a standard normal number: the part of all words that its probability is.
+
+    From the nearer tail, so that both keep their relative precision.
+    """
+    kind, bits = z.dtype, jnp.finfo(z.dtype).bits
+    _, beyond = _side(abs(z), _anchored(kind.type(0), KNOWN))  # twice the tail
+    most = np.nextafter(kind.type(2.0 ** (bits - 1)), kind.type(0))
+    count = lax.min(round_here(beyond * kind.type(2.0 ** (bits - 1))), most)
+    count = count.astype(np.dtype(f"uint{bits}"))
+    return jnp.where(z < 0, count, ~count)
+
+
 # ---------------------------------------------------------------- derivatives
 
 

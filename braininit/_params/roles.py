@@ -37,6 +37,7 @@ __all__ = [
     "amount",
     "anything",
     "bound",
+    "correlation",
     "count",
     "direction",
     "end",
@@ -60,6 +61,7 @@ __all__ = [
     "sharing",
     "spread",
     "summing_to_one",
+    "traced",
     "whole",
 ]
 
@@ -91,6 +93,9 @@ _SHARE = Domain(
     lambda x: (x >= 0) & ((x <= 1) | ((x < math.inf) & (x == x // 1))),
     "give a fraction, as in 0.8, or a number of them, as in 80",
 )
+
+
+_CORRELATION = Domain("from -1 to 1", lambda x: abs(x) <= 1, "give 0.5, for example")
 
 
 class Role(NamedTuple):
@@ -177,6 +182,8 @@ rate = Role(_NON_NEGATIVE, pure=True, reach=lambda mean: mean + 8 * mean**0.5 + 
 fraction = Role(_FRACTION, pure=True)
 share = Role(_SHARE, pure=True)
 """A fraction, or a whole number above 1: so many, in place of a part of all."""
+correlation = Role(_CORRELATION, pure=True)
+"""A correlation, or a matrix of some."""
 limit = Role(wide=True)
 """A bound to which other draws are brought."""
 anything = Role(itself=True)
@@ -253,6 +260,11 @@ def summing_to_one(name: str, values: Any) -> Any:
     if not abs(total - 1) < 1e-5:
         raise ValueError(f"`{name}` must sum to 1, got {total:.6g}; divide them by their sum")
     return values
+
+
+def traced(holds: Callable[[Any], Any], text: str, value: jax.Array) -> jax.Array:
+    """A traced value, NaN where a rule of its own does not hold; the text says the rule."""
+    return _traced(holds, text, value)[0]
 
 
 def _sums_to_one(values: Any) -> Any:

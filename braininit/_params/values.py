@@ -9,7 +9,7 @@ import numbers
 import re
 import sys
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, dataclass_transform
 
 import brainunit as u
@@ -21,6 +21,7 @@ from braininit._params import units as _units
 from braininit._params.types import Initializer, Kind, is_sequence
 
 __all__ = [
+    "Named",
     "Value",
     "fields",
     "frozen",
@@ -111,6 +112,38 @@ class Value:
         return f"{type(self).__name__}({', '.join(given)})"
 
 
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Named(Mapping[str, Any]):
+    """Parameters by name, in their order. A dict has no hash, and JAX sorts its names."""
+
+    pairs: tuple[tuple[str, Any], ...]
+
+    def __getitem__(self, name: str) -> Any:
+        return dict(self.pairs)[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name, _ in self.pairs)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Named) and self.pairs == other.pairs
+
+    def __hash__(self) -> int:
+        return hash(self.pairs)
+
+    def __repr__(self) -> str:
+        return f"{{{', '.join(f'{name!r}: {written(value)}' for name, value in self.pairs)}}}"
+
+
+jax.tree_util.register_pytree_with_keys(
+    Named,
+    lambda named: ([(jax.tree_util.DictKey(n), v) for n, v in named.pairs], tuple(named)),
+    lambda names, values: Named(tuple(zip(names, values, strict=True))),
+)
+
+
 def frozen(cls: type) -> None:
     """Make a frozen dataclass of a subclass of `Value`."""
     dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
@@ -138,8 +171,9 @@ def _fields(cls: type) -> tuple[dataclasses.Field[Any], ...]:
 def kinds(cls: type) -> Mapping[str, str]:
     """What each field holds, by the annotation's type.
 
-    "child" or "children" of an initializer's parameters, "shared" for a number that shares its
-    unit with its like, "number" and "reciprocal" for others, "unit" or "option" for static ones.
+    "child", "children" or "named" of an initializer's parameters, "shared" for a number that shares
+    its unit with its like, "number" and "reciprocal" for others, "unit" or "option" for static
+    ones.
     """
     return {f.name: _kind(cls, f) for f in fields(cls)}
 
@@ -166,7 +200,8 @@ def _said(hint: Any) -> str | None:
         return "child"
     inner = (_said(arg) for arg in typing.get_args(hint))
     found = next((kind for kind in inner if kind), None)
-    return "children" if found == "child" and typing.get_origin(hint) is Sequence else found
+    several = {Sequence: "children", Mapping: "named"}.get(typing.get_origin(hint))
+    return several if found == "child" and several else found
 
 
 def _settled(option: Any) -> Any:

@@ -26,7 +26,7 @@ from braininit.initializer.calls import CONTEXT, explain, unknown
 from braininit.initializer.foreign import foreign
 from braininit.initializer.recipe import Recipe, draw
 
-__all__ = ["Initialization", "compare"]
+__all__ = ["Initialization", "compare", "kept_where_it_holds"]
 
 
 class _Absent:
@@ -39,7 +39,7 @@ class _Absent:
 _ABSENT: Any = _Absent()
 
 
-class _kept_where_it_holds:
+class kept_where_it_holds:
     """A property that is computed once, unless its value belongs to a trace: then once for each.
 
     A copy, a pickle and an argument of a transformed function come without their recipe. Made
@@ -233,7 +233,7 @@ class Initialization(Algebra["Initialization"], Value):
             # Where the parameters are known, it is: all later draws are there, or further in.
             self.__dict__["_recipe"] = self._recipe
 
-    @_kept_where_it_holds
+    @kept_where_it_holds
     def _recipe(self) -> Recipe:
         """The recipe; its errors speak of the parameters by the fields' names."""
         given = {its: getattr(self, mine) for mine, its in self._names}

@@ -120,6 +120,7 @@ def sparse(
     sparsity: RealLike,
     base: InitializerLike = Normal(0.0, 0.01),  # noqa: B008
     axis: int | tuple[int, ...] = 0,
+    self_connections: bool = True,
     *,
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
@@ -140,6 +141,10 @@ def sparse(
     axis : int or tuple of int
         The axis along which a column runs: 0 makes each column of a matrix sparse, 1 each row.
         Several axes count as one: each slice of a kernel along them has so many zeros.
+    self_connections : bool
+        False makes the diagonal of the last two axes 0, as of a recurrent matrix in which no unit
+        connects to itself. These zeros count among the others: every column still has as many, all
+        choices with a diagonal of 0 equally likely.
 
     Notes
     -----
@@ -157,17 +162,26 @@ def sparse(
     >>> w = init.sparse(jax.random.key(0), (100, 50), 0.9)
     >>> set((w == 0).sum(0).tolist())
     {90}
+    >>> recurrent = init.Sparse(0.9, self_connections=False)((100, 100), rng=0)
+    >>> set((recurrent == 0).sum(0).tolist()), bool((recurrent.diagonal() == 0).all())
+    ({90}, True)
     """
-    return draw(_sparse(sparsity, base, axis), key, shape, dtype, out_sharding, context)
+    made = _sparse(sparsity, base, axis, self_connections)
+    return draw(made, key, shape, dtype, out_sharding, context)
 
 
-def _sparse(sparsity: Any, base: Any, axis: Any) -> Recipe:
+def _sparse(sparsity: Any, base: Any, axis: Any, self_connections: Any) -> Recipe:
     sparsity = roles.number("sparsity", roles.fraction(_single("sparsity", sparsity))).value
     axes, part = options.axes("axis", axis), as_child("base", base)._recipe
     return composite(
-        _thin, part.unit, {"sparsity": sparsity, "base": part}, static=(axes,), elementwise=False,
+        _thin,
+        part.unit,
+        {"sparsity": sparsity, "base": part},
+        static=(axes, options.flag("self_connections", self_connections)),
+        elementwise=False,
         sized=_zeros_counted,
-    )  # fmt: skip
+        refuses=True,
+    )
 
 
 class Sparse(Initialization, function=sparse, recipe=_sparse):
@@ -176,15 +190,39 @@ class Sparse(Initialization, function=sparse, recipe=_sparse):
     sparsity: RealLike
     base: InitializerLike = Normal(0.0, 0.01)
     axis: int | tuple[int, ...] = static(default=0)
+    self_connections: bool = static(default=True)
 
 
 def _zeros_counted(
     made: Recipe, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]
 ) -> Recipe:
-    (sparsity, base), (axes,) = made.values, made.facts.static
-    n = _length(options.axes_of("axis", axes, shape), shape)
+    (sparsity, base), (axes, self_connections) = made.values, made.facts.static
+    axes = options.axes_of("axis", axes, shape)
+    n = _length(axes, shape)
     count, good = _count(sparsity, n, up=True)
+    if not self_connections:
+        least = _on_diagonal(axes, shape)
+        if type(sparsity) is float and not is_symbolic(shape) and count < least:
+            raise ValueError(
+                f"`sparsity` = {units.show(sparsity)} leaves {count} zeros among {n} elements, "
+                f"which have {least} on the diagonal; give {least / n:.3g} or more, or "
+                "self_connections=True"
+            )
     return _counted(made, base, count, good)
+
+
+def _on_diagonal(axes: tuple[int, ...], shape: tuple[int, ...]) -> Any:
+    """The most elements of a column that are on the diagonal of the last two axes."""
+    rank = len(shape)
+    if rank < 2:
+        raise ValueError(
+            f"a size of {shape} has no diagonal; give two axes, or self_connections=True"
+        )
+    if is_symbolic(shape) or 0 in shape:
+        return 0
+    both = {rank - 2, rank - 1} <= {*axes}
+    others = _length(tuple(a for a in axes if a < rank - 2), shape)
+    return others * (min(shape[-2:]) if both else 1)
 
 
 def _counted(made: Recipe, base: Recipe, count: Any, good: Any) -> Recipe:
@@ -198,6 +236,7 @@ def _thin(
     dtype: np.dtype,
     context: Mapping[str, Any],
     axis: tuple[int, ...],
+    self_connections: bool,
     base: Recipe,
     count: Any,
     good: Any,
@@ -205,24 +244,41 @@ def _thin(
     axes = options.axes_of("axis", axis, source.shape)
     rest, choice = source.split()
     x, unit = _drawn(rest, dtype, context, base)
-    x = x if 0 in source.shape else _thinned(choice, x, count, axes)
+    if 0 not in source.shape:
+        own = None
+        if not self_connections:
+            own = index_along(x.shape, -2) == index_along(x.shape, -1)
+            good &= count >= jnp.max(jnp.sum(own, axes, dtype=np.uint32))
+        x = _thinned(choice, x, count, axes, own)
     return units.on(rounded(_nan_unless(good, x), dtype), unit)
 
 
-def _thinned(source: Source, x: jax.Array, count: Any, axes: Any) -> jax.Array:
-    """X with so many zeros along the axes, taken together."""
+def _thinned(source: Source, x: jax.Array, count: Any, axes: Any, own: Any = None) -> jax.Array:
+    """X with so many zeros along the axes, taken together; those of `own` are among them."""
     order = [*(a for a in range(x.ndim) if a not in axes), *axes]
     sizes = [x.shape[a] for a in order]
     n = math.prod(sizes[x.ndim - len(axes) :])
     word = source.reshaped((math.prod(sizes) // n, n)).words(np.dtype(np.float32))
     count = jnp.asarray(count, np.uint32)
-    place = jnp.maximum(count, 1) - 1
-    last = lax.dynamic_index_in_dim(lax.sort(word, dimension=1), place, 1)
+    if own is not None:  # the others are chosen among themselves, and sorted before them
+        own = own.transpose(order).reshape(word.shape)
+        word = jnp.where(own, np.uint32(2**32 - 1), word)
+        count -= jnp.sum(own, 1, dtype=np.uint32, keepdims=True)
+    last = _at(lax.sort(word, dimension=1), jnp.maximum(count, 1) - 1)
     below, level = word < last, word == last
+    level = level if own is None else level & ~own
     ties = count - jnp.sum(below, 1, dtype=np.uint32, keepdims=True)
     gone = below | (level & (jnp.cumsum(level, 1, dtype=np.uint32) <= ties))
-    gone = gone.reshape(sizes).transpose(np.argsort(order).tolist())
-    return jnp.where(gone & (count > 0), 0, x)
+    gone &= count > 0
+    gone = gone if own is None else gone | own
+    return jnp.where(gone.reshape(sizes).transpose(np.argsort(order).tolist()), 0, x)
+
+
+def _at(rows: jax.Array, place: jax.Array) -> jax.Array:
+    """The number at a place of each row, or at one place of all."""
+    if not place.ndim:
+        return lax.dynamic_index_in_dim(rows, place, 1)
+    return jnp.take_along_axis(rows, place, 1)
 
 
 # ---------------------------------------------------------------- spectral

@@ -95,6 +95,7 @@ def test_what_has_to_know_its_sizes_says_so(obj):
     "obj",
     [
         *(init.Identity(), init.Sparse(0.5), init.Dale(init.Gamma(2.0), 0.5)),
+        init.Sparse(0.5, self_connections=False),
         *(init.Truncated(base, 0.2, 0.9) for base in (init.Gamma(2.0), init.Beta(2.0, 5.0))),
     ],
     ids=str,

@@ -70,6 +70,58 @@ def test_all_choices_are_equally_likely():
     assert stats.chisquare(pairs).pvalue > RATE / 2
 
 
+# ---------------------------------------------------------------- sparse, without the diagonal
+
+
+@pytest.mark.parametrize(
+    ("shape", "axis"),
+    [((7, 7), 0), ((7, 7), 1), ((5, 9), 0), ((9, 5), 0), ((6, 6), (0, 1)), ((3, 6, 6), -2)],
+    ids=str,
+)
+def test_no_self_connections_and_the_same_count(shape, axis):
+    n = math.prod(shape[a] for a in np.atleast_1d(axis))
+    for sparsity in (0.34, 0.55, 1.0):
+        thin = init.Sparse(sparsity, WIDE, axis, self_connections=False)
+        x = bare(thin(shape, rng=1))
+        assert set(np.sum(x == 0, axis).ravel().tolist()) == {math.ceil(round(sparsity * n, 9))}
+        assert (np.diagonal(x, axis1=-2, axis2=-1) == 0).all()
+        full = bare(WIDE(jax.random.split(jax.random.key(1))[0], shape))
+        np.testing.assert_array_equal(x[x != 0], full[x != 0])
+        np.testing.assert_array_equal(jax.jit(lambda k, thin=thin: thin(k, shape))(key(1)), x)
+
+
+def test_all_choices_with_a_zero_diagonal_are_equally_likely():
+    """3 of 6 with one of them given: ten choices for each column, 6 000 matrices."""
+    keys = jax.random.split(key(4), 6000)
+    thin = init.Sparse(0.5, WIDE, self_connections=False)
+    x = np.asarray(jax.jit(jax.vmap(lambda k: thin(k, (6, 6))))(keys)) == 0
+    for column in range(6):
+        codes = np.delete(x[:, :, column], column, 1) @ 2 ** np.arange(5)
+        seen = np.bincount(codes, minlength=32)
+        assert np.count_nonzero(seen) == 10
+        assert stats.chisquare(seen[seen > 0]).pvalue > RATE / 7
+    pairs = x[:, [1, 3], [0, 0]] @ [1, 2] * 4 + x[:, [3, 4], [1, 1]] @ [1, 2]
+    law = np.outer([0.3, 0.3, 0.3, 0.1], [0.3, 0.3, 0.3, 0.1]).ravel() * 6000
+    assert stats.chisquare(np.bincount(pairs, minlength=16), law).pvalue > RATE / 7
+
+
+def test_a_column_needs_places_beside_the_diagonal():
+    thin = init.Sparse(0.0, WIDE, self_connections=False)
+    said = r"`sparsity` = 0 leaves 0 zeros .* 1 on the diagonal; give 0.25 or more, or self_conn"
+    with pytest.raises(ValueError, match=said):
+        thin((4, 9), rng=0)
+    with pytest.raises(ValueError, match="6 on the diagonal"):
+        init.Sparse(0.1, WIDE, (0, 1), self_connections=False)((6, 6), rng=0)
+    with pytest.raises(ValueError, match=r"\(4,\) has no diagonal; give two axes"):
+        thin(4, rng=0)
+    with pytest.raises(TypeError, match="`self_connections` must be True or False"):
+        init.Sparse(0.1, self_connections=0)
+    draw = jax.jit(lambda s: init.sparse(key(), (4, 4), s, WIDE, self_connections=False))
+    assert np.isnan(draw(0.0)).all()
+    assert (np.diagonal(draw(0.25)) == 0).all()
+    assert init.Sparse(0.3, WIDE, self_connections=False)((0, 0), rng=0).shape == (0, 0)
+
+
 class Coarse(Source):
     """Words of two values only."""
 
@@ -83,6 +135,11 @@ def test_ties_are_told_apart():
     for count in (0, 7, 32, 58, 64):
         thin = _thinned(Coarse(key(1), (64, 300)), x, count, (0,))
         assert set(np.sum(thin == 0, 0).tolist()) == {count}
+        if count:
+            own = np.arange(64)[:, None] == np.arange(300) % 64
+            thin = _thinned(Coarse(key(1), (64, 300)), x, count, (0,), jnp.asarray(own))
+            assert set(np.sum(thin == 0, 0).tolist()) == {count}
+            assert (thin == 0)[own].all()
 
 
 def test_a_traced_sparsity_counts_alike():
