@@ -141,7 +141,7 @@ def poisson(
     --------
     >>> import jax, braininit as init
     >>> init.poisson(jax.random.key(0), 5, 3.0, dtype=int)
-    Array([0, 2, 4, 1, 2], dtype=int32)
+    Array([5, 4, 4, 4, 3], dtype=int32)
     """
     return draw(_poisson(mean), key, shape, dtype, out_sharding)
 
@@ -198,8 +198,8 @@ def binomial(
     Examples
     --------
     >>> import jax, braininit as init
-    >>> init.binomial(jax.random.key(0), 5, 10, 0.3, dtype=int)
-    Array([0, 3, 3, 1, 3], dtype=int32)
+    >>> init.binomial(jax.random.key(0), 5, 10, [0.1, 0.3, 0.5, 0.7, 0.9], dtype=int)
+    Array([ 0,  4,  7,  8, 10], dtype=int32)
     """
     return draw(_binomial(n, p), key, shape, dtype, out_sharding)
 
@@ -239,11 +239,16 @@ def _counted(
     numbers = tuple(lax.stop_gradient(x) for x in numbers)
 
     def words(at: Any) -> tuple[Any, Any, Any]:
-        place, spot = source.folded(2 * at).word_pairs(kind)
-        return place, spot, source.folded(2 * at + 1).words(kind)
+        first = _APART + 2 * at
+        place, spot = source.folded(first).word_pairs(kind)
+        return place, spot, source.folded(first + np.uint32(1)).words(kind)
 
     return finish_whole(*counts.drawn(law, numbers, words, source.shape), dtype)
 
+
+_APART = np.uint32(0x9E370001)
+"""The first of the numbers by which rounds have their keys. Users' keys have the small ones: they
+are split from this one, or small numbers folded in."""
 
 _POISSON_WITHIN = window(_poisson_within, bounds="whole", kinds="whole")
 _BINOMIAL_WITHIN = window(_binomial_within, up_to="n", bounds="whole", kinds="whole")

@@ -114,8 +114,14 @@ class _Lattice(Law):
     step: Any
 
     def snapped(self, x: Any, near: float) -> Any:
-        value = np.round(x / self.step) * self.step
-        return np.where(abs(x - value) <= near * abs(value), value, x)
+        with np.errstate(all="ignore"):
+            value = np.round(x / self.step) * self.step
+            return np.where(abs(x - value) <= near * abs(value), value, x)
+
+    def quantile(self, p: Any, q: Any) -> Any:
+        return self.snapped(
+            super().quantile(p, q), 4 * NEAR
+        )  # a search ends where one counts as it
 
     def at(self, x: Any) -> Any:
         with np.errstate(all="ignore"):
