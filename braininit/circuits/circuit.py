@@ -168,7 +168,7 @@ class Projection(_Part):
         key : key
             That of the whole circuit: what is drawn does not depend on other projections.
         step : Quantity, optional
-            Give delays as whole numbers of this step.
+            Give delays as whole numbers of this step, to which they are rounded.
         step_dtype : dtype
             Of these numbers. One that it can't count is an error, and its largest in a `jax.jit`.
         **how
@@ -182,7 +182,7 @@ class Projection(_Part):
         """
         names = self.source.name, self.target.name
         edges = self.rule(path_key(key, (*names, "edges")), self.sizes, **how)
-        place = {n: how[n] for n in ("out_sharding",) if n in how}
+        place = how.get("out_sharding")
 
         def draw(what: str) -> Any:
             its = getattr(self, what)
@@ -190,8 +190,8 @@ class Projection(_Part):
                 return None
             its, its_key = as_child(what, its), path_key(key, (*names, what))
             if what == "weights" or step is None:
-                return its(its_key, edges.count, **place)
-            return _in_steps(its, its_key, edges.count, step, np.dtype(step_dtype))
+                return its(its_key, edges.count, out_sharding=place)
+            return _in_steps(its, its_key, edges.count, step, np.dtype(step_dtype), place)
 
         return Connections(edges, draw("weights"), draw("delays"))
 
@@ -200,16 +200,28 @@ class Projection(_Part):
         return f"Projection from {self.source.name!r} to {self.target.name!r} by {self.rule!r}"
 
 
-@functools.partial(jax.jit, static_argnums=(0, 2, 4))
-def _steps(delays: Initialization, key: Any, count: int, step: Any, dtype: np.dtype) -> jax.Array:
-    """Delays as whole numbers, in one loop: as numbers they would take four times the memory."""
-    whole = jnp.round(units.dimensionless("step", delays(key, count) / step))
+@functools.partial(jax.jit, static_argnames="dtype")
+def _whole(delays: Any, step: Any, dtype: np.dtype) -> jax.Array:
+    whole = jnp.round(units.dimensionless("step", delays / step))
     return jnp.clip(whole, 0, np.iinfo(dtype).max).astype(dtype)
 
 
-def _in_steps(delays: Initialization, key: Any, count: int, step: Any, dtype: np.dtype) -> Any:
-    whole, most = _steps(delays, key, count, step, dtype), np.iinfo(dtype).max
-    if not isinstance(whole, Tracer) and bool((whole == dtype.type(most)).any()):
+@functools.partial(jax.jit, static_argnames=("delays", "count", "dtype"))
+def _drawn(delays: Initialization, key: Any, count: int, step: Any, dtype: np.dtype) -> jax.Array:
+    """Whole numbers at once: as delays they would take four times the memory."""
+    return _whole(delays(key, count), step, dtype)
+
+
+def _in_steps(
+    delays: Initialization, key: Any, count: int, step: Any, dtype: np.dtype, place: Any
+) -> jax.Array:
+    if place is None:
+        whole = _drawn(delays, key, count, step, dtype)
+    else:
+        whole = _whole(delays(key, count, out_sharding=place), step, dtype)
+    if isinstance(whole, Tracer) or not whole.is_fully_addressable or not count:
+        return whole
+    if np.asarray(whole).max() == (most := np.iinfo(dtype).max):
         raise ValueError(
             f"`delays` of {most} steps or more are more than {dtype} counts; give another "
             "step_dtype"
