@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple, overload
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from braininit._params import options, units
+from braininit._params import options
 from braininit._params.types import DType, Initializer, Key, NumberLike
 from braininit._params.values import Value, fields, frozen, register, static
+from braininit.circuits import blocks
 from braininit.circuits.edges import Edges
-from braininit.circuits.rule import ConnectionRule
+from braininit.circuits.rule import ConnectionRule, drawing
 from braininit.initializer.children import as_child
-from braininit.initializer.initialization import Initialization
 from braininit.models.paths import path_key
 
 __all__ = ["LIF", "Circuit", "Connections", "PoissonInput", "Population", "Projection"]
@@ -180,50 +178,98 @@ class Projection(_Part):
         Edges, weights and delays have the keys of the paths ``(source, target, "edges")``,
         ``(..., "weights")`` and ``(..., "delays")``, see `path_key`.
         """
-        names = self.source.name, self.target.name
-        edges = self.rule(path_key(key, (*names, "edges")), self.sizes, **how)
+        edges = self.rule(self._key(key, "edges"), self.sizes, **how)
         place = how.get("out_sharding")
 
         def draw(what: str) -> Any:
-            its = getattr(self, what)
-            if its is None:
-                return None
-            its, its_key = as_child(what, its), path_key(key, (*names, what))
-            if what == "weights" or step is None:
-                return its(its_key, edges.count, out_sharding=place)
-            return _in_steps(its, its_key, edges.count, step, np.dtype(step_dtype), place)
+            its, own = getattr(self, what), self._key(key, what)
+            return (
+                None if its is None else as_child(what, its)(own, edges.count, out_sharding=place)
+            )
 
-        return Connections(edges, draw("weights"), draw("delays"))
+        delays = draw("delays")  # first, as they may shrink
+        if step is not None and delays is not None:
+            delays = _checked(blocks.whole_steps(delays, step, _counting(step_dtype)))
+        return Connections(edges, draw("weights"), delays)
+
+    def numpy(
+        self,
+        key: Key,
+        *,
+        dtype: DType = "int32",
+        step: NumberLike | None = None,
+        step_dtype: DType = "uint8",
+    ) -> Connections:
+        """Draw the same in blocks, as arrays of NumPy's: for large circuits, in the host's memory.
+
+        Parameters
+        ----------
+        key, step, step_dtype
+            As in a call.
+        dtype : dtype
+            Of the indices.
+
+        Notes
+        -----
+        All projections of a circuit share a few compiled programs, where a call compiles its own
+        for each number of edges. No more memory is used than the results take. Weights that
+        depend on the whole, and edges of other rules than `FixedTotalNumber`, are drawn at once.
+
+        Examples
+        --------
+        >>> import brainunit as u, jax, braininit as init
+        >>> projection = init.presets.potjans_diesmann()["L5I", "L5I"]
+        >>> drawn = projection.numpy(jax.random.key(0), dtype="uint16", step=0.1 * u.ms)
+        >>> [str(x.dtype) for x in (drawn.edges.pre, drawn.weights, drawn.delays)]
+        ['uint16', 'float32', 'uint8']
+        """
+        own, rule = self._key(key, "edges"), self.rule
+        if blocks.one_by_one(rule, self.sizes):
+            kind = drawing(self.sizes, None, dtype, None).dtype
+            pre, post = blocks.ends(own, self.sizes, rule.number, kind)
+            edges = Edges(pre, post, self.sizes)
+        else:
+            edges = jax.tree.map(np.asarray, rule(own, self.sizes, dtype=dtype))
+
+        def draw(what: str, *steps: Any) -> Any:
+            its, own = getattr(self, what), self._key(key, what)
+            return (
+                None
+                if its is None
+                else blocks.values(as_child(what, its), own, edges.count, *steps)
+            )
+
+        steps = () if step is None else (step, _counting(step_dtype))
+        delays = draw("delays", *steps)
+        return Connections(edges, draw("weights"), _checked(delays) if steps else delays)
+
+    def _key(self, key: Key, what: str) -> Key:
+        return path_key(key, (self.source.name, self.target.name, what))
 
     def __repr__(self) -> str:
         """Without all that is known of the populations."""
         return f"Projection from {self.source.name!r} to {self.target.name!r} by {self.rule!r}"
 
 
-@functools.partial(jax.jit, static_argnames="dtype")
-def _whole(delays: Any, step: Any, dtype: np.dtype) -> jax.Array:
-    whole = jnp.round(units.dimensionless("step", delays / step))
-    return jnp.clip(whole, 0, np.iinfo(dtype).max).astype(dtype)
+def _counting(dtype: Any) -> np.dtype:
+    kind = np.dtype(dtype)
+    if kind.kind not in "iu":
+        raise TypeError(f"`step_dtype` must be one of integers, got {kind}; write 'uint8'")
+    return kind
 
 
-@functools.partial(jax.jit, static_argnames=("delays", "count", "dtype"))
-def _drawn(delays: Initialization, key: Any, count: int, step: Any, dtype: np.dtype) -> jax.Array:
-    """Whole numbers at once: as delays they would take four times the memory."""
-    return _whole(delays(key, count), step, dtype)
-
-
-def _in_steps(
-    delays: Initialization, key: Any, count: int, step: Any, dtype: np.dtype, place: Any
-) -> jax.Array:
-    if place is None:
-        whole = _drawn(delays, key, count, step, dtype)
-    else:
-        whole = _whole(delays(key, count, out_sharding=place), step, dtype)
-    if isinstance(whole, Tracer) or not whole.is_fully_addressable or not count:
+def _checked(whole: Any) -> Any:
+    """Whole numbers, if their dtype counts them."""
+    if (
+        whole is None
+        or isinstance(whole, Tracer)
+        or not getattr(whole, "is_fully_addressable", True)
+    ):
         return whole
-    if np.asarray(whole).max() == (most := np.iinfo(dtype).max):
+    most = np.iinfo(whole.dtype).max
+    if np.asarray(whole).max(initial=0) == most:
         raise ValueError(
-            f"`delays` of {most} steps or more are more than {dtype} counts; give another "
+            f"`delays` of {most} steps or more are more than {whole.dtype} counts; give another "
             "step_dtype"
         )
     return whole

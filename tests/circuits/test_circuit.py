@@ -18,6 +18,7 @@ import scipy.stats
 from helpers import bare, same
 
 import braininit as init
+from braininit.circuits import blocks
 
 RARE = 1e-6
 NAMES = ["L2/3E", "L2/3I", "L4E", "L4I", "L5E", "L5I", "L6E", "L6I"]
@@ -247,6 +248,56 @@ def test_draws_share_a_mesh(few):
     assert there.weights.mantissa.sharding.is_equivalent_to(place, 1)
     steps = its(fresh(), out_sharding=place, step=0.1 * u.ms).delays
     assert steps.sharding.is_equivalent_to(place, 1)
+
+
+SMALL = {
+    "blocks": init.FixedTotalNumber(2 * blocks.BLOCK + 7),
+    "one block": init.FixedTotalNumber(9),
+    "nothing": init.FixedTotalNumber(0),
+    "in-degree": init.FixedInDegree(3, self_connections=False),
+    "pairs once": init.FixedTotalNumber(40, multiple=False),
+    "Bernoulli": init.PairwiseBernoulli(0.1),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_blocks_are_as_the_whole(few, name):
+    its = dataclasses.replace(few["L5I", "L6I"], rule=SMALL[name])
+    for how in ({}, {"dtype": "uint16", "step": 0.1 * u.ms}):
+        here, there = its(fresh(), **how), its.numpy(fresh(), **how)
+        assert here.edges.sizes == there.edges.sizes
+        parts = [(d.edges.pre, d.edges.post, d.weights, d.delays) for d in (here, there)]
+        for ours, theirs in zip(*parts, strict=True):
+            assert same(ours, theirs)
+            assert isinstance(u.get_mantissa(theirs), np.ndarray)
+
+
+def test_blocks_of_other_keys_and_of_weights_that_need_the_whole(few):
+    whole = init.Conditional(3, init.Constant(1.0), init.Constant(2.0))
+    its = dataclasses.replace(few["L5I", "L6I"], rule=SMALL["one block"], weights=whole)
+    for key in (fresh(), jax.random.key(0, impl="rbg")):
+        here, there = its(key), its.numpy(key)
+        assert same(here.edges.pre, there.edges.pre)
+        assert same(here.weights, there.weights)
+        assert same(here.delays, there.delays)
+    bare_ones = dataclasses.replace(its, weights=None, delays=None)
+    assert bare_ones.numpy(fresh(), step=0.1 * u.ms)[1:] == (None, None)
+
+
+def test_projections_share_their_programs(few):
+    """Of other sizes and numbers, with the same laws."""
+    first, *others = (few[source, "L4E"] for source in ("L4E", "L5E", "L6E"))
+    first.numpy(fresh())
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, _, **__: compiled.append(event) if "backend_compile" in event else None
+    )
+    try:
+        for projection in others:
+            projection.numpy(fresh())
+    finally:
+        jax.monitoring.clear_event_listeners()
+    assert not compiled
 
 
 @pytest.mark.parametrize("preset", ["potjans_diesmann", "brunel"])
