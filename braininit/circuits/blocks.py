@@ -19,6 +19,7 @@ from braininit._engine.source import Rows, Source
 from braininit._params import units
 from braininit.circuits.rules import FixedTotalNumber, any_pairs
 from braininit.circuits.words import threefry_key
+from braininit.initializer.constant import Constant
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import draw
 from braininit.rows import needs_whole
@@ -53,6 +54,9 @@ def values(
     """Draws of an initializer, as its call makes them; with a step, in whole numbers of it."""
     typed = keys.typed(keys.as_key(key), keys.legacy_impl(key))
     finish = (lambda x: x) if step is None else (lambda x: whole_steps(x, step, dtype))
+    if isinstance(initializer, Constant) and np.ndim(units.parts(initializer.value)[0]) == 0:
+        bare, unit = units.parts(finish(initializer(key, 1)))
+        return units.on(np.full(count, bare[0]), unit)
     if needs_whole(initializer) or not Source(typed, (BLOCK,)).is_fused():
         bare, unit = units.parts(finish(initializer(key, count)))
         return units.on(np.asarray(bare), unit)

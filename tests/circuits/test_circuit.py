@@ -284,6 +284,15 @@ def test_blocks_of_other_keys_and_of_weights_that_need_the_whole(few):
     assert bare_ones.numpy(fresh(), step=0.1 * u.ms)[1:] == (None, None)
 
 
+def test_blocks_of_constants():
+    its = init.presets.brunel(excitatory=400)["I", "E"]
+    for how in ({}, {"step": 0.1 * u.ms}):
+        here, there = its(fresh(), **how), its.numpy(fresh(), **how)
+        assert same(here.edges.pre, there.edges.pre)
+        assert same(here.weights, there.weights)
+        assert same(here.delays, there.delays)
+
+
 def test_projections_share_their_programs(few):
     """Of other sizes and numbers, with the same laws."""
     first, *others = (few[source, "L4E"] for source in ("L4E", "L5E", "L6E"))
