@@ -16,8 +16,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import (
+    circuits,
+    composed,
+    eager,
+    memory,
+    models,
+    report,
+    shapes,
+    throughput,
+    windows,
+)
 from benchmarks import compile as compiling
-from benchmarks import composed, eager, memory, models, report, shapes, throughput, windows
 from benchmarks.timing import Claim
 
 GROUPS = {
@@ -29,6 +39,7 @@ GROUPS = {
     "memory": memory,
     "compile": compiling,
     "models": models,
+    "circuits": circuits,
 }
 
 

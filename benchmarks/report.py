@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from benchmarks import circuits, composed, eager, memory, models, peers, shapes, throughput, windows
 from benchmarks import compile as compiling
-from benchmarks import composed, eager, memory, models, peers, shapes, throughput, windows
 from benchmarks.peers import OURS, THEIRS, eagerly
 from benchmarks.throughput import LARGE, REFERENCE, SIZES, best_other, warm
 from benchmarks.timing import Claim
@@ -133,7 +133,7 @@ def document(results: dict[str, Any]) -> str:
     if "throughput" in groups:
         lines += ["", "### Speed", "", NOTE, "", *speed(groups["throughput"])]
     others = {"eager": eager, "composed": composed, "shapes": shapes, "windows": windows}
-    others |= {"memory": memory, "compile": compiling, "models": models}
+    others |= {"memory": memory, "compile": compiling, "models": models, "circuits": circuits}
     for name, module in others.items():
         if name in groups:
             lines += ["", *module.show(groups[name])]

@@ -29,12 +29,14 @@ distance      `GaussianProfile` `ExponentialProfile` `PowerLawProfile` `LinearPr
               `DistanceModulated`
 circuits      `one_to_one` `all_to_all` `fixed_in_degree` `fixed_out_degree` `fixed_total_number`
               `small_world` `pairwise_bernoulli` `pairwise_poisson`, and their twins, made of
-              `ConnectionRule`; what they draw: `Edges`; `connected`, `Connected`: as a matrix
+              `ConnectionRule`; what they draw: `Edges`; `connected`, `Connected`: as a matrix;
+              `Circuit`, made of `Population`, `Projection`, `LIF` and `PoissonInput`; what
+              projections draw: `Connections`
 whole models  `plan`, `initialize`, with rules of `KEEP`, `Rule` and `Leaf`; `fsdp`, `path_key`;
               `mup`; `parts`, `Parts`; what they give: `ModelPlan`, `Report`, `PlanError`
 tools         `param` `get` `to_config` `save` `load` `rows` `fit` `seed` `clear_caches`
 modules       `theory`: what a distribution should look like; `plot`: pictures; `typing`: types;
-              `presets`: known initializations of layers and models, as rules
+              `presets`: known initializations of models, as rules, and known circuits
 own ones      `Initialization`, `DistanceProfile`, `static`; errors of units are `UnitError`;
               for annotations `Initializer` `QuantityLike` `RealLike`
 ============  ====================================================================================
@@ -53,6 +55,14 @@ from braininit._params.values import Value, static
 from braininit.caches import clear_caches
 
 # circuits
+from braininit.circuits.circuit import (
+    LIF,
+    Circuit,
+    Connections,
+    PoissonInput,
+    Population,
+    Projection,
+)
 from braininit.circuits.connected import Connected, connected
 from braininit.circuits.edges import Edges
 from braininit.circuits.pairwise import (
@@ -191,8 +201,7 @@ from braininit.spatial.profiles import (
 )
 
 if TYPE_CHECKING:
-    from braininit import plot, theory, typing
-    from braininit.models import presets
+    from braininit import plot, presets, theory, typing
     from braininit.theory.fits import fit
 
 __version__ = "0.1.0"
@@ -227,6 +236,7 @@ __all__ = [  # noqa: RUF022 - in the order of the index above
     "small_world", "pairwise_bernoulli", "pairwise_poisson", "OneToOne", "AllToAll",
     "FixedInDegree", "FixedOutDegree", "FixedTotalNumber", "SmallWorld", "PairwiseBernoulli",
     "PairwisePoisson", "ConnectionRule", "Edges", "connected", "Connected",
+    "Circuit", "Population", "Projection", "LIF", "PoissonInput", "Connections",
     # whole models
     "plan", "initialize", "KEEP", "Rule", "Leaf", "ModelPlan", "Report", "PlanError",
     "fsdp", "path_key", "mup", "parts", "Parts",
@@ -250,10 +260,8 @@ if not TYPE_CHECKING:  # a checker is to know what is here, and what is not
 
     def __getattr__(name: str) -> Any:
         """Import a module or `fit` when first named; of an unknown name, say the nearest one."""
-        if name in ("plot", "theory", "typing"):
+        if name in ("plot", "presets", "theory", "typing"):
             return importlib.import_module(f"braininit.{name}")
-        if name == "presets":
-            return importlib.import_module("braininit.models.presets")
         if name == "fit":
             return importlib.import_module("braininit.theory.fits").fit
         known = [n for n in __all__ if n.islower() == name.islower()]

@@ -18,7 +18,7 @@ from braininit.initializer.children import without_quantity
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import draw
 
-__all__ = ["rows"]
+__all__ = ["needs_whole", "rows"]
 
 
 def rows(
@@ -72,7 +72,10 @@ def rows(
         raise unknown(context)
     if context and stop > 2**32:
         raise ValueError(f"`stop` must be 2**32 at most where rows have places, got {stop}")
-    _refuse_whole(initializer)
+    if (obj := needs_whole(initializer)) is not None:
+        raise TypeError(
+            f"{type(obj).__name__} needs the whole shape and can't be drawn by rows: {obj!r}"
+        )
     typed = keys.typed(keys.as_key(key), keys.legacy_impl(key))
     jax.eval_shape(lambda k, c: initializer(size, rng=k, dtype=dtype, **c), typed, context)
     # Blocks share a key but none of its numbers: no key is reused.
@@ -82,13 +85,11 @@ def rows(
     return draw(initializer._recipe, jax.random.clone(typed), shape, dtype, context=here, rows=part)
 
 
-def _refuse_whole(obj: Initialization | Joint) -> None:
+def needs_whole(obj: Initialization | Joint) -> Initialization | Joint | None:
+    """The part of an initializer, or itself, that can't be drawn by rows; None if all can."""
     if not obj._recipe.facts.has_rows:
-        raise TypeError(
-            f"{type(obj).__name__} needs the whole shape and can't be drawn by rows: {obj!r}"
-        )
-    for child in obj._children():
-        _refuse_whole(child)
+        return obj
+    return next(filter(None, map(needs_whole, obj._children())), None)
 
 
 def _part(name: str, value: Any, size: tuple[int, ...], start: int, stop: int) -> Any:

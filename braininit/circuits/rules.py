@@ -26,6 +26,7 @@ __all__ = [
     "OneToOne",
     "SmallWorld",
     "all_to_all",
+    "any_pairs",
     "fixed_in_degree",
     "fixed_out_degree",
     "fixed_total_number",
@@ -348,10 +349,10 @@ class FixedTotalNumber(ConnectionRule, function=fixed_total_number, checks={"num
 
 
 def _independent(key: Any, start: Any, rows: int, n_pre: int, n_post: int, selfs: bool) -> Pair:
-    return _pairs(key, start + jnp.arange(rows, dtype=jnp.uint32), n_pre, n_post, selfs)
+    return any_pairs(key, start + jnp.arange(rows, dtype=jnp.uint32), n_pre, n_post, selfs)
 
 
-def _pairs(key: Any, edge: jax.Array, n_pre: int, n_post: int, selfs: bool) -> Pair:
+def any_pairs(key: Any, edge: jax.Array, n_pre: int, n_post: int, selfs: bool) -> Pair:
     """Pairs, each equally likely; without those of a neuron and itself, if they may not be."""
     first, second = (words(key, np.uint32(end), edge) for end in (0, 1))
     if selfs:
@@ -371,7 +372,7 @@ def _each_once(
     if 2 * number <= pairs - (0 if selfs else min(n_pre, n_post)):
 
         def draw(turn: Any, places: Any) -> Pair:
-            pre, post = _pairs(jax.random.fold_in(key, turn), places, n_pre, n_post, selfs)
+            pre, post = any_pairs(jax.random.fold_in(key, turn), places, n_pre, n_post, selfs)
             return post, pre
 
         post, pre = distinct(draw, 2**32, jnp.arange(number, dtype=jnp.uint32))

@@ -13,14 +13,6 @@ raises an error, and takes its own pattern.
 >>> plan = init.plan(model, init.presets.gpt2(), layers=r"blocks/(\d+)")
 >>> plan.rows[2].choices[0].initializer
 Normal(mean=0.0, std=0.005)
-
-============== =====================================================================================
-layers         `torch` `flax` `equinox` `keras`: what each library gives its layers by default
-transformers   `gpt2` `megatron` `torchtitan` `neox` `t5` `deepnorm`, with `deepnorm_alpha`
-parts          `switch_router` `zero_residual`: before the rules of another preset
-without norms  `fixup`
-patterns       `RESIDUAL` `EMBEDDING` `HEAD` `ROUTER` `QUERY` `KEY`: the names that are looked for
-============== =====================================================================================
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 
 import braininit as init
+import braininit.models.presets as models
 
 
 class Group(NamedTuple):
@@ -61,8 +62,10 @@ def _entry(name: str, module: types.ModuleType = init) -> str:
     thing: Any = getattr(module, name)
     if isinstance(thing, types.ModuleType):
         title = f"{name}\n{'-' * len(name)}\n\n"
-        if thing is init.presets:  # which is known by two names
-            title += f".. py:module:: braininit.{name}\n\n"
+        if thing is init.presets:  # rules stand in a room of their own
+            circuits = "".join(f".. autofunction:: {thing.__name__}.{n}\n" for n in _CIRCUITS)
+            rules = ".. automodule:: braininit.models.presets\n   :members:\n"
+            return f"{title}.. automodule:: {thing.__name__}\n\n{circuits}\n{rules}"
         if thing is not init.typing:
             return f"{title}.. automodule:: {thing.__name__}\n   :members:\n"
         known = [n for n in thing.__all__ if n not in init.__all__ and _said(n)]
@@ -76,6 +79,9 @@ def _entry(name: str, module: types.ModuleType = init) -> str:
         return f".. autofunction:: {name}\n"
     # By hand: autodoc would add what a type stands for, half a page of unions.
     return f".. py:data:: {name}\n   :module: {module.__name__}\n\n{indent(_said(name), '   ')}\n"
+
+
+_CIRCUITS = [n for n in init.presets.__all__ if n not in models.__all__]
 
 
 def _said(name: str) -> str:

@@ -1,0 +1,100 @@
+"""Draws in blocks, as arrays of NumPy's.
+
+A block has one form, so that one compiled program draws results of every size; and it has place
+in the processor's caches. JAX draws the next block while one is written to where it belongs.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeGuard
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from braininit._engine import keys
+from braininit._engine.source import Rows, Source
+from braininit._params import units
+from braininit.circuits.rules import FixedTotalNumber, any_pairs
+from braininit.circuits.words import threefry_key
+from braininit.initializer.constant import Constant
+from braininit.initializer.initialization import Initialization
+from braininit.initializer.recipe import draw
+from braininit.rows import needs_whole
+
+__all__ = ["BLOCK", "ends", "one_by_one", "values", "whole_steps"]
+
+BLOCK = 2**19
+"""Elements. Below, draws are of the code that compiles sooner and takes three times as long."""
+
+
+def one_by_one(rule: Any, sizes: tuple[int, int]) -> TypeGuard[FixedTotalNumber]:
+    """Whether `ends` draws the edges of a rule."""
+    drawn = isinstance(rule, FixedTotalNumber) and rule.self_connections and rule.multiple
+    return drawn and 0 < rule.number < 2**31 and min(sizes) > 0
+
+
+def ends(key: Any, sizes: tuple[int, int], count: int, dtype: np.dtype) -> list[np.ndarray]:
+    """Both ends of so many edges."""
+    key, (n_pre, n_post) = threefry_key(key), (np.uint32(n) for n in sizes)
+    return _filled(count, lambda start: _ends(key, np.uint32(start), n_pre, n_post, dtype))
+
+
+@functools.partial(jax.jit, static_argnames="dtype")
+def _ends(key: Any, start: Any, n_pre: Any, n_post: Any, dtype: np.dtype) -> list[jax.Array]:
+    both = any_pairs(key, start + jnp.arange(BLOCK, dtype=jnp.uint32), n_pre, n_post, True)
+    return [end.astype(dtype) for end in both]
+
+
+def values(
+    initializer: Initialization, key: Any, count: int, step: Any = None, dtype: Any = None
+) -> Any:
+    """Draws of an initializer, as its call makes them; with a step, in whole numbers of it."""
+    typed = keys.typed(keys.as_key(key), keys.legacy_impl(key))
+    finish = (lambda x: x) if step is None else (lambda x: whole_steps(x, step, dtype))
+    if isinstance(initializer, Constant) and np.ndim(units.parts(initializer.value)[0]) == 0:
+        bare, unit = units.parts(finish(initializer(key, 1)))
+        return units.on(np.full(count, bare[0]), unit)
+    if needs_whole(initializer) or not Source(typed, (BLOCK,)).is_fused():
+        bare, unit = units.parts(finish(initializer(key, count)))
+        return units.on(np.asarray(bare), unit)
+    unit = None
+
+    def block(start: int) -> list[jax.Array]:
+        nonlocal unit
+        # Of a result whose size does not matter: words go by the index alone. Blocks share a key
+        # but none of its numbers.
+        part, own = Rows(np.array([0, start], np.uint32), 2**32), jax.random.clone(typed)
+        bare, unit = units.parts(finish(draw(initializer._recipe, own, (BLOCK,), rows=part)))
+        return [bare]
+
+    (filled,) = _filled(count, block)
+    return units.on(filled, unit)
+
+
+@functools.partial(jax.jit, static_argnames="dtype")
+def whole_steps(x: Any, step: Any, dtype: np.dtype) -> jax.Array:
+    """The nearest whole numbers of steps that the dtype counts."""
+    whole = jnp.round(units.dimensionless("step", x / step))
+    return jnp.clip(whole, 0, np.iinfo(dtype).max).astype(dtype)
+
+
+def _filled(count: int, block: Callable[[int], list[jax.Array]]) -> list[np.ndarray]:
+    """Arrays that blocks fill in turn; what is drawn beyond their end is left out."""
+    arrays: list[np.ndarray] = []
+
+    def write(start: int, parts: list[jax.Array]) -> None:
+        for array, part in zip(arrays, parts, strict=True):
+            place = array[start : start + BLOCK]
+            place[:] = np.asarray(part)[: len(place)]
+
+    before = 0, block(0)  # also where nothing is drawn, for the dtype
+    arrays += [np.empty(count, part.dtype) for part in before[1]]
+    for start in range(BLOCK, count, BLOCK):
+        now = start, block(start)
+        write(*before)
+        before = now
+    write(*before)
+    return arrays

@@ -1,0 +1,90 @@
+"""The random network of Brunel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import brainunit as u
+
+from braininit._params import options, roles
+from braininit.circuits.circuit import LIF, Circuit, PoissonInput, Population, Projection
+from braininit.circuits.rules import FixedInDegree
+from braininit.initializer.constant import Constant
+
+__all__ = ["brunel"]
+
+_NEURON = LIF(
+    tau=20.0 * u.ms,
+    threshold=20.0 * u.mV,
+    reset=10.0 * u.mV,
+    rest=0.0 * u.mV,
+    refractory=2.0 * u.ms,
+)
+_DELAY = 1.5 * u.ms
+
+
+def brunel(
+    g: float = 5.0,
+    eta: float = 2.0,
+    *,
+    excitatory: int = 10_000,
+    connected: float = 0.1,
+    weight: Any = 0.1 * u.mV,
+) -> Circuit:
+    r"""Return Brunel's network of excitatory and inhibitory neurons, connected at random.
+
+    Each neuron has exactly :math:`C_E = \epsilon N_E` edges from excitatory neurons, and
+    :math:`C_I = C_E / 4` from inhibitory ones, of which there are :math:`N_E / 4`: 15,625,000 in
+    all. By default it is asynchronous and irregular.
+
+    Parameters
+    ----------
+    g : float
+        Inhibitory weights are -g times excitatory ones.
+    eta : float
+        The rate of the spikes from outside, in that which just reaches the threshold,
+        :math:`\theta / (J C_E \tau)` for each of :math:`C_E` sources.
+    excitatory : int
+        :math:`N_E`, four times a whole number.
+    connected : float
+        :math:`\epsilon`.
+    weight : Quantity
+        J, by which an excitatory spike moves the potential.
+
+    Notes
+    -----
+    From Brunel, Dynamics of sparsely connected networks of excitatory and inhibitory spiking
+    neurons, Journal of Computational Neuroscience 8, 2000 (doi 10.1023/A:1008925309027), model A.
+    Sources are other neurons, and may be the same one twice. The paper gives no initial
+    potentials: all start at rest.
+
+    Examples
+    --------
+    >>> import braininit as init
+    >>> circuit = init.presets.brunel()
+    >>> [p.rule.degree * p.target.size for p in circuit.projections]
+    [10000000, 2500000, 2500000, 625000]
+    >>> circuit["E"].input.rate, circuit["I", "E"].weights
+    (Quantity(20., "Hz"), Constant(value=Quantity(-0.5, 'mV')))
+    """
+    options.whole("excitatory", excitatory, 4)
+    degree = round(roles.number("connected", roles.fraction(connected)).value * excitatory)
+    if excitatory % 4 or degree % 4 or not degree:
+        raise ValueError(
+            f"`excitatory` = {excitatory} and its in-degree, {degree}, must be four times whole "
+            "numbers, those of inhibitory ones; write 10_000 and connected=0.1"
+        )
+    threshold = _NEURON.threshold / (weight * degree * _NEURON.tau)
+    outside = PoissonInput(degree, eta * threshold.to(u.Hz), weight, _DELAY)
+    start = Constant(_NEURON.rest)
+    every = [
+        Population(name, size, _NEURON, start, outside)
+        for name, size in (("E", excitatory), ("I", excitatory // 4))
+    ]
+
+    def projection(source: Population, target: Population) -> Projection:
+        share, strength = (1, 1.0) if source is every[0] else (4, -g)
+        rule = FixedInDegree(degree // share, self_connections=source is not target)
+        return Projection(source, target, rule, Constant(strength * weight), Constant(_DELAY))
+
+    return Circuit((*every,), tuple(projection(s, t) for s in every for t in every))

@@ -1,0 +1,341 @@
+"""Circuits as values: populations of neurons, and the projections that connect them."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, overload
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+from braininit._params import options
+from braininit._params.types import DType, Initializer, Key, NumberLike
+from braininit._params.values import Value, fields, frozen, register, static
+from braininit.circuits import blocks
+from braininit.circuits.edges import Edges
+from braininit.circuits.rule import ConnectionRule, drawing
+from braininit.initializer.children import as_child
+from braininit.models.paths import path_key
+
+__all__ = ["LIF", "Circuit", "Connections", "PoissonInput", "Population", "Projection"]
+
+
+class _Part(Value):
+    """What a circuit is made of."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        frozen(cls)
+        register(cls)
+
+    def _repr_html_(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Nothing: a notebook prints it, as a table of a table would take a page."""
+
+
+class LIF(_Part):
+    """Parameters of leaky integrate-and-fire neurons.
+
+    Parameters
+    ----------
+    tau : Quantity
+        The time constant of the membrane.
+    threshold, reset, rest : Quantity
+        Potentials: of a spike, after it, and without input.
+    refractory : Quantity
+        How long after a spike the potential stays at `reset`.
+    capacitance : Quantity, optional
+        Of the membrane, where inputs are currents.
+    tau_synapse : Quantity, optional
+        The time constant of their exponential decay. None: a spike moves the potential at once.
+    """
+
+    tau: NumberLike
+    threshold: NumberLike
+    reset: NumberLike
+    rest: NumberLike
+    refractory: NumberLike
+    capacitance: NumberLike | None = None
+    tau_synapse: NumberLike | None = None
+
+
+class PoissonInput(_Part):
+    """Spikes from outside, at random times, to each neuron by itself.
+
+    Parameters
+    ----------
+    degree : int
+        How many sources a neuron has.
+    rate : Quantity
+        Of the spikes of each source.
+    weight, delay : Quantity
+        Of each spike.
+    """
+
+    degree: int = static()
+    rate: NumberLike
+    weight: NumberLike
+    delay: NumberLike
+
+
+class Population(_Part):
+    """Neurons of one kind.
+
+    Parameters
+    ----------
+    name : str
+        By which the circuit knows it.
+    size : int
+        How many neurons there are.
+    neuron : LIF, optional
+        Their parameters; None where they are a source of spikes alone.
+    potential : initializer, optional
+        Draws the initial membrane potentials.
+    input : PoissonInput, optional
+        What comes from outside the circuit.
+    current : Quantity, optional
+        A constant current into each neuron.
+    """
+
+    name: str = static()
+    size: int = static()
+    neuron: LIF | None = None
+    potential: Initializer | None = None
+    input: PoissonInput | None = None
+    current: NumberLike | None = None
+
+    def __post_init__(self) -> None:
+        """Check what is given."""
+        super().__post_init__()
+        options.whole("size", self.size, 0)
+
+
+class Connections(NamedTuple):
+    """What a projection draws: who connects to whom, a weight and a delay for each edge."""
+
+    edges: Edges
+    weights: Any
+    delays: Any
+
+
+class Projection(_Part):
+    """What connects one population to another; call it to draw the edges.
+
+    Parameters
+    ----------
+    source, target : Population
+        From where to where.
+    rule : ConnectionRule
+        Who connects to whom.
+    weights, delays : initializer, optional
+        Draw one number for each edge.
+
+    Examples
+    --------
+    >>> import jax, brainunit as u, braininit as init
+    >>> cells = init.Population("E", 1000)
+    >>> weights = init.LogNormal(0.5 * u.nS, 0.3 * u.nS)
+    >>> local = init.Projection(cells, cells, init.FixedInDegree(50), weights)
+    >>> edges, weights, delays = local(jax.random.key(0))
+    >>> edges.count, weights.shape, delays
+    (50000, (50000,), None)
+    """
+
+    source: Population
+    target: Population
+    rule: ConnectionRule
+    weights: Initializer | None = None
+    delays: Initializer | None = None
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """How many neurons there are, ``(n_pre, n_post)``."""
+        return self.source.size, self.target.size
+
+    def __call__(
+        self,
+        key: Key,
+        *,
+        step: NumberLike | None = None,
+        step_dtype: DType = "uint8",
+        **how: Any,
+    ) -> Connections:
+        """Draw the edges, their weights and delays.
+
+        Parameters
+        ----------
+        key : key
+            That of the whole circuit: what is drawn does not depend on other projections.
+        step : Quantity, optional
+            Give delays as whole numbers of this step, to which they are rounded.
+        step_dtype : dtype
+            Of these numbers. One that it can't count is an error, and its largest in a `jax.jit`.
+        **how
+            As the rule takes it: `dtype` of the indices, `only`, `out_sharding`, `max_edges`,
+            positions.
+
+        Notes
+        -----
+        Edges, weights and delays have the keys of the paths ``(source, target, "edges")``,
+        ``(..., "weights")`` and ``(..., "delays")``, see `path_key`.
+        """
+        edges = self.rule(self._key(key, "edges"), self.sizes, **how)
+        place = how.get("out_sharding")
+
+        def draw(what: str) -> Any:
+            its, own = getattr(self, what), self._key(key, what)
+            return (
+                None if its is None else as_child(what, its)(own, edges.count, out_sharding=place)
+            )
+
+        delays = draw("delays")  # first, as they may shrink
+        if step is not None and delays is not None:
+            delays = _checked(blocks.whole_steps(delays, step, _counting(step_dtype)))
+        return Connections(edges, draw("weights"), delays)
+
+    def numpy(
+        self,
+        key: Key,
+        *,
+        dtype: DType = "int32",
+        step: NumberLike | None = None,
+        step_dtype: DType = "uint8",
+    ) -> Connections:
+        """Draw the same in blocks, as arrays of NumPy's: for large circuits, in the host's memory.
+
+        Parameters
+        ----------
+        key, step, step_dtype
+            As in a call.
+        dtype : dtype
+            Of the indices.
+
+        Notes
+        -----
+        All projections of a circuit share a few compiled programs, where a call compiles its own
+        for each number of edges. No more memory is used than the results take. Weights that
+        depend on the whole, and edges of other rules than `FixedTotalNumber`, are drawn at once.
+
+        Examples
+        --------
+        >>> import brainunit as u, jax, braininit as init
+        >>> projection = init.presets.potjans_diesmann()["L5I", "L5I"]
+        >>> drawn = projection.numpy(jax.random.key(0), dtype="uint16", step=0.1 * u.ms)
+        >>> [str(x.dtype) for x in (drawn.edges.pre, drawn.weights, drawn.delays)]
+        ['uint16', 'float32', 'uint8']
+        """
+        own, rule = self._key(key, "edges"), self.rule
+        if blocks.one_by_one(rule, self.sizes):
+            kind = drawing(self.sizes, None, dtype, None).dtype
+            pre, post = blocks.ends(own, self.sizes, rule.number, kind)
+            edges = Edges(pre, post, self.sizes)
+        else:
+            edges = jax.tree.map(np.asarray, rule(own, self.sizes, dtype=dtype))
+
+        def draw(what: str, *steps: Any) -> Any:
+            its, own = getattr(self, what), self._key(key, what)
+            return (
+                None
+                if its is None
+                else blocks.values(as_child(what, its), own, edges.count, *steps)
+            )
+
+        steps = () if step is None else (step, _counting(step_dtype))
+        delays = draw("delays", *steps)
+        return Connections(edges, draw("weights"), _checked(delays) if steps else delays)
+
+    def _key(self, key: Key, what: str) -> Key:
+        return path_key(key, (self.source.name, self.target.name, what))
+
+    def __repr__(self) -> str:
+        """Without all that is known of the populations."""
+        return f"Projection from {self.source.name!r} to {self.target.name!r} by {self.rule!r}"
+
+
+def _counting(dtype: Any) -> np.dtype:
+    kind = np.dtype(dtype)
+    if kind.kind not in "iu":
+        raise TypeError(f"`step_dtype` must be one of integers, got {kind}; write 'uint8'")
+    return kind
+
+
+def _checked(whole: Any) -> Any:
+    """Whole numbers, if their dtype counts them."""
+    if (
+        whole is None
+        or isinstance(whole, Tracer)
+        or not getattr(whole, "is_fully_addressable", True)
+    ):
+        return whole
+    most = np.iinfo(whole.dtype).max
+    if np.asarray(whole).max(initial=0) == most:
+        raise ValueError(
+            f"`delays` of {most} steps or more are more than {whole.dtype} counts; give another "
+            "step_dtype"
+        )
+    return whole
+
+
+class Circuit(_Part):
+    """Populations and the projections between them.
+
+    Parameters
+    ----------
+    populations : tuple of Population
+        Each name once.
+    projections : tuple of Projection
+        Each pair of populations once.
+
+    Examples
+    --------
+    >>> import jax, braininit as init
+    >>> circuit = init.presets.potjans_diesmann()
+    >>> circuit["L4E"].size, circuit["L4E", "L2/3E"].rule
+    (21915, FixedTotalNumber(number=20253647, self_connections=True, multiple=True))
+    >>> circuit
+    Circuit of 8 populations, 77169 neurons, and 55 projections
+    >>> key = jax.random.key(0)
+    >>> small = [p for p in circuit.projections if p.target.name == "L5I"]
+    >>> sum(projection(key).edges.count for projection in small)  # one after the other
+    2913838
+    """
+
+    populations: tuple[Population, ...]
+    projections: tuple[Projection, ...]
+
+    def __post_init__(self) -> None:
+        """Check that all names are known, and each is meant once."""
+        super().__post_init__()
+        for f in fields(self):
+            object.__setattr__(self, f.name, tuple(getattr(self, f.name)))
+        names: list[Any] = [p.name for p in self.populations]
+        names += [(p.source.name, p.target.name) for p in self.projections]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"a circuit has one of each name, got {twice[0]!r} twice")
+        for projection in self.projections:
+            for end in (projection.source, projection.target):
+                if end not in self.populations:
+                    raise ValueError(
+                        f"a projection is of {end.name!r}, which is none of the `populations`, or "
+                        "differs from the one of that name"
+                    )
+
+    @overload
+    def __getitem__(self, name: str) -> Population: ...
+    @overload
+    def __getitem__(self, name: tuple[str, str]) -> Projection: ...
+    def __getitem__(self, name: Any) -> Any:
+        """A population by its name, or a projection by those of its source and target."""
+        known: dict[Any, Any] = {p.name: p for p in self.populations}
+        known |= {(p.source.name, p.target.name): p for p in self.projections}
+        if name not in known:
+            listed = ", ".join(repr(p.name) for p in self.populations)
+            raise KeyError(f"no {name!r} among populations {listed} and projections between them")
+        return known[name]
+
+    def __repr__(self) -> str:
+        """How large the circuit is: its parts print themselves."""
+        neurons = sum(p.size for p in self.populations)
+        return (
+            f"Circuit of {len(self.populations)} populations, {neurons} neurons, and "
+            f"{len(self.projections)} projections"
+        )
