@@ -1,11 +1,12 @@
 """Draws in blocks, as arrays of NumPy's.
 
 A block has one form, so that one compiled program draws results of every size; and it has place
-in the processor's caches. JAX draws the next block while one is written to where it belongs.
+in the processor's caches. JAX draws the next blocks while one is written to where it belongs.
 """
 
 from __future__ import annotations
 
+import collections
 import functools
 from collections.abc import Callable
 from typing import Any, TypeGuard
@@ -28,6 +29,8 @@ __all__ = ["BLOCK", "ends", "one_by_one", "values", "whole_steps"]
 
 BLOCK = 2**19
 """Elements. Below, draws are of the code that compiles sooner and takes three times as long."""
+_AHEAD = 4
+"""Blocks that JAX draws at a time."""
 
 
 def one_by_one(rule: Any, sizes: tuple[int, int]) -> TypeGuard[FixedTotalNumber]:
@@ -90,11 +93,12 @@ def _filled(count: int, block: Callable[[int], list[jax.Array]]) -> list[np.ndar
             place = array[start : start + BLOCK]
             place[:] = np.asarray(part)[: len(place)]
 
-    before = 0, block(0)  # also where nothing is drawn, for the dtype
-    arrays += [np.empty(count, part.dtype) for part in before[1]]
+    ahead = collections.deque([(0, block(0))])  # also where nothing is drawn, for the dtype
+    arrays += [np.empty(count, part.dtype) for part in ahead[0][1]]
     for start in range(BLOCK, count, BLOCK):
-        now = start, block(start)
-        write(*before)
-        before = now
-    write(*before)
+        ahead.append((start, block(start)))
+        if len(ahead) == _AHEAD:
+            write(*ahead.popleft())
+    for each in ahead:
+        write(*each)
     return arrays

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from braininit._engine.cpu.layout import evenly
 from braininit._params import options, roles
 from braininit._params.types import DType, Key, Sharding
 from braininit._params.values import static
@@ -349,7 +350,10 @@ class FixedTotalNumber(ConnectionRule, function=fixed_total_number, checks={"num
 
 
 def _independent(key: Any, start: Any, rows: int, n_pre: int, n_post: int, selfs: bool) -> Pair:
-    return any_pairs(key, start + jnp.arange(rows, dtype=jnp.uint32), n_pre, n_post, selfs)
+    def drawn(rows: int, start: Any) -> Pair:
+        return any_pairs(key, start + jnp.arange(rows, dtype=jnp.uint32), n_pre, n_post, selfs)
+
+    return evenly(drawn, rows, start)
 
 
 def any_pairs(key: Any, edge: jax.Array, n_pre: int, n_post: int, selfs: bool) -> Pair:

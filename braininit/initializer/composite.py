@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from braininit._engine import keys
+from braininit._engine.cpu.layout import lengthened
 from braininit._engine.cpu.platforms import is_tunable
 from braininit._engine.rounding import rounded
 from braininit._engine.sampler import compiled, result_dtype
@@ -134,12 +135,25 @@ def _program(
 
         def whole(key: Any, start: Any, context: Mapping[str, Any], *values: Any) -> Any:
             source = _source(key, impl, shape, start, total)
-            return facts.kernel(source, dtype, context, *facts.static, *values)
+
+            def make(source: Source, *values: Any) -> Any:
+                return facts.kernel(source, dtype, context, *facts.static, *values)
+
+            if tuned and lives is None and not context and _is_stretchable(facts, values):
+                return lengthened(make, source, *values)
+            return make(source, *values)
 
         return placed(whole, lives)(key, start, context, *values)
 
     sample.__name__ = sample.__qualname__ = facts.kernel.__name__.strip("_")
     return compiled(sample, sharding, tuned)
+
+
+def _is_stretchable(facts: Facts, values: Sequence[Any]) -> bool:
+    """Whether what is drawn first does not depend on how much there is."""
+    own = facts.elementwise and facts.has_rows and facts.sized is None
+    parts = [value for value in values if isinstance(value, Recipe)]
+    return own and all(_is_stretchable(part.facts, part.values) for part in parts)
 
 
 def _source(key: Any, impl: Any, shape: Any, start: tuple[Any, ...], total: Any) -> Source:

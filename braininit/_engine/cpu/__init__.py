@@ -11,7 +11,8 @@ part          what it buys                    what it leans on               how
               vectors: 1.6 to 2.1 times       `jax.jit` and XLA's option     costs an eager draw
               over all distributions          of the vector width            nothing
 `layout`      6 times where the last axis     ``inlineable`` metadata of     (n, 10) costs twice
-              is short, as (n, 2)             `xla_metadata`                 what (10 n,) does
+              is short, as (n, 2), and        `xla_metadata`                 what (10 n,) does,
+              where n is odd, on 2 cores                                     (n + 1,) 12 times
 `bfloat16`    2 times over bfloat16 draws     XLA's conversion keeps loops   bfloat16 costs what
               in large vectors                at 256 bits                    float32 does
 `erf_inv`     2.0 (normal) to 3.2 (Xavier)    XLA's own log1p of jaxlib      a test compares all

@@ -1,16 +1,21 @@
-"""The loop over the numbers of a draw, laid out flat where rows are short.
+"""The loop over the numbers of a draw, laid out flat where rows are short, and even.
 
 XLA makes one loop of a draw, in the shape that it has. It computes eight numbers at once along
 the last axis, and those left over one by one, each as long as the eight: normals of a shape
 (n, 2) take six times as long as flat ones, of (n, 10) twice. A draw by itself loses nothing by a
 flat loop of its own. Within another program it goes through memory then, which costs less than
 short rows do.
+
+XLA gives each core a part of a flat loop. Where the parts are not equal, it computes their numbers
+one by one: 4,000,001 normals take twelve times as long as 4,000,000 on two cores, six times as long
+as on one. So some numbers more are drawn, which takes memory, and left out.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +30,7 @@ try:
 except Exception:  # without it no loop can be held apart, and none is
     set_xla_metadata = None
 
-__all__ = ["laid_out"]
+__all__ = ["evenly", "laid_out", "lengthened"]
 
 
 def laid_out(make: Callable[..., jax.Array], alone: bool) -> Callable[..., jax.Array]:
@@ -35,39 +40,97 @@ def laid_out(make: Callable[..., jax.Array], alone: bool) -> Callable[..., jax.A
     """
 
     def drawn(source: Source, *parameters: jax.Array) -> jax.Array:
-        shape = source.shape
-        if not _is_better_flat(source, parameters, alone):
+        shape, size = source.shape, math.prod(source.shape)
+        flat_is_better = _is_better_flat(source, parameters, alone)
+        uneven = (flat_is_better or size in shape) and _can_be_longer(source, parameters)
+        extra = -size % _PARTS if uneven else 0
+        if not extra and not flat_is_better:
             return make(source, *parameters)
 
         def plain(key: jax.Array, *parameters: Any) -> jax.Array:
             return make(dataclasses.replace(source, key=key), *parameters)
 
         def flat(key: jax.Array, *parameters: Any) -> jax.Array:
-            size = math.prod(shape)
-            inner = dataclasses.replace(source, key=key, shape=(size,))
+            inner = dataclasses.replace(source, key=key, shape=(size + extra,))
             return make(inner, *(_flattened(p, shape, size) for p in parameters))
 
         def separate(key: jax.Array, *parameters: Any) -> jax.Array:
             hold: Any = set_xla_metadata
-            return hold(jax.jit(flat)(key, *parameters), inlineable="false").reshape(shape)
+            x = hold(jax.jit(flat)(key, *parameters), inlineable="false")
+            return (x[:size] if extra else x).reshape(shape)
 
         return (separate if alone else by_platform(separate, plain))(source.key, *parameters)
 
     return drawn
 
 
-def _is_better_flat(source: Source, parameters: tuple[Any, ...], alone: bool) -> bool:
-    size = math.prod(source.shape)
-    if not TUNED or set_xla_metadata is None or len(source.shape) < 2 or not 2**12 <= size <= 2**32:
-        return False
-    *others, last = [n for n in source.shape if n != 1] or [1]  # XLA leaves the axes of 1 out
+def lengthened(make: Callable[..., Any], source: Source, *values: Any) -> Any:
+    """A draw whose numbers do not depend on how many there are, in an even loop of its own."""
+    shape, size = source.shape, math.prod(source.shape)
+    known = tuple(jax.tree.leaves(values))
+    extra = -size % _PARTS if size in shape and _can_be_longer(source, known) else 0
+    if not extra:
+        return make(source, *values)
+
+    def longer(key: jax.Array, *values: Any) -> Any:
+        return make(dataclasses.replace(source, key=key, shape=(size + extra,)), *values)
+
+    hold: Any = set_xla_metadata
+    x = hold(jax.jit(longer)(source.key, *values), inlineable="false")
+    return jax.tree.map(lambda part: part[:size].reshape(shape), x)
+
+
+def evenly(make: Callable[..., Any], size: int, *arrays: jax.Array) -> Any:
+    """``make(size, *arrays)``, arrays of so many numbers, by a loop for some more of them."""
+    extra = -size % _PARTS
+    if not extra or size < _FEW or not TUNED or set_xla_metadata is None or not has_one_cpu():
+        return make(size, *arrays)
+
+    def longer(*arrays: jax.Array) -> Any:
+        return make(size + extra, *arrays)
+
+    def separate(*arrays: jax.Array) -> Any:
+        hold: Any = set_xla_metadata
+        return jax.tree.map(lambda x: x[:size], hold(jax.jit(longer)(*arrays), inlineable="false"))
+
+    return by_platform(separate, lambda *arrays: make(size, *arrays))(*arrays)
+
+
+_FEW = 2**11
+"""So few numbers one core makes alone."""
+
+_PARTS = math.lcm(64, os.cpu_count() or 1)
+"""A multiple of it is shared out evenly, and computed in whole vectors."""
+
+
+def _can_be_longer(source: Source, parameters: tuple[Any, ...]) -> bool:
+    """Whether more numbers can be drawn than there are: parameters are one for all."""
     return (
-        (alone or (bool(others) and last < 128 and last % 8 != 0))
-        and all(_is_even(p, source.shape, alone) for p in parameters)
+        _FEW <= math.prod(source.shape) <= 2**31
+        and all(isinstance(p, tuple) or np.ndim(p) == 0 for p in parameters)
+        and _can_be_apart(source)
+    )
+
+
+def _can_be_apart(source: Source) -> bool:
+    """Whether a flat loop of its own may make the numbers."""
+    return (
+        TUNED
+        and set_xla_metadata is not None
         and source.rows is None
         and has_one_cpu()
         and jax.sharding.get_abstract_mesh().size <= 1  # or planned for others
         and source.is_fused()
+    )
+
+
+def _is_better_flat(source: Source, parameters: tuple[Any, ...], alone: bool) -> bool:
+    size = math.prod(source.shape)
+    if len(source.shape) < 2 or not 2**12 <= size <= 2**32 or not _can_be_apart(source):
+        return False
+    *others, last = [n for n in source.shape if n != 1] or [1]  # XLA leaves the axes of 1 out
+    return (alone or (bool(others) and last < 128 and last % 8 != 0)) and all(
+        _is_even(p, source.shape, alone) for p in parameters
     )
 
 
