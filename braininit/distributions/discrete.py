@@ -69,7 +69,7 @@ def uniform_int(
 def _uniform_int(low: Any, high: Any) -> Recipe:
     ends = number("low", roles.whole(low)), number("high", roles.end(high))
     low, high = (_held(each) for each in increasing(*ends))
-    return recipe(_uniform_int_kernel, (low, high), kinds="whole")
+    return recipe(_uniform_int_kernel, (low, high), kinds="whole", cut=_uniform_int_within)
 
 
 class UniformInt(Initialization, function=uniform_int, recipe=_uniform_int):
@@ -107,6 +107,14 @@ def _uniform_int_kernel(source: Source, dtype: np.dtype, low: Any, high: Any) ->
     if dtype.kind in "iu":
         return jnp.where(good, k.astype(dtype), no_number(dtype))
     return jnp.where(good, finish(k.astype(kind), dtype, *ends), jnp.nan)
+
+
+def _uniform_int_within(made: Recipe, low: Number, high: Number) -> Recipe:
+    values = [n.value for n in (*made.numbers(), low, high)]
+    xp: Any = jnp if any(isinstance(value, Tracer) for value in values) else np
+    start, end, least, most = values
+    least, most = xp.maximum(xp.ceil(least), start), xp.minimum(xp.floor(most) + 1, end)
+    return _uniform_int(least, most)
 
 
 # ---------------------------------------------------------------- poisson

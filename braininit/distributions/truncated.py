@@ -60,14 +60,14 @@ def truncated(
 
     Notes
     -----
-    Numerics: one draw each, no rejection, right in every tail: a window of mass 1e-1000 is as good
-    as any other. Normals are drawn by `truncated_normal`, lognormals by the normal of their
-    logarithm. Gamma, beta and von Mises invert integrals of the density relative to its greatest
-    value in the window: with scalar parameters and at least 1536 draws by a table of the inverse,
-    at one to two times the price of a plain draw, else at 150 to 200 times. The others have a
-    closed form. Your own distribution is drawn by its functions, in the precision of the draw:
-    where the cdf rounds to 0 or 1 at both bounds, draws are NaN. The last bit may differ between an
-    eager draw and one inside a larger program.
+    Numerics: right in every tail: a window of mass 1e-1000 is as good as any other. Normals are
+    drawn by `truncated_normal`, lognormals by the normal of their logarithm. Gamma, beta and von
+    Mises invert integrals of the density relative to its greatest value in the window: with scalar
+    parameters and at least 1536 draws by a table of the inverse, at one to two times the price of a
+    plain draw, else at 150 to 200 times. Poisson and binomial numbers are drawn by rejection, from
+    within the bounds. The others have a closed form. Your own distribution is drawn by its
+    functions, in the precision of the draw: where the cdf rounds to 0 or 1 at both bounds, draws
+    are NaN. The last bit may differ between an eager draw and one inside a larger program.
 
     Examples
     --------
@@ -102,7 +102,10 @@ def _truncated(base: Any, low: Any, high: Any) -> Recipe:
     return cut(made, *increasing(*ends, unit))
 
 
-_KNOWN = "normal, truncated_normal, uniform, lognormal, exponential, weibull, gamma, beta"
+_KNOWN = (
+    "normal, truncated_normal, uniform, lognormal, exponential, weibull, gamma, beta, uniform_int, "
+    "poisson, binomial"
+)
 
 
 class Truncated(Initialization, function=truncated, recipe=_truncated):

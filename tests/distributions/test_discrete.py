@@ -78,6 +78,7 @@ def test_the_chi_square_sees_a_broken_sampler():
         (init.Binomial(40, 0.5), stats.binom(40, 0.5), 30.5, None),
         (init.Binomial(1000, 0.25), stats.binom(1000, 0.25), None, 200),
         (init.Poisson(1e-3), stats.poisson(1e-3), 3, 9),
+        (init.UniformInt(-4, 30), stats.randint(-4, 30), 1.5, 20),
     ],
 )
 def test_truncated(base, law, low, high):
