@@ -79,9 +79,12 @@ def values(
 
 @functools.partial(jax.jit, static_argnames="dtype")
 def whole_steps(x: Any, step: Any, dtype: np.dtype) -> jax.Array:
-    """The nearest whole numbers of steps that the dtype counts."""
-    whole = jnp.round(units.dimensionless("step", x / step))
-    return jnp.clip(whole, 0, np.iinfo(dtype).max).astype(dtype)
+    """The nearest whole numbers of steps, halves up as on a grid.
+
+    What the dtype does not count, is negative or NaN is its largest number.
+    """
+    whole, most = jnp.floor(units.dimensionless("step", x / step) + 0.5), np.iinfo(dtype).max
+    return jnp.where((whole >= 0) & (whole < most), whole, most).astype(dtype)
 
 
 def _filled(count: int, block: Callable[[int], list[jax.Array]]) -> list[np.ndarray]:

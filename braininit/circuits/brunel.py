@@ -6,7 +6,7 @@ from typing import Any
 
 import brainunit as u
 
-from braininit._params import options, roles
+from braininit._params import options, roles, units
 from braininit.circuits.circuit import LIF, Circuit, PoissonInput, Population, Projection
 from braininit.circuits.rules import FixedInDegree
 from braininit.initializer.constant import Constant
@@ -68,6 +68,10 @@ def brunel(
     (Quantity(20., "Hz"), Constant(value=Quantity(-0.5, 'mV')))
     """
     options.whole("excitatory", excitatory, 4)
+    for name, value in (("g", g), ("eta", eta)):
+        roles.number(name, roles.amount(value))
+    _, (bare, _) = units.off(weight=weight, threshold=_NEURON.threshold)
+    roles.scale.check("weight", bare, u.mV)
     degree = round(roles.number("connected", roles.fraction(connected)).value * excitatory)
     if excitatory % 4 or degree % 4 or not degree:
         raise ValueError(

@@ -8,14 +8,18 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from braininit._params import options
+from braininit._params import options, roles, units
 from braininit._params.types import DType, Initializer, Key, NumberLike
 from braininit._params.values import Value, fields, frozen, register, static
 from braininit.circuits import blocks
 from braininit.circuits.edges import Edges
 from braininit.circuits.rule import ConnectionRule, drawing
+from braininit.circuits.rules import FixedInDegree, FixedOutDegree, FixedTotalNumber
+from braininit.composition.joint import Joint
 from braininit.initializer.children import as_child
+from braininit.initializer.recipe import UNKNOWN
 from braininit.models.paths import path_key
+from braininit.rows import rows
 
 __all__ = ["LIF", "Circuit", "Connections", "PoissonInput", "Population", "Projection"]
 
@@ -30,6 +34,15 @@ class _Part(Value):
 
     def _repr_html_(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Nothing: a notebook prints it, as a table of a table would take a page."""
+
+
+def _refuse_others(part: Any, **kinds: type) -> None:
+    """Refuse what is of another class; flattened, a part may hold anything."""
+    for name, kind in kinds.items():
+        value = getattr(part, name)
+        if not isinstance(value, kind):
+            called = "text" if kind is str else kind.__name__
+            raise TypeError(f"`{name}` must be a {called}, got {units.brief(value)}")
 
 
 class LIF(_Part):
@@ -57,6 +70,13 @@ class LIF(_Part):
     capacitance: NumberLike | None = None
     tau_synapse: NumberLike | None = None
 
+    def __post_init__(self) -> None:
+        """Check that times are times and potentials potentials, all in units or none."""
+        super().__post_init__()
+        units.off(threshold=self.threshold, reset=self.reset, rest=self.rest)
+        times = {"tau": self.tau, "refractory": self.refractory, "tau_synapse": self.tau_synapse}
+        units.off(**{name: time for name, time in times.items() if time is not None})
+
 
 class PoissonInput(_Part):
     """Spikes from outside, at random times, to each neuron by itself.
@@ -75,6 +95,11 @@ class PoissonInput(_Part):
     rate: NumberLike
     weight: NumberLike
     delay: NumberLike
+
+    def __post_init__(self) -> None:
+        """Check what is given."""
+        super().__post_init__()
+        options.whole("degree", self.degree, 0)
 
 
 class Population(_Part):
@@ -107,6 +132,11 @@ class Population(_Part):
         """Check what is given."""
         super().__post_init__()
         options.whole("size", self.size, 0)
+        _refuse_others(self, name=str)
+        if self.neuron is not None:
+            _refuse_others(self, neuron=LIF)
+        if self.input is not None:
+            _refuse_others(self, input=PoissonInput)
 
 
 class Connections(NamedTuple):
@@ -146,6 +176,20 @@ class Projection(_Part):
     weights: Initializer | None = None
     delays: Initializer | None = None
 
+    def __post_init__(self) -> None:
+        """Check what is given."""
+        super().__post_init__()
+        _refuse_others(self, source=Population, target=Population, rule=ConnectionRule)
+        for name in ("weights", "delays"):
+            value = getattr(self, name)
+            if isinstance(value, Joint):
+                raise TypeError(
+                    f"`{name}` must be one initializer, got a Joint of several; draw that by "
+                    "itself, for as many elements as there are edges"
+                )
+            if value is not None:
+                as_child(name, value)
+
     @property
     def sizes(self) -> tuple[int, int]:
         """How many neurons there are, ``(n_pre, n_post)``."""
@@ -179,16 +223,19 @@ class Projection(_Part):
         ``(..., "weights")`` and ``(..., "delays")``, see `path_key`.
         """
         edges = self.rule(self._key(key, "edges"), self.sizes, **how)
-        place = how.get("out_sharding")
+        place, part = how.get("out_sharding"), self._part(how.get("only"))
 
         def draw(what: str) -> Any:
             its, own = getattr(self, what), self._key(key, what)
-            return (
-                None if its is None else as_child(what, its)(own, edges.count, out_sharding=place)
-            )
+            if its is None:
+                return None
+            if part is not None:  # what these edges have in the whole
+                return rows(as_child(what, its), own, part[0], *part[1:])
+            return as_child(what, its)(own, edges.count, out_sharding=place)
 
         delays = draw("delays")  # first, as they may shrink
         if step is not None and delays is not None:
+            step = _checked_step(step, units.parts(delays)[1])
             delays = _checked(blocks.whole_steps(delays, step, _counting(step_dtype)))
         return Connections(edges, draw("weights"), delays)
 
@@ -239,9 +286,28 @@ class Projection(_Part):
                 else blocks.values(as_child(what, its), own, edges.count, *steps)
             )
 
-        steps = () if step is None else (step, _counting(step_dtype))
+        steps: tuple[Any, ...] = ()
+        if step is not None and self.delays is not None:
+            unit = as_child("delays", self.delays)._recipe.unit
+            steps = _checked_step(step, unit), _counting(step_dtype)
         delays = draw("delays", *steps)
         return Connections(edges, draw("weights"), _checked(delays) if steps else delays)
+
+    def _part(self, only: Any) -> tuple[int, int, int] | None:
+        """Of so many edges, those from one to another that belong to a range of targets."""
+        if only is None or (self.weights is None and self.delays is None):
+            return None
+        rule, (n_pre, n_post) = self.rule, self.sizes
+        if isinstance(rule, FixedTotalNumber):
+            return (rule.number, *only)
+        if isinstance(rule, FixedInDegree):
+            return (n_post * rule.degree, *(n * rule.degree for n in only))
+        if isinstance(rule, FixedOutDegree):
+            return (n_pre * rule.degree, *(n * rule.degree for n in only))
+        raise ValueError(
+            f"`only` = {only}: which weights and delays these edges of {rule!r} have is known with "
+            "all edges alone; draw the whole, or give the projection neither"
+        )
 
     def _key(self, key: Key, what: str) -> Key:
         return path_key(key, (self.source.name, self.target.name, what))
@@ -249,6 +315,14 @@ class Projection(_Part):
     def __repr__(self) -> str:
         """Without all that is known of the populations."""
         return f"Projection from {self.source.name!r} to {self.target.name!r} by {self.rule!r}"
+
+
+def _checked_step(step: Any, unit: Any) -> Any:
+    """A step in time, if delays can be counted in it."""
+    if unit is UNKNOWN:
+        return step
+    common, (bare, _) = units.off(step=step, delays=units.on(1.0, unit))
+    return units.on(roles.scale.check("step", bare, common), common)
 
 
 def _counting(dtype: Any) -> np.dtype:
@@ -269,8 +343,8 @@ def _checked(whole: Any) -> Any:
     most = np.iinfo(whole.dtype).max
     if np.asarray(whole).max(initial=0) == most:
         raise ValueError(
-            f"`delays` of {most} steps or more are more than {whole.dtype} counts; give another "
-            "step_dtype"
+            f"`delays` must be 0 or more and below {most} steps, which {whole.dtype} counts; "
+            "truncate them, or give another step_dtype"
         )
     return whole
 
@@ -307,6 +381,12 @@ class Circuit(_Part):
         super().__post_init__()
         for f in fields(self):
             object.__setattr__(self, f.name, tuple(getattr(self, f.name)))
+        for name, kind in (("populations", Population), ("projections", Projection)):
+            for i, part in enumerate(getattr(self, name)):
+                if not isinstance(part, kind):
+                    raise TypeError(
+                        f"`{name}[{i}]` must be a {kind.__name__}, got {units.brief(part)}"
+                    )
         names: list[Any] = [p.name for p in self.populations]
         names += [(p.source.name, p.target.name) for p in self.projections]
         if twice := [name for name in names if names.count(name) > 1]:

@@ -67,8 +67,10 @@ def uniform_int(
 
 
 def _uniform_int(low: Any, high: Any) -> Recipe:
-    ends = number("low", roles.whole(low)), number("high", roles.end(high))
-    low, high = (_held(each) for each in increasing(*ends))
+    ends = _end("low", roles.whole(low)), _end("high", roles.end(high))
+    if not any(jnp.issubdtype(jnp.result_type(end.value), np.integer) for end in ends):
+        ends = increasing(*ends)
+    low, high = map(_held, ends)
     return recipe(_uniform_int_kernel, (low, high), kinds="whole", cut=_uniform_int_within)
 
 
@@ -79,19 +81,28 @@ class UniformInt(Initialization, function=uniform_int, recipe=_uniform_int):
     high: RealLike
 
 
+def _end(name: str, given: roles.Given) -> Number:
+    """Integers that are traced stay what they are: a float might not hold them."""
+    value = given.value
+    if isinstance(value, Tracer) and jnp.issubdtype(value.dtype, np.integer):
+        return Number(name, value, given.role)
+    return number(name, given)
+
+
 def _held(end: Number) -> Number:
     """An end that a float of the drawing dtype might not hold, as an integer."""
     value, x64 = end.value, setting("jax_enable_x64")
     if isinstance(value, Tracer):
         return end
-    size = float(np.max(np.abs(value), initial=0.0))
-    exact = type(value) is float
-    if size > (2.0**53 if x64 else (2.0**31 - 1 if exact else 2.0**24)):
+    size, exact = float(np.max(np.abs(value), initial=0.0)), type(value) is float
+    least = value == -(2.0**31) if exact else False
+    if not least and size > (2.0**53 if x64 else (2.0**31 - 1 if exact else 2.0**24)):
+        furthest = np.ravel(value)[np.argmax(np.abs(np.ravel(value)))].item()
         raise ValueError(
-            f"`{end.name}` = {show(size)} is beyond the whole numbers that are told apart "
+            f"`{end.name}` = {show(furthest)} is beyond the whole numbers that are told apart "
             f"{'' if exact else 'in an array '}without jax_enable_x64; enable it"
         )
-    return end._replace(value=np.int32(value)) if exact and 2**24 < size < 2**31 else end
+    return end._replace(value=np.int32(value)) if exact and 2**24 < size <= 2**31 else end
 
 
 def _uniform_int_kernel(source: Source, dtype: np.dtype, low: Any, high: Any) -> jax.Array:
@@ -171,7 +182,8 @@ def _poisson_kernel(source: Source, dtype: np.dtype, mean: Any) -> jax.Array:
 
 def _poisson_within(source: Source, dtype: np.dtype, mean: Any, low: Any, high: Any) -> jax.Array:
     low, high = jnp.ceil(jnp.maximum(low, 0)), jnp.floor(high)
-    return _counted(source, dtype, counts.poisson, low, high, mean)
+    low = jnp.where((mean == 0) & (low > 0), jnp.nan, low)
+    return finish_whole(*_counted(source, dtype, counts.poisson, low, high, mean), dtype)
 
 
 # ---------------------------------------------------------------- binomial
@@ -207,7 +219,7 @@ def binomial(
     --------
     >>> import jax, braininit as init
     >>> init.binomial(jax.random.key(0), 5, 10, [0.1, 0.3, 0.5, 0.7, 0.9], dtype=int)
-    Array([ 0,  4,  7,  8, 10], dtype=int32)
+    Array([0, 4, 7, 6, 9], dtype=int32)
     """
     return draw(_binomial(n, p), key, shape, dtype, out_sharding)
 
@@ -232,7 +244,17 @@ def _binomial_within(
     source: Source, dtype: np.dtype, n: Any, p: Any, low: Any, high: Any
 ) -> jax.Array:
     low, high = jnp.ceil(jnp.maximum(low, 0)), jnp.floor(jnp.minimum(high, n))
-    return _counted(source, dtype, counts.binomial, low, high, n, p)
+    # Failures where they are the fewer: 1 - p is exact, and so is what is close to it.
+    many = p > 0.5
+    p, low, high = (
+        jnp.where(many, other, x) for x, other in ((p, 1 - p), (low, n - high), (high, n - low))
+    )
+    low = jnp.where((p == 0) & (low > 0), jnp.nan, low)
+    mode, beside = _counted(source, dtype, counts.binomial, low, high, n, p)
+    few = mode < 2.0**22  # then n is better left as it is than rounded anew
+    base = jnp.where(many, jnp.where(few, n, n - mode), mode)
+    more = jnp.where(many, -jnp.where(few, mode + beside, beside), beside)
+    return finish_whole(base, more, dtype)
 
 
 # ---------------------------------------------------------------- what both share
@@ -240,8 +262,8 @@ def _binomial_within(
 
 def _counted(
     source: Source, dtype: np.dtype, law: Callable[..., Any], low: Any, high: Any, *numbers: Any
-) -> jax.Array:
-    """Draws of a law between two whole numbers; NaN where there is none between them."""
+) -> tuple[jax.Array, jax.Array]:
+    """Draws of a law between two whole numbers, in two parts; NaN where there is none."""
     kind = drawn_in(dtype)
     numbers = (*numbers, jnp.where(low <= high, low, jnp.nan), high)
     numbers = tuple(lax.stop_gradient(x) for x in numbers)
@@ -251,7 +273,7 @@ def _counted(
         place, spot = source.folded(first).word_pairs(kind)
         return place, spot, source.folded(first + np.uint32(1)).words(kind)
 
-    return finish_whole(*counts.drawn(law, numbers, words, source.shape), dtype)
+    return counts.drawn(law, numbers, words, source.shape)
 
 
 _APART = np.uint32(0x9E370001)

@@ -21,7 +21,7 @@ from braininit._math import truncated as normals
 from braininit._math.elementary import LOG2_E, times_exp2
 from braininit._math.log_concave import GAMMA, Family, drawn, log_ratio, looked_up, table
 from braininit._math.lognormal import log_variance, root
-from braininit._params.roles import Number, bound, increasing
+from braininit._params.roles import Number, bound, increasing, refuse_without_whole
 from braininit.initializer.recipe import Recipe, recipe
 
 __all__ = ["exponential", "lognormal", "solved", "tabled", "weibull", "window"]
@@ -53,12 +53,16 @@ def window(
             least, most = _meet(max, least, start.value), _meet(min, most, end.value)
         elif positive:
             least = _meet(max, least, 0.0)
-        elif up_to:
-            (end,) = (n.value for n in numbers if n.name == up_to)
-            most = _meet(min, most, end)
+        elif bounds == "whole":
+            least = _meet(max, least, 0.0)
+            for n in numbers:
+                most = _meet(min, most, n.value) if n.name == up_to else most
         low = low if least is low.value else Number("low of base", least, bound)
         high = high if most is high.value else Number("high of base", most, bound)
-        low, high = increasing(low, high, made.unit)
+        if bounds == "whole":
+            refuse_without_whole(low, high)
+        else:
+            low, high = increasing(low, high, made.unit)
         ends = (low._replace(name="low"), high._replace(name="high"))
         return recipe(
             kernel,

@@ -289,7 +289,8 @@ def _fit(at: int, initializer: Initialization | None, leaf: Leaf) -> Choice:
         return Choice(at, None)
     initializer = fitted(initializer, leaf.layout, leaf.shape)
     convert = _conversion(initializer, leaf.unit)
-    if jnp.issubdtype(leaf.dtype, np.inexact):
+    whole = jnp.issubdtype(leaf.dtype, np.integer) and initializer._recipe.facts.kinds == "whole"
+    if whole or jnp.issubdtype(leaf.dtype, np.inexact):
         _refuse_undrawable(initializer, leaf)
     elif not (isinstance(initializer, Custom) or _holds_constant(initializer, leaf)):
         raise TypeError(

@@ -18,9 +18,9 @@ def gridded(law: Law, step: Any, rounding: str) -> Law:
 
     def up_to(name: str, k: Any) -> Any:
         """P(K <= k), or P(K > k) by the survival function."""
+        if rounding == "nearest":  # halves go up
+            return (law.below if name == "cdf" else law.above)((k + 0.5) * step)
         function = getattr(law, name)
-        if rounding == "nearest":
-            return function((k + 0.5) * step)
         if rounding == "up":
             return function(k * step)
         nodes, weights = gauss(32)
@@ -33,7 +33,7 @@ def gridded(law: Law, step: Any, rounding: str) -> Law:
 
     def quantile(p: Any, q: Any) -> Any:
         x = law.quantile(p, q) / step
-        k = np.ceil(x - (0.5 if rounding == "nearest" else 0)) - (rounding == "stochastic")
+        k = np.floor(x + 0.5) if rounding == "nearest" else np.ceil(x) - (rounding == "stochastic")
         for _ in range(1 if rounding == "stochastic" else 0):  # its base is one of two neighbours
             enough = np.where(p <= q, up_to("cdf", k) >= p, up_to("sf", k) <= q)
             k = np.where(enough, k, k + 1)

@@ -119,9 +119,16 @@ class _Lattice(Law):
             return np.where(abs(x - value) <= near * abs(value), value, x)
 
     def quantile(self, p: Any, q: Any) -> Any:
-        return self.snapped(
-            super().quantile(p, q), 4 * NEAR
-        )  # a search ends where one counts as it
+        x = self.snapped(super().quantile(p, q), 4 * NEAR)  # a search ends where one counts as it
+        # Rounding must not lead beyond a probability that is the law's own. Of p and q the larger
+        # one is often 1 less the other, rounded.
+        below, slack = x - self.step, np.where(q > 1e-3, 1e-12, 1e-15)
+        with np.errstate(all="ignore"):
+            enough = np.where(
+                p <= q, self.cdf(below) >= p * (1 - 1e-15), self.sf(below) <= q * (1 + slack)
+            )
+            enough &= (below >= self.support[0]) & np.isfinite(x) & (p > 0)
+        return np.where(enough, below, x)
 
     def at(self, x: Any) -> Any:
         with np.errstate(all="ignore"):

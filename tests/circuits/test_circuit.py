@@ -231,7 +231,7 @@ def test_delays_as_whole_steps(few):
         assert same(compiled(fresh()), whole)
     off_grid = dataclasses.replace(its, delays=init.Constant(1.96 * u.ms))
     assert (off_grid(fresh(), step=0.1 * u.ms).delays == 20).all()
-    with pytest.raises(ValueError, match="255 steps or more are more than uint8 counts"):
+    with pytest.raises(ValueError, match="below 255 steps, which uint8 counts"):
         its(fresh(), step=1 * u.us)
     with pytest.raises(u.UnitMismatchError):
         its(fresh(), step=1 * u.mV)
@@ -413,3 +413,67 @@ def test_the_laws_at_full_scale(pd14, target):
     for source, c in zip(NAMES, C[NAMES.index(target)], strict=True):
         if c:
             check(dataclasses.replace(pd14[source, target], weights=None, delays=None), float(c))
+
+
+# ---------------------------------------------------------------- in parts, in steps, and errors
+
+
+@pytest.mark.parametrize(
+    "rule", [init.FixedInDegree(7), init.FixedOutDegree(7), init.FixedTotalNumber(350)], ids=str
+)
+def test_parts_of_a_projection_are_as_in_the_whole(rule):
+    some, others = init.Population("some", 50), init.Population("others", 50)
+    projection = init.Projection(
+        some, others, rule, init.Normal(1.0, 0.1), init.Uniform(1 * u.ms, 2 * u.ms)
+    )
+    whole, part = projection(jax.random.key(0)), projection(jax.random.key(0), only=(20, 30))
+    each = whole.edges.count // (350 if isinstance(rule, init.FixedTotalNumber) else 50)
+    held = slice(20 * each, 30 * each)
+    np.testing.assert_array_equal(part.edges.pre, whole.edges.pre[held])
+    np.testing.assert_array_equal(part.weights, whole.weights[held])
+    np.testing.assert_allclose(part.delays.mantissa, whole.delays.mantissa[held], rtol=1e-6)
+
+
+def test_halves_of_a_step_go_up_as_on_a_grid():
+    cells = init.Population("cells", 9)
+    late = init.Projection(cells, cells, init.OneToOne(), None, init.Constant(0.25 * u.ms))
+    for draw in (late, late.numpy):
+        drawn = draw(jax.random.key(0), step=0.1 * u.ms)
+        np.testing.assert_array_equal(drawn.delays, np.full(9, 3, np.uint8))
+
+
+def _late(delay, step):
+    cells = init.Population("cells", 9)
+    return init.Projection(cells, cells, init.OneToOne(), None, init.Constant(delay))(
+        jax.random.key(0), step=step
+    )
+
+
+CELLS = init.Population("cells", 9)
+REFUSED = {
+    "`delays` must be 0 or more": lambda: _late(-2 * u.ms, 0.1 * u.ms),
+    "`delays` must be .* below 255 steps": lambda: _late(100 * u.ms, 0.1 * u.ms),
+    "`step` must be positive, got -0.1 ms": lambda: _late(1 * u.ms, -0.1 * u.ms),
+    "`step` in mV differ in dimension": lambda: _late(1 * u.ms, 0.1 * u.mV),
+    "`rule` must be a ConnectionRule": lambda: init.Projection(CELLS, CELLS, "all"),
+    "`source` must be a Population": lambda: init.Projection("E", CELLS, init.OneToOne()),
+    "`weights` must be an initializer": lambda: init.Projection(CELLS, CELLS, init.OneToOne(), "w"),
+    "a Joint of several": lambda: init.Projection(
+        CELLS, CELLS, init.OneToOne(), init.Joint({"a": init.Normal(), "b": init.Normal()}, 0.3)
+    ),
+    r"`populations\[0\]` must be a Population": lambda: init.Circuit(("E",), ()),
+    "`neuron` must be a LIF": lambda: init.Population("E", 9, "lif"),
+    "`reset` = 3 is a bare number": lambda: init.LIF(10 * u.ms, 1 * u.mV, 3, 4 * u.mV, 5 * u.ms),
+    "`degree` must be an int": lambda: init.PoissonInput(10.5, 8 * u.Hz, 1.0, 1 * u.ms),
+    "which weights and delays": lambda: init.Projection(
+        CELLS, CELLS, init.PairwiseBernoulli(0.1), init.Normal()
+    )(jax.random.key(0), only=(0, 5)),
+    "`weight` must be positive": lambda: init.presets.brunel(weight=-0.1 * u.mV),
+    "`eta` must be non-negative": lambda: init.presets.brunel(eta=-1.0),
+}
+
+
+@pytest.mark.parametrize("said", REFUSED)
+def test_what_makes_no_circuit_is_refused(said):
+    with pytest.raises((TypeError, ValueError), match=said):
+        REFUSED[said]()

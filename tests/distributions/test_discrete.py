@@ -159,7 +159,7 @@ WRONG = {
         3, rng=0, dtype="uint8"
     ),
     "no whole number lies between": lambda: init.Poisson(2.0).truncated(2.2, 2.8)(3, rng=0),
-    "got low = 7 and high of base = 5": lambda: init.Binomial(5, 0.5).truncated(7),
+    "between `low` = 7 and `high of base` = 5": lambda: init.Binomial(5, 0.5).truncated(7),
 }
 
 
@@ -172,3 +172,52 @@ def test_errors(said):
 def test_no_derivative():
     for draw in (init.poisson, lambda k, s, p: init.binomial(k, s, 10, p / 10)):
         assert jax.grad(lambda x, draw=draw: draw(key(), 5, x).sum())(3.0) == 0
+
+
+def test_probabilities_close_to_1_are_those_of_failures():
+    for n in (2**24, 10**8):
+        x = np.asarray(init.binomial(key(10), 100_000, n, 1 - 1e-7, dtype=int), np.int64)
+        assert agrees(n - x, stats.binom(n, 1 - float(np.float32(1 - 1e-7))))
+        assert set(np.asarray(init.binomial(key(10), 5, n, 1.0, dtype=int))) == {n}
+
+
+def test_integers_that_are_traced_keep_their_digits():
+    drawn = jax.jit(lambda low, high: init.uniform_int(key(11), 50, low, high, dtype=int))
+    for low, high in ((0, 2**24 + 1), (2**30 + 1, 2**30 + 2)):
+        expected = jax.random.randint(key(11), (50,), low, high)
+        np.testing.assert_array_equal(drawn(low, high), expected)
+
+
+def test_no_draw_is_impossible():
+    assert np.isnan(init.Poisson(0.0).truncated(1, 3)(3, rng=0)).all()
+    assert np.isnan(init.Binomial(10, 1.0).truncated(0, 5)(3, rng=0)).all()
+    for make in (init.Poisson(3.0).truncated, init.Binomial(10, 0.5).truncated):
+        with pytest.raises(ValueError, match="no whole number lies between `low of base` = 0"):
+            make(-5, -1)
+
+
+def test_quantiles_of_the_law_s_own_probabilities():
+    for obj, k in (
+        (init.UniformInt(0, 100), np.arange(100)),
+        (init.Binomial(100, 0.5), np.arange(30, 70)),
+        (init.Poisson(3.0), np.arange(10)),
+    ):
+        p, q = init.theory.cdf(obj, k), init.theory.sf(obj, k)
+        low, high = p <= 0.5, (q <= 0.5) & (q > 0)
+        np.testing.assert_array_equal(init.theory.ppf(obj, p)[low], k[low])
+        np.testing.assert_array_equal(init.theory.isf(obj, q)[high], k[high])
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        init.UniformInt(0, 10).on_grid(2),
+        init.Poisson(3.0).on_grid(2),
+        init.Normal(1.5, 0.75).clip(0.05).on_grid(0.1),
+    ],
+    ids=str,
+)
+def test_on_a_grid_halves_go_up_in_theory_as_in_draws(obj):
+    x = np.asarray(obj(key(12), 400_000), float)
+    error = 5 * init.theory.std(obj) / x.size**0.5
+    assert abs(x.mean() - init.theory.mean(obj)) < error
