@@ -92,8 +92,9 @@ class Initialization(Algebra["Initialization"], Value):
     shape, size : int or tuple of int
         Shape of the result; ``()`` is one number, zero-sized shapes are fine.
     dtype : dtype, optional
-        A floating dtype of at least 8 bits, complex where the function says so; None is JAX's
-        default float. 16-bit and 8-bit floats are drawn in float32 and rounded once, inward.
+        A floating dtype of at least 8 bits, complex where the function says so, an integer one for
+        distributions of whole numbers; None is JAX's default float. 16-bit and 8-bit floats are
+        drawn in float32 and rounded once, inward.
     out_sharding : NamedSharding or PartitionSpec, optional
         Where the result lives on a mesh. On a mesh with explicit axes the default is to be
         sharded as the parameters are.
@@ -110,7 +111,8 @@ class Initialization(Algebra["Initialization"], Value):
     ------
     ValueError
         If a parameter is outside its domain, or the dtype does not hold it. A traced parameter
-        can't be read: then draws are NaN, and `jax.experimental.checkify` names it.
+        can't be read: then draws are NaN, and `jax.experimental.checkify` names it. Of integers
+        they are the smallest there is, or without a sign the largest.
     UnitError
         If parameters differ in dimension, or a pure number carries a unit.
 
