@@ -256,7 +256,10 @@ def composites(key: jax.Array) -> list[init.Initialization]:
     ]
     several = init.Joint({"weight": g, "delay": normal}, correlation=0.5)
     both: dict[str, Any] = several(key, 3) | several((3,), rng=0, dtype="float32")
-    assert both["weight"].sum() is not init.joint(key, 3, several.margins, 0.5)["delay"].mean()
+    assert (
+        both["weight"].sum()
+        is not init.joint(jax.random.fold_in(key, 1), 3, several.margins, 0.5)["delay"].mean()
+    )
     for hook in made[:4]:
         nn.Dense(3, kernel_init=hook).init(key, jnp.ones((1, 2)))
     return made
