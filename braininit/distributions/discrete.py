@@ -53,9 +53,9 @@ def uniform_int(
 
     Notes
     -----
-    Numerics: bit for bit `jax.random.randint`, of 32 bits for all narrower dtypes: from 64 random
+    Numerics: bit for bit ``jax.random.randint``, of 32 bits for all narrower dtypes: from 64 random
     bits, so that numbers are equally likely to (high - low) / 2^64. In int8 and int16
-    `jax.random.randint` makes them from 16 and 32 bits.
+    ``jax.random.randint`` makes them from 16 and 32 bits.
 
     Examples
     --------
@@ -152,7 +152,7 @@ def poisson(
     Notes
     -----
     Numerics: by rejection from a cover of the probabilities, exact up to the rounding of their
-    logarithm, for all means. The stream is not `jax.random.poisson`'s, which draws one number after
+    logarithm, for all means. The stream is not ``jax.random.poisson``'s, which draws one number after
     another. An integer dtype needs room for 8 standard deviations and 20 above the mean. There is
     no derivative by the mean.
 
@@ -213,7 +213,7 @@ def binomial(
     Notes
     -----
     Numerics: as `poisson`; exact for n up to 2^24 in float32, above it as exact as n and p are. The
-    stream is not `jax.random.binomial`'s.
+    stream is not ``jax.random.binomial``'s.
 
     Examples
     --------
