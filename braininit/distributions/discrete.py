@@ -152,9 +152,9 @@ def poisson(
     Notes
     -----
     Numerics: by rejection from a cover of the probabilities, exact up to the rounding of their
-    logarithm, for all means. The stream is not ``jax.random.poisson``'s, which draws one number after
-    another. An integer dtype needs room for 8 standard deviations and 20 above the mean. There is
-    no derivative by the mean.
+    logarithm, for all means. The stream is not that of ``jax.random.poisson``, which draws one
+    number after another. An integer dtype needs room for 8 standard deviations and 20 above the
+    mean. There is no derivative by the mean.
 
     Examples
     --------
