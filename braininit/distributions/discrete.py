@@ -68,7 +68,7 @@ def uniform_int(
 
 def _uniform_int(low: Any, high: Any) -> Recipe:
     ends = _end("low", roles.whole(low)), _end("high", roles.end(high))
-    if not any(jnp.issubdtype(jnp.result_type(end.value), np.integer) for end in ends):
+    if not any(map(_is_traced_integer, (low, high))):
         ends = increasing(*ends)
     low, high = map(_held, ends)
     return recipe(_uniform_int_kernel, (low, high), kinds="whole", cut=_uniform_int_within)
@@ -84,9 +84,11 @@ class UniformInt(Initialization, function=uniform_int, recipe=_uniform_int):
 def _end(name: str, given: roles.Given) -> Number:
     """Integers that are traced stay what they are: a float might not hold them."""
     value = given.value
-    if isinstance(value, Tracer) and jnp.issubdtype(value.dtype, np.integer):
-        return Number(name, value, given.role)
-    return number(name, given)
+    return Number(name, value, given.role) if _is_traced_integer(value) else number(name, given)
+
+
+def _is_traced_integer(value: Any) -> bool:
+    return isinstance(value, Tracer) and jnp.issubdtype(value.dtype, np.integer)
 
 
 def _held(end: Number) -> Number:
@@ -280,5 +282,5 @@ _APART = np.uint32(0x9E370001)
 """The first of the numbers by which rounds have their keys. Users' keys have the small ones: they
 are split from this one, or small numbers folded in."""
 
-_POISSON_WITHIN = window(_poisson_within, bounds="whole", kinds="whole")
-_BINOMIAL_WITHIN = window(_binomial_within, up_to="n", bounds="whole", kinds="whole")
+_POISSON_WITHIN = window(_poisson_within, counts=True, kinds="whole")
+_BINOMIAL_WITHIN = window(_binomial_within, counts=True, up_to="n", kinds="whole")

@@ -33,15 +33,15 @@ def window(
     positive: bool = False,
     bounded: bool = False,
     whole: bool = False,
+    counts: bool = False,
     up_to: str | None = None,
-    bounds: str | None = None,
     **facts: Any,
 ) -> Callable[..., Recipe]:
     """Make the `cut` of a recipe from the kernel of the truncated distribution.
 
     `positive`: the distribution lies above 0. `bounded`: its last two parameters are bounds of its
-    own; with `whole` the kernel takes them too. `up_to`: a parameter above which nothing lies.
-    `bounds`: as of `Facts`.
+    own; with `whole` the kernel takes them too. `counts`: it is of whole numbers, from 0 to the
+    parameter `up_to`, if there is one.
     """
 
     def cut(made: Recipe, low: Number, high: Number) -> Recipe:
@@ -53,13 +53,13 @@ def window(
             least, most = _meet(max, least, start.value), _meet(min, most, end.value)
         elif positive:
             least = _meet(max, least, 0.0)
-        elif bounds == "whole":
+        elif counts:
             least = _meet(max, least, 0.0)
             for n in numbers:
                 most = _meet(min, most, n.value) if n.name == up_to else most
         low = low if least is low.value else Number("low of base", least, bound)
         high = high if most is high.value else Number("high of base", most, bound)
-        if bounds == "whole":
+        if counts:
             refuse_without_whole(low, high)
         else:
             low, high = increasing(low, high, made.unit)
@@ -68,7 +68,7 @@ def window(
             kernel,
             (*numbers, *own, *ends),
             made.unit,
-            bounds=bounds or ("positive" if positive else "closed"),
+            bounds="" if counts else "positive" if positive else "closed",
             cut=cut if not whole and not positive else None,
             **facts,
         )

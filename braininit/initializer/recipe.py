@@ -36,7 +36,6 @@ from braininit._params.roles import (
     nan_unless_held,
     refuse_empty,
     refuse_unheld,
-    refuse_without_whole,
 )
 from braininit._params.shapes import aligned, as_shape, sizes_known
 from braininit._params.types import Values
@@ -64,8 +63,8 @@ class Facts:
         Of the numbers. A number without a role goes to the kernel in a tuple, as it is.
     bounds
         Whether the last two numbers are bounds, between which a dtype needs a value: "closed",
-        "half-open" without the upper one, "positive" where 0 is no draw, "wide" where they may
-        round to one number, or "whole" where a whole number has to lie between them.
+        "half-open" without the upper one, "positive" where 0 is no draw, or "wide" where they
+        may round to one number.
     random
         Whether the draws use a key; None: if those of a part do.
     kinds
@@ -202,10 +201,6 @@ class Recipe:
             refuse_unheld(each, facts.unit, dtype)
         if facts.bounds:
             low, high = numbers[-2:]
-            if facts.bounds == "whole":
-                refuse_without_whole(low, high)
-                held.add(dtype)
-                return
             if facts.bounds == "positive" and not isinstance(low.value, Tracer):
                 most = max if type(low.value) is float else np.maximum
                 low = low._replace(value=most(low.value, finfo(dtype).least))

@@ -55,9 +55,7 @@ def laid_out(make: Callable[..., jax.Array], alone: bool) -> Callable[..., jax.A
             return make(inner, *(_flattened(p, shape, size) for p in parameters))
 
         def separate(key: jax.Array, *parameters: Any) -> jax.Array:
-            hold: Any = set_xla_metadata
-            x = hold(jax.jit(flat)(key, *parameters), inlineable="false")
-            return (x[:size] if extra else x).reshape(shape)
+            return _apart(flat, size, key, *parameters).reshape(shape)
 
         return (separate if alone else by_platform(separate, plain))(source.key, *parameters)
 
@@ -75,9 +73,8 @@ def lengthened(make: Callable[..., Any], source: Source, *values: Any) -> Any:
     def longer(key: jax.Array, *values: Any) -> Any:
         return make(dataclasses.replace(source, key=key, shape=(size + extra,)), *values)
 
-    hold: Any = set_xla_metadata
-    x = hold(jax.jit(longer)(source.key, *values), inlineable="false")
-    return jax.tree.map(lambda part: part[:size].reshape(shape), x)
+    x = _apart(longer, size, source.key, *values)
+    return jax.tree.map(lambda part: part.reshape(shape), x)
 
 
 def evenly(make: Callable[..., Any], size: int, *arrays: jax.Array) -> Any:
@@ -90,10 +87,16 @@ def evenly(make: Callable[..., Any], size: int, *arrays: jax.Array) -> Any:
         return make(size + extra, *arrays)
 
     def separate(*arrays: jax.Array) -> Any:
-        hold: Any = set_xla_metadata
-        return jax.tree.map(lambda x: x[:size], hold(jax.jit(longer)(*arrays), inlineable="false"))
+        return _apart(longer, size, *arrays)
 
     return by_platform(separate, lambda *arrays: make(size, *arrays))(*arrays)
+
+
+def _apart(make: Callable[..., Any], size: int, *arguments: Any) -> Any:
+    """The first so many of the numbers that a function makes, in a loop that XLA holds apart."""
+    hold: Any = set_xla_metadata
+    made = hold(jax.jit(make)(*arguments), inlineable="false")
+    return jax.tree.map(lambda x: x if x.shape == (size,) else x[:size], made)
 
 
 _FEW = 2**11
