@@ -355,6 +355,7 @@ COMPLAINTS = {"01_distributions": complaints}
 # ---------------------------------------------------------------- the tests
 
 
+@pytest.mark.heavy
 def test_notebooks(tmp_path: Path) -> None:
     notebooks = {path.stem: nbformat.read(path, as_version=4) for path in NOTEBOOKS}
     saved = {name: printed(notebook) for name, notebook in notebooks.items()}

@@ -245,31 +245,52 @@ def test_in_float64(case, x64):
     check(Draw(case.make(), case.fit((8,))), smooth, case.domains, kinks)
 
 
-@every
-def test_in_float32(case):
-    """Coarser differences, of parameters for each draw; with a unit, outside of jit and vmap."""
+def in_float32(case):
+    """A draw with parameters for each number, points of it, and steps for differences there."""
     smooth, kinks = points(case)
     if case.cls in (init.LogNormal, init.LogUniform) or case.powers:  # 1 / mean^2 or more
         smooth = [at for at in smooth if at[0] > 1e-15]
-    size = case.fit((8,))
-    draw = Draw(case.make(), size, each=case in RANDOM)
+    draw = Draw(case.make(), case.fit((8,)), each=case in RANDOM)
     at = np.array([*smooth, *kinks], np.float32)
 
-    program, still = bent(draw), np.zeros_like(at)
-    (x, gradient), _ = program(at, still)
-    assert np.isfinite(x).all()
-    fraction = 1e-2 if case in RANDOM else 2e-3  # no draw passes a bound
-    steps = draw.steps(at, np.ptp(x, 1), fraction, case.domains).astype(np.float32)
-    steps[len(smooth) :] = 0
-    weights = WEIGHTS[: x.shape[1]].astype(np.float32)
-    total = differences(lambda at: (program(at, still)[0][0] @ weights)[:, None], at, steps)
-    agree(gradient, total, steps, 0.01)
-    second = along_each(one_of(program, 1), at)
-    agree(second, differences(lambda at: program(at, still)[0][1], at, steps), steps, 0.01)
+    def steps(x):
+        fraction = 1e-2 if case in RANDOM else 2e-3  # no draw passes a bound
+        found = draw.steps(at, np.ptp(x, 1), fraction, case.domains).astype(np.float32)
+        found[len(smooth) :] = 0
+        return found
 
-    alone = jax.grad(lambda obj: weighed(obj(fresh(), size)))(case.make(u.nS))
+    return draw, at, steps
+
+
+@every
+def test_in_float32(case):
+    """Coarser differences, of parameters for each draw; with a unit, outside of jit and vmap."""
+    draw, at, steps = in_float32(case)
+
+    def total(at):
+        x = draw(at)
+        return weighed(x), x
+
+    program = jax.jit(jax.vmap(jax.value_and_grad(total, has_aux=True)))
+    (_, x), gradient = program(at)
+    assert np.isfinite(x).all()
+    steps, weights = steps(x), WEIGHTS[: x.shape[1]].astype(np.float32)
+    slopes = differences(lambda at: (program(at)[0][1] @ weights)[:, None], at, steps)
+    agree(gradient, slopes, steps, 0.01)
+
+    alone = jax.grad(lambda obj: weighed(obj(fresh(), draw.size)))(case.make(u.nS))
     alone = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(alone)])
     np.testing.assert_allclose(alone, gradient[0], rtol=1e-3, atol=1e-4 * abs(gradient[0]).max())
+
+
+@pytest.mark.heavy
+@every
+def test_second_ones_in_float32(case):
+    draw, at, steps = in_float32(case)
+    program, still = bent(draw), np.zeros_like(at)
+    steps = steps(program(at, still)[0][0])
+    second = along_each(one_of(program, 1), at)
+    agree(second, differences(lambda at: program(at, still)[0][1], at, steps), steps, 0.01)
 
 
 @pytest.mark.parametrize("of", COMPOSITES)
