@@ -2,7 +2,8 @@
 
 A constant probability takes time and memory of the order of the edges: the number of edges of each
 target is drawn, then their sources. A probability that depends on the pair is evaluated for every
-pair, some targets at a time; nothing of the size of all pairs is stored.
+pair, some targets at a time, or for those alone that are near enough to connect; nothing of the
+size of all pairs is stored.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from braininit.circuits.distinct import distinct, others
 from braininit.circuits.edges import Edges
 from braininit.circuits.rule import ConnectionRule, Drawing, Kernel, Sizes, drawing
 from braininit.circuits.words import below, counted, happens, most, threefry_key, words
-from braininit.spatial.distances import pairwise_distances
+from braininit.spatial.distances import Near, between, pairs_within_reach, pairwise_distances
 from braininit.spatial.profile import DistanceProfile
 
 __all__ = ["PairwiseBernoulli", "PairwisePoisson", "pairwise_bernoulli", "pairwise_poisson"]
@@ -79,7 +80,9 @@ def pairwise_bernoulli(
     Notes
     -----
     Edges are in the order of their targets, and sources increase in each. Numerics: probabilities
-    hold to 2^-64. One for all pairs takes time and memory of the order of the edges and targets.
+    hold to 2^-64. One for all pairs takes time and memory of the order of the edges and targets. A
+    profile is evaluated for each pair; eagerly, with positions, for those alone within its
+    `max_distance`, if it has one.
 
     Examples
     --------
@@ -100,6 +103,10 @@ def pairwise_bernoulli(
     if (chance := _constant("probability", probability, roles.fraction, where)) is not None:
         return _by_counts(its, key, room, _some_of_each, chance, selfs)
     each = _each_pair("probability", probability, its, where, most=1.0)
+    if room is None and isinstance(probability, DistanceProfile) and where.distances is None:
+        places = where.pre, where.post, where.box, where.anisotropy
+        if (near := pairs_within_reach(probability, *places)) is not None:
+            return _by_near_pairs(its, key, probability, where, near, each, selfs)
     return _by_pairs(its, key, room, each, selfs)
 
 
@@ -390,9 +397,46 @@ def _by_pairs(its: Drawing, key: Any, room: int | None, each: Each, selfs: bool)
     return Edges(pre, post, its.sizes, jnp.where(good, number, -1))
 
 
-def _blocks(start: int, stop: int, n_pre: int) -> Iterator[tuple[int, int]]:
-    """Targets in blocks of some million pairs."""
-    rows = max(2**22 // max(n_pre, 1), 1)
+def _by_near_pairs(
+    its: Drawing,
+    key: Any,
+    profile: DistanceProfile,
+    where: _Where,
+    near: Near,
+    each: Each,
+    selfs: bool,
+) -> Edges:
+    """The edges that `_by_pairs` draws, where others have no chance."""
+    start, stop = its.part(its.sizes[1])
+    key, found = threefry_key(key), []
+    for first, rows in _blocks(start, stop, math.ceil(near.each)):
+        pre, post = near.of(first, rows)
+        count = max(2 ** (len(pre) - 1).bit_length(), 1024)  # few sizes are few programs
+        sources, targets = (np.pad(x, (0, count - len(x))) for x in (pre, post))
+        lengths = between(
+            where.pre, where.post, sources, targets, its.sizes, where.box, where.anisotropy
+        )
+        chance = units.dimensionless("probability", profile.weight_scaling(lengths))
+        if not (np.asarray(chance) <= 1).all():
+            each(first, rows)  # which says of what pair
+        hit = _trials_of(key, sources, targets, chance, selfs)[: len(pre)]
+        pre, post = pre[hit], post[hit]
+        order = np.lexsort((pre, post))
+        found.append((pre[order], post[order]))
+    pre, post = (np.concatenate([*arrays, np.zeros(0)]) for arrays in zip(*found, strict=True))
+    return _kept(its, pre, post, None)
+
+
+@functools.partial(jax.jit, static_argnums=4)
+def _trials_of(key: Any, source: Any, target: Any, chance: Any, selfs: bool) -> jax.Array:
+    """Whether some pairs are connected: what `_trials` says of them."""
+    hit = happens(chance, words(key, target, source))
+    return hit if selfs else hit & (source != target)
+
+
+def _blocks(start: int, stop: int, each: int) -> Iterator[tuple[int, int]]:
+    """Targets in blocks of some million pairs, of which a target has so many."""
+    rows = max(2**22 // max(each, 1), 1)
     for first in range(start, stop, rows):
         yield first, min(rows, stop - first)
 

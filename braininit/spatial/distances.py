@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import brainunit as u
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy  # its parts are imported when they are first named
 from jax.core import Tracer
 
 from braininit._engine.source import Source
@@ -38,13 +39,15 @@ from braininit.initializer.children import as_child
 from braininit.initializer.composite import composite, draws, finished
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import Recipe, draw
-from braininit.spatial.profile import DistanceProfile, aligned, evaluated, go_together
+from braininit.spatial.profile import DistanceProfile, aligned, evaluated, go_together, reach
 
 __all__ = [
     "DistanceModulated",
+    "Near",
     "between",
     "distance_modulated",
     "modulated",
+    "pairs_within_reach",
     "pairwise_distances",
 ]
 
@@ -115,6 +118,68 @@ def between(
                 f"`{name}_positions` must be those of {size} neurons, got {positions.shape[0]}"
             )
     return units.on(_edgewise(*geometry, sources, targets), unit)
+
+
+class Near(NamedTuple):
+    """Pairs of neurons that a profile can connect."""
+
+    each: float
+    """How many sources a target has among them, roughly."""
+
+    of: Callable[[int, int], tuple[np.ndarray, np.ndarray]]
+    """Sources and targets by index, in no order, from the first of some targets and their number.
+    """
+
+
+def pairs_within_reach(
+    profile: DistanceProfile,
+    pre_positions: Any,
+    post_positions: Any,
+    box: Any = None,
+    anisotropy: Any = None,
+) -> Near | None:
+    """The pairs that are near enough for a profile, and a few more.
+
+    None where it would not be faster to look at all pairs: a k-d tree takes some 60 ns for a pair
+    that it finds, a pair's distance and profile take 5.
+    """
+    geometry, unit = _geometry(pre_positions, post_positions, box, anisotropy)
+    if any(isinstance(x, Tracer) for x in geometry) or not profile._fuses():
+        return None
+    far = reach(*profile._form(None, units.on(1.0, unit), "weight_scaling"))
+    sources, targets = (np.asarray(x, float) for x in geometry[:2])
+    if not all(x.size and np.isfinite(x).all() for x in (sources, targets, np.array(far))):
+        return None
+    box, divisor = (None if x is None else np.asarray(x, float) for x in geometry[2:])
+    period = np.zeros(sources.shape[1]) if box is None else np.where(np.isinf(box), 0, box)  # open
+    divisor = np.ones(sources.shape[1]) if divisor is None else divisor
+    period = period / divisor
+    sources, targets = (_in_box(x / divisor, period) for x in (sources, targets))
+    # Distances are rounded, to the digits of coordinates.
+    extent = np.ptp(np.concatenate([sources, targets]), axis=0).max()
+    far += 1e-5 * (far + max(extent, period.max()))
+
+    tree, some = _tree(sources, period), targets[:: max(len(targets) // 500, 1)]
+    each = tree.count_neighbors(_tree(some, period), far) / len(some)
+    if 16 * each > len(sources):
+        return None
+
+    def of(first: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        block = _tree(targets[first : first + rows], period)
+        pairs: Any = block.sparse_distance_matrix(tree, far, output_type="ndarray")
+        return pairs["j"], pairs["i"] + first
+
+    return Near(each, of)
+
+
+def _tree(x: np.ndarray, period: np.ndarray) -> Any:
+    return scipy.spatial.KDTree(x, boxsize=period)
+
+
+def _in_box(x: np.ndarray, period: np.ndarray) -> np.ndarray:
+    """Coordinates in [0, period), as a k-d tree wants them; 0 is no period."""
+    wrapped = np.mod(x, np.where(period > 0, period, 1))
+    return np.where(period > 0, np.where(wrapped < period, wrapped, 0), x)
 
 
 def _geometry(

@@ -12,6 +12,7 @@ from typing import Any
 import brainunit as u
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from braininit._params import roles, units
 from braininit._params.types import QuantityLike, RealLike, ReciprocalLike
@@ -64,6 +65,10 @@ def _linear(d: jax.Array, max_distance: Any) -> jax.Array:
 
 def _step(d: jax.Array, threshold: Any, inside_prob: Any, outside_prob: Any) -> jax.Array:
     return choose(d, threshold, inside_prob, outside_prob)
+
+
+def _threshold(threshold: Any, inside_prob: Any, outside_prob: Any) -> Any:
+    return threshold if np.ndim(outside_prob) == 0 and outside_prob == 0 else None
 
 
 def _sigmoid(d: jax.Array, midpoint: Any, slope: Any) -> jax.Array:
@@ -185,7 +190,7 @@ class PowerLawProfile(DistanceProfile, kernel=_power_law):
             values["min_distance"] = roles.increasing(least, most, unit)[0].value
 
 
-class LinearProfile(DistanceProfile, kernel=_linear):
+class LinearProfile(DistanceProfile, kernel=_linear, reach=lambda max_distance: max_distance):
     r"""A straight line from 1 at distance 0 to 0 at `max_distance`, and 0 beyond.
 
     .. math:: f(d) = \max(0, 1 - d / d_{max})
@@ -200,7 +205,7 @@ class LinearProfile(DistanceProfile, kernel=_linear):
     max_distance: QuantityLike
 
 
-class StepProfile(DistanceProfile, kernel=_step, roles=_PROBABILITIES):
+class StepProfile(DistanceProfile, kernel=_step, roles=_PROBABILITIES, reach=_threshold):
     r"""One value up to a threshold, another beyond it.
 
     .. math:: f(d) = \begin{cases} inside\_prob & d \le threshold \\

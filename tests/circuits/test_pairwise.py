@@ -12,6 +12,7 @@ import pytest
 import scipy.stats
 
 import braininit as init
+from braininit.spatial.distances import pairs_within_reach
 
 
 def fresh():
@@ -129,7 +130,42 @@ def test_by_distance():
     assert scipy.stats.poisson.cdf(several(fresh(), 400, **places).count, pairs / 2) > 1e-6
 
 
+LOCAL = [
+    (init.GaussianProfile(20 * u.um, max_distance=60 * u.um), {"box": 1 * u.mm}),
+    (0.5 * init.LinearProfile(50 * u.um), {}),
+    (init.StepProfile(30 * u.um, 0.3), {"box": [1.0, 2.0] * u.mm, "anisotropy": [1.0, 2.0]}),
+    (
+        init.ExponentialProfile(20 * u.um, max_distance=50 * u.um).clip(0.0, 0.4)
+        + init.StepProfile(40 * u.um, 0.2) ** 2,
+        {"box": [1.0, np.inf] * u.mm},
+    ),
+]
+
+
+@pytest.mark.parametrize(("profile", "space"), LOCAL, ids=range(len(LOCAL)))
+def test_those_too_far_apart_are_not_looked_at(profile, space):
+    """And the edges are the same: all pairs are looked at where distances are given."""
+    rng = np.random.default_rng(0)
+    pre, post = ((rng.uniform(-0.3, 0.7, (n, 2))).astype(np.float32) * u.mm for n in (3000, 2000))
+    places = {"pre_positions": pre, "post_positions": post}
+    rule, sizes = init.PairwiseBernoulli(profile, False, **space), (3000, 2000)
+    edges = rule(fresh(), sizes, **places)
+    part = rule(fresh(), sizes, only=(500, 700), **places)
+    inside = (edges.post >= 500) & (edges.post < 700)
+    np.testing.assert_array_equal(part.pre, edges.pre[inside])
+    assert pairs_within_reach(profile, pre, post, **space) is not None
+    lengths = init.pairwise_distances(pre, post, **space)
+    whole = init.PairwiseBernoulli(profile, False)(fresh(), sizes, distances=lengths)
+    assert whole.count > 5000
+    np.testing.assert_array_equal(edges.pre, whole.pre)
+    np.testing.assert_array_equal(edges.post, whole.post)
+
+
 def test_chances_that_are_none():
+    far = init.PairwiseBernoulli(init.StepProfile(1 * u.um) + init.LinearProfile(3 * u.um))
+    at = np.arange(400.0) * u.um
+    with pytest.raises(ValueError, match="from 0 to 1, got 2 from neuron 0 to 0"):
+        far(fresh(), 400, pre_positions=at, post_positions=at)
     at = np.arange(6.0) * u.um
     steep = init.PairwiseBernoulli(3 * init.ExponentialProfile(1 * u.um))
     with pytest.raises(ValueError, match="from 0 to 1, got 3 from neuron 0 to 0"):

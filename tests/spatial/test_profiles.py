@@ -16,6 +16,7 @@ from numpydoc.docscrape import NumpyDocString
 from scipy.special import expit
 
 import braininit as init
+from braininit.spatial.profile import reach
 
 UM, MM, M = u.um, u.mm, u.meter
 
@@ -671,3 +672,47 @@ def test_none_and_traced_bad_parameters(cls):
             found = jax.jit(jax.vmap(value))(jnp.array([0.5, np.nan, np.inf]))
             assert np.isfinite(found[0]).all()
             assert np.isnan(found[1:]).all(), (name, method)
+
+
+# ---------------------------------------------------------------- beyond some distance nothing
+
+NARROW = init.GaussianProfile(50 * UM, max_distance=120 * UM)
+STEP = init.StepProfile(80 * UM)
+INF = np.inf
+REACHES = [
+    (NARROW, 120),
+    (STEP, 80),
+    (init.StepProfile(80 * UM, 1.0, 0.1), INF),
+    (init.LinearProfile(200 * UM), 200),
+    (init.GaussianProfile(50 * UM), INF),
+    (2 * NARROW, 120),
+    (NARROW * STEP, 80),
+    (NARROW * init.GaussianProfile(50 * UM), 120),
+    (NARROW / 3, 120),
+    (NARROW / 0, INF),
+    (INF * NARROW, INF),
+    (1 / NARROW, INF),
+    (NARROW + STEP, 120),
+    (NARROW + 0.1, INF),
+    (NARROW + 0, 120),
+    (NARROW - STEP, 120),
+    (NARROW**2, 120),
+    (NARROW**0, INF),
+    (2**NARROW, INF),
+    (NARROW.clip(0.0, 0.5), 120),
+    (NARROW.clip(0.1), INF),
+    (NARROW.clip(None, -0.1), INF),
+    (-NARROW, 120),
+    (init.GaussianProfile(np.array([50.0, 60.0]) * UM, max_distance=120 * UM), 120),
+    (init.StepProfile(np.array([50.0, 60.0]) * UM), INF),
+]
+
+
+@pytest.mark.parametrize(("profile", "end"), REACHES, ids=lambda v: str(v)[:60])
+def test_where_a_profile_ends(profile, end):
+    """No closer than it is: what is beyond is 0."""
+    assert reach(*profile._form(None, 1.0 * UM, "weight_scaling")) == end
+    if end < INF:
+        beyond = np.nextafter(end, INF, dtype=np.float32) * np.array([1.0, 1.5, 1e6])
+        for far in beyond:
+            np.testing.assert_array_equal(profile(far * UM), 0)
