@@ -101,6 +101,7 @@ class ModelPlan(Generic[M]):
             One JAX key; a leaf's own follows from it and from the leaf's path (`path_key`).
         given : tree or mapping, optional
             Values that are taken instead of drawn: a model, parameters, a mapping from paths.
+            Layers that the model has along an axis may be given one by one.
         rename : sequence of (pattern, replacement)
             Regular expressions by which the paths of `given` become those of the model; None
             leaves out what the pattern matches.

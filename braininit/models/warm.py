@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from braininit._params import units
@@ -83,6 +84,13 @@ def taken(given: Any, rename: Any, rows: Sequence[Any], left_over: str) -> Taken
     problems, found, extra, out = Problems(), Taken({}, {}), [], []
     at = {row.stack.path: i for i, row in enumerate(rows)}
     at |= {"/".join(tie): i for i, row in enumerate(rows) for tie in row.stack.place.ties}
+    layers = {
+        leaf.path: (i, layer)
+        for i, row in enumerate(rows)
+        if row.stack.axis is not None
+        for layer, leaf in enumerate(row.stack.leaves)
+    }
+    apart: dict[int, dict[int, tuple[str, Place]]] = {}  # layers of a row that are given by name
     for place in () if given is None else opened(given, numbers=True).places:
         own, number = joined(place.parts), isinstance(place.value, Number)
         path = _renamed(own, renames)
@@ -90,6 +98,12 @@ def taken(given: Any, rename: Any, rows: Sequence[Any], left_over: str) -> Taken
             path = path.removesuffix("/value")  # as a checkpoint has the variables of nnx
         if path is None:
             out.append(own)
+            continue
+        if path in layers and path not in at:
+            i, layer = layers[path]
+            other, _ = apart.setdefault(i, {}).setdefault(layer, (own, place))
+            if other != own:
+                problems.add(f"given: {other} and {own} are both for", path)
             continue
         if path not in at:
             extra += [] if number else [own]  # a model holds plain numbers too
@@ -102,14 +116,39 @@ def taken(given: Any, rename: Any, rows: Sequence[Any], left_over: str) -> Taken
         if i in found.values:
             continue
         try:
-            found.values[i], found.paths[i] = _value(place, rows[i]), own
+            found.values[i], found.paths[i] = _value(place, rows[i], rows[i].stack.shape), own
         except ValueError as error:
             problems.add(f"given: {error}", path)
+    for i, each in apart.items():
+        _join_layers(i, each, rows[i], found, problems)
     if extra and left_over == "error":
         remedy = "; use rename=, or left_over='ignore'"
         problems.add(f"given: the model has no leaf for these{near(extra[0], at)}{remedy}", *extra)
     problems.raised()
     return found._replace(left_over=tuple(extra), left_out=tuple(out))
+
+
+def _join_layers(
+    i: int, each: Mapping[int, tuple[str, Place]], row: Any, found: Taken, problems: Problems
+) -> None:
+    """Take layers that are given apart for a leaf that has them along an axis."""
+    stack = row.stack
+    if i in found.values:
+        problems.add(f"given: {found.paths[i]} and its layers are both for", stack.path)
+        return
+    if missing := [leaf.path for n, leaf in enumerate(stack.leaves) if n not in each]:
+        problems.add(f"given: some layers of {stack.path} are, and these are not", *missing)
+    values = []
+    for layer, (_, place) in sorted(each.items()):
+        try:
+            values.append(units.parts(_value(place, row, stack.leaves[layer].shape))[0])
+        except ValueError as error:
+            problems.add(f"given: {error}", stack.leaves[layer].path)
+    if len(values) == len(stack.leaves):
+        known = all(isinstance(value, np.ndarray) for value in values)
+        whole = (np if known else jnp).stack(values, stack.axis)
+        found.values[i] = units.on(whole, units.of(stack.place.value))
+        found.paths[i] = f"{each[0][0]} to {each[len(values) - 1][0]}"
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -130,17 +169,17 @@ def _renamed(path: str, renames: Sequence[tuple[Any, str | None]]) -> str | None
     return path
 
 
-def _value(place: Place, row: Any) -> Any:
-    """A given value as the leaf is: of its shape, dtype and unit."""
-    value, leaf = bare(place.value), bare(row.stack.place.value)
+def _value(place: Place, row: Any, shape: tuple[int, ...]) -> Any:
+    """A given value as a leaf is, or one layer of it: of its shape, dtype and unit."""
+    value = bare(place.value)
     dtype = row.stack.leaves[0].dtype
     if isinstance(value, Number):
         held = np.asarray(value.number).astype(dtype)
         value = held if held == value.number else np.asarray(value.number)
     if isinstance(value, jax.ShapeDtypeStruct):
         raise ValueError("there is no value, only a shape")
-    if tuple(value.shape) != tuple(leaf.shape):
-        raise ValueError(f"the shape is {tuple(value.shape)}, the leaf's {tuple(leaf.shape)}")
+    if tuple(value.shape) != tuple(shape):
+        raise ValueError(f"the shape is {tuple(value.shape)}, the leaf's {tuple(shape)}")
     if value.dtype != dtype:
         raise ValueError(f"the dtype is {value.dtype}, the leaf's {dtype}; cast it before")
     its, unit = units.of(place.value), units.of(row.stack.place.value)

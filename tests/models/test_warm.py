@@ -115,6 +115,34 @@ def test_a_checkpoint_of_variables(key):
     assert plan(key, given=given).kernel.get_value().tolist() == [[1] * 3] * 2
 
 
+def test_layers_one_by_one_for_a_leaf_that_has_them_along_an_axis(key):
+    def layer(*axis):
+        return {"w": S((*axis, 4, 2), jnp.float32), "g": S((*axis, 2), jnp.float32) * u.mS}
+
+    rules = [("w", init.Normal()), ("g", init.Uniform(0.0, 1.0 * u.mS))]
+    apart = init.plan({"blocks": [layer() for _ in range(3)]}, rules)(key)
+    stacked = init.plan({"blocks": layer(3)}, rules, stacked={"^blocks": 0})
+    whole, nanos = stacked(key), [g.in_unit(u.nS) for g in (b["g"] for b in apart["blocks"])]
+    for g, layer in zip(nanos, apart["blocks"], strict=True):
+        layer["g"] = g
+    made = stacked(jax.random.key(7), given=apart)
+    np.testing.assert_array_equal(made["blocks"]["w"], whole["blocks"]["w"])
+    np.testing.assert_allclose(made["blocks"]["g"] / u.mS, whole["blocks"]["g"] / u.mS, rtol=1e-6)
+    assert stacked.report.taken["blocks/w"] == "blocks/0/w to blocks/2/w"
+    assert not stacked.report.drawn
+
+    del apart["blocks"][2]["w"]
+    with pytest.raises(init.PlanError, match=r"some layers of blocks/w are.*not: blocks/2/w"):
+        stacked(key, given=apart)
+    apart["blocks"][2]["w"] = np.zeros((2, 4), np.float32)
+    with pytest.raises(init.PlanError, match=r"the shape is \(2, 4\).*blocks/2/w"):
+        stacked(key, given=apart)
+    apart["blocks"][2]["w"] = np.zeros((4, 2), np.float32)
+    both = {f"blocks/{n}/w": b["w"] for n, b in enumerate(apart["blocks"])}
+    with pytest.raises(init.PlanError, match=r"blocks/w and its layers are both for: blocks/w"):
+        stacked(key, given=both | {"blocks/w": whole["blocks"]["w"]})
+
+
 def test_units_of_what_is_given(key):
     model = {"g": u.Quantity(S((2,), jnp.float32), unit=u.mS)}
     plan = init.plan(model, [("", init.Normal(1 * u.mS, 1 * u.mS))])
