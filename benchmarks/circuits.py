@@ -8,6 +8,7 @@ is such a process.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import resource
 import subprocess
@@ -25,11 +26,33 @@ import braininit as init
 from benchmarks.peers import OURS
 from benchmarks.timing import Claim, Progress
 
-CIRCUITS = ("potjans_diesmann", "brunel")
+CIRCUITS = ("potjans_diesmann", "brunel, spread", "brunel")
 CALLED, NUMPY, SINGLE = f"{OURS}, by calls", "NumPy", "NumPy, normals in float32"
 STEP = 0.1 * u.ms
 EDGE = 2 + 2 + 4 + 1
 """Bytes: two indices of 16 bits, a weight in float32, a delay of 8 bits."""
+
+
+def circuit(name: str) -> init.Circuit:
+    """A published circuit; "spread" with weights and delays that are drawn as the first one's are.
+
+    Brunel's are the same for all edges: of it only indices are random.
+    """
+    which, _, spread = name.partition(", ")
+    made = getattr(init.presets, which)()
+    if not spread:
+        return made
+
+    def drawn(mean: Any, std: float, least: Any = 0.0, most: Any = None) -> Any:
+        return init.Normal(mean, std * abs(mean)).truncated(least, most)
+
+    def changed(projection: Any) -> Any:
+        weight, delay = projection.weights.value, projection.delays.value
+        ends = (0 * u.mV, None) if weight > 0 * u.mV else (None, 0 * u.mV)
+        delays = drawn(delay, 0.5, 0.05 * u.ms).on_grid(STEP)
+        return dataclasses.replace(projection, weights=drawn(weight, 0.1, *ends), delays=delays)
+
+    return dataclasses.replace(made, projections=(*map(changed, made.projections),))
 
 
 # ---------------------------------------------------------------- who draws
@@ -74,8 +97,9 @@ def theirs(projection: Any, rng: np.random.Generator, single: bool = False) -> A
         steps = round(_in(projection.delays.value, u.ms) / 0.1)
         return pre, post, weights, np.full(count, steps, np.uint8)
     base = projection.weights.base
-    sign = np.sign(_in(base.mean, u.pA))
-    weights = redrawn(base, u.pA, lambda x: x * sign < 0).astype(np.float32, copy=False)
+    unit = u.get_unit(base.mean)
+    sign = np.sign(_in(base.mean, unit))
+    weights = redrawn(base, unit, lambda x: x * sign < 0).astype(np.float32, copy=False)
     delays = redrawn(projection.delays.base_dist.base, u.ms, lambda x: x < 0.05)
     delays /= 0.1
     return pre, post, weights, np.rint(delays, out=delays).astype(np.uint8)
@@ -99,8 +123,7 @@ WHO: dict[str, Callable[[Any, int], Any]] = {
 def _told(who: str, name: str, part: str) -> dict[str, float]:
     """Seconds to draw a circuit, first and again, or bytes that its largest projection takes."""
     jax.block_until_ready(jax.random.key(0))  # JAX is started
-    circuit = getattr(init.presets, name)()
-    projections = sorted(circuit.projections, key=_count)
+    projections = sorted(circuit(name).projections, key=_count)
     draw = WHO[who]
     if part == "memory":
         for projection in projections[:-1] if len(projections) < 8 else projections[7:12]:
