@@ -1,4 +1,8 @@
-"""A strict session: reused keys, implicit rank promotion and warnings are errors."""
+"""A strict session: implicit rank promotion and warnings are errors.
+
+So are reused keys with ``JAX_DEBUG_KEY_REUSE=1``, as .ci/run has it in its second pass: to look for
+them takes an eighth of the time.
+"""
 
 import contextlib
 import ctypes
@@ -24,8 +28,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 if version("jaxlib").startswith("0.10."):  # later ones don't know the first of the flags
     os.environ.setdefault(
         "XLA_FLAGS",
-        "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1 "
-        "--xla_backend_optimization_level=1",
+        "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
     )
 
 import hypothesis
@@ -40,7 +43,6 @@ hypothesis.settings.register_profile("long", max_examples=2500, print_blob=False
 hypothesis.settings.load_profile("few")
 
 jax.config.update("jax_num_cpu_devices", 8)
-jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Only now, as a session's devices are counted at the first array.
@@ -103,13 +105,6 @@ def pytest_collection_finish():
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _no_programs_of_other_files():
-    """Programs compiled for one file are of no use to the next, and take gigabytes together."""
-    yield
-    _forget_programs()
 
 
 @pytest.fixture(autouse=True)

@@ -140,6 +140,12 @@ def _folded_by_numpy(key: np.ndarray, words: np.ndarray) -> np.ndarray:
 
 def _words(parts: PathParts) -> tuple[int, int]:
     """64 bits of a path's hash, as two words."""
-    text = b"".join(len(part).to_bytes(8, "little") + part for part in (p.encode() for p in parts))
+    try:
+        encoded = [part.encode() for part in parts]
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"the path {'/'.join(parts)!r} is no text in UTF-8: {error.reason}"
+        ) from None
+    text = b"".join(len(part).to_bytes(8, "little") + part for part in encoded)
     digest = hashlib.sha256(text).digest()
     return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little")

@@ -2,7 +2,7 @@
 
 Elsewhere: `jax_debug_nans` in test_conformance.py, `jax_disable_jit` in test_platforms.py, explicit
 meshes in test_sharding.py, implementations of keys in engine/test_keys.py. The whole session runs
-with `jax_debug_key_reuse` and `jax_numpy_rank_promotion="raise"`.
+with `jax_numpy_rank_promotion="raise"`, and one of .ci/run's with `jax_debug_key_reuse`.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ SETTINGS = {
         jax.numpy_dtype_promotion("strict"),
         jax.enable_checks(True),
         jax.checking_leaks(),
+        jax.debug_key_reuse(True),
         jax.legacy_prng_key("error"),
     ),
     "strict x64": lambda: all_of(jax.numpy_dtype_promotion("strict"), jax.enable_x64(True)),

@@ -87,6 +87,11 @@ def test_dictionary_keys_with_slashes_and_tuples_are_several_parts():
     assert parts_of([jax.tree_util.DictKey(("a", 0))]) == ("a", "0")
 
 
+def test_what_is_no_text_is_refused(key):
+    with pytest.raises(ValueError, match=r"'a/\\ud800' is no text in UTF-8: surrogates"):
+        init.path_key(key, "a/\ud800")
+
+
 def test_what_is_no_key_is_refused():
     with pytest.raises(TypeError, match="a path is text or a sequence of parts, got 3"):
         init.path_key(jax.random.key(0), 3)
