@@ -28,6 +28,7 @@ from braininit._engine.keys import as_key
 from braininit._engine.sampler import result_dtype, sampled
 from braininit._engine.source import Rows
 from braininit._jax.dtypes import drawn_in, finfo, is_symbolic
+from braininit._jax.settings import eager
 from braininit._jax.shardings import canonical, following
 from braininit._params import units
 from braininit._params.roles import (
@@ -215,7 +216,14 @@ class Recipe:
 
     def for_draw(self, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]) -> Recipe:
         """The recipe of a draw of this shape and dtype."""
-        return self if self.facts.sized is None else self.facts.sized(self, shape, dtype, context)
+        sized, last = self.facts.sized, self.__dict__.get("_last")
+        if sized is None:
+            return self
+        if dtype is None or context or not eager():
+            return sized(self, shape, dtype, context)
+        if last is None or last[0] != (shape, dtype):  # the same again would take 20 us
+            last = self.__dict__["_last"] = (shape, dtype), sized(self, shape, dtype, context)
+        return last[1]
 
     def drawn(self, asked: Asked) -> Any:
         """The draw."""

@@ -451,6 +451,7 @@ def test_a_legacy_key_of_another_implementation_is_refused():
 @pytest.mark.parametrize("other", [jax.random.normal, init.uniform])
 def test_a_key_is_used_up(other):
     key = jax.random.key(5)
-    NORMAL(3, rng=key)
-    with pytest.raises(jax.errors.KeyReuseError):
-        other(key, (3,))
+    with jax.debug_key_reuse(True):
+        NORMAL(3, rng=key)
+        with pytest.raises(jax.errors.KeyReuseError):
+            other(key, (3,))

@@ -71,6 +71,7 @@ def test_the_other_layout_is_followed():
     assert not np.array_equal(ours, init.normal(key(0), (1001,)))
 
 
+@jax.debug_key_reuse(True)
 def test_drawing_uses_the_key_up():
     for draw in (init.Normal(0.0, 1.0), init.Gamma(2.0), init.TruncatedNormal(0.0, 1.0, 0.0)):
         used = key(0)

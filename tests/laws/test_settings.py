@@ -40,7 +40,6 @@ SETTINGS = {
         jax.numpy_dtype_promotion("strict"),
         jax.enable_checks(True),
         jax.checking_leaks(),
-        jax.debug_key_reuse(True),
         jax.legacy_prng_key("error"),
     ),
     "strict x64": lambda: all_of(jax.numpy_dtype_promotion("strict"), jax.enable_x64(True)),

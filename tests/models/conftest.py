@@ -1,4 +1,4 @@
-"""What is run as a program of its own is not looked through for doctests; reused keys are errors."""
+"""Reused keys are errors here in every pass; a program of its own has no doctests."""
 
 import jax
 import pytest
