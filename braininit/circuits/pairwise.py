@@ -419,7 +419,7 @@ def _by_near_pairs(
         chance = units.dimensionless("probability", profile.weight_scaling(lengths))
         if not (np.asarray(chance) <= 1).all():
             each(first, rows)  # which says of what pair
-        hit = _trials_of(key, sources, targets, chance, selfs)[: len(pre)]
+        hit = _trials_of(key, sources, targets, jnp.maximum(chance, 0), selfs)[: len(pre)]
         pre, post = pre[hit], post[hit]
         order = np.lexsort((pre, post))
         found.append((pre[order], post[order]))

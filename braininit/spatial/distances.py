@@ -147,18 +147,19 @@ def pairs_within_reach(
     if any(isinstance(x, Tracer) for x in geometry) or not profile._fuses():
         return None
     far = reach(*profile._form(None, units.on(1.0, unit), "weight_scaling"))
-    sources, targets = (np.asarray(x, float) for x in geometry[:2])
+    rounded = [jnp.asarray(x) for x in geometry[:2]]
+    sources, targets = (np.asarray(x, float) for x in rounded)
     if not all(x.size and np.isfinite(x).all() for x in (sources, targets, np.array(far))):
         return None
     box, divisor = (None if x is None else np.asarray(x, float) for x in geometry[2:])
     period = np.zeros(sources.shape[1]) if box is None else np.where(np.isinf(box), 0, box)  # open
     divisor = np.ones(sources.shape[1]) if divisor is None else divisor
-    period = period / divisor
-    sources, targets = (_in_box(x / divisor, period) for x in (sources, targets))
-    # Distances are rounded, to the digits of coordinates.
-    extent = np.ptp(np.concatenate([sources, targets]), axis=0).max()
-    far += 1e-5 * (far + max(extent, period.max()))
+    sources, targets, period = sources / divisor, targets / divisor, period / divisor
+    # Distances are rounded, to digits of the differences between coordinates.
+    extent = max(np.ptp(np.concatenate([sources, targets]), axis=0).max(), period.max())
+    far += 32 * float(jnp.finfo(jnp.result_type(*rounded, np.float16)).eps) * (far + extent)
 
+    sources, targets = _in_box(sources, period), _in_box(targets, period)
     tree, some = _tree(sources, period), targets[:: max(len(targets) // 500, 1)]
     each = tree.count_neighbors(_tree(some, period), far) / len(some)
     if 16 * each > len(sources):
