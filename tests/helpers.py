@@ -77,9 +77,10 @@ def _given_words(size: int) -> Any:
 def in_a_process(code: str, *arguments: str, **environment: str) -> str:
     """What a Python process of its own prints, on CPUs, with more environment variables."""
     paths = os.pathsep.join(path for path in sys.path if path)
+    own = {"JAX_PLATFORMS": "cpu", "JAX_DEBUG_KEY_REUSE": "0", "PYTHONPATH": paths}
     run = subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": paths} | environment,
+        env=os.environ | own | environment,
         capture_output=True,
         text=True,
         check=False,
