@@ -253,6 +253,19 @@ def test_neighbours_on_a_grid():
         assert float(up(rounded(1.0, dtype))[0]) == 1 + eps
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("of", [stats.poisson(3.3), stats.binom(20, 0.3), stats.randint(0, 100)])
+def test_moments_of_whole_numbers(of, dtype):
+    """Of the numbers themselves: the middle of a panel is 1e-3 std from them."""
+    low, high = of.support()
+    law = Law(of.cdf, of.sf, of.ppf, of.isf, low, high, inward=False, whole=True)
+    held = Grid(law, DTYPES[dtype]).held(1e-7)
+    k = np.arange(200.0)
+    within, chance = np.clip(k, held.low, held.high), of.pmf(k)
+    assert abs(held.mean / (chance @ within) - 1) < 1e-9
+    assert abs(held.std**2 / (chance @ (within - held.mean) ** 2) - 1) < 1e-9
+
+
 def test_probabilities_of_bfloat16_values():
     """Held against the share of a fine grid of numbers that NumPy rounds to each."""
     grid = Grid(law(stats.uniform(0.1, 0.9), low=0.1, high=1.0, open_high=True), BFLOAT16)

@@ -210,8 +210,9 @@ class Grid:
     def nodes(self, edge: float) -> tuple[np.ndarray, np.ndarray]:
         """The law of a draw held within its quantiles of `edge` and 1 - `edge`, on nodes.
 
-        Of a 16-bit float every value is a node. Otherwise nodes are the middles of panels, each
-        of at most 1/4096 of the probability and of the width.
+        Of a 16-bit float every value is a node, and so is every whole number where only these are
+        drawn. Otherwise nodes are the middles of panels, each of at most 1/4096 of the probability
+        and of the width.
         """
         low, high = self.within(edge)
         if self.dtype.itemsize == 2:
@@ -219,6 +220,9 @@ class Grid:
             values = _number(every, self.dtype)
             below, above = self.at(values)
             at = np.append(values.astype(np.float64), high)
+        elif self.law.whole and high - low < 2**20:
+            at = np.arange(low, high + 1)
+            below, above = self.law.cdf(at[:-1]), self.law.sf(at[:-1])
         else:
             inside = self.values[(self.values > low) & (self.values < high)]
             ends = np.unique(np.concatenate([np.linspace(low, high, CELLS + 1), inside]))
