@@ -43,7 +43,7 @@ def circuit(name: str) -> init.Circuit:
     if not spread:
         return made
 
-    def drawn(mean: Any, std: float, least: Any = 0.0, most: Any = None) -> Any:
+    def drawn(mean: Any, std: float, least: Any, most: Any = None) -> Any:
         return init.Normal(mean, std * abs(mean)).truncated(least, most)
 
     def changed(projection: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 import re
 import sys
 
@@ -95,12 +94,6 @@ def drawn_in_a_process(what, **switches):
     return json.loads(in_a_process(code, what, **switches))
 
 
-both_ways = pytest.mark.skipif(
-    os.environ.get("BRAININIT_TUNED") == "0", reason="compares with the tuning on"
-)
-
-
-@both_ways
 def test_the_numbers_do_not_change_by_a_switch():
     here = json.loads(printed(of_every_row()))
     there = drawn_in_a_process("rows", BRAININIT_FUSED="0", BRAININIT_TUNED="0")
@@ -111,7 +104,6 @@ def test_the_numbers_do_not_change_by_a_switch():
         np.testing.assert_allclose(there[name], drawn, err_msg=name, **close)
 
 
-@both_ways
 def test_what_is_tuned_to_one_cpu_makes_the_same_numbers():
     """And nothing of it is in the programs for other platforms."""
     tuned, plain = (drawn_in_a_process("one cpu", BRAININIT_TUNED=on) for on in "10")
