@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy  # its parts are imported when they are first named
 from jax.core import Tracer
+from jax.sharding import NamedSharding
 
 from braininit._engine.source import Source
 from braininit._jax.dtypes import wide
@@ -242,7 +243,16 @@ def _pairwise(pre: Any, post: Any, box: Any, divisor: Any) -> jax.Array:
 
 @jax.jit
 def _edgewise(pre: Any, post: Any, box: Any, divisor: Any, sources: Any, targets: Any) -> jax.Array:
-    return _length(pre, post, box, divisor, lambda x, y: x[sources] - y[targets])
+    minus = lambda x, y: _picked(x, sources) - _picked(y, targets)  # noqa: E731
+    return _length(pre, post, box, divisor, minus)
+
+
+def _picked(x: jax.Array, index: Any) -> jax.Array:
+    """Some entries of an array, which live as their indices do."""
+    lives = jax.typeof(x).sharding
+    if not any(lives.spec):  # not split over explicit axes
+        return x[index]
+    return x.at[index].get(out_sharding=NamedSharding(lives.mesh, jax.typeof(index).sharding.spec))
 
 
 def _length(

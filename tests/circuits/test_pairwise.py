@@ -163,6 +163,18 @@ def test_those_too_far_apart_are_not_looked_at(profile, space, dtype):
     np.testing.assert_array_equal(edges.post, whole.post)
 
 
+@pytest.mark.parametrize("kind", [jax.sharding.AxisType.Auto, jax.sharding.AxisType.Explicit])
+def test_positions_that_are_split_over_devices(kind):
+    mesh = jax.make_mesh((8,), ("x",), axis_types=(kind,))
+    at = np.random.default_rng(0).uniform(0, 1, (2000, 2)).astype(np.float32)
+    split = jax.device_put(at, jax.NamedSharding(mesh, jax.P("x")))
+    rule = init.PairwiseBernoulli(init.LinearProfile(0.05), box=1.0)
+    edges, same = (rule(fresh(), 2000, pre_positions=x, post_positions=x) for x in (at, split))
+    np.testing.assert_array_equal(same.pre, edges.pre)
+    np.testing.assert_array_equal(same.post, edges.post)
+    np.testing.assert_array_equal(edges.distances(split, box=1.0), edges.distances(at, box=1.0))
+
+
 def test_chances_that_are_none():
     far = init.PairwiseBernoulli(init.StepProfile(1 * u.um) + init.LinearProfile(3 * u.um))
     at = np.arange(400.0) * u.um
