@@ -185,7 +185,8 @@ from braininit.param import param
 from braininit.rows import rows
 
 # distance
-from braininit.spatial.distances import DistanceModulated, distance_modulated, pairwise_distances
+from braininit.spatial.distances import pairwise_distances
+from braininit.spatial.modulated import DistanceModulated, distance_modulated
 from braininit.spatial.profile import ApplyProfile, CombinedProfile, DistanceProfile
 from braininit.spatial.profiles import (
     BimodalProfile,

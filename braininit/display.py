@@ -22,9 +22,9 @@ from braininit._params.values import Value, fields
 from braininit.initializer.children import Custom
 from braininit.initializer.constant import Constant
 from braininit.initializer.operators import Combined
-from braininit.spatial.distances import DistanceModulated
+from braininit.spatial.modulated import DistanceModulated
 from braininit.spatial.profile import CombinedProfile, DistanceProfile
-from braininit.spatial.reach import POINTS, reach
+from braininit.spatial.reach import POINTS, span
 from braininit.theory.lookup import find
 
 __all__ = ["as_html", "given", "parameters", "short", "title"]
@@ -208,8 +208,8 @@ _FAR = 6  # times from the median to the last tenth: no tail is shown further
 
 
 def _of_profile(profile: DistanceProfile) -> str:
-    far, unit = cast(Any, reach(profile))
-    at = np.linspace(0, far, POINTS)  # as many as `reach` takes: one program for both
+    far, unit = cast(Any, span(profile))
+    at = np.linspace(0, far, POINTS)  # as many as `span` takes: one program for both
     with jax.ensure_compile_time_eval():
         y = np.asarray(profile(units.on(at, unit)), np.float64)
     return _svg(at[::5], [y[::5]], "distance", unit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from braininit._params import roles, units
 from braininit._params.types import DType, InitializerLike, Key, Shape, Sharding, Values
 from braininit.circuits.pairwise import PairwiseBernoulli, PairwisePoisson
 from braininit.circuits.rule import ConnectionRule
-from braininit.circuits.words import counted, happens, threefry_key, words
+from braininit.circuits.words import arrivals, counted, happens, threefry_key, words
 from braininit.initializer.calls import explained
 from braininit.initializer.children import as_child
 from braininit.initializer.composite import composite, draws, finished
@@ -81,12 +82,9 @@ def _connected(weights: Any, rule: Any) -> Recipe:
                 "PairwiseBernoulli(...) for one of each pair"
             )
         rule = PairwiseBernoulli(roles.number("rule", roles.fraction(rule)).value)
-    several = isinstance(rule, PairwisePoisson)
-    if several and not isinstance(rule.mean, float):
-        raise TypeError(f"`rule` must have one mean for all pairs, got {rule!r}")
-    alone = isinstance(rule, PairwiseBernoulli)  # its numbers may be traced, and change
+    own = isinstance(rule, PairwiseBernoulli | PairwisePoisson)
+    alone = own and not isinstance(getattr(rule, "mean", None), float)  # numbers may be traced
     parts = {"weights": part, "rule": rule if alone else None}
-    own = several or alone
     static = (None if alone else rule,)
     return composite(_masked, part.unit, parts, static=static, elementwise=own, by_rows=True)
 
@@ -104,7 +102,7 @@ def _masked(
     context: Mapping[str, Any],
     fixed: ConnectionRule | None,
     weights: Recipe,
-    rule: PairwiseBernoulli | None,
+    rule: PairwiseBernoulli | PairwisePoisson | None,
 ) -> Any:
     if len(source.shape) != 2:
         raise ValueError(
@@ -123,12 +121,15 @@ def _edges_of(source: Source, context: Mapping[str, Any], rule: Any) -> jax.Arra
     if source.rows is not None:
         start = source.rows.start[1]
     pre, post = (lax.broadcasted_iota(jnp.uint32, source.shape, axis) for axis in (0, 1))
-    random = words(key, post, start + pre)
     if isinstance(rule, PairwiseBernoulli):
-        chance = _chance(rule, source.shape, context)
-        number = jnp.where(jnp.isnan(chance), jnp.nan, happens(chance, random))
+        chance = _numbers_of(rule, rule.probability, 1.0, source, context)
+        drawn = happens(chance, words(key, post, start + pre))
+        number = jnp.where(jnp.isnan(chance), jnp.nan, drawn)
+    elif isinstance(rule, PairwisePoisson) and isinstance(rule.mean, float):
+        number = counted("poisson", (rule.mean,), words(key, post, start + pre))
     elif isinstance(rule, PairwisePoisson):
-        number = counted("poisson", (rule.mean,), random)  # pyright: ignore[reportArgumentType]
+        mean = _numbers_of(rule, rule.mean, math.inf, source, context)
+        number = jnp.where(jnp.isnan(mean), jnp.nan, arrivals(mean, key, post, start + pre))
     else:
         edges = rule(key, source.whole)
         at = jnp.where(edges.pre < start, source.whole[0], edges.pre - start)
@@ -136,10 +137,11 @@ def _edges_of(source: Source, context: Mapping[str, Any], rule: Any) -> jax.Arra
     return number if rule.self_connections else jnp.where(start + pre == post, 0, number)
 
 
-def _chance(rule: PairwiseBernoulli, shape: tuple[int, ...], context: Mapping[str, Any]) -> Any:
-    """The probability of each pair; NaN where it is none."""
-    chance: Any = rule.probability
-    if isinstance(chance, DistanceProfile):
+def _numbers_of(
+    rule: Any, numbers: Any, most: float, source: Source, context: Mapping[str, Any]
+) -> Any:
+    """The probability or mean of each pair; NaN where it is none."""
+    if isinstance(numbers, DistanceProfile):
         lengths = context.get("distances")
         if lengths is None:
             ends: Any = [context.get(name) for name in ("pre_positions", "post_positions")]
@@ -150,6 +152,12 @@ def _chance(rule: PairwiseBernoulli, shape: tuple[int, ...], context: Mapping[st
                 )
             how: Any = {"box": rule.box, "anisotropy": rule.anisotropy}
             lengths = pairwise_distances(*ends, **how)
-        chance = jnp.maximum(units.dimensionless("rule", chance.weight_scaling(lengths)), 0)
-    chance = jnp.broadcast_to(jnp.asarray(chance, dtype=float), shape)
-    return jnp.where((chance >= 0) & (chance <= 1), chance, jnp.nan)
+        numbers = jnp.maximum(units.dimensionless("rule", numbers.weight_scaling(lengths)), 0)
+        numbers = jnp.broadcast_to(jnp.asarray(numbers, dtype=float), source.shape)
+    else:
+        numbers = jnp.broadcast_to(jnp.asarray(numbers, dtype=float), source.whole)
+        if source.rows is not None:
+            start, height = source.rows.start[1], source.shape[0]
+            numbers = lax.dynamic_slice_in_dim(numbers, start, height)
+    good = (numbers >= 0) & (numbers <= most) & (numbers < math.inf)
+    return jnp.where(good, numbers, jnp.nan)

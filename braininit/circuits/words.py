@@ -13,13 +13,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy  # its parts are imported when they are first named
+from jax import lax
 
 from braininit._engine import keys
 from braininit._engine.threefry import hashed
 from braininit._jax.settings import setting
 from braininit._math.elementary import high_product
 
-__all__ = ["below", "counted", "happens", "most", "threefry_key", "words"]
+__all__ = ["arrivals", "arrives", "below", "counted", "happens", "most", "threefry_key", "words"]
 
 Words = tuple[jax.Array, jax.Array]
 
@@ -64,6 +65,42 @@ def happens(chance: Any, random: Words) -> jax.Array:
 
 
 # ---------------------------------------------------------------- numbers of edges
+
+
+def arrives(mean: Any, key: jax.Array, high: Any, low: Any) -> jax.Array:
+    """Whether there is an arrival before the mean: whether `arrivals` is not 0."""
+    mean = jnp.asarray(mean)
+    return _gap(_FIRST, key, high, low, _clock(mean)) < mean
+
+
+def arrivals(mean: Any, key: jax.Array, high: Any, low: Any) -> jax.Array:
+    """Poisson numbers of any means for indices: how many arrivals at rate 1 are before the mean."""
+    mean = jnp.asarray(mean)
+    shape = jnp.broadcast_shapes(mean.shape, jnp.shape(high), jnp.shape(low))
+
+    def next_one(state: tuple[Any, ...]) -> tuple[Any, ...]:
+        turn, time, number = state
+        time += _gap(turn, key, high, low, time.dtype)
+        return turn + 1, time, number + (time < mean)
+
+    first = (_FIRST, jnp.zeros(shape, _clock(mean)), jnp.zeros(shape, jnp.int32))
+    return lax.while_loop(lambda state: jnp.any(state[1] < mean), next_one, first)[2]
+
+
+_FIRST = np.uint32(2**31)  # no neuron has such an index
+
+
+def _clock(mean: jax.Array) -> Any:
+    return jnp.promote_types(mean.dtype, jnp.float32)
+
+
+def _gap(turn: Any, key: jax.Array, high: Any, low: Any, dtype: Any) -> jax.Array:
+    """Standard exponential numbers, each tail from words that are near 0 there."""
+    random = words(jax.random.fold_in(key, turn), high, low)
+    upper = random[0] >> 31 == 1
+    first, second = (jnp.where(upper, ~x, x).astype(dtype) for x in random)
+    part = first * 2.0**-32 + second * 2.0**-64
+    return jnp.where(upper, -jnp.log(jnp.maximum(part, 2.0**-65)), -jnp.log1p(-part))
 
 
 def counted(law: str, numbers: tuple[float, ...], random: Words) -> jax.Array:

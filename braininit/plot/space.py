@@ -12,9 +12,10 @@ import braininit.plot.canvas as canvas
 from braininit import theory
 from braininit._params import units
 from braininit._params.types import QuantityLike
-from braininit.spatial.distances import DistanceModulated, pairwise_distances
+from braininit.spatial.distances import pairwise_distances
+from braininit.spatial.modulated import DistanceModulated
 from braininit.spatial.profile import DistanceProfile
-from braininit.spatial.reach import reach
+from braininit.spatial.reach import span
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,7 +105,7 @@ def _distances(pairs: Any, given: Any) -> tuple[np.ndarray, u.Unit | None]:
 
 
 def _reach(name: str, each: DistanceProfile, remedy: str) -> tuple[float, u.Unit | None]:
-    found = reach(each)
+    found = span(each)
     if found is None:
         raise ValueError(f"how far {name} reaches is unknown; give `{remedy}`")
     return found
@@ -243,7 +244,7 @@ def _plane(
 ) -> _Plane:
     given = {"extent": extent, "positions": positions, "box": box, "center": center}
     given = {name: value for name, value in given.items() if value is not None}
-    found = reach(profile)
+    found = span(profile)
     needed = extent is None and positions is None and not _closed(box)
     if needed and found is None:
         raise ValueError("how far the profile reaches is unknown; give `extent`")

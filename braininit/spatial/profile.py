@@ -46,7 +46,6 @@ __all__ = [
     "choose",
     "evaluated",
     "go_together",
-    "reach",
 ]
 
 Formed: TypeAlias = tuple[Any, Any]  # a form, and its numbers
@@ -128,7 +127,9 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
         roles : mapping, optional
             Of parameters that are neither positive lengths nor finite pure numbers.
         reach : callable, optional
-            ``(*parameters) -> distance`` beyond which the kernel is exactly 0.
+            ``(level, *parameters) -> distance`` beyond which the kernel is at most `level` in
+            absolute value, infinite if there is none. Then pairs of neurons that are farther apart
+            need not be looked at one by one.
         **options
             Passed on to the next class in line.
         """
@@ -457,35 +458,6 @@ def evaluated(form: Any, distances: jax.Array, numbers: Any) -> jax.Array:
     parameters, limit = numbers
     value = form._kernel(distances, *parameters)
     return value if limit is None else choose(distances, limit, value, 0.0)
-
-
-def reach(form: Any, numbers: Any) -> float:
-    """The distance beyond which the values of a form are 0, as far as that is known."""
-    if form is None:
-        return 0.0 if _is_number(numbers) and numbers == 0 else math.inf
-    if not isinstance(form, tuple):
-        parameters, limit = numbers
-        ends = [limit, form._reach and form._reach(*parameters)]
-        return min((float(end) for end in ends if _is_number(end)), default=math.inf)
-    op, *forms = form
-    left, right = map(reach, forms, numbers)
-    last = numbers[1] if forms[1] is None and _is_number(numbers[1]) else math.nan
-    if op == "*":
-        factors = [n for its, n in zip(forms, numbers, strict=True) if its is None]
-        ends = [end for its, end in zip(forms, (left, right), strict=True) if its is not None]
-        finite = all(_is_number(n) and math.isfinite(n) for n in factors)
-        return min(ends, default=math.inf) if finite else math.inf
-    if op == "/":
-        return left if math.isfinite(last) and last != 0 else math.inf
-    if op == "**":
-        return left if last > 0 else math.inf
-    if (op == "max" and last <= 0) or (op == "min" and last >= 0):
-        return left
-    return max(left, right)
-
-
-def _is_number(value: Any) -> bool:
-    return value is not None and not isinstance(value, Tracer) and np.ndim(value) == 0
 
 
 def choose(distances: jax.Array, limit: Any, within: Any, beyond: Any) -> jax.Array:

@@ -7,12 +7,12 @@ and `max_distance`.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import brainunit as u
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from braininit._params import roles, units
 from braininit._params.types import QuantityLike, RealLike, ReciprocalLike
@@ -67,10 +67,6 @@ def _step(d: jax.Array, threshold: Any, inside_prob: Any, outside_prob: Any) -> 
     return choose(d, threshold, inside_prob, outside_prob)
 
 
-def _threshold(threshold: Any, inside_prob: Any, outside_prob: Any) -> Any:
-    return threshold if np.ndim(outside_prob) == 0 and outside_prob == 0 else None
-
-
 def _sigmoid(d: jax.Array, midpoint: Any, slope: Any) -> jax.Array:
     return jax.nn.sigmoid(slope * (midpoint - d))
 
@@ -108,13 +104,63 @@ def _mexican_hat(d: jax.Array, sigma: Any, amplitude: Any) -> jax.Array:
     return amplitude * (1 - x * x) * jnp.exp(-0.5 * x * x)
 
 
+# ---------------------------------------------------------------- how far they reach
+
+
+def _drop(level: float, peak: float = 1.0) -> float:
+    """By what factor e^drop a peak is above a level."""
+    return math.log(peak / level) if 0 < level < peak else 0.0 if level > 0 else math.inf
+
+
+def _bell_reach(level: float, sigma: float, peak: float = 1.0) -> float:
+    return sigma * math.sqrt(2 * _drop(level, abs(peak))) if peak else 0.0
+
+
+def _exponential_reach(level: float, decay_constant: float) -> float:
+    return decay_constant * _drop(level)
+
+
+def _power_law_reach(level: float, exponent: float, min_distance: float) -> float:
+    rise = _drop(level) / exponent if exponent > 0 else math.inf
+    return min_distance * math.exp(rise) if rise < 700 else math.inf
+
+
+def _step_reach(level: float, threshold: float, inside_prob: float, outside_prob: float) -> float:
+    return threshold if outside_prob <= level else math.inf
+
+
+def _sigmoid_reach(level: float, midpoint: float, slope: float) -> float:
+    return max(midpoint + _drop(level) / slope, 0) if slope > 0 else math.inf
+
+
+def _logistic_reach(level: float, growth_rate: float, midpoint: float) -> float:
+    return _sigmoid_reach(level, midpoint, growth_rate)
+
+
+def _difference_reach(level: float, center: float, surround: float, *amplitudes: float) -> float:
+    both = zip((center, surround), amplitudes, strict=True)
+    return max(_bell_reach(level / 2, sigma, peak) for sigma, peak in both)
+
+
+def _bimodal_reach(
+    level: float, sigma1: float, sigma2: float, center1: float, center2: float, *peaks: float
+) -> float:
+    both = zip((sigma1, sigma2), (center1, center2), peaks, strict=True)
+    return max(center + _bell_reach(level / 2, sigma, peak) for sigma, center, peak in both)
+
+
+def _mexican_hat_reach(level: float, sigma: float, amplitude: float) -> float:
+    # (x^2 - 1) e^(-x^2 / 2) is below 4 / e times e^(-x^2 / 4).
+    return max(sigma, _bell_reach(level, math.sqrt(2) * sigma, 4 / math.e * amplitude))
+
+
 # ---------------------------------------------------------------- the classes
 
 _PROBABILITIES = {"inside_prob": roles.fraction, "outside_prob": roles.fraction}
 _CENTERS = {"center1": roles.location, "center2": roles.location}
 
 
-class GaussianProfile(DistanceProfile, kernel=_bell):
+class GaussianProfile(DistanceProfile, kernel=_bell, reach=_bell_reach):
     r"""A bell: the Gaussian of the distance, 1 at distance 0.
 
     .. math:: f(d) = e^{-d^2 / (2 \sigma^2)}
@@ -131,7 +177,7 @@ class GaussianProfile(DistanceProfile, kernel=_bell):
     max_distance: QuantityLike | None = None
 
 
-class ExponentialProfile(DistanceProfile, kernel=_exponential):
+class ExponentialProfile(DistanceProfile, kernel=_exponential, reach=_exponential_reach):
     r"""Exponential decay with distance, from 1 at distance 0.
 
     .. math:: f(d) = e^{-d / \lambda}, \quad \lambda = decay\_constant
@@ -148,7 +194,7 @@ class ExponentialProfile(DistanceProfile, kernel=_exponential):
     max_distance: QuantityLike | None = None
 
 
-class PowerLawProfile(DistanceProfile, kernel=_power_law):
+class PowerLawProfile(DistanceProfile, kernel=_power_law, reach=_power_law_reach):
     r"""A power of distance, held at 1 up to a shortest distance.
 
     .. math:: f(d) = \left(\frac{\max(d, d_0)}{d_0}\right)^{-exponent}
@@ -190,7 +236,7 @@ class PowerLawProfile(DistanceProfile, kernel=_power_law):
             values["min_distance"] = roles.increasing(least, most, unit)[0].value
 
 
-class LinearProfile(DistanceProfile, kernel=_linear, reach=lambda max_distance: max_distance):
+class LinearProfile(DistanceProfile, kernel=_linear, reach=lambda level, end: end):
     r"""A straight line from 1 at distance 0 to 0 at `max_distance`, and 0 beyond.
 
     .. math:: f(d) = \max(0, 1 - d / d_{max})
@@ -205,7 +251,7 @@ class LinearProfile(DistanceProfile, kernel=_linear, reach=lambda max_distance: 
     max_distance: QuantityLike
 
 
-class StepProfile(DistanceProfile, kernel=_step, roles=_PROBABILITIES, reach=_threshold):
+class StepProfile(DistanceProfile, kernel=_step, roles=_PROBABILITIES, reach=_step_reach):
     r"""One value up to a threshold, another beyond it.
 
     .. math:: f(d) = \begin{cases} inside\_prob & d \le threshold \\
@@ -228,7 +274,7 @@ class StepProfile(DistanceProfile, kernel=_step, roles=_PROBABILITIES, reach=_th
     outside_prob: RealLike = 0.0
 
 
-class SigmoidProfile(DistanceProfile, kernel=_sigmoid):
+class SigmoidProfile(DistanceProfile, kernel=_sigmoid, reach=_sigmoid_reach):
     r"""A smooth step down around a midpoint, where it is 1/2.
 
     .. math:: f(d) = \frac{1}{1 + e^{slope\,(d - midpoint)}}
@@ -260,7 +306,7 @@ class SigmoidProfile(DistanceProfile, kernel=_sigmoid):
         super().__post_init__()
 
 
-class LogisticProfile(DistanceProfile, kernel=_logistic):
+class LogisticProfile(DistanceProfile, kernel=_logistic, reach=_logistic_reach):
     r"""`SigmoidProfile` with its parameters in another order, and `growth_rate` for `slope`.
 
     .. math:: f(d) = \frac{1}{1 + e^{growth\_rate\,(d - midpoint)}}
@@ -277,7 +323,7 @@ class LogisticProfile(DistanceProfile, kernel=_logistic):
         super().__post_init__()
 
 
-class DoGProfile(DistanceProfile, kernel=_difference_of_gaussians):
+class DoGProfile(DistanceProfile, kernel=_difference_of_gaussians, reach=_difference_reach):
     r"""A difference of Gaussians: a centre, less a usually wider surround.
 
     .. math:: f(d) = A_c\, e^{-d^2 / (2 \sigma_c^2)} - A_s\, e^{-d^2 / (2 \sigma_s^2)}
@@ -299,7 +345,7 @@ class DoGProfile(DistanceProfile, kernel=_difference_of_gaussians):
     max_distance: QuantityLike | None = None
 
 
-class BimodalProfile(DistanceProfile, kernel=_bimodal, roles=_CENTERS):
+class BimodalProfile(DistanceProfile, kernel=_bimodal, roles=_CENTERS, reach=_bimodal_reach):
     r"""The sum of two Gaussians around two distances, say local and long-range connections.
 
     .. math:: f(d) = A_1\, e^{-(d - c_1)^2 / (2 \sigma_1^2)}
@@ -327,7 +373,7 @@ class BimodalProfile(DistanceProfile, kernel=_bimodal, roles=_CENTERS):
     max_distance: QuantityLike | None = None
 
 
-class MexicanHatProfile(DistanceProfile, kernel=_mexican_hat):
+class MexicanHatProfile(DistanceProfile, kernel=_mexican_hat, reach=_mexican_hat_reach):
     r"""The Mexican hat (Ricker wavelet), scaled to its peak at distance 0.
 
     .. math:: f(d) = A\, (1 - d^2 / \sigma^2)\, e^{-d^2 / (2 \sigma^2)}

@@ -1,19 +1,21 @@
-"""How far a profile reaches: the distances that a picture of it shows."""
+"""How far a profile reaches: where it is small for good, and what a picture of it shows."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import brainunit as u
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from braininit._params import units
 from braininit._params.values import fields
 from braininit.spatial.profile import DistanceProfile
 
-__all__ = ["POINTS", "reach"]
+__all__ = ["POINTS", "reach", "span"]
 
 POINTS = 601  # at which a profile is evaluated
 
@@ -21,7 +23,47 @@ _FAR = 12  # times all lengths together: a Gaussian is 0 there, a power law near
 _LEFT = 0.01  # of the profile's range: less is not seen
 
 
-def reach(profile: DistanceProfile) -> tuple[float, u.Unit | None] | None:
+def reach(form: Any, numbers: Any, level: float) -> float:
+    """A distance beyond which a form is at most `level` in absolute value; infinite if unknown."""
+    if form is None:
+        return 0.0 if _is_number(numbers) and abs(float(numbers)) <= level else math.inf
+    if not isinstance(form, tuple):
+        parameters, limit = numbers
+        ends = [limit] if _is_number(limit) else []
+        if form._reach is not None and all(_is_number(x) for x in parameters):
+            ends.append(form._reach(level, *map(float, parameters)))
+        return min(map(float, ends), default=math.inf)
+    op, *forms = form
+    left, right = zip(forms, numbers, strict=True)
+    factor = [abs(float(n)) if its is None and _is_number(n) else None for its, n in (left, right)]
+    if op == "*":
+        for one, other in ((0, right), (1, left)):
+            if (times := factor[one]) is not None:
+                return reach(*other, _divided(level, times)) if times < math.inf else math.inf
+        if None in forms:
+            return math.inf  # an array, or a traced number
+        either = max(reach(*part, math.sqrt(level)) for part in (left, right))
+        return min(either, reach(*left, 0.0), reach(*right, 0.0))
+    last = float(numbers[1]) if factor[1] is not None else math.nan
+    if op == "/":
+        return reach(*left, level * abs(last)) if 0 < abs(last) < math.inf else math.inf
+    if op == "**":
+        return reach(*left, level ** (1 / last)) if last > 0 else math.inf
+    if (op == "max" and last <= level) or (op == "min" and last >= 0):
+        return reach(*left, level)
+    part = level if op in ("max", "min") else level / 2
+    return max(reach(*left, part), reach(*right, part))
+
+
+def _divided(level: float, factor: float) -> float:
+    return level / factor if factor > 0 else math.inf
+
+
+def _is_number(value: Any) -> bool:
+    return value is not None and not isinstance(value, Tracer) and np.ndim(value) == 0
+
+
+def span(profile: DistanceProfile) -> tuple[float, u.Unit | None] | None:
     """The distance beyond which the values hardly change, and its unit; None where unknown.
 
     The scale is that of the profile's own lengths; how many of them count, the values tell.

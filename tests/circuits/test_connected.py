@@ -17,6 +17,7 @@ RULES = {
     "chance": 0.25,
     "chances": init.PairwiseBernoulli(np.linspace(0, 1, 96, dtype=np.float32).reshape(16, 6)),
     "several": init.PairwisePoisson(0.5, False),
+    "means": init.PairwisePoisson(np.linspace(0, 3, 96, dtype=np.float32).reshape(16, 6)),
     "in-degree": init.FixedInDegree(5, False, multiple=False),
     "number": init.FixedTotalNumber(40),
 }
@@ -35,7 +36,7 @@ def test_zeros_where_there_is_no_edge(name):
         assert not np.diag(hit).any()
     compiled = jax.jit(lambda k: init_(k, (16, 6)))(jax.random.key(0))
     assert u.math.allclose(compiled, w, rtol=1e-6)
-    if not isinstance(rule, init.PairwiseBernoulli):
+    if name not in ("chances", "means"):
         assert init.get(init.to_config(init_)) == init_
     mesh = jax.make_mesh((2, 2), ("a", "b"), axis_types=(jax.sharding.AxisType.Auto,) * 2,
                          devices=jax.devices()[:4])  # fmt: skip
@@ -50,10 +51,11 @@ def test_zeros_where_there_is_no_edge(name):
 def test_each_pair_has_its_chance():
     w = init.Connected(1.0, 0.25)((1000, 200), rng=1)
     assert scipy.stats.binomtest(int((w != 0).sum()), 200_000, 0.25).pvalue > 1e-6
-    several = init.Connected(1.0, init.PairwisePoisson(0.7))((1000, 200), rng=1)
-    seen = np.bincount(np.asarray(several).astype(int).ravel(), minlength=12)[:8]
-    law = scipy.stats.poisson.pmf(np.arange(8), 0.7) * 200_000
-    assert scipy.stats.chisquare(seen, law * seen.sum() / law.sum()).pvalue > 1e-6
+    for mean in (0.7, np.full((1000, 200), 0.7)):
+        several = init.Connected(1.0, init.PairwisePoisson(mean))((1000, 200), rng=1)
+        seen = np.bincount(np.asarray(several).astype(int).ravel(), minlength=12)[:8]
+        law = scipy.stats.poisson.pmf(np.arange(8), 0.7) * 200_000
+        assert scipy.stats.chisquare(seen, law * seen.sum() / law.sum()).pvalue > 1e-6
 
 
 def test_rows_composition_and_distance():
@@ -65,7 +67,9 @@ def test_rows_composition_and_distance():
     assert ((w != 0 * u.nS) == ~far).all()
     part = init.rows(near, jax.random.key(2), (50, 50), 10, 20, **places)
     assert u.math.allclose(part, w[10:20], rtol=1e-6)
-    for rule in (init.FixedInDegree(5, multiple=False), init.PairwisePoisson(0.5)):
+    table = np.linspace(0, 1, 1000, dtype=np.float32).reshape(50, 20)
+    by_pair = init.PairwiseBernoulli(table), init.PairwisePoisson(table)
+    for rule in (init.FixedInDegree(5, multiple=False), init.PairwisePoisson(0.5), *by_pair):
         every = init.Connected(WEIGHTS, rule)
         part = init.rows(every, jax.random.key(2), (50, 20), 10, 20)
         assert u.math.allclose(part, every((50, 20), rng=2)[10:20], rtol=1e-6)
@@ -80,8 +84,6 @@ def test_what_can_not_be_connected():
         init.Connected(WEIGHTS, 1.5)
     with pytest.raises(TypeError, match="`rule` must be a rule or one probability"):
         init.Connected(WEIGHTS, [0.1, 0.2])
-    with pytest.raises(TypeError, match="one mean for all pairs"):
-        init.Connected(WEIGHTS, init.PairwisePoisson(np.ones((3, 3))))
     with pytest.raises(ValueError, match="no matrix of connections"):
         init.Connected(WEIGHTS, 0.5)((2, 3, 4), rng=0)
     with pytest.raises(ValueError, match="`degree` = 9 is more than"):

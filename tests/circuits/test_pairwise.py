@@ -12,7 +12,7 @@ import pytest
 import scipy.stats
 
 import braininit as init
-from braininit.spatial.distances import pairs_within_reach
+from braininit.spatial.places import Places
 
 
 def fresh():
@@ -62,8 +62,9 @@ def test_every_pair_has_its_number(selfs):
 def p_of(table, law):
     """The p-value of chi-square, rare numbers together."""
     common = law > 20
-    seen = [*table[common], table[~common].sum()]
-    meant = np.array([*law[common], law.sum() - law[common].sum()])
+    rest = [] if common.all() else [~common]
+    seen = [*table[common], *(table[its].sum() for its in rest)]
+    meant = np.array([*law[common], *(law[its].sum() for its in rest)])
     return scipy.stats.chisquare(seen, meant * sum(seen) / meant.sum()).pvalue
 
 
@@ -79,16 +80,46 @@ def test_a_chance_for_each_pair():
     np.testing.assert_array_equal(edges.post[7][: one.count], one.post)
 
 
+MEANS = np.array([0.001, 0.1, 0.5, 2.0, 20.0], np.float32)
+
+
 def test_a_mean_for_each_pair():
-    means = np.repeat(TABLE, 500, axis=0)  # 500 rows of each mean
-    edges = init.pairwise_poisson(fresh(), (2000, 5), means)
-    counts = np.zeros((2000, 5))
+    """And the same edges where means are traced."""
+    means = np.repeat(MEANS, 4000).reshape(1000, 20)
+    edges = init.pairwise_poisson(fresh(), (1000, 20), means)
+    room = jax.jit(lambda m: init.pairwise_poisson(fresh(), (1000, 20), m, max_edges=150_000))
+    same = room(means)
+    assert int(same.number) == edges.count
+    np.testing.assert_array_equal(same.pre[: edges.count], edges.pre)
+    np.testing.assert_array_equal(same.post[: edges.count], edges.post)
+    assert int(room(-means).number) == -1
+    counts = np.zeros((1000, 20), int)
     np.add.at(counts, (np.asarray(edges.pre), np.asarray(edges.post)), 1)
-    by_mean = counts.reshape(4, 500, 5)
-    total, std = 500 * TABLE, np.sqrt(500 * TABLE)
-    assert (abs(by_mean.sum(1) - total) <= 6 * std).all()
-    assert p_of(np.bincount(by_mean[-1, :, -1].astype(int), minlength=12)[:12],
-                500 * scipy.stats.poisson.pmf(np.arange(12), 1.0)) > 1e-6  # fmt: skip
+    for mean, number in zip(MEANS, counts.reshape(5, 4000), strict=True):
+        law = scipy.stats.poisson.pmf(np.arange(80), mean) * number.size
+        assert p_of(np.bincount(number, minlength=80), law) > 1e-6
+    part = init.pairwise_poisson(fresh(), (1000, 20), means, only=(7, 9))
+    np.testing.assert_array_equal(part.pre, edges.pre[(edges.post >= 7) & (edges.post < 9)])
+
+
+@pytest.mark.parametrize("rule", [init.PairwiseBernoulli, init.PairwisePoisson])
+def test_those_that_are_unlikely_have_their_chance(rule):
+    """Below 2^-12 as above, and each as likely as another."""
+    at = np.arange(0, 2000.0, 0.5)
+    chance = init.StepProfile(499.5, 2.0**-11) + init.StepProfile(999.5, 2.0**-13)
+    chance = chance + init.StepProfile(1499.5, 2.0**-15) + 2.0**-15
+    edges = rule(chance)(fresh(), 4000, pre_positions=at, post_positions=at)
+    apart = abs(at[np.asarray(edges.pre)] - at[np.asarray(edges.post)])
+    lengths = abs(at[:, None] - at)
+    means = np.asarray(chance(lengths), float)
+    for low, high in [(0, 500), (500, 1000), (1000, 1500), (1500, 2000)]:
+        seen = ((apart >= low) & (apart < high)).sum()
+        mean = means[(lengths >= low) & (lengths < high)].sum()
+        assert scipy.stats.poisson.cdf(seen, mean) > 1e-6
+        assert scipy.stats.poisson.sf(seen - 1, mean) > 1e-6
+    far, law = at[np.asarray(edges.post)][apart >= 500], (means * (lengths >= 500)).sum(0)
+    tenths = np.histogram(far, 10, (0, 2000))[0]
+    assert p_of(tenths, law.reshape(10, -1).sum(1) * (far.size / law.sum())) > 1e-6
 
 
 @pytest.mark.parametrize(
@@ -132,35 +163,42 @@ def test_by_distance():
 
 LOCAL = [
     (init.GaussianProfile(20 * u.um, max_distance=60 * u.um), {"box": 1 * u.mm}),
-    (0.5 * init.LinearProfile(50 * u.um), {}),
+    (0.5 * init.GaussianProfile(20 * u.um), {"box": 1 * u.mm}),
     (init.StepProfile(30 * u.um, 0.3), {"box": [1.0, 2.0] * u.mm, "anisotropy": [1.0, 2.0]}),
     (
-        init.ExponentialProfile(20 * u.um, max_distance=50 * u.um).clip(0.0, 0.4)
-        + init.StepProfile(40 * u.um, 0.2) ** 2,
+        init.ExponentialProfile(20 * u.um).clip(0.0, 0.4) + init.StepProfile(40 * u.um, 0.2) ** 2,
         {"box": [1.0, np.inf] * u.mm},
     ),
-    (init.DoGProfile(20 * u.um, 40 * u.um, 1.0, 0.5, max_distance=60 * u.um), {"box": 1 * u.mm}),
+    (init.DoGProfile(20 * u.um, 40 * u.um, 1.0, 0.5), {}),
 ]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "float64"])
 @pytest.mark.parametrize(("profile", "space"), LOCAL, ids=range(len(LOCAL)))
-def test_those_too_far_apart_are_not_looked_at(profile, space, dtype):
+@pytest.mark.parametrize("rule", [init.PairwiseBernoulli, init.PairwisePoisson])
+def test_those_too_far_apart_are_not_looked_at(rule, profile, space, dtype):
     """And the edges are the same: all pairs are looked at where distances are given."""
     rng, first = np.random.default_rng(0), 20.0 if dtype == "float64" else -0.3  # of JAX's float32
     pre, post = (rng.uniform(first, first + 1, (n, 2)).astype(dtype) * u.mm for n in (3000, 2000))
     places = {"pre_positions": pre, "post_positions": post}
-    rule, sizes = init.PairwiseBernoulli(profile, False, **space), (3000, 2000)
-    edges = rule(fresh(), sizes, **places)
-    part = rule(fresh(), sizes, only=(500, 700), **places)
+    local, sizes = rule(profile, False, **space), (3000, 2000)
+    edges = local(fresh(), sizes, **places)
+    part = local(fresh(), sizes, only=(500, 700), **places)
     inside = (edges.post >= 500) & (edges.post < 700)
     np.testing.assert_array_equal(part.pre, edges.pre[inside])
-    assert pairs_within_reach(profile, pre, post, **space) is not None
+    looked = Places(pre, post, space.get("box"), space.get("anisotropy")).near(
+        profile, 2.0**-13, 0, 2000
+    )
+    assert sum(len(sources) * len(targets) for sources, targets in looked) < 3000 * 2000 / 2
     lengths = init.pairwise_distances(pre, post, **space)
-    whole = init.PairwiseBernoulli(profile, False)(fresh(), sizes, distances=lengths)
+    whole = rule(profile, False)(fresh(), sizes, distances=lengths)
     assert whole.count > 2000
     np.testing.assert_array_equal(edges.pre, whole.pre)
     np.testing.assert_array_equal(edges.post, whole.post)
+    if dtype == "float32":
+        room = jax.jit(lambda key: local(key, sizes, max_edges=edges.count, **places))(fresh())
+        np.testing.assert_array_equal(room.pre, edges.pre)
+        np.testing.assert_array_equal(room.post, edges.post)
 
 
 @pytest.mark.parametrize("kind", [jax.sharding.AxisType.Auto, jax.sharding.AxisType.Explicit])

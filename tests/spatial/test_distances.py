@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import braininit as init
-from braininit.spatial.distances import modulated
+from braininit.spatial.modulated import modulated
 
 UM, MM = u.um, u.mm
 FEW = 4096 * 8  # bytes: what a program keeps for itself beside copies of the positions

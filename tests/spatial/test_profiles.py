@@ -16,7 +16,7 @@ from numpydoc.docscrape import NumpyDocString
 from scipy.special import expit
 
 import braininit as init
-from braininit.spatial.profile import reach
+from braininit.spatial.reach import reach
 
 UM, MM, M = u.um, u.mm, u.meter
 
@@ -711,8 +711,55 @@ REACHES = [
 @pytest.mark.parametrize(("profile", "end"), REACHES, ids=lambda v: str(v)[:60])
 def test_where_a_profile_ends(profile, end):
     """No closer than it is: what is beyond is 0."""
-    assert reach(*profile._form(None, 1.0 * UM, "weight_scaling")) == end
+    assert reach(*profile._form(None, 1.0 * UM, "weight_scaling"), 0.0) == end
     if end < INF:
         beyond = np.nextafter(end, INF, dtype=np.float32) * np.array([1.0, 1.5, 1e6])
         for far in beyond:
             np.testing.assert_array_equal(profile(far * UM), 0)
+
+
+FALLING = [
+    init.GaussianProfile(50 * UM),
+    init.ExponentialProfile(50 * UM),
+    init.PowerLawProfile(3.0, 10 * UM),
+    init.StepProfile(80 * UM, 0.5, 2.0**-20),
+    init.SigmoidProfile(100 * UM, 50 / u.mm),
+    init.LogisticProfile(50 / u.mm, 100 * UM),
+    init.DoGProfile(30 * UM, 90 * UM, 0.1, -2.0),
+    init.BimodalProfile(30 * UM, 50 * UM, center2=200 * UM, amplitude1=3.0, amplitude2=0.001),
+    init.MexicanHatProfile(50 * UM, 0.7),
+    init.MexicanHatProfile(50 * UM, -20.0),
+    0.3 * init.GaussianProfile(50 * UM) / 7,
+    init.GaussianProfile(50 * UM) * init.ExponentialProfile(80 * UM) * 5,
+    init.GaussianProfile(50 * UM) * STEP,
+    init.ExponentialProfile(30 * UM) - 2 * init.GaussianProfile(60 * UM),
+    (init.ExponentialProfile(30 * UM) * 3) ** 0.5,
+    -(init.GaussianProfile(50 * UM).clip(1e-6, 0.4) ** 2),
+]
+
+
+@pytest.mark.parametrize("level", [0.5, 0.01, 2.0**-13, 1e-5])
+@pytest.mark.parametrize("profile", FALLING, ids=lambda v: str(v)[:60])
+def test_beyond_what_a_profile_is_small(profile, level):
+    far = reach(*profile._form(None, 1.0 * UM, "weight_scaling"), level)
+    assert far < INF
+    beyond = (far * (1 + 1e-5) + np.linspace(0, 3 * far + 500, 5000)) * UM
+    assert abs(np.asarray(profile(beyond), float)).max() <= level * (1 + 1e-3)
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        init.PowerLawProfile(0.0, 10 * UM),
+        init.SigmoidProfile(100 * UM, -50 / u.mm),
+        init.StepProfile(80 * UM, 0.5, 0.1),
+        init.GaussianProfile(np.array([50.0, 60.0]) * UM),
+        1 - init.GaussianProfile(50 * UM),
+        np.array([0.1, 0.2]) * init.GaussianProfile(50 * UM),
+        init.GaussianProfile(50 * UM) ** -1,
+        2 / init.GaussianProfile(50 * UM),
+    ],
+    ids=lambda v: str(v)[:60],
+)
+def test_a_profile_that_may_not_become_small(profile):
+    assert reach(*profile._form(None, 1.0 * UM, "weight_scaling"), 0.01) == INF
