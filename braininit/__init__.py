@@ -138,6 +138,7 @@ from braininit.initializer.grid import OnGrid, on_grid
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.operators import Combined, Power, Scaled, combined, powered, scaled
 from braininit.initializer.pipes import Clipped, Compose, clipped, composed
+from braininit.layers.dale import Dale, dale
 
 # layers
 from braininit.layers.kaiming import (
@@ -169,7 +170,8 @@ from braininit.layers.scaling import (
     xavier_normal,
     xavier_uniform,
 )
-from braininit.layers.structured import Dale, Sparse, Spectral, dale, sparse, spectral
+from braininit.layers.sparse import Sparse, sparse
+from braininit.layers.spectral import Spectral, spectral
 
 # whole models
 from braininit.models.leaves import Leaf

@@ -21,7 +21,8 @@ from braininit._math import truncated as normals
 from braininit._math.elementary import LOG2_E, times_exp2
 from braininit._math.log_concave import GAMMA, Family, drawn, log_ratio, looked_up, table
 from braininit._math.lognormal import log_variance, root
-from braininit._params.roles import Number, bound, increasing, refuse_without_whole
+from braininit._params.held import refuse_without_whole
+from braininit._params.roles import Number, bound, increasing
 from braininit.initializer.recipe import Recipe, recipe
 
 __all__ = ["exponential", "lognormal", "solved", "tabled", "weibull", "window"]

@@ -31,13 +31,8 @@ from braininit._jax.dtypes import drawn_in, finfo, is_symbolic
 from braininit._jax.settings import eager
 from braininit._jax.shardings import canonical, following
 from braininit._params import units
-from braininit._params.roles import (
-    Number,
-    Role,
-    nan_unless_held,
-    refuse_empty,
-    refuse_unheld,
-)
+from braininit._params.held import nan_unless_held, refuse_empty, refuse_unheld
+from braininit._params.roles import Number, Role
 from braininit._params.shapes import aligned, as_shape, sizes_known
 from braininit._params.types import Values
 

@@ -24,8 +24,9 @@ from braininit._jax.rounding import round_here
 from braininit._math import standard, truncated
 from braininit._math.elementary import over
 from braininit._params import options, roles, units
+from braininit._params.held import nan_unless_held, refuse_unheld
 from braininit._params.options import one_of
-from braininit._params.roles import Number, lined_up, nan_unless_held, number
+from braininit._params.roles import Number, lined_up, number
 from braininit._params.shapes import goes_with, sizes_known
 from braininit.initializer.recipe import Facts, Recipe, recipe
 
@@ -199,8 +200,8 @@ def _of_arrays(facts: Facts, shape: tuple[int, ...], dtype: np.dtype, *values: A
     else:
         variance, fan = np.asarray(variance, float) / np.asarray(fan, float), 1.0
         std = np.sqrt(variance)
-    roles.refuse_unheld(Number("variance", variance, _VARIANCE), squared, dtype)
-    roles.refuse_unheld(Number("std", std, _STD), facts.unit, dtype)
+    refuse_unheld(Number("variance", variance, _VARIANCE), squared, dtype)
+    refuse_unheld(Number("std", std, _STD), facts.unit, dtype)
     changed: dict[str, Any] = {"names": ("scale", "fan_in"), "roles": (_VARIANCE, roles.shape)}
     changed |= {"sized": None, "refuses": False}
     return Recipe(dataclasses.replace(facts, static=(), **changed), (variance, fan))

@@ -25,8 +25,9 @@ from braininit.initializer import grid, operators, pipes
 from braininit.initializer.children import as_child
 from braininit.initializer.constant import constant, ones, zeros
 from braininit.initializer.recipe import UNKNOWN
-from braininit.layers import structured
+from braininit.layers.dale import dale
 from braininit.layers.fans import Fans
+from braininit.layers.sparse import sparse
 from braininit.theory.algebra import affine, product, total
 from braininit.theory.grid import gridded
 from braininit.theory.law import Law, point
@@ -230,8 +231,8 @@ _MADE_OF_OTHERS: dict[Any, Callable[[Any, Any], Found]] = {
     truncated: _truncated,
     mixture: _mixture,
     conditional: _conditional,
-    structured.sparse: _sparse,
-    structured.dale: _dale,
+    sparse: _sparse,
+    dale: _dale,
 }
 
 

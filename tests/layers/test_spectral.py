@@ -16,7 +16,8 @@ from scipy import stats
 import braininit as init
 from braininit._engine.source import Source
 from braininit._math.radius import spectral_radius
-from braininit.layers.structured import _count, _thinned
+from braininit.layers.shares import count_of
+from braininit.layers.sparse import _thinned
 
 RATE = 1e-6  # of false alarms, for each statistical test
 WIDE = init.Normal(0.0, 1.0)
@@ -155,17 +156,17 @@ def test_a_traced_sparsity_counts_alike():
 def test_counts_are_exact(n):
     for text in ("0", "0.000001", "0.1", "0.25", "0.5", "0.55", "0.7", "0.999", "1"):
         exact = Fraction(text) * n
-        assert _count(float(text), n, up=True)[0] == math.ceil(exact)
-        assert _count(float(text), n, up=False)[0] == math.floor(exact + Fraction(1, 2))
+        assert count_of(float(text), n, up=True)[0] == math.ceil(exact)
+        assert count_of(float(text), n, up=False)[0] == math.floor(exact + Fraction(1, 2))
 
 
 def test_counts_of_what_has_float32_s_digits():
-    traced = jax.jit(lambda s: [_count(s, n, up=True)[0] for n in (100, 10**7, 30_000_001)])
+    traced = jax.jit(lambda s: [count_of(s, n, up=True)[0] for n in (100, 10**7, 30_000_001)])
     for text in ("0.1", "0.25", "0.5", "1"):
         exact = [math.ceil(Fraction(text) * n) for n in (100, 10**7, 30_000_001)]
         assert [int(n) for n in traced(np.float32(text))] == exact
-    assert [int(_count(float(np.float32(0.55)), n, up=True)[0]) for n in (100, 1000)] == [55, 550]
-    assert int(_count(0.1 + 0.2, 10, up=True)[0]) == 3
+    assert [int(count_of(float(np.float32(0.55)), n, up=True)[0]) for n in (100, 1000)] == [55, 550]
+    assert int(count_of(0.1 + 0.2, 10, up=True)[0]) == 3
 
 
 # ---------------------------------------------------------------- spectral
