@@ -25,6 +25,7 @@ from braininit._params.shapes import as_shape
 from braininit.config import classes, get
 from braininit.initializer.initialization import Initialization
 from braininit.plot import draws as pictures
+from braininit.plot.values import figures, law_of
 
 _PROG = "python -m braininit"
 _FIGURE, _SIZE = "braininit.png", "5000"
@@ -160,12 +161,12 @@ def _facts(values: Any, dist: Any) -> tuple[str, ...]:
     """Mean, its theory, std, its theory, min and max, as text with their unit."""
     bare, unit = units.unwrap("values", values)
     x = np.asarray(bare).astype(np.float64)
-    digits, suffix = pictures.figures(x), f" {unit}" if unit else ""
+    digits, suffix = figures(x), f" {unit}" if unit else ""
 
     def text(number: Any, digits: int = digits) -> str:
         return "-" if number is None else f"{number:#.{digits}g}".rstrip(".") + suffix
 
-    law, _ = pictures.law_of(dist, x.shape)
+    law, _ = law_of(dist, x.shape)
     mean, std = (None, None) if law is None else (law.mean, law.std)
     with np.errstate(all="ignore"):  # of infinities, which a Constant may be
         middle = (text(x.mean()), text(mean), text(x.std(), 4), text(std, 4))

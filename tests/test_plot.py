@@ -14,7 +14,8 @@ from scipy import stats
 
 import braininit as init
 from braininit import plot, theory
-from braininit.plot import draws as its
+from braininit.plot import curves as its
+from braininit.plot.values import Draws
 
 NORMAL = init.Normal(0.5 * u.nS, 0.1 * u.nS)
 
@@ -173,7 +174,7 @@ def test_cdf_shows_the_band_of_dkw():
 @pytest.mark.parametrize("n", [3, 500, 300_000])
 def test_the_largest_distance_is_that_of_kolmogorov(n):
     x = np.sort(np.random.default_rng(n).normal(0.5, 0.1, n))
-    found = its._largest_distance(x, its._Draws(x * u.nS, NORMAL, ""))
+    found = its._largest_distance(x, Draws(x * u.nS, NORMAL, ""))
     expected = stats.ks_1samp(x, stats.norm(0.5, 0.1).cdf, method="asymp").statistic
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
@@ -220,7 +221,7 @@ def test_the_law_is_that_of_the_shape():
 
 
 def _sorted(draws, dist):
-    both = its._Draws(draws, dist, "")
+    both = Draws(draws, dist, "")
     return np.sort(both.x), both
 
 

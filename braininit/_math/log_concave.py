@@ -26,8 +26,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -38,284 +37,9 @@ from numpy.polynomial import legendre
 
 from braininit._jax.rounding import round_here
 from braininit._math.elementary import fraction, polynomial
+from braininit._math.families import Effort, Family, xp_of
 
-__all__ = ["BETA", "GAMMA", "Family", "drawn", "log_ratio", "looked_up", "table"]
-
-
-def _xp(x: Any) -> Any:
-    return jnp if isinstance(x, jax.Array) else np
-
-
-def _once(x: Any) -> Callable[[Any], Any]:
-    """Keep a value with several uses from being computed for each of them."""
-    return round_here if isinstance(x, jax.Array) else lambda x: x
-
-
-# ---------------------------------------------------------------- how a density falls
-
-
-class Effort(NamedTuple):
-    """How exactly masses and draws are computed."""
-
-    panels: int
-    points: int  # in a panel
-    together: int  # in one step of a loop
-    steps: int  # of `_distance`
-
-
-# By bytes. Masses are within 2e-6 (float64: 5e-8) at the worst, with shapes of 1e-3 and less, and
-# within 1e-11 (1e-15) mostly.
-_EFFORT = {4: Effort(4, 12, 3, 3), 8: Effort(5, 20, 4, 4)}
-
-
-class GammaFall(NamedTuple):
-    """The fall with s = |log(x / anchor)|."""
-
-    effort = _EFFORT
-    is_log_concave = True
-
-    rate: Any  # at the anchor: positive where that is a bound, else 0
-    weight: Any  # the anchor in units of the scale
-    way: Any  # 1 above the anchor, -1 below
-
-    def drop(self, s: Any) -> Any:
-        return self.rate * s + self.weight * _exp_rest(self.way * s)
-
-    def slope(self, s: Any) -> Any:
-        return self.rate + self.weight * (self.way * _xp(s).expm1(self.way * s))
-
-
-class BetaFall(NamedTuple):
-    """The fall with s, by which the log odds of x differ from the anchor's."""
-
-    effort = _EFFORT
-    is_log_concave = True
-
-    rate: Any
-    total: Any  # alpha + beta
-    behind: Any  # the anchor's distance from the end behind, as a part of the whole
-    ahead: Any  # and from the end ahead
-
-    def drop(self, s: Any) -> Any:
-        # log(1 + p (exp(s) - 1)) - p s is the same of 1 - p and -s: the smaller part keeps digits.
-        xp, limit = _xp(s), math.log(np.finfo(s.dtype).max) - 4.0
-        lesser = self.behind < self.ahead
-        part, t = xp.where(lesser, self.behind, self.ahead), xp.where(lesser, s, -s)
-        near = s < 0.5
-        inner = xp.where(near, t, 0.0)
-        inner = part * _exp_rest(inner) - _log_rest(part * xp.expm1(inner))
-        outer = xp.where(near, 1.0, xp.minimum(t, limit))
-        outer = xp.log1p(part * xp.expm1(outer)) + xp.maximum(t - limit, 0.0) - part * t
-        return self.rate * s + self.total * xp.where(near, inner, outer)
-
-    def slope(self, s: Any) -> Any:
-        left = _xp(s).exp(-s)
-        gone = self.behind * -_xp(s).expm1(-s)
-        return self.rate + self.total * self.ahead * gone / (gone + left)
-
-
-def _exp_rest(t: Any) -> Any:
-    """exp(t) - 1 - t."""
-    xp, near = _xp(t), abs(t) < 0.5
-    small, large = xp.where(near, t, 0.0), xp.where(near, 1.0, t)
-    terms = [1 / math.factorial(k) for k in range(2, 11 if t.dtype == np.float32 else 18)]
-    return xp.where(near, small * small * polynomial(small, terms), xp.expm1(large) - large)
-
-
-def _log_rest(r: Any) -> Any:
-    """R - log(1 + r) for |r| < 0.4, from the series of log(1 + r) = 2 artanh(z)."""
-    z = r / (2.0 + r)
-    square = z * z
-    terms = [2 / k for k in range(3, 11 if r.dtype == np.float32 else 24, 2)]
-    return z * (r - square * polynomial(square, terms))
-
-
-# ---------------------------------------------------------------- families
-
-
-class Family(NamedTuple):
-    """The differences between the distributions.
-
-    `shapes` are (concentration,) or (alpha, beta); `bounds` (scale, low, high), (mean, low, high)
-    or (start, end, low, high), where start and end are those of the whole distribution.
-    """
-
-    origin: Callable[[Any, Any], tuple[Any, ...]]  # the anchor, and what else `moved` takes
-    falls: Callable[[Any, Any, Any], tuple[Any, Any]]  # of shapes, an origin, bounds
-    reaches: Callable[[Any, Any], tuple[Any, Any]]  # of an origin, bounds
-    moved: Callable[[Any, Any, Any], tuple[Any, ...]]  # an origin, by s upwards; bounds
-    distance: Callable[[Any, Any, Any], Any]  # of a draw from an origin; bounds
-    spacing: Callable[[Any, Any], Any]  # dx / ds at a draw; bounds
-    others: Callable[..., tuple[Any, ...]]  # derivatives in the other bounds, from low's and high's
-    is_near_zero: Callable[[Any], Any]  # whether a small number is what an origin may be
-    shapes: int  # how many of the numbers are shape parameters
-    window: Callable[..., Any] = tuple  # of bounds: those within which the formulas hold
-
-    def parted(self, numbers: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
-        """Shape parameters and bounds."""
-        return tuple(numbers[: self.shapes]), self.window(numbers[self.shapes :])
-
-
-def log_ratio(x: Any, y: Any, difference: Any) -> Any:
-    """log(x / y), where x - y is known to more digits than x and y have."""
-    xp, near = _xp(x), abs(difference) < 0.5 * y
-    far_x, far_y = xp.where(near, 1.0, x), xp.where(near, 1.0, y)
-    return xp.where(
-        near, xp.log1p(xp.where(near, difference, 0.0) / y), xp.log(far_x) - xp.log(far_y)
-    )
-
-
-def _unless(open_: Any, bound: Any, inside: Any, distance: Callable[[Any], Any]) -> Any:
-    """The distance of a bound, infinite where it is open: without NaN in its derivatives."""
-    xp = _xp(bound)
-    return xp.where(open_, np.inf, distance(xp.where(open_, inside, bound)))
-
-
-# gamma
-
-
-def _gamma_origin(shapes: Any, bounds: Any) -> tuple[Any, ...]:
-    (k,), (scale, low, high) = shapes, bounds
-    xp, info = _xp(low), np.finfo(low.dtype)
-    mode = xp.minimum(k * scale, info.max)  # of the density in log x
-    anchor = xp.where(mode < low, low, xp.where(mode > high, high, mode))
-    return (xp.maximum(anchor, info.tiny),)
-
-
-def _gamma_falls(shapes: Any, origin: Any, bounds: Any) -> tuple[GammaFall, GammaFall]:
-    (k,), (anchor,), (scale, *_) = shapes, origin, bounds
-    weight = _xp(k).minimum(anchor / scale, 1e30)  # beyond, distances are within rounding
-    one = np.ones((), k.dtype)
-    return GammaFall(k - weight, weight, -one), GammaFall(weight - k, weight, one)
-
-
-def _gamma_reaches(origin: Any, bounds: Any) -> tuple[Any, Any]:
-    (anchor,), (_, low, high) = origin, bounds
-    return (
-        _unless(low <= 0.0, low, anchor, lambda x: -log_ratio(x, anchor, x - anchor)),
-        _unless(high == np.inf, high, anchor, lambda x: log_ratio(x, anchor, x - anchor)),
-    )
-
-
-def _gamma_moved(origin: Any, s: Any, bounds: Any) -> tuple[Any, ...]:
-    (x,), xp, near = origin, _xp(s), abs(s) < 0.5
-    return (xp.where(near, x + x * xp.expm1(xp.where(near, s, 0.0)), x * xp.exp(s)),)
-
-
-def _gamma_distance(origin: Any, x: Any, bounds: Any) -> Any:
-    return log_ratio(x, origin[0], x - origin[0])
-
-
-# beta
-
-
-def _beta_origin(shapes: Any, bounds: Any) -> tuple[Any, ...]:
-    (a, b), (start, end, low, high) = shapes, bounds
-    xp = _xp(low)
-    mode = a / (a + b), b / (a + b)  # in the log odds
-    at_low, at_high = _odds(low, start, end), _odds(high, start, end)
-    too_low, too_high = mode[0] <= at_low[0], mode[1] <= at_high[1]
-    p, q = (
-        xp.where(too_low, low, xp.where(too_high, high, own))
-        for own, low, high in zip(mode, at_low, at_high, strict=True)
-    )
-    x = _placed(*mode, start, end)
-    x = xp.where(x < low, low, xp.where(x > high, high, x))
-    return xp.where(too_low, low, xp.where(too_high, high, x)), p, q
-
-
-def _part(x: Any, y: Any, start: Any, end: Any) -> Any:
-    """(y - x) / (end - start), where a difference may overflow."""
-    unit = _xp(start).where(abs(end - start) < np.inf, 1.0, 0.25).astype(start.dtype)
-    return (y * unit - x * unit) / (end * unit - start * unit)
-
-
-def _odds(x: Any, start: Any, end: Any) -> tuple[Any, Any]:
-    return _part(start, x, start, end), _part(x, end, start, end)
-
-
-def _placed(p: Any, q: Any, start: Any, end: Any) -> Any:
-    """The number between start and end, counted from the nearer one."""
-    xp = _xp(p)
-    unit = xp.where(abs(end - start) < np.inf, 1.0, 0.25).astype(start.dtype)
-    width = end * unit - start * unit
-    return xp.where(p < q, start * unit + width * p, end * unit - width * q) / unit
-
-
-def _beta_falls(shapes: Any, origin: Any, bounds: Any) -> tuple[BetaFall, BetaFall]:
-    (a, b), (_, p, q) = shapes, origin
-    rate = b * p - a * q
-    return BetaFall(-rate, a + b, q, p), BetaFall(rate, a + b, p, q)
-
-
-def _beta_reaches(origin: Any, bounds: Any) -> tuple[Any, Any]:
-    (start, end, low, high), (anchor, *_) = bounds, origin
-    return (
-        _unless(low <= start, low, anchor, lambda x: -_beta_distance(origin, x, bounds)),
-        _unless(high >= end, high, anchor, lambda x: _beta_distance(origin, x, bounds)),
-    )
-
-
-def _beta_distance(origin: Any, x: Any, bounds: Any) -> Any:
-    (start, end, *_), (anchor, p, q) = bounds, origin
-    step = _part(anchor, x, start, end)
-    p_x, q_x = _odds(x, start, end)
-    return log_ratio(p_x, p, step) - log_ratio(q_x, q, -step)
-
-
-def _beta_moved(origin: Any, s: Any, bounds: Any) -> tuple[Any, ...]:
-    (start, end, *_), (x, p, q) = bounds, origin
-    xp, up, once = _xp(s), s > 0.0, _once(s)
-    gone = once(-xp.expm1(-abs(s)))
-    left = once(xp.exp(-abs(s)))
-    tiny = np.finfo(s.dtype).tiny
-    rate = once(1.0 / xp.maximum(left + gone * xp.where(up, p, q), tiny))
-    step = p * q * gone * rate
-    p, q = p * xp.where(up, 1.0, left) * rate, q * xp.where(up, left, 1.0) * rate
-    # A small step keeps the anchor's digits; after a large one the nearer end has more.
-    unit = xp.where(abs(end - start) < np.inf, 1.0, 0.25).astype(start.dtype)
-    step = (end * unit - start * unit) * xp.where(up, step, -step) / unit
-    return xp.where(abs(s) < 1.0, x + step, _placed(p, q, start, end)), p, q
-
-
-def _gamma_others(x: Any, by_low: Any, by_high: Any, bounds: Any) -> tuple[Any, ...]:
-    scale, low, high = bounds  # scaling all three scales the draw
-    high = jnp.where(high < np.inf, high, 0.0)
-    return ((x - by_low * low - by_high * high) / scale,)
-
-
-def _beta_others(x: Any, by_low: Any, by_high: Any, bounds: Any) -> tuple[Any, ...]:
-    start, end, low, high = bounds  # stretching or moving all four does the same to x
-
-    def by(end: Any, start: Any) -> Any:
-        part = functools.partial(_part, start=start, end=end)
-        return part(start, x) - by_low * part(start, low) - by_high * part(start, high)
-
-    return by(start, end), by(end, start)
-
-
-GAMMA = Family(
-    _gamma_origin,
-    _gamma_falls,
-    _gamma_reaches,
-    _gamma_moved,
-    _gamma_distance,
-    lambda x, bounds: x,
-    _gamma_others,
-    lambda origin: origin[0] > -np.inf,
-    1,
-)
-BETA = Family(
-    _beta_origin,
-    _beta_falls,
-    _beta_reaches,
-    _beta_moved,
-    _beta_distance,
-    lambda x, bounds: (x - bounds[0]) * _part(x, bounds[1], bounds[0], bounds[1]),
-    _beta_others,
-    lambda origin: origin[1] < origin[2],
-    2,
-)
+__all__ = ["drawn", "fixed", "looked_up", "of_word", "table"]
 
 
 # ---------------------------------------------------------------- masses
@@ -341,7 +65,7 @@ def _sides(family: Family, shapes: Any, bounds: Any) -> tuple[Any, Side, Side]:
 
 def _end(fall: Any, reach: Any) -> Any:
     """Where nothing is left: the density fell by `depth`, far beyond the reach of a word."""
-    xp, depth = _xp(reach), _DEPTH[reach.dtype.itemsize]
+    xp, depth = xp_of(reach), _DEPTH[reach.dtype.itemsize]
     exponents = fall.drop(0.0 * xp.minimum(reach, 1.0)) + 120.0
 
     def halve(ends: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -372,7 +96,7 @@ def _repeated(n: int, step: Callable[[Any], Any], state: Any) -> Any:
 
 def _integral(fall: Any, start: Any, stop: Any) -> Any:
     """The integral of the density from `start` to `stop`, in units of the density at `start`."""
-    xp, top, width = _xp(stop), fall.drop(start), stop - start
+    xp, top, width = xp_of(stop), fall.drop(start), stop - start
     nodes, weights = (xp.asarray(x, width.dtype) for x in _rule(fall.effort[width.dtype.itemsize]))
 
     def add(state: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -407,7 +131,7 @@ def _rule(effort: Effort) -> tuple[np.ndarray, np.ndarray]:
 def _distance(side: Side, near: Any, far: Any) -> Any:
     """How far a draw is from the anchor, by the masses between the two and beyond the draw."""
     fall, end, mass = side
-    xp, inner = _xp(mass), near < far
+    xp, inner = xp_of(mass), near < far
     s = (_bounded if fall.is_log_concave else _counted)(side, near, far)
 
     def closer(s: Any) -> Any:
@@ -428,7 +152,7 @@ def _distance(side: Side, near: Any, far: Any) -> Any:
 def _bounded(side: Side, near: Any, far: Any) -> Any:
     """Upper bounds of s for a draw with the smaller mass beyond it, else lower ones."""
     fall, end, mass = side
-    xp, inner = _xp(mass), near < far
+    xp, inner = xp_of(mass), near < far
     # The remaining part of the mass falls faster and faster with the distance, and is smaller
     # than the density as a part of its greatest value.
     level = xp.log(mass / far)
@@ -446,7 +170,7 @@ def _counted(side: Side, near: Any, far: Any) -> Any:
     The sum starts from the end of the smaller mass.
     """
     fall, end, mass = side
-    xp, inner, wanted = _xp(mass), near < far, _xp(mass).minimum(near, far)
+    xp, inner, wanted = xp_of(mass), near < far, xp_of(mass).minimum(near, far)
     rule = _rule(fall.effort[mass.dtype.itemsize])
     nodes, weights = (xp.asarray(x, mass.dtype) for x in rule)
 
@@ -468,7 +192,7 @@ def _located(family: Family, shapes: Any, bounds: Any, masses: Callable[..., Any
     """The anchor, and the distances of draws upwards from it; `masses` picks their sides."""
     origin, below, above = _sides(family, shapes, bounds)
     is_below, near, far = masses(below.mass, above.mass)
-    xp = _xp(near)
+    xp = xp_of(near)
     side = jax.tree.map(lambda x, y: xp.where(is_below, x, y), below, above)
     s = _distance(side, near, far)
     return origin, xp.where(is_below, -s, s)
@@ -489,6 +213,7 @@ def of_word(word: jax.Array, below: jax.Array, above: jax.Array) -> tuple[Any, .
 
 # ---------------------------------------------------------------- a table of draws
 
+
 _PARTS = 4  # of an octave
 _DEGREE = {4: 5, 8: 12}  # by bytes: a panel's own error is 1e-8 and 1e-15
 
@@ -499,7 +224,7 @@ def table(family: Family, kind: np.dtype, shapes: Any, bounds: Any) -> Any:
     A row for each number that `looked_up` needs: the draw at one end of the panel, and
     coefficients of the distance from it.
     """
-    xp, degree = _xp(bounds[0]), _DEGREE[kind.itemsize]
+    xp, degree = xp_of(bounds[0]), _DEGREE[kind.itemsize]
     t, inverse = _panel(degree)
     octaves = np.arange(-8 * kind.itemsize - 1, -1)[:, None, None]
     parts = np.arange(_PARTS)[:, None]
@@ -528,8 +253,8 @@ def table(family: Family, kind: np.dtype, shapes: Any, bounds: Any) -> Any:
 def _of_tail(tail: Any, own: Any, other: Any) -> tuple[Any, Any, Any]:
     """Whether a draw with so much mass beyond it is on its own side, and the masses there."""
     on_own = tail < own
-    near, far = _xp(tail).where(on_own, own - tail, tail - own), own + other - tail
-    return on_own, near, _xp(tail).where(on_own, tail, far)
+    near, far = xp_of(tail).where(on_own, own - tail, tail - own), own + other - tail
+    return on_own, near, xp_of(tail).where(on_own, tail, far)
 
 
 @functools.cache

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from braininit._math.elementary import polynomial
-from braininit._math.log_concave import Effort, Family, fixed
+from braininit._math.families import Effort, Family
+from braininit._math.log_concave import fixed
 
 __all__ = ["VON_MISES"]
 

@@ -17,7 +17,7 @@ from braininit._jax.dtypes import drawn_in
 from braininit._jax.settings import eager
 from braininit._math import closed_form, standard, truncated
 from braininit._math import gamma as gammas
-from braininit._math.log_concave import BETA
+from braininit._math.families import BETA
 from braininit._math.von_mises import VON_MISES
 from braininit._params import roles
 from braininit._params.roles import Number, increasing, sharing

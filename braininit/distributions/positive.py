@@ -16,7 +16,7 @@ from braininit._math import gamma as gammas
 from braininit._math import standard, truncated
 from braininit._math.closed_form import log_uniform
 from braininit._math.elementary import LOG2_E, log, times_exp2
-from braininit._math.log_concave import GAMMA
+from braininit._math.families import GAMMA
 from braininit._math.lognormal import log_moments
 from braininit._params import roles
 from braininit._params.roles import number, sharing

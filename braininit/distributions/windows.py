@@ -19,7 +19,8 @@ from braininit._engine.source import Source
 from braininit._jax.dtypes import drawn_in, finfo, is_symbolic
 from braininit._math import truncated as normals
 from braininit._math.elementary import LOG2_E, times_exp2
-from braininit._math.log_concave import GAMMA, Family, drawn, log_ratio, looked_up, table
+from braininit._math.families import GAMMA, Family, log_ratio
+from braininit._math.log_concave import drawn, looked_up, table
 from braininit._math.lognormal import log_variance, root
 from braininit._params.held import refuse_without_whole
 from braininit._params.roles import Number, bound, increasing
