@@ -52,7 +52,7 @@ _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 def resolve(dtype: Any, kinds: str = "real") -> np.dtype:
     """Turn a user's dtype into the result's; None is JAX's default float.
 
-    `kinds`: "real", "complex" for complex ones too, or "whole" for integers too.
+    `kinds`: "real", "complex" for complex ones too, "whole" for integers too, or "any" of them.
 
     float64 without ``jax_enable_x64`` is float32, as everywhere in JAX.
     """
@@ -95,6 +95,7 @@ _OTHERS = {
     "real": ("", "a real floating dtype"),
     "complex": ("c", "a floating or complex dtype"),
     "whole": ("iu", "a floating or integer dtype"),
+    "any": ("ciu", "a floating, complex or integer dtype"),
 }
 _NARROWER = {
     "float64": np.dtype(np.float32),

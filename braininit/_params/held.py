@@ -41,7 +41,8 @@ def refuse_unheld(number: Number, unit: u.Unit | None, dtype: np.dtype) -> None:
     bad = np.isfinite(size) & (size > most)
     if not role.vanishes:
         bad |= (size > 0) & (size < least)
-    if role.itself and not np.isinf(np.asarray(np.inf).astype(kind)):
+    floating = np.dtype(kind).kind not in "iu"
+    if role.itself and floating and not np.isinf(np.asarray(np.inf).astype(kind)):
         bad |= np.isinf(size)
     if bad.any():
         first = np.asarray(value)[tuple(np.argwhere(bad)[0])].item()

@@ -9,7 +9,9 @@ import brainunit as u
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
+from braininit._engine.sampler import result_dtype
 from braininit._engine.source import Source
 from braininit._params import units
 from braininit._params.roles import Number, anything
@@ -40,11 +42,13 @@ def constant(
     ------
     TypeError
         If `value` is not a number, or complex where the dtype is not.
+    ValueError
+        If an integer dtype does not hold it.
 
     Notes
     -----
     Numerics: the value is rounded once, to the nearest number of the dtype. Integers become
-    floats.
+    floats, unless `dtype` is one of integers.
 
     Examples
     --------
@@ -140,19 +144,37 @@ class Filled(Recipe):
     """A value everywhere; a complex one asks for a complex dtype."""
 
     def drawn(self, asked: Asked) -> Any:
-        if np.iscomplexobj(self.values[0]):
+        (value,) = self.values
+        if np.iscomplexobj(value):
             if asked.dtype is None:
                 asked = asked._replace(dtype=jax.dtypes.canonicalize_dtype(complex))
             if not jnp.issubdtype(asked.dtype, np.complexfloating):
                 raise TypeError(f"`value` is complex, {asked.dtype} is not; give a complex dtype")
+        if (kind := result_dtype(asked.dtype, self.facts.kinds)).kind in "iu":
+            return Recipe(self.facts, (_in_integers(value, kind),)).drawn(asked)
         return super().drawn(asked)
+
+
+def _in_integers(value: Any, dtype: np.dtype) -> np.ndarray:
+    """A value in an integer dtype, which must hold it exactly."""
+    if isinstance(value, Tracer):
+        raise TypeError(f"a traced `value` may not be what {dtype} holds; fill, then cast")
+    bare, info = np.asarray(value), jnp.iinfo(dtype)
+    good = (np.floor(bare) == bare) & (bare >= info.min) & (bare <= info.max)
+    if not good.all():
+        first = bare[tuple(np.argwhere(~good)[0])].item()
+        raise ValueError(
+            f"`value` = {units.show(first)} is not among what {dtype} holds, the whole numbers "
+            f"from {info.min} to {info.max}; take another dtype"
+        )
+    return bare.astype(dtype)
 
 
 jax.tree_util.register_dataclass(Filled, data_fields=["values"], meta_fields=["facts"])
 
 
 def _filled(bare: Any, unit: u.Unit | None) -> Recipe:
-    made = recipe(_fill, (Number("value", bare, anything),), unit, random=False, kinds="complex")
+    made = recipe(_fill, (Number("value", bare, anything),), unit, random=False, kinds="any")
     return Filled(made.facts, made.values)
 
 

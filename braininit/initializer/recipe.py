@@ -64,7 +64,7 @@ class Facts:
     random
         Whether the draws use a key; None: if those of a part do.
     kinds
-        Which dtypes can be drawn: "real", "complex" ones too, or "whole" numbers too.
+        Which dtypes can be drawn: "real", "complex" ones too, "whole" numbers too, or "any".
     elementwise
         Whether each number is made from its own words and its index alone.
     by_rows

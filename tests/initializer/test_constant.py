@@ -1,0 +1,47 @@
+"""Constants in integer dtypes: exactly, or not at all."""
+
+from __future__ import annotations
+
+import brainunit as u
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import braininit as init
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32"])
+def test_a_whole_number_in_integers(dtype):
+    most = jnp.iinfo(dtype).max
+    for made in (
+        init.Constant(most)((2, 3), dtype=dtype),
+        init.constant(None, (2, 3), most, dtype=dtype),
+        jax.jit(lambda: init.constant(None, (2, 3), most, dtype=dtype))(),
+        init.rows(init.Constant(most), jax.random.key(0), (5, 3), 2, 4, dtype=dtype),
+    ):
+        assert made.dtype == dtype
+        np.testing.assert_array_equal(made, np.full((2, 3), most))
+    for fill, theirs in ((init.zeros, jnp.zeros), (init.ones, jnp.ones)):
+        made = fill(jax.random.key(0), 4, jnp.dtype(dtype))
+        assert made.dtype == dtype
+        np.testing.assert_array_equal(made, theirs(4))
+
+
+def test_arrays_and_units_in_integers():
+    steps = init.Constant(np.arange(3.0) * u.ms)((2, 3), dtype="int16")
+    assert steps.unit == u.ms
+    np.testing.assert_array_equal(steps.mantissa, [[0, 1, 2]] * 2)
+
+
+@pytest.mark.parametrize("value", [0.5, 300, -1, np.nan, np.inf, [1.0, 256.0]])
+def test_what_integers_do_not_hold(value):
+    with pytest.raises(ValueError, match="`value` = .* is not among what uint8 holds"):
+        init.Constant(value)(2, dtype="uint8")
+
+
+def test_what_may_not_be_a_whole_number():
+    with pytest.raises(TypeError, match="traced `value`"):
+        jax.jit(lambda v: init.constant(None, 2, v, dtype=int))(1.0)
+    with pytest.raises(TypeError, match="complex"):
+        init.Constant(1j)(2, dtype=int)
