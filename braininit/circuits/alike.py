@@ -14,11 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from braininit._math.tables import Law, counted, most
 from braininit.circuits.distinct import distinct, others
 from braininit.circuits.edges import Edges
 from braininit.circuits.room import kept, placed_in, refuse_traced
 from braininit.circuits.rule import Drawing, Kernel
-from braininit.circuits.words import below, counted, most, threefry_key, words
+from braininit.circuits.words import below, threefry_key, words
 
 __all__ = ["alike", "any_of_each", "some_of_each"]
 
@@ -59,7 +60,7 @@ def some_of_each(
     number, partner = jax.random.split(key)
     there, own = _partners(row, n, selfs)
     counts = _counts("binomial", few, number, row, n, selfs)
-    width = min(most("binomial", (n, few)), n)
+    width = min(most(Law("binomial", (n, few))), n)
     target, place = (lax.broadcasted_iota(jnp.uint32, (rows, width), axis) for axis in (0, 1))
     target = start + target
     beyond = place >= counts.astype(jnp.uint32)[:, None]
@@ -83,7 +84,7 @@ def any_of_each(
     number, partner = jax.random.split(key)
     there, own = _partners(row, n, selfs)
     counts = _counts("poisson", rate, number, row, n, selfs)
-    shape = (rows, most("poisson", (rate * n,)))
+    shape = (rows, most(Law("poisson", (rate * n,))))
     place = lax.broadcasted_iota(jnp.uint32, shape, 1)
     drawn = below(there[:, None], words(partner, row[:, None], place))
     return jnp.where(own[:, None] & (drawn >= row[:, None]), drawn + 1, drawn), counts
@@ -100,6 +101,7 @@ def _counts(law: str, number: float, key: Any, row: jax.Array, n: int, selfs: bo
     random = words(key, np.uint32(0), row)
 
     def of(n: int) -> jax.Array:
-        return counted(law, (n, number) if law == "binomial" else (n * number,), random)
+        numbers = (n, number) if law == "binomial" else (n * number,)
+        return counted(Law(law, numbers), random)
 
     return of(n) if selfs else jnp.where(row < np.uint32(n), of(n - 1), of(n))

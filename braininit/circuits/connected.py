@@ -13,11 +13,12 @@ from jax import lax
 
 from braininit._engine.source import Source
 from braininit._jax.dtypes import wide
+from braininit._math.tables import Law, counted
 from braininit._params import roles, units
 from braininit._params.types import DType, InitializerLike, Key, Shape, Sharding, Values
 from braininit.circuits.pairwise import PairwiseBernoulli, PairwisePoisson
 from braininit.circuits.rule import ConnectionRule
-from braininit.circuits.words import arrivals, counted, happens, threefry_key, words
+from braininit.circuits.words import arrivals, happens, threefry_key, words
 from braininit.initializer.calls import explained
 from braininit.initializer.children import as_child
 from braininit.initializer.composite import composite, draws, finished
@@ -126,7 +127,7 @@ def _edges_of(source: Source, context: Mapping[str, Any], rule: Any) -> jax.Arra
         drawn = happens(chance, words(key, post, start + pre))
         number = jnp.where(jnp.isnan(chance), jnp.nan, drawn)
     elif isinstance(rule, PairwisePoisson) and isinstance(rule.mean, float):
-        number = counted("poisson", (rule.mean,), words(key, post, start + pre))
+        number = counted(Law("poisson", (rule.mean,)), words(key, post, start + pre))
     elif isinstance(rule, PairwisePoisson):
         mean = _numbers_of(rule, rule.mean, math.inf, source, context)
         number = jnp.where(jnp.isnan(mean), jnp.nan, arrivals(mean, key, post, start + pre))

@@ -18,11 +18,12 @@ import numpy as np
 from jax import lax
 from jax.core import Tracer
 
+from braininit._math import tables
 from braininit._params import units
 from braininit.circuits.edges import Edges
 from braininit.circuits.room import kept, refuse_traced
 from braininit.circuits.rule import Drawing, Kernel
-from braininit.circuits.words import happens, most, threefry_key, words
+from braininit.circuits.words import happens, threefry_key, words
 from braininit.spatial.places import Lengths
 from braininit.spatial.profile import DistanceProfile
 
@@ -192,7 +193,7 @@ def _unlikely(its: Drawing, key: Any, law: Law, numbers: Numbers, selfs: bool) -
     """The same of those that have no more."""
     if not numbers.least:
         return
-    width = most("poisson", (its.sizes[0] * numbers.least,))
+    width = tables.most(tables.Law("poisson", (its.sizes[0] * numbers.least,)))
     for first, rows in _in_rows(*its.part(its.sizes[1]), width):
         drawn = _drawn(law, numbers.least, selfs, its.sizes[0], rows, key, np.uint32(first))
         sources, targets, places, held = (np.asarray(x) for x in drawn)

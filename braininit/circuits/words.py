@@ -6,13 +6,11 @@ the target's edges. So any range of targets can be drawn alone, on any device.
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy  # its parts are imported when they are first named
 from jax import lax
 
 from braininit._engine import keys
@@ -20,7 +18,7 @@ from braininit._engine.threefry import hashed
 from braininit._jax.settings import setting
 from braininit._math.elementary import high_product
 
-__all__ = ["arrivals", "arrives", "below", "counted", "happens", "most", "threefry_key", "words"]
+__all__ = ["arrivals", "arrives", "below", "happens", "threefry_key", "words"]
 
 Words = tuple[jax.Array, jax.Array]
 
@@ -64,7 +62,7 @@ def happens(chance: Any, random: Words) -> jax.Array:
     return less | (chance >= 1)
 
 
-# ---------------------------------------------------------------- numbers of edges
+# ---------------------------------------------------------------- numbers of any means
 
 
 def arrives(mean: Any, key: jax.Array, high: Any, low: Any) -> jax.Array:
@@ -101,50 +99,3 @@ def _gap(turn: Any, key: jax.Array, high: Any, low: Any, dtype: Any) -> jax.Arra
     first, second = (jnp.where(upper, ~x, x).astype(dtype) for x in random)
     part = first * 2.0**-32 + second * 2.0**-64
     return jnp.where(upper, -jnp.log(jnp.maximum(part, 2.0**-65)), -jnp.log1p(-part))
-
-
-def counted(law: str, numbers: tuple[float, ...], random: Words) -> jax.Array:
-    """Draws of a binomial or Poisson number, by inversion of its distribution function.
-
-    That is held as whole numbers of 2^-64, with which 64 random bits are compared.
-    """
-    first, high, low = _table(law, numbers)
-    at = jnp.zeros(random[0].shape, jnp.int32)
-    for step in (2**i for i in reversed(range(len(high).bit_length()))):
-        probe = jnp.minimum(at + (step - 1), len(high) - 1)
-        above, below_it = jnp.asarray(high)[probe], jnp.asarray(low)[probe]
-        passed = (above < random[0]) | ((above == random[0]) & (below_it <= random[1]))
-        at = jnp.where((at + step <= len(high)) & passed, at + step, at)
-    return at + first
-
-
-def most(law: str, numbers: tuple[float, ...]) -> int:
-    """The largest number that can be drawn."""
-    first, high, _ = _table(law, numbers)
-    return first + len(high)
-
-
-@functools.lru_cache(maxsize=256)
-def _table(law: str, numbers: tuple[float, ...]) -> tuple[int, np.ndarray, np.ndarray]:
-    """The least number that can be drawn, and P(N <= k) from it on, in two words each.
-
-    What is rarer than 2^-64 can't be drawn. Both tails are computed by themselves, so that none
-    is the rest of the other.
-    """
-    if law == "binomial":
-        n, p = numbers
-        mean, std = n * p, (n * p * (1 - p)) ** 0.5
-        least, most = max(mean - 14 * std - 20, 0), min(mean + 14 * std + 60, n)
-        k = np.arange(int(least), int(most) + 1)
-        cdf, sf = scipy.special.bdtr(k, int(n), p), scipy.special.bdtrc(k, int(n), p)
-    else:
-        (mean,) = numbers
-        k = np.arange(int(max(mean - 14 * mean**0.5 - 20, 0)), int(mean + 14 * mean**0.5 + 60) + 1)
-        cdf, sf = scipy.special.pdtr(k, mean), scipy.special.pdtrc(k, mean)
-    unit = 2.0**64
-    low_side = np.minimum(cdf, 0.5) * unit
-    high_side = np.minimum(sf, 0.5) * unit
-    rest = np.uint64(2**64 - 1) - high_side.astype(np.uint64) + np.uint64(1)
-    at = np.where(cdf < 0.5, low_side.astype(np.uint64), rest)
-    held = at[(high_side >= 1)]  # from there on nothing is left: 2^64 itself is no word
-    return int(k[0]), (held >> np.uint64(32)).astype(np.uint32), held.astype(np.uint32)

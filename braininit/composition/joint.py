@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -13,11 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.custom_derivatives import SymbolicZero
 
 from braininit._engine import keys
 from braininit._engine.sampler import result_dtype
-from braininit._engine.source import Given, Source
+from braininit._engine.source import Source
 from braininit._jax.dtypes import drawn_in, wide
 from braininit._jax.settings import eager
 from braininit._math.elementary import uncontracted
@@ -27,15 +25,11 @@ from braininit._params.roles import nan_like
 from braininit._params.shapes import aligned
 from braininit._params.types import DType, InitializerLike, Key, RealLike, Shape, Sharding, Values
 from braininit._params.values import Named, Value, frozen, register
-from braininit.distributions.truncated import Truncated
+from braininit.composition.margins import monotone, placed_at, with_part
 from braininit.initializer.calls import explain, explained
 from braininit.initializer.children import as_child
 from braininit.initializer.composite import Composite
-from braininit.initializer.constant import Constant
-from braininit.initializer.grid import OnGrid
 from braininit.initializer.initialization import Initialization, compare, kept_where_it_holds
-from braininit.initializer.operators import Combined, Scaled
-from braininit.initializer.pipes import Clipped, Compose
 from braininit.initializer.recipe import Asked, Facts, Recipe, draw, replaced
 
 __all__ = ["Joint", "joint"]
@@ -63,7 +57,8 @@ def joint(
     margins : mapping
         Distributions by name, two or more: all that can be truncated, also truncated; and such
         a one rounded to a grid, clipped, or with numbers added, subtracted, multiplied or divided
-        by. A sum of two, a power, a mixture or a function of draws has no quantile to draw by.
+        by. Those of whole numbers take parameters that are known, one number each. A sum of two,
+        a power, a mixture or a function of draws has no quantile to draw by.
     correlation : number or array
         Spearman's rank correlation, which is the same for a quantity and its logarithm. For two
         margins a number from -1 to 1; for more a matrix in their order, symmetric with ones on
@@ -108,7 +103,7 @@ def joint(
 
 def _joint(margins: Any, correlation: Any) -> Recipe:
     named = _named(margins)
-    made = [_monotone(f"margins[{name!r}]", child) for name, child in named.items()]
+    made = [monotone(f"margins[{name!r}]", child) for name, child in named.items()]
     facts = Facts(
         _coupled, names=("factor", "margins", "signs"), roles=(None, None, None),
         static=(tuple(named),),
@@ -200,66 +195,6 @@ def _named(margins: Any) -> Named:
     if len(margins) < 2:
         raise ValueError(f"`margins` must be two or more, got {len(margins)}; draw one by itself")
     return Named(tuple((name, as_child(f"margins[{name!r}]", m)) for name, m in margins.items()))
-
-
-# ---------------------------------------------------------------- margins
-
-
-def _monotone(name: str, child: Initialization) -> tuple[Recipe, tuple[Any, ...]]:
-    """A recipe that draws by one word, and numbers: for each below 0 it falls where it rose."""
-    base, factors = _below(child)
-    if base is None:
-        return _by_word(name, child), ()
-    (part, more), made = _monotone(name, as_child(name, base)), child._recipe
-    return replaced(made, _with_part(made, lambda _: part)), (*factors, *more)
-
-
-def _below(child: Any) -> tuple[Any, tuple[Any, ...]]:
-    """The one random part of what rises or falls with it, and its factor; else None."""
-    if isinstance(child, (Clipped, OnGrid)):
-        return child.base_dist, ()
-    if isinstance(child, Compose):
-        return (None if child.functions else child.first), ()
-    if isinstance(child, Scaled):
-        return child.base_dist, (units.parts(child.scale_factor)[0],)
-    if not isinstance(child, Combined) or child.op not in ("+", "-", "*", "/"):
-        return None, ()
-    base, other = child.left, child.right
-    if isinstance(base, Constant) and child.op != "/":
-        base, other = other, base
-    if not isinstance(other, Constant):
-        return None, ()
-    if child.op in ("+", "-"):
-        return base, ((-1.0,) if child.op == "-" and base is child.right else ())
-    return base, (units.parts(other.value)[0],)
-
-
-def _with_part(recipe: Recipe, change: Callable[[Recipe], Recipe]) -> tuple[Any, ...]:
-    """The values of a recipe, its one random part changed."""
-    return tuple(
-        change(value) if isinstance(value, Recipe) and value.needs_key(None) else value
-        for value in recipe.values
-    )
-
-
-def _by_word(name: str, child: Initialization) -> Recipe:
-    """The recipe of a distribution that is drawn by its quantile."""
-    facts = child._recipe.facts
-    if facts.kinds == "whole":
-        raise TypeError(
-            f"`{name}` is drawn without a quantile, got {type(child).__name__}; give a "
-            "continuous distribution on a grid, as in Gamma(2.0, 3.0).on_grid(1.0)"
-        )
-    if isinstance(child, Truncated):
-        return child._recipe
-    if facts.cut is None and facts.functions is None:
-        raise TypeError(
-            f"`{name}` must have a quantile to be drawn by, got {type(child).__name__}; give a "
-            "distribution that can be truncated, as it is, truncated, clipped, on a grid, or with "
-            "numbers added or multiplied, or name the `cdf` and the `quantile` of a class of your "
-            "own"
-        )
-    return Truncated(child)._recipe
 
 
 # ---------------------------------------------------------------- correlations
@@ -378,7 +313,7 @@ def _ready(recipe: Recipe, shape: tuple[int, ...], dtype: np.dtype) -> Recipe:
     """With what is worked out of plain numbers before the draw, as a table of quantiles."""
     if isinstance(recipe, Composite):
         inner = wide(dtype)
-        return replaced(recipe, _with_part(recipe, lambda part: _ready(part, shape, inner)))
+        return replaced(recipe, with_part(recipe, lambda part: _ready(part, shape, inner)))
     recipe.fit(dtype)
     return recipe.for_draw(shape, dtype, {})
 
@@ -408,73 +343,6 @@ def _coupled(
             word, z = jnp.where(falls, ~word, word), jnp.where(falls, -z, z)
         own = sources[n + i]  # where a margin is rounded at random
         asked = Asked(own.key, source.shape, dtype, None, context, source.rows, alone=False)
-        x, unit = units.parts(_placed(part, word, z).drawn(asked))
+        x, unit = units.parts(placed_at(part, word, z).drawn(asked))
         made.append(units.on(nan_like(x, [factor]), unit))
     return tuple(made)
-
-
-# ---------------------------------------------------------------- by a word
-
-
-def _placed(recipe: Recipe, word: jax.Array, z: jax.Array) -> Recipe:
-    """A recipe whose random part draws by this word, that of the standard normal z."""
-    if not isinstance(recipe, Composite):
-        return _AtWord(recipe.facts, recipe.values, word, z)
-    return replaced(recipe, _with_part(recipe, lambda part: _placed(part, word, z)))
-
-
-@functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["values", "word", "z"], meta_fields=["facts"]
-)
-@dataclasses.dataclass(frozen=True, eq=False)
-class _AtWord(Recipe):
-    """A recipe that draws by a given word."""
-
-    word: Any
-    z: Any
-
-    def needs_key(self, rng: Any) -> bool:
-        return False
-
-    def drawn(self, asked: Asked) -> Any:
-        kind = result_dtype(asked.dtype, "real")
-        its = self.for_draw(asked.whole, kind, asked.context)
-        how = its.facts.bare, kind, asked.whole
-        x = _by(*how, self.word, its.values)
-        return units.on(_following(*how, x, self.z, its.values), self.facts.unit)
-
-
-def _by(
-    facts: Facts, dtype: np.dtype, whole: tuple[int, ...], word: jax.Array, values: Any
-) -> jax.Array:
-    numbers = facts.ready(word.shape, dtype, values)
-    return facts.kernel(Given(word, whole), dtype, *facts.static, *numbers)
-
-
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
-def _following(
-    facts: Facts, dtype: np.dtype, whole: tuple[int, ...], x: jax.Array, z: jax.Array, values: Any
-) -> jax.Array:
-    """A draw that moves with z, which its word has lost."""
-    return x
-
-
-@functools.partial(_following.defjvp, symbolic_zeros=True)
-def _following_jvp(
-    facts: Facts, dtype: np.dtype, whole: tuple[int, ...], primals: Any, tangents: Any
-) -> Any:
-    (x, z, values), (x_dot, z_dot, _) = primals, tangents
-    if isinstance(z_dot, SymbolicZero):
-        return x, x_dot
-    step, kind = z.dtype.type(_STEP[z.dtype.itemsize]), drawn_in(dtype)
-    near, far = (
-        _by(facts, kind, whole, word_below(z + h), values)
-        - _by(facts, kind, whole, word_below(z - h), values)
-        for h in (step, 2 * step)
-    )
-    move = (8 * near - far) / (12 * step) * z_dot
-    move = move.astype(dtype)
-    return x, move if isinstance(x_dot, SymbolicZero) else x_dot + move
-
-
-_STEP = {4: 1 / 16, 8: 1 / 1024}  # of z: where rounding is as large as what the formula leaves out

@@ -425,9 +425,56 @@ def test_the_remedy_helps():
     init.Joint({**PAIR, "c": NORMAL}, np.eye(3) + 0.536 * worst)
 
 
-@pytest.mark.parametrize(
-    "margin", [init.Poisson(3.0), init.Poisson(3.0).truncated(1), init.UniformInt(0, 9)]
-)
-def test_whole_numbers_have_no_quantile_to_be_drawn_by(margin):
-    with pytest.raises(TypeError, match="is drawn without a quantile, got"):
-        init.Joint({"count": margin, "delay": init.Gamma(2.0, 1.0)}, correlation=0.5)
+WHOLE = {
+    "poisson": (init.Poisson(3.0), stats.poisson(3)),
+    "many": (init.Poisson(5000.0), stats.poisson(5000)),
+    "binomial": (init.Binomial(40.0, 0.9), stats.binom(40, 0.9)),
+    "uniform": (init.UniformInt(-3, 9), stats.randint(-3, 9)),
+    "cut": (init.UniformInt(-3, 9).truncated(0.5, 5), stats.randint(1, 6)),
+    "times": (2 * init.Poisson(0.5) + 1, None),
+}
+
+
+@pytest.mark.parametrize("x64", [False, True])
+def test_margins_of_whole_numbers(x64):
+    n, near = len(WHOLE), 0.6 ** abs(np.subtract.outer(np.arange(6), np.arange(6)))
+    with jax.enable_x64(x64):
+        drawn = init.joint(key(5), MANY, {name: dist for name, (dist, _) in WHOLE.items()}, near)
+        drawn = {name: np.asarray(x) for name, x in drawn.items()}
+    for name, (_, law) in WHOLE.items():
+        x = (drawn[name] - 1) / 2 if law is None else drawn[name]
+        law, k = law or stats.poisson(0.5), np.arange(-3, 6000)
+        common = law.pmf(k) * MANY > 50
+        seen = np.bincount(x.astype(int) + 3, minlength=k.size)[: k.size]
+        seen, meant = ([*y[common], y[~common].sum() + 1e-9] for y in (seen, law.pmf(k) * MANY))
+        assert stats.chisquare(seen, np.array(meant) * sum(seen) / sum(meant)).pvalue > RATE / n
+    ranks = stats.spearmanr(drawn["many"], drawn["poisson"]).statistic
+    assert abs(ranks - 0.6) < 0.03  # ties of a few numbers take a little
+
+
+@pytest.mark.parametrize("bounds", [(60.0, None), (None, 1.0), (40, 41)])
+def test_whole_numbers_cut_off_far_out(bounds):
+    """As the conditional law has it, also where nearly nothing of it is left."""
+    margin = init.Poisson(20.0).truncated(*bounds)
+    x = np.asarray(init.joint(key(), MANY, {"count": margin, "other": NORMAL}, 0.5)["count"])
+    k = np.arange(0, 200)
+    law = np.where((k >= (bounds[0] or 0)) & (k <= (bounds[1] or 199)), stats.poisson(20).pmf(k), 0)
+    law *= MANY / law.sum()
+    seen, common = np.bincount(x.astype(int), minlength=200), law > 20
+    assert not seen[law == 0].any()
+    pair = [np.append(y[common], y[~common].sum() + 1e-9) for y in (seen, law)]
+    assert stats.chisquare(pair[0], pair[1] * pair[0].sum() / pair[1].sum()).pvalue > RATE
+
+
+def test_a_whole_number_moves_with_nothing():
+    def total(r):
+        drawn = init.joint(key(), 100, {"other": NORMAL, "count": init.Poisson(3.0)}, r)
+        return drawn["count"].sum()
+
+    assert jax.grad(total)(0.5) == 0
+
+
+@pytest.mark.parametrize("mean", [np.array([3.0, 4.0]), np.float32(3.0) * np.ones(1)])
+def test_whole_numbers_of_unknown_parameters(mean):
+    with pytest.raises(TypeError, match="must have parameters that are known, one number each"):
+        init.Joint({"count": init.Poisson(mean), "delay": init.Gamma(2.0, 1.0)}, correlation=0.5)

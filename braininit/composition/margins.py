@@ -1,0 +1,195 @@
+"""Distributions as margins of a joint one: recipes that draw by one given word."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.custom_derivatives import SymbolicZero
+
+from braininit._engine.rounding import rounded
+from braininit._engine.sampler import result_dtype
+from braininit._engine.source import Given, Source
+from braininit._jax.dtypes import drawn_in
+from braininit._math import tables
+from braininit._math.truncated import word_below
+from braininit._params import units
+from braininit._params.values import fields
+from braininit.distributions.discrete import Binomial, Poisson, UniformInt
+from braininit.distributions.truncated import Truncated
+from braininit.initializer.children import as_child
+from braininit.initializer.composite import Composite
+from braininit.initializer.constant import Constant
+from braininit.initializer.grid import OnGrid
+from braininit.initializer.initialization import Initialization
+from braininit.initializer.operators import Combined, Scaled
+from braininit.initializer.pipes import Clipped, Compose
+from braininit.initializer.recipe import Asked, Facts, Recipe, replaced
+
+__all__ = ["monotone", "placed_at", "with_part"]
+
+
+def monotone(name: str, child: Initialization) -> tuple[Recipe, tuple[Any, ...]]:
+    """A recipe that draws by one word, and numbers: for each below 0 it falls where it rose."""
+    base, factors = _below(child)
+    if base is None:
+        return _by_word(name, child), ()
+    (part, more), made = monotone(name, as_child(name, base)), child._recipe
+    return replaced(made, with_part(made, lambda _: part)), (*factors, *more)
+
+
+def _below(child: Any) -> tuple[Any, tuple[Any, ...]]:
+    """The one random part of what rises or falls with it, and its factor; else None."""
+    if isinstance(child, (Clipped, OnGrid)):
+        return child.base_dist, ()
+    if isinstance(child, Compose):
+        return (None if child.functions else child.first), ()
+    if isinstance(child, Scaled):
+        return child.base_dist, (units.parts(child.scale_factor)[0],)
+    if not isinstance(child, Combined) or child.op not in ("+", "-", "*", "/"):
+        return None, ()
+    base, other = child.left, child.right
+    if isinstance(base, Constant) and child.op != "/":
+        base, other = other, base
+    if not isinstance(other, Constant):
+        return None, ()
+    if child.op in ("+", "-"):
+        return base, ((-1.0,) if child.op == "-" and base is child.right else ())
+    return base, (units.parts(other.value)[0],)
+
+
+def with_part(recipe: Recipe, change: Callable[[Recipe], Recipe]) -> tuple[Any, ...]:
+    """The values of a recipe, its one random part changed."""
+    return tuple(
+        change(value) if isinstance(value, Recipe) and value.needs_key(None) else value
+        for value in recipe.values
+    )
+
+
+def _by_word(name: str, child: Initialization) -> Recipe:
+    """The recipe of a distribution that is drawn by its quantile."""
+    facts = child._recipe.facts
+    if facts.kinds == "whole":
+        return _whole(name, child)
+    if isinstance(child, Truncated):
+        return child._recipe
+    if facts.cut is None and facts.functions is None:
+        raise TypeError(
+            f"`{name}` must have a quantile to be drawn by, got {type(child).__name__}; give a "
+            "distribution that can be truncated, as it is, truncated, clipped, on a grid, or with "
+            "numbers added or multiplied, or name the `cdf` and the `quantile` of a class of your "
+            "own"
+        )
+    return Truncated(child)._recipe
+
+
+def _whole(name: str, child: Initialization) -> Recipe:
+    """The recipe of a distribution of whole numbers, by a table of its quantile."""
+    base: Any = child
+    ends: Any = None, None
+    if isinstance(child, Truncated):
+        base, ends = child.base, (child.low, child.high)
+    law = _LAWS.get(type(base))
+    numbers = () if law is None else tuple(getattr(base, f.name) for f in fields(base))
+    if (
+        law is None
+        or not all(type(x) is float for x in numbers)
+        or not all(end is None or type(end) is float for end in ends)
+    ):
+        raise TypeError(
+            f"`{name}` of whole numbers must have parameters that are known, one number each, to "
+            f"be drawn by its quantile, got {units.brief(child)}; or give a continuous "
+            "distribution on a grid, as in Gamma(2.0, 3.0).on_grid(1.0)"
+        )
+    low, high = -math.inf if ends[0] is None else ends[0], math.inf if ends[1] is None else ends[1]
+    its = tables.Law(law, numbers, low, high)
+    tables.most(its)  # refuses what there is no table of
+    return Recipe(Facts(_from_table, static=(its,), kinds="whole"), ())
+
+
+_LAWS: dict[type, str] = {Binomial: "binomial", Poisson: "poisson", UniformInt: "uniform"}
+
+
+def _from_table(source: Source, dtype: np.dtype, law: tables.Law) -> jax.Array:
+    kind = drawn_in(dtype)
+    word = source.words(kind)
+    if kind.itemsize == 8:
+        halves = (word >> np.uint64(32)).astype(jnp.uint32), word.astype(jnp.uint32)
+    else:
+        halves = word, jnp.full_like(word, 2**31)
+    return rounded(tables.counted(law, halves).astype(kind), dtype)
+
+
+# ---------------------------------------------------------------- by a word
+
+
+def placed_at(recipe: Recipe, word: jax.Array, z: jax.Array) -> Recipe:
+    """A recipe whose random part draws by this word, that of the standard normal z."""
+    if not isinstance(recipe, Composite):
+        return _AtWord(recipe.facts, recipe.values, word, z)
+    return replaced(recipe, with_part(recipe, lambda part: placed_at(part, word, z)))
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass, data_fields=["values", "word", "z"], meta_fields=["facts"]
+)
+@dataclasses.dataclass(frozen=True, eq=False)
+class _AtWord(Recipe):
+    """A recipe that draws by a given word."""
+
+    word: Any
+    z: Any
+
+    def needs_key(self, rng: Any) -> bool:
+        return False
+
+    def drawn(self, asked: Asked) -> Any:
+        kind = result_dtype(asked.dtype, "real")
+        its = self.for_draw(asked.whole, kind, asked.context)
+        how = its.facts.bare, kind, asked.whole
+        x = _by(*how, self.word, its.values)
+        if its.facts.kinds == "whole":  # a step moves with nothing
+            return units.on(x, self.facts.unit)
+        return units.on(_following(*how, x, self.z, its.values), self.facts.unit)
+
+
+def _by(
+    facts: Facts, dtype: np.dtype, whole: tuple[int, ...], word: jax.Array, values: Any
+) -> jax.Array:
+    numbers = facts.ready(word.shape, dtype, values)
+    return facts.kernel(Given(word, whole), dtype, *facts.static, *numbers)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def _following(
+    facts: Facts, dtype: np.dtype, whole: tuple[int, ...], x: jax.Array, z: jax.Array, values: Any
+) -> jax.Array:
+    """A draw that moves with z, which its word has lost."""
+    return x
+
+
+@functools.partial(_following.defjvp, symbolic_zeros=True)
+def _following_jvp(
+    facts: Facts, dtype: np.dtype, whole: tuple[int, ...], primals: Any, tangents: Any
+) -> Any:
+    (x, z, values), (x_dot, z_dot, _) = primals, tangents
+    if isinstance(z_dot, SymbolicZero):
+        return x, x_dot
+    step, kind = z.dtype.type(_STEP[z.dtype.itemsize]), drawn_in(dtype)
+    near, far = (
+        _by(facts, kind, whole, word_below(z + h), values)
+        - _by(facts, kind, whole, word_below(z - h), values)
+        for h in (step, 2 * step)
+    )
+    move = (8 * near - far) / (12 * step) * z_dot
+    move = move.astype(dtype)
+    return x, move if isinstance(x_dot, SymbolicZero) else x_dot + move
+
+
+_STEP = {4: 1 / 16, 8: 1 / 1024}  # of z: where rounding is as large as what the formula leaves out
