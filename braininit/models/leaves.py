@@ -24,7 +24,7 @@ from braininit.models.layouts import (
 )
 from braininit.models.paths import joined
 from braininit.models.problems import Problems
-from braininit.models.trees import Place
+from braininit.models.trees import NUMBERS, Place
 
 __all__ = ["Leaf", "Stack", "Stacks", "bare", "leaves_of", "pattern"]
 
@@ -118,7 +118,8 @@ class Stack:
 
 def bare(value: Any) -> Any:
     """An array, or what stands for one, without its unit."""
-    return value.mantissa if isinstance(value, u.Quantity) else value
+    value = value.mantissa if isinstance(value, u.Quantity) else value
+    return np.asarray(value) if type(value) in NUMBERS else value
 
 
 def pattern(name: str, text: Any) -> re.Pattern[str]:

@@ -271,7 +271,8 @@ def plan(
     model : PyTree
         Arrays, Quantities or what stands for them (`jax.eval_shape`, `equinox.filter_eval_shape`,
         `nnx.eval_shape`): Equinox and nnx modules, nnx States, linen's and Haiku's parameters, a
-        TrainState, brainstate's modules and States.
+        TrainState, brainstate's modules and States. A Python number is a leaf where it has a unit,
+        ``0.5 * u.mV``, or is a variable's, as of ``nnx.Param(0.5)``; other ones stay as they are.
     rules : sequence of (pattern, initializer)
         The first that matches a leaf counts. The pattern is a regular expression, searched in the
         leaf's path (``blocks/0/mlp/kernel``); a class, of the leaf's variable or of the module that

@@ -19,7 +19,7 @@ from braininit._params.types import is_sequence
 from braininit.models.leaves import Stacks, bare, pattern
 from braininit.models.paths import joined
 from braininit.models.problems import Problems, near
-from braininit.models.trees import Number, opened
+from braininit.models.trees import NUMBERS, Number, opened
 
 __all__ = ["Report", "Taken", "taken"]
 
@@ -116,14 +116,15 @@ def taken(
         i = at[path]
         if rows[i].kept and isinstance(bare(value), jax.ShapeDtypeStruct):
             continue  # it stays what it is in the model
-        if i in found.values and not _equal(found.values[i], value):
-            problems.add(f"given: {found.paths[i]} and {own} are both for", path)
-        if i in found.values:
-            continue
         try:
-            found.values[i], found.paths[i] = _value(value, rows[i], rows[i].stack.shape), own
+            value = _value(value, rows[i], rows[i].stack.shape)
         except ValueError as error:
             problems.add(f"given: {error}", path)
+            continue
+        if i not in found.values:
+            found.values[i], found.paths[i] = value, own
+        elif not _equal(found.values[i], value):
+            problems.add(f"given: {found.paths[i]} and {own} are both for", path)
     for i, each in apart.items():
         _join_layers(i, each, rows[i], found, problems)
     if left_over == "error":
@@ -274,9 +275,10 @@ def _value(given: Any, row: Any, shape: tuple[int, ...]) -> Any:
     """A given value as a leaf is, or one layer of it: of its shape, dtype and unit."""
     value = bare(given)
     dtype = row.stack.leaves[0].dtype
-    if isinstance(value, Number):
-        held = np.asarray(value.number).astype(dtype)
-        value = held if held == value.number else np.asarray(value.number)
+    number = given.number if isinstance(given, Number) else units.parts(given)[0]
+    if type(number) in NUMBERS:  # of no dtype: of the leaf's, if that has it
+        held = np.asarray(number).astype(dtype)
+        value = held if held == number else np.asarray(number)
     if isinstance(value, jax.ShapeDtypeStruct):
         raise ValueError("there is no value, only a shape")
     if tuple(value.shape) != tuple(shape):
@@ -284,10 +286,11 @@ def _value(given: Any, row: Any, shape: tuple[int, ...]) -> Any:
     if value.dtype != dtype:
         raise ValueError(f"the dtype is {value.dtype}, the leaf's {dtype}; cast it before")
     its, unit = units.of(given), units.of(row.stack.place.value)
-    if its is not unit:
-        try:
-            ratio = units.of_operation("+", unit, its)[1]
-        except units.UnitError:
-            raise ValueError(f"the unit is {its}, the leaf's {unit}") from None
-        value = value if ratio == 1 else (value * ratio).astype(dtype)
+    try:
+        ratio = units.factor(given) if its is unit else units.of_operation("+", unit, its)[1]
+    except units.UnitError:
+        raise ValueError(f"the unit is {its}, the leaf's {unit}") from None
+    if ratio != 1 and not jnp.issubdtype(dtype, np.inexact):
+        raise ValueError(f"its whole numbers are in {its}, the leaf's in {unit}; convert them")
+    value = value if ratio == 1 else (value * ratio).astype(dtype)
     return units.on(value, unit)

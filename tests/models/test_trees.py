@@ -203,6 +203,55 @@ def test_units_and_what_is_no_array(key):
     assert (made["name"], made["none"], made["half"].dtype) == ("cell", None, jnp.bfloat16)
 
 
+def test_numbers_are_leaves_where_they_have_a_unit(key):
+    model = {"v": 0.5 * u.mV, "n": 3 * u.mV, "plain": 0.5, "flag": True, "np": np.float32(2)}
+    rules = [("v", init.Normal(1 * u.volt, 1 * u.mV)), ("n$", init.KEEP), ("np", 7)]
+    plan = init.plan(model, rules)
+    assert [row.stack.path for row in plan.rows] == ["n", "np", "v"]
+    made = plan(key)
+    abstract = jax.eval_shape(lambda: {"v": 0.5 * u.mV})
+    same = init.initialize(abstract, rules[:1], jax.random.clone(key))
+    assert made["v"].mantissa == same["v"].mantissa == plan.leaf(key, "v").mantissa
+    assert 990 < float(made["v"].mantissa) < 1010
+    assert (made["v"].unit, made["v"].dtype) == (u.mV, jnp.float32)
+    assert made["n"] is model["n"]
+    assert (made["plain"], made["flag"], int(made["np"])) == (0.5, True, 7)
+    assert str(plan).splitlines()[3].split()[:4] == ["v", "()", "float32", "mV"]
+    text = str(plan).splitlines()[-1]
+    assert text.split()[:4] == ["3", "leaves", "3", "16"]  # what is kept is NumPy's, of 8 bytes
+    with pytest.raises(init.PlanError, match="no rule matches: n, np$"):
+        init.plan(model, rules[:1])
+    with pytest.raises(init.PlanError, match="floats, not int32; .* let the leaf have floats: n"):
+        init.plan(model, [("n$", init.Normal(1 * u.mV, 1 * u.mV)), ("", init.KEEP)])
+
+
+def test_numbers_in_variables_are_leaves(key):
+    class Scaled(nnx.Module):
+        def __init__(self):
+            self.count, self.gain = nnx.Variable(0), nnx.Param(0.5)
+            self.rest, self.plain = nnx.Param(0.5 * u.mV), 0.5
+
+    rules = [("count", 0), ("gain", init.Normal()), ("rest", init.Normal(-70 * u.mV, 1 * u.mV))]
+    made, other = (
+        init.initialize(model, rules, jax.random.clone(key))
+        for model in (Scaled(), nnx.eval_shape(Scaled))
+    )
+    assert made.gain.get_value() == other.gain.get_value() != 0.5
+    assert made.rest.get_value().mantissa == other.rest.get_value().mantissa < -60
+    assert (made.count.get_value().dtype, made.plain) == (jnp.int32, 0.5)
+    kept = init.initialize(Scaled(), [("", init.KEEP)], key)
+    assert type(kept.gain.get_value()) is float
+
+    class Neuron(brainstate.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.g, self.rest = brainstate.ParamState(0.5 * u.mS), -65 * u.mV
+
+    neuron = init.initialize(Neuron(), [("g", init.Uniform(1 * u.mS, 2 * u.mS))], key)
+    assert 1 < float(neuron.g.value / u.mS) < 2
+    assert neuron.rest == -65 * u.mV
+
+
 def test_one_array_is_a_model(key):
     made = init.initialize(jax.ShapeDtypeStruct((3,), jnp.float32), [("", init.Normal())], key)
     np.testing.assert_array_equal(made, init.Normal()(init.path_key(key, ""), (3,), jnp.float32))

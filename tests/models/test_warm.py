@@ -250,6 +250,46 @@ def test_units_of_what_is_given(key):
             plan(key, given={"g": value})
 
 
+def test_numbers_with_units_are_given(key):
+    model = {"v": 0.5 * u.mV, "n": 3 * u.mV}
+    plan = init.plan(model, [("v", init.Normal(1 * u.mV, 1 * u.mV)), ("n", init.KEEP)])
+    made = plan(key, given={"v": 0.1 * u.mV, "n": 4 * u.mV})
+    assert made["v"].mantissa == np.float32(0.1)
+    assert (made["v"].dtype, made["n"].dtype) == (jnp.float32, jnp.int32)
+    in_volts = plan(key, given={"v": 0.25 * u.volt})["v"]
+    assert isinstance(in_volts.mantissa, jax.Array)
+    assert in_volts.mantissa == 250
+    for given, text in (
+        ({"v": 0.5}, "the unit is None, the leaf's mV: v"),
+        ({"n": 4.5 * u.mV}, "the dtype is float64, the leaf's int32; cast it before: n"),
+        ({"n": 4 * u.uvolt}, "its whole numbers are in uV, the leaf's in mV; convert them: n"),
+    ):
+        with pytest.raises(init.PlanError, match=text):
+            plan(key, given=given)
+
+
+def test_pure_numbers_of_a_unit_are_what_they_stand_for(key):
+    plan = init.plan({"w": S((2,), jnp.float32)}, [("", init.Normal())])
+    percent = u.Quantity(jnp.array([1.0, 2.0]), unit=u.mV / u.volt)
+    np.testing.assert_allclose(plan(key, given={"w": percent})["w"], [1e-3, 2e-3], rtol=1e-6)
+    apart = {"blocks/0/w": percent, "blocks/1/w": jnp.ones(2)}
+    stacked = init.plan({"blocks": {"w": S((2, 2), jnp.float32)}}, [("", 0)], stacked={"blocks": 0})
+    np.testing.assert_allclose(stacked(key, given=apart)["blocks"]["w"][0], [1e-3, 2e-3], rtol=1e-6)
+
+
+def test_two_names_of_a_tied_weight_in_two_units(key):
+    class Tied(nnx.Module):
+        def __init__(self):
+            self.a = nnx.Param(jnp.zeros(2) * u.mS)
+            self.b = self.a
+
+    plan = init.plan(Tied(), [("", init.KEEP)])
+    made = plan(key, given={"a": jnp.ones(2) * u.mS, "b": jnp.full(2, 1e6) * u.nS})
+    assert made.b.get_value().mantissa.tolist() == [1, 1]
+    with pytest.raises(init.PlanError, match="a and b are both for: "):
+        plan(key, given={"a": jnp.ones(2) * u.mS, "b": jnp.ones(2) * u.nS})
+
+
 def test_only_some_are_drawn(plan, key):
     first = plan(key)
     other = plan.only("^head")(jax.random.key(1), given=first)
