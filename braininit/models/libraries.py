@@ -22,6 +22,7 @@ from braininit.models.rules import KEEP, Rule
 __all__ = [
     "equinox",
     "flax",
+    "follows_weight",
     "is_of_random_numbers",
     "is_scale",
     "keras",
@@ -50,10 +51,43 @@ def is_scale(leaf: Leaf) -> bool:
     """Whether a leaf multiplies what a norm gives, or is a variance that it has seen."""
     if re.search(r"(scale|gamma|multiplier|(^|_)var(iance)?)$", leaf.name):
         return True
+    if _is_norm_of_weight(leaf):
+        return False
     named = leaf.name in ("weight", "w", "g", "kernel")
     if leaf.ndim > 1:
         return named and _of_norm(leaf)
     return named or re.search(r"norm|(^|/)ln", leaf.path) is not None
+
+
+def _is_norm_of_weight(leaf: Leaf) -> bool:
+    """Whether a leaf is g of Equinox's WeightNorm, the norm of the wrapped layer's weight."""
+    return leaf.name == "g" and _is_of_equinox(leaf, "WeightNorm")
+
+
+def _is_of_power_iteration(leaf: Leaf) -> bool:
+    """Whether a leaf is u or v of Equinox's SpectralNorm, before its state stands apart."""
+    return "/uv_index/init/" in f"/{leaf.path}" and _is_of_equinox(leaf, "StateIndex")
+
+
+def _is_of_equinox(leaf: Leaf, name: str) -> bool:
+    return any(
+        cls.__name__ == name and cls.__module__.partition(".")[0] == "equinox"
+        for cls in type(leaf.owner).__mro__
+    )
+
+
+def follows_weight() -> Rule:
+    """The rule for what has to follow the weight that a plan draws: an error."""
+
+    def refused(leaf: Leaf) -> Any:
+        of = "SpectralNorm's u and v" if _is_of_power_iteration(leaf) else "WeightNorm's g"
+        raise ValueError(
+            f"{of} must follow from the drawn weight; give KEEP here, and wrap the drawn layer "
+            "anew, as the notes of presets.equinox do"
+        )
+
+    either = lambda leaf: _is_norm_of_weight(leaf) or _is_of_power_iteration(leaf)  # noqa: E731
+    return Rule(either, refused, optional=True)
 
 
 def is_of_random_numbers(leaf: Leaf) -> bool:
@@ -162,7 +196,7 @@ def flax() -> list[Rule]:
     Embed                             normal, std 1 / sqrt(features)
     biases, running means             0
     scales, running variances, sigma  1
-    u of SpectralNorm                 normal, std 1
+    u of SpectralNorm                 normal, std 1; of nnx 0.01
     LoRA                              He uniform, and 0
     ================================  ==========================================================
 
@@ -183,7 +217,7 @@ def flax() -> list[Rule]:
     """
     rules = optional(
         (r"(^|/)(sigma$|scales/)", 1.0),  # of spectral and weight normalization
-        (r"(^|/)u$", Normal()),
+        (r"(^|/)u$", lambda leaf: Normal(0.0, 1.0 if leaf.variable is None else 0.01)),
         (r"MGUCell_\d+/if/bias$", 1.0),
         (r"(^|/)(dense_h|h[ifgornz]|\w*[cC]ell(_\d+)?/h)/kernel$", Orthogonal()),
         (r"(^|/)embedding$", table(1.0)),
@@ -212,6 +246,12 @@ def equinox() -> list[Rule]:
     From ``equinox.nn`` 0.13. Layers are known by their classes. What a `State` or a `StateIndex`
     holds, as of BatchNorm, is kept.
 
+    What follows from a weight, a plan can't draw: g of WeightNorm is the norm of its layer's
+    weight, u and v of SpectralNorm are its singular vectors. They are errors; keep them, and wrap
+    the drawn layers anew, as below. Where the `State` of a SpectralNorm stands apart already, its
+    vectors are kept, and are those of the former weight: call the model in training before
+    inference.
+
     Examples
     --------
     >>> import equinox as eqx, jax, jax.numpy as jnp, braininit as init
@@ -219,8 +259,18 @@ def equinox() -> list[Rule]:
     >>> model = eqx.filter_eval_shape(eqx.nn.Linear, 100, 20, key=key)
     >>> init.plan(model, init.presets.equinox())(key).weight.shape
     (20, 100)
+
+    >>> WeightNorm = eqx.nn.WeightNorm
+    >>> build = lambda key: WeightNorm(eqx.nn.Linear(100, 20, key=key))
+    >>> model = eqx.filter_eval_shape(build, key)
+    >>> plan = init.plan(model, [(WeightNorm, init.KEEP), *init.presets.equinox()])
+    >>> def anew(x):
+    ...     return WeightNorm(x.layer, x.weight_name, x.axis) if isinstance(x, WeightNorm) else x
+    >>> drawn = jax.tree.map(anew, plan(key), is_leaf=lambda x: isinstance(x, WeightNorm))
+    >>> bool(jnp.allclose(drawn.g[:, 0], jnp.linalg.norm(drawn.layer.weight, axis=1)))
+    True
     """
-    return optional(
+    rules = optional(
         (lambda leaf: type(leaf.owner).__name__ in ("State", "StateIndex"), KEEP),
         (lambda leaf: _of_norm(leaf) and leaf.name == "weight", 1.0),
         (lambda leaf: _of_norm(leaf) and leaf.name == "bias", 0.0),
@@ -230,6 +280,7 @@ def equinox() -> list[Rule]:
         (r"(^|/)(weight_hh|weight|bias|bias_n)$", _TORCH),
         (r"(^|/)negative_slope$", 0.25),
     )
+    return [follows_weight(), *rules]
 
 
 def keras() -> list[Rule]:

@@ -388,6 +388,33 @@ def test_normalization_of_weights_and_state_beside_a_model():
     assert [row.kept for row in plan.rows] == [False, False, True, True, True]
 
 
+@pytest.mark.parametrize("preset", [presets.equinox, lambda: presets.gpt2(1, residual=None)])
+def test_what_follows_from_a_weight_is_no_draw(preset):
+    keys = iter(jax.random.split(jax.random.key(2), 5))
+    wrapped = eqx.nn.WeightNorm(eqx.nn.Conv2d(3, 8, 3, key=next(keys)))
+    with pytest.raises(init.PlanError, match="g must follow from the drawn weight.*: a/g"):
+        init.plan({"a": wrapped}, preset())
+    linear = eqx.nn.Linear(3, 8, key=next(keys))
+    spectral = eqx.nn.SpectralNorm(linear, "weight", key=next(keys))
+    with pytest.raises(init.PlanError, match="u and v must.*: uv_index/init/0, uv_index/init/1"):
+        init.plan(spectral, preset())
+    with pytest.raises(init.PlanError, match="no rule matches: g"):
+        init.plan(wrapped, presets.torch())
+    rules = [(eqx.nn.WeightNorm, init.KEEP), *preset()]
+    drawn = init.initialize({"a": wrapped}, rules, next(keys))["a"]
+    anew = eqx.nn.WeightNorm(drawn.layer, drawn.weight_name, drawn.axis)
+    x = jax.random.normal(next(keys), (3, 8, 8))
+    np.testing.assert_allclose(anew(x), drawn.layer(x), rtol=1e-4, atol=1e-5)
+
+
+def test_vectors_of_spectral_normalization_of_nnx():
+    def build():
+        linear = nnx.Linear(4, 900, rngs=nnx.Rngs(0))
+        return nnx.SpectralNorm(linear, rngs=nnx.Rngs(1))
+
+    assert not disagreements(nnx.state(build()), presets.flax(), nnx.eval_shape(build))
+
+
 def test_heads_are_no_layers_of_a_block():
     kernel = {"kernel": jax.ShapeDtypeStruct((32, 32), jnp.float32)}
     model = {"blocks": [{"fc": kernel, "output": kernel, "out": kernel}], "fc": kernel}
