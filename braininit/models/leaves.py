@@ -150,9 +150,12 @@ class Stacks:
             if (end := _end(prefix, path)) is None:
                 continue
             self._used.add(prefix.pattern)
-            if -len(shape) <= axis < len(shape):
+            if not -len(shape) <= axis < len(shape):
+                problems.add(f"{self._name}: there is no axis {axis}", path)
+            elif not shape[axis]:
+                problems.add(f"{self._name}: there is no layer along axis {axis}", path)
+            else:
                 return path[:end], path[end:], axis % len(shape)
-            problems.add(f"{self._name}: there is no axis {axis}", path)
             return None
         return None
 

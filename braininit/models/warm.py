@@ -86,7 +86,10 @@ def taken(
 ) -> Taken:
     """What of a tree or a mapping is for which row; all that does not fit in one error."""
     one_of("left_over", left_over, ("error", "ignore"))
-    problems, found, extra, out = Problems(), Taken({}, {}), [], []
+    problems, found = Problems(), Taken({}, {})
+    extra: list[_Given] = []
+    out: list[str] = []
+    numbers: list[str] = []
     at = {row.stack.path: i for i, row in enumerate(rows)}
     at |= {"/".join(tie): i for i, row in enumerate(rows) for tie in row.stack.place.ties}
     layers = {
@@ -96,7 +99,7 @@ def taken(
         for layer, leaf in enumerate(row.stack.leaves)
     }
     apart: dict[int, dict[int, _Given]] = {}  # layers of a row that are given by name
-    stacks = Stacks("given_stacked", given_stacked or {})
+    stacks = Stacks("given_stacked", {} if given_stacked is None else given_stacked)
     for one in _by_layer(_leaves(given, rename), stacks, [*at, *layers], problems):
         own, path, value = one
         if path is not None and path not in at and path.removesuffix("/value") in at:
@@ -111,7 +114,10 @@ def taken(
                 problems.add(f"given: {other} and {own} are both for", path)
             continue
         if path not in at:
-            extra += [] if isinstance(value, Number) else [one]  # a model holds plain numbers too
+            if not isinstance(value, Number):
+                extra.append(one)
+            else:
+                numbers.append(path)  # a model holds plain numbers too
             continue
         i = at[path]
         if rows[i].kept and isinstance(bare(value), jax.ShapeDtypeStruct):
@@ -127,6 +133,7 @@ def taken(
             problems.add(f"given: {found.paths[i]} and {own} are both for", path)
     for i, each in apart.items():
         _join_layers(i, each, rows[i], found, problems)
+    _refuse_lists(numbers, at, found, problems)
     if left_over == "error":
         _refuse_extra(extra, [*at], problems)
     problems.raised()
@@ -253,6 +260,19 @@ def _join_layers(
         found.paths[i] = f"{each[0].own} to {each[len(values) - 1].own}"
 
 
+def _refuse_lists(
+    numbers: Iterable[str], at: Mapping[str, int], found: Taken, problems: Problems
+) -> None:
+    """Refuse lists of Python's numbers in place of arrays."""
+    above: dict[str, None] = {}
+    for path in numbers:
+        while path := path.rpartition("/")[0]:
+            above[path] = None
+    for path in above:
+        if path in at and at[path] not in found.values:
+            problems.add("given: a list of numbers is no array; make it one", path)
+
+
 def _equal(one: Any, other: Any) -> bool:
     """Whether two names of a tied weight hold the same."""
     try:
@@ -267,7 +287,12 @@ def _renamed(path: str, renames: Sequence[tuple[Any, str | None]]) -> str | None
             if of.search(path):
                 return None
         else:
-            path = of.sub(into, path)
+            try:
+                path = of.sub(into, path)
+            except (re.error, TypeError, IndexError) as error:
+                raise ValueError(
+                    f"`rename`: {into!r} can't replace {of.pattern!r}: {error}"
+                ) from None
     return path
 
 

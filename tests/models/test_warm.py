@@ -67,6 +67,15 @@ def test_all_that_does_not_fit_in_one_error(plan, key):
     assert text.endswith("head2")
 
 
+def test_lists_of_numbers_and_replacements_that_can_not_be(plan, key):
+    lists = {"head": [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], "step": [1, 2]}
+    with pytest.raises(init.PlanError, match="a list of numbers is no array; make it one: head$"):
+        plan(key, given=lists)
+    for into in (3, r"\2"):
+        with pytest.raises(ValueError, match="`rename`: .* can't replace 'head': "):
+            plan(key, given={"head": np.ones((3, 2), np.float32)}, rename=[("head", into)])
+
+
 def test_left_over_may_be_ignored(plan, key):
     plan(key, given={"extra": np.ones(2)}, left_over="ignore")
     assert plan.report.left_over == ("extra",)
