@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 import brainunit as u
 import jax
 import numpy as np
+from jax.core import Tracer
 
-from braininit.models.paths import PathParts, parts_of
+from braininit._jax.settings import eager
+from braininit.models.paths import PathParts, joined, parts_of
 
 __all__ = ["NUMBERS", "Number", "Opened", "Place", "opened"]
 
@@ -256,6 +258,7 @@ def _nnx_graph(model: Any) -> Opened | None:
         for path, node in nnx.iter_graph(whole)
         if path and isinstance(node, nnx.Pytree) and not isinstance(node, (nnx.List, nnx.Dict))
     }
+    _refuse_lost(modules, (nnx.Variable, nnx.Pytree))
     found = _tree(state, (), lambda keypath: _nearest(modules, named(parts_of(keypath))))
     same = [[named(path) for path in group] for group in nnx.find_duplicates(whole)]
     for place in found.places:
@@ -271,6 +274,28 @@ def _nnx_graph(model: Any) -> Opened | None:
         return jax.tree.map(lambda x: made[x.at] if isinstance(x, _Hole) else x, tree)
 
     return Opened(beside.places + found.places, closed)
+
+
+def _refuse_lost(modules: Mapping[PathParts, Any], own: tuple[type, ...]) -> None:
+    """Refuse arrays that `nnx.eval_shape` loses: in lists and dictionaries, or without a mark.
+
+    They would be no leaves: shapes, or tracers of that call, in the model that is drawn.
+    """
+    lost = []
+    for path, module in modules.items():
+        data = vars(module).get("_pytree__nodes", {})  # not promised: without it nothing is seen
+        for name, value in vars(module).items():
+            if data.get(name) and not _is_array(value):
+                inner = jax.tree.leaves(value, is_leaf=lambda x: isinstance(x, own))
+                is_lost = any(isinstance(x, jax.ShapeDtypeStruct) for x in inner)
+            else:
+                is_lost = isinstance(value, Tracer) and eager()
+            lost += [joined((*path, name))] if is_lost else []
+    if lost:
+        raise ValueError(
+            f"nnx.eval_shape loses arrays that are in no Variable: {', '.join(lost)}; write "
+            "nnx.Variable(...) around them, or plan the module itself"
+        )
 
 
 class _Hole:

@@ -96,6 +96,27 @@ def test_nnx_optimizer(key):
     assert again.opt_state[0].mu["kernel"].get_value().tolist() == [[7, 7]] * 3
 
 
+def test_arrays_that_nnx_loses_are_refused(key):
+    class Tables(nnx.Module):
+        def __init__(self):
+            self.mask = jnp.ones(3)
+            self.tables = nnx.data([jnp.ones(2)])
+            self.marked = nnx.data(jnp.ones(2))
+            self.layers = nnx.data([nnx.Linear(2, 2, rngs=nnx.Rngs(0))])
+            self.of = jax.ShapeDtypeStruct((2,), jnp.float32)
+
+    made = init.initialize(Tables(), [("", 5.0)], key)
+    assert made.mask.tolist() == [5, 5, 5]
+    assert made.tables[0].tolist() == made.marked.tolist() == [5, 5]
+    assert made.of == Tables().of
+    with pytest.raises(ValueError, match=r"no Variable: .*mask.*; write nnx.Variable") as caught:
+        init.plan({"net": nnx.eval_shape(Tables)}, [("", 5.0)])
+    assert "net/tables" in str(caught.value)
+    assert not any(f"net/{name}" in str(caught.value) for name in ("marked", "of", "layers"))
+    build = lambda key: init.initialize(Tables(), [("", 5.0)], key).marked  # noqa: E731
+    assert jax.jit(build)(jax.random.clone(key)).tolist() == [5, 5]
+
+
 def test_nnx_in_jit_and_vmap(network, key):
     plan = init.plan(network, NNX)
     eager = nnx.state(plan(key), nnx.Param)
