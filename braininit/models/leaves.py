@@ -20,6 +20,7 @@ from braininit.models.layouts import (
     layout_by_names,
     layout_of_attention,
     layout_of_bias,
+    layout_of_haiku,
     layout_of_owner,
 )
 from braininit.models.paths import joined
@@ -289,4 +290,6 @@ def _layout(
     found = said(leaf.path)
     if found is None and leaf.name == "kernel" and leaf.owner is None:
         found = layout_of_attention(layer, kernels[above])
+    if found is None and leaf.owner is None:
+        found = layout_of_haiku(layer, leaf.name, leaf.ndim)
     return found or layout_of_owner(leaf.owner, leaf.name, leaf.ndim)
