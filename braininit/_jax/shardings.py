@@ -16,7 +16,15 @@ import jax
 from jax.core import Tracer
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-__all__ = ["along_one_axis", "broadcasts", "canonical", "concrete", "following", "placed"]
+__all__ = [
+    "along_one_axis",
+    "broadcasts",
+    "canonical",
+    "concrete",
+    "following",
+    "placed",
+    "split_over",
+]
 
 
 def canonical(sharding: Any) -> NamedSharding | None:
@@ -72,6 +80,14 @@ def placed(function: Callable[..., Any], sharding: Any) -> Callable[..., Any]:
         return auto(*(leaves[i] for i in at))
 
     return whole
+
+
+def split_over(arrays: Any, sharding: NamedSharding) -> Any:
+    """Arrays, as a tree, that live so on explicit axes: `shard_map` wants it of its arguments."""
+    if not (explicit := _explicit(sharding.mesh)):
+        return arrays
+    typed = NamedSharding(sharding.mesh, _only(explicit, sharding.spec))
+    return jax.tree.map(lambda x: jax.sharding.reshard(x, typed), arrays)
 
 
 def following(

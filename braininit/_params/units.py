@@ -31,6 +31,7 @@ __all__ = [
     "as_written",
     "brief",
     "dimensionless",
+    "factor",
     "inverse",
     "is_dtype",
     "of",
@@ -394,6 +395,12 @@ def of(value: Any) -> u.Unit | None:
     """The unit of a draw, whatever stands in place of its numbers."""
     unit = value.unit if isinstance(value, u.Quantity) else None
     return None if unit is None or _pure_number(unit) is not None else unit
+
+
+def factor(value: Any) -> float:
+    """What the numbers of a draw without a dimension stand for: those in mV/V for 1e-3 of them."""
+    number = _pure_number(value.unit) if isinstance(value, u.Quantity) else None
+    return 1.0 if number is None else number
 
 
 @functools.lru_cache(maxsize=1024)

@@ -25,7 +25,7 @@ from braininit._engine import keys
 from braininit._engine.sampler import compiled
 from braininit._jax.dtypes import drawn_in
 from braininit._jax.settings import eager
-from braininit._jax.shardings import placed
+from braininit._jax.shardings import placed, split_over
 from braininit._params import units
 from braininit.initializer.composite import Composite
 from braininit.initializer.constant import Constant
@@ -196,6 +196,8 @@ def _finished(x: Any, choice: Choice, leaf: Leaf) -> Any:
 
 # ---------------------------------------------------------------- programs
 
+_EVERYWHERE = PartitionSpec()
+
 
 @functools.lru_cache(maxsize=256)
 def _in_parts(
@@ -255,11 +257,14 @@ def _stacked(
 
     if sharding is None or not whole:
         return compiled(placed(sample, sharding), sharding, None)
-    given = (PartitionSpec(layers), PartitionSpec() if same else PartitionSpec(layers))
-    return compiled(_on_each(sample, sharding, given), sharding, None)
+    by_layer = NamedSharding(sharding.mesh, PartitionSpec(layers))
+    on_each = _on_each(sample, sharding, (by_layer.spec, _EVERYWHERE if same else by_layer.spec))
 
+    def split(each: Any, made: Recipe) -> Any:
+        made = made if same else split_over(made, by_layer)
+        return on_each(split_over(each, by_layer), made)
 
-_EVERYWHERE = PartitionSpec()
+    return compiled(split, sharding, None)
 
 
 def _on_each(

@@ -8,6 +8,7 @@ layout that the user names.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -32,6 +33,7 @@ __all__ = [
     "layout_by_names",
     "layout_of_attention",
     "layout_of_bias",
+    "layout_of_haiku",
     "layout_of_owner",
 ]
 
@@ -145,6 +147,12 @@ def layout_of_attention(layer: str, beside: Mapping[str, int]) -> Layout | None:
         return None
     inward = {name: Layout((-3,), (-2, -1)) for name in ("query", "key", "value")}
     return {**inward, "out": Layout((-3, -2), (-1,))}.get(layer)
+
+
+def layout_of_haiku(layer: str, name: str, ndim: int) -> Layout | None:
+    r"""The layout of a transposed convolution of Haiku, known by its name: (\*spatial, out, in)."""
+    known = name == "w" and ndim > 2 and re.fullmatch(r"conv(\d|_n)_?d_transpose(_\d+)?", layer)
+    return Layout((-1,), (-2,)) if known else None
 
 
 TABLES = r"(^|/)(?![^/]*unemb)[^/]*(emb|wte|wpe)[^/]*(/(embeddings?|weight))?$"

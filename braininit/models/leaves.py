@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import brainunit as u
@@ -20,13 +20,14 @@ from braininit.models.layouts import (
     layout_by_names,
     layout_of_attention,
     layout_of_bias,
+    layout_of_haiku,
     layout_of_owner,
 )
 from braininit.models.paths import joined
 from braininit.models.problems import Problems
-from braininit.models.trees import Place
+from braininit.models.trees import NUMBERS, Place
 
-__all__ = ["Leaf", "Stack", "leaves_of", "pattern"]
+__all__ = ["Leaf", "Stack", "Stacks", "bare", "leaves_of", "pattern"]
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -118,7 +119,8 @@ class Stack:
 
 def bare(value: Any) -> Any:
     """An array, or what stands for one, without its unit."""
-    return value.mantissa if isinstance(value, u.Quantity) else value
+    value = value.mantissa if isinstance(value, u.Quantity) else value
+    return np.asarray(value) if type(value) in NUMBERS else value
 
 
 def pattern(name: str, text: Any) -> re.Pattern[str]:
@@ -129,26 +131,57 @@ def pattern(name: str, text: Any) -> re.Pattern[str]:
         raise ValueError(f"`{name}` = {text!r} is no regular expression: {error}") from None
 
 
+class Stacks:
+    """Which leaves have an axis of layers: patterns of paths, and the axis.
+
+    `name` is what the user calls them.
+    """
+
+    def __init__(self, name: str, given: Any) -> None:
+        if not isinstance(given, Mapping):
+            raise TypeError(f"`{name}` must map patterns to axes, as {{{given!r}: 0}}")
+        self._name, self._used = name, set[str]()
+        self._axes = [(pattern(name, p), whole(name, axis)) for p, axis in given.items()]
+
+    def find(
+        self, path: str, shape: tuple[int, ...], problems: Problems
+    ) -> tuple[str, str, int] | None:
+        """What of a leaf's path is before the layer's index, what is after it, and the axis."""
+        for prefix, axis in self._axes if shape else ():  # layers share what is a single number
+            if (end := _end(prefix, path)) is None:
+                continue
+            self._used.add(prefix.pattern)
+            if not -len(shape) <= axis < len(shape):
+                problems.add(f"{self._name}: there is no axis {axis}", path)
+            elif not shape[axis]:
+                problems.add(f"{self._name}: there is no layer along axis {axis}", path)
+            else:
+                return path[:end], path[end:], axis % len(shape)
+            return None
+        return None
+
+    def refuse_unused(self, problems: Problems) -> None:
+        """Refuse patterns that no path has matched."""
+        for prefix, _ in self._axes:
+            if prefix.pattern not in self._used:
+                where = "no path up to a slash or its end that is not stacked by another"
+                problems.add(f"{self._name}: {prefix.pattern!r} matches {where}")
+
+
 def leaves_of(
     places: Sequence[Place],
     *,
     layers: Any,
-    stacked: Mapping[Any, int],
+    stacked: Mapping[str, int],
     layout: Any,
     axes: Mapping[str, str] | None,
     problems: Problems,
 ) -> list[Stack]:
     """All leaves, with their layers and layouts."""
     numbered = None if layers is None else pattern("layers", layers)
-    if not isinstance(stacked, Mapping):
-        raise TypeError(f"`stacked` must map patterns to axes, as {{{stacked!r}: 0}}")
-    stacks = [(pattern("stacked", p), whole("stacked", axis)) for p, axis in stacked.items()]
-    used: set[str] = set()
-    found = [_stack(place, stacks, used, problems) for place in places]
-    for prefix, _ in stacks:
-        if prefix.pattern not in used:
-            where = "no path up to a slash or its end that is not stacked by another"
-            problems.add(f"stacked: {prefix.pattern!r} matches {where}")
+    stacks = Stacks("stacked", stacked)
+    found = [_stack(place, stacks, problems) for place in places]
+    stacks.refuse_unused(problems)
     if axes and not any(place.names and any(place.names) for place in places):
         problems.add("axes: no leaf has names of axes")
     every = [leaf for stack in found for leaf in stack.leaves]
@@ -158,31 +191,20 @@ def leaves_of(
     return found
 
 
-def _stack(
-    place: Place,
-    stacks: Iterable[tuple[re.Pattern[str], int]],
-    used: set[str],
-    problems: Problems,
-) -> Stack:
+def _stack(place: Place, stacks: Stacks, problems: Problems) -> Stack:
     path, value = joined(place.parts), bare(place.value)
     shape, dtype = tuple(value.shape), value.dtype
     if isinstance(dtype, np.dtype):  # as JAX has it: float64 is float32 without jax_enable_x64
         dtype = jax.dtypes.canonicalize_dtype(dtype)
     names, empty = place.names, isinstance(value, jax.ShapeDtypeStruct)
     rest = (dtype, units.of(place.value), place.owner, place.variable)
-    for prefix, axis in stacks if shape else ():  # layers share what is a single number
-        if (end := _end(prefix, path)) is None:
-            continue
-        used.add(prefix.pattern)
-        if not -len(shape) <= axis < len(shape):
-            problems.add(f"stacked: there is no axis {axis}", path)
-            break
-        at = axis % len(shape)
-        one = (*shape[:at], *shape[at + 1 :])
-        kept = None if names is None else (*names[:at], *names[at + 1 :])
-        each = [f"{path[:end]}/{i}{path[end:]}" for i in range(shape[at])]
-        return Stack(place, path, at, [Leaf(p, one, *rest, kept, abstract=empty) for p in each])
-    return Stack(place, path, None, [Leaf(path, shape, *rest, names, abstract=empty)])
+    if (found := stacks.find(path, shape, problems)) is None:
+        return Stack(place, path, None, [Leaf(path, shape, *rest, names, abstract=empty)])
+    before, after, at = found
+    one = (*shape[:at], *shape[at + 1 :])
+    kept = None if names is None else (*names[:at], *names[at + 1 :])
+    each = [f"{before}/{i}{after}" for i in range(shape[at])]
+    return Stack(place, path, at, [Leaf(p, one, *rest, kept, abstract=empty) for p in each])
 
 
 def _end(prefix: re.Pattern[str], path: str) -> int | None:
@@ -268,4 +290,6 @@ def _layout(
     found = said(leaf.path)
     if found is None and leaf.name == "kernel" and leaf.owner is None:
         found = layout_of_attention(layer, kernels[above])
+    if found is None and leaf.owner is None:
+        found = layout_of_haiku(layer, leaf.name, leaf.ndim)
     return found or layout_of_owner(leaf.owner, leaf.name, leaf.ndim)

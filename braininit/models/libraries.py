@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from braininit._params import options
@@ -22,6 +24,7 @@ from braininit.models.rules import KEEP, Rule
 __all__ = [
     "equinox",
     "flax",
+    "follows_weight",
     "is_of_random_numbers",
     "is_scale",
     "keras",
@@ -50,10 +53,43 @@ def is_scale(leaf: Leaf) -> bool:
     """Whether a leaf multiplies what a norm gives, or is a variance that it has seen."""
     if re.search(r"(scale|gamma|multiplier|(^|_)var(iance)?)$", leaf.name):
         return True
+    if _is_norm_of_weight(leaf):
+        return False
     named = leaf.name in ("weight", "w", "g", "kernel")
     if leaf.ndim > 1:
         return named and _of_norm(leaf)
     return named or re.search(r"norm|(^|/)ln", leaf.path) is not None
+
+
+def _is_norm_of_weight(leaf: Leaf) -> bool:
+    """Whether a leaf is g of Equinox's WeightNorm, the norm of the wrapped layer's weight."""
+    return leaf.name == "g" and _is_of_equinox(leaf, "WeightNorm")
+
+
+def _is_of_power_iteration(leaf: Leaf) -> bool:
+    """Whether a leaf is u or v of Equinox's SpectralNorm, before its state stands apart."""
+    return "/uv_index/init/" in f"/{leaf.path}" and _is_of_equinox(leaf, "StateIndex")
+
+
+def _is_of_equinox(leaf: Leaf, name: str) -> bool:
+    return any(
+        cls.__name__ == name and cls.__module__.partition(".")[0] == "equinox"
+        for cls in type(leaf.owner).__mro__
+    )
+
+
+def follows_weight() -> Rule:
+    """The rule for what has to follow the weight that a plan draws: an error."""
+
+    def refused(leaf: Leaf) -> Any:
+        of = "SpectralNorm's u and v" if _is_of_power_iteration(leaf) else "WeightNorm's g"
+        raise ValueError(
+            f"{of} must follow from the drawn weight; give KEEP here, and wrap the drawn layer "
+            "anew, as the notes of presets.equinox do"
+        )
+
+    either = lambda leaf: _is_norm_of_weight(leaf) or _is_of_power_iteration(leaf)  # noqa: E731
+    return Rule(either, refused, optional=True)
 
 
 def is_of_random_numbers(leaf: Leaf) -> bool:
@@ -70,7 +106,7 @@ def random_state() -> Rule:
     def its(leaf: Leaf) -> Any:
         if not leaf.abstract:
             return KEEP
-        return key_of if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key) else 0
+        return key_of if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else 0
 
     return Rule(is_of_random_numbers, its, optional=True)
 
@@ -162,16 +198,19 @@ def flax() -> list[Rule]:
     Embed                             normal, std 1 / sqrt(features)
     biases, running means             0
     scales, running variances, sigma  1
-    u of SpectralNorm                 normal, std 1
+    u of SpectralNorm                 normal, std 1; of nnx 0.01
     LoRA                              He uniform, and 0
     ================================  ==========================================================
 
     Notes
     -----
-    From ``flax.linen`` and ``flax.nnx`` 0.12. The std is that of the draws. The kernels of linen's
+    From ``flax.linen`` and ``flax.nnx`` 0.12. The std is that of the draws. As in Flax, a
+    LinearGeneral counts its axes of independent kernels as inputs, and a ConvTranspose with
+    ``transpose_kernel=True`` its outputs. The kernels of linen's
     attention, (in, heads, size) and (heads, size, out), have the fans of the flat ones, as in
     Flax; other kernels with several axes of inputs or outputs need `axes` in the plan, or rules of
-    their own.
+    their own. Of ``DenseGeneral_0`` they are an error, under names of your own they can't be told
+    from those of a convolution.
 
     Examples
     --------
@@ -182,18 +221,49 @@ def flax() -> list[Rule]:
     (100, 20)
     """
     rules = optional(
-        (r"(^|/)(sigma$|scales/)", 1.0),  # of spectral and weight normalization
-        (r"(^|/)u$", Normal()),
-        (r"MGUCell_\d+/if/bias$", 1.0),
+        (r"(^|/)(sigma$|scales/|(input|kernel|output_grad)_scale$)", 1.0),
+        (r"_amax_history$", 0.0),
+        (r"(^|/)u$", lambda leaf: Normal(0.0, 1.0 if leaf.variable is None else 0.01)),
+        (r"(^|/)if/bias$", 1.0),  # of MGUCell; other cells have none of this name
         (r"(^|/)(dense_h|h[ifgornz]|\w*[cC]ell(_\d+)?/h)/kernel$", Orthogonal()),
         (r"(^|/)embedding$", table(1.0)),
         (r"(^|/)lora_a$", KaimingUniform()),
+        (lambda leaf: leaf.name == "kernel" and _counts_otherwise(leaf), _kernel_of_nnx),
+        (r"(^|/)DenseGeneral_\d+/kernel$", _kernel_of_linen),
         (r"(^|/)kernel$", LecunNormal()),
         (r"(^|/)(bias|mean|lora_b)$", 0.0),
         (r"(^|/)(scale|var)$", 1.0),
         (r"(^|/)negative_slope$", 0.01),
     )
     return [random_state(), *rules]
+
+
+_of_transpose, _of_general = owned_by("ConvTranspose"), owned_by("LinearGeneral")
+
+
+def _counts_otherwise(leaf: Leaf) -> bool:
+    """Whether nnx may count other inputs for a kernel than the layer has."""
+    return leaf.layout is not None and (_of_transpose(leaf) or _of_general(leaf))
+
+
+def _kernel_of_nnx(leaf: Leaf) -> LecunNormal:
+    """With the inputs that nnx counts."""
+    assert leaf.layout is not None
+    batch, ins = leaf.layout.batch_axis, leaf.layout.in_axis
+    if _of_transpose(leaf):  # the last axis but one, whichever `transpose_kernel` makes it
+        return LecunNormal(in_axis=(-2,), out_axis=(-1,), batch_axis=batch)
+    own = batch[len(batch) - len(leaf.owner.batch_axis) :]  # others are modules side by side
+    return LecunNormal(fan_in=math.prod(leaf.shape[axis] for axis in (*own, *ins)))
+
+
+def _kernel_of_linen(leaf: Leaf) -> LecunNormal:
+    """Of a DenseGeneral, whose parameters do not say which axes are inputs."""
+    if leaf.ndim > 2 and not any(leaf.names or ()):
+        raise ValueError(
+            "flax: which axes of a DenseGeneral are inputs? Name them, for axes= of the plan, or "
+            "give a rule, as LecunNormal(in_axis=0, out_axis=(1, 2))"
+        )
+    return LecunNormal()
 
 
 def equinox() -> list[Rule]:
@@ -212,6 +282,12 @@ def equinox() -> list[Rule]:
     From ``equinox.nn`` 0.13. Layers are known by their classes. What a `State` or a `StateIndex`
     holds, as of BatchNorm, is kept.
 
+    What follows from a weight, a plan can't draw: g of WeightNorm is the norm of its layer's
+    weight, u and v of SpectralNorm are its singular vectors. They are errors; keep them, and wrap
+    the drawn layers anew, as below. Where the `State` of a SpectralNorm stands apart already, its
+    vectors are kept, and are those of the former weight: call the model in training before
+    inference.
+
     Examples
     --------
     >>> import equinox as eqx, jax, jax.numpy as jnp, braininit as init
@@ -219,17 +295,51 @@ def equinox() -> list[Rule]:
     >>> model = eqx.filter_eval_shape(eqx.nn.Linear, 100, 20, key=key)
     >>> init.plan(model, init.presets.equinox())(key).weight.shape
     (20, 100)
+
+    >>> WeightNorm = eqx.nn.WeightNorm
+    >>> build = lambda key: WeightNorm(eqx.nn.Linear(100, 20, key=key))
+    >>> model = eqx.filter_eval_shape(build, key)
+    >>> plan = init.plan(model, [(WeightNorm, init.KEEP), *init.presets.equinox()])
+    >>> def anew(x):
+    ...     return WeightNorm(x.layer, x.weight_name, x.axis) if isinstance(x, WeightNorm) else x
+    >>> drawn = jax.tree.map(anew, plan(key), is_leaf=lambda x: isinstance(x, WeightNorm))
+    >>> bool(jnp.allclose(drawn.g[:, 0], jnp.linalg.norm(drawn.layer.weight, axis=1)))
+    True
     """
-    return optional(
+    rules = optional(
         (lambda leaf: type(leaf.owner).__name__ in ("State", "StateIndex"), KEEP),
         (lambda leaf: _of_norm(leaf) and leaf.name == "weight", 1.0),
         (lambda leaf: _of_norm(leaf) and leaf.name == "bias", 0.0),
         (owned_by("Embedding"), Normal(0.0, 1.0)),
+        (_is_complex, _square),
         # A gate of `weight_ih` has as many outputs as there are hidden units.
         (r"(^|/)weight_ih$", VarianceScaling(1 / 3, "fan_out", "uniform")),
         (r"(^|/)(weight_hh|weight|bias|bias_n)$", _TORCH),
         (r"(^|/)negative_slope$", 0.25),
     )
+    return [follows_weight(), *rules]
+
+
+_OF_LAYERS = re.compile(r"^(weight(_ih|_hh)?|bias(_n)?)$")
+
+
+def _is_complex(leaf: Leaf) -> bool:
+    """Whether a leaf is of complex numbers, which Equinox draws from a square."""
+    return bool(_OF_LAYERS.search(leaf.name)) and jnp.issubdtype(leaf.dtype, np.complexfloating)
+
+
+def _square(leaf: Leaf) -> Any:
+    """Real and imaginary parts uniform on +-1 / sqrt(fan), each with a key of its own."""
+    fan = leaf.fan_out if leaf.name == "weight_ih" else leaf.fan_in
+    if fan is None:
+        raise ValueError("equinox: the number of inputs is not known")
+    part = Uniform(-(fan**-0.5), fan**-0.5)
+
+    def draw(key: Any, shape: Any, dtype: Any) -> Any:
+        real = jnp.finfo(dtype).dtype
+        return jax.lax.complex(*(part(k, shape, real) for k in jax.random.split(key)))
+
+    return draw
 
 
 def keras() -> list[Rule]:

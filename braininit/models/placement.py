@@ -100,7 +100,7 @@ def in_place(value: Any, sharding: NamedSharding | None) -> Any:
     """A value, with its unit, as an array that lives where it should."""
     bare, unit = units.parts(value)
     if sharding is None:
-        bare = jnp.asarray(bare) if isinstance(bare, np.ndarray) else bare
+        bare = jnp.asarray(bare) if isinstance(bare, (np.ndarray, np.generic)) else bare
     elif _spans_processes(sharding) and getattr(bare, "is_fully_addressable", True):
         # Each process puts its part there. To `jax.device_put` all would send the whole.
         whole = np.asarray(bare)

@@ -90,6 +90,7 @@ class ModelPlan(Generic[M]):
         given: Any = None,
         *,
         rename: Renames = (),
+        given_stacked: Mapping[str, int] | None = None,
         left_over: str = "error",
         progress: bool | None = None,
     ) -> M:
@@ -101,10 +102,16 @@ class ModelPlan(Generic[M]):
             One JAX key; a leaf's own follows from it and from the leaf's path (`path_key`).
         given : tree or mapping, optional
             Values that are taken instead of drawn: a model, parameters, a mapping from paths.
-            Layers that the model has along an axis may be given one by one.
+            Layers that the model has along an axis may be given one by one; for the other way
+            round see `given_stacked`.
         rename : sequence of (pattern, replacement)
             Regular expressions by which the paths of `given` become those of the model; None
             leaves out what the pattern matches.
+        given_stacked : mapping, optional
+            Where `given` has layers along an axis that the model has apart: the paths, as regular
+            expressions, and the axis, as in `stacked` of `plan`. The paths are those after
+            `rename`: with ``{r"^blocks": 0}`` the leaf ``blocks/kernel`` holds the layers
+            ``blocks/0/kernel``, ``blocks/1/kernel`` and so on, as many as the model has.
         left_over : {'error', 'ignore'}
             What to do where `given` has what the model has not.
         progress : bool, optional
@@ -114,10 +121,22 @@ class ModelPlan(Generic[M]):
         -------
         model
             Of the type of the model that was planned.
+
+        Examples
+        --------
+        >>> import jax, jax.numpy as jnp, braininit as init
+        >>> model = {"blocks": [{"w": jax.ShapeDtypeStruct((2,), jnp.float32)}] * 3}
+        >>> plan = init.plan(model, [("w", init.Normal())])
+        >>> checkpoint = {"blocks": {"w": jnp.arange(6.0).reshape(3, 2)}}
+        >>> params = plan(jax.random.key(0), checkpoint, given_stacked={"^blocks": 0})
+        >>> params["blocks"][1]["w"].tolist()
+        [2.0, 3.0]
+        >>> plan.report.taken["blocks/1/w"]
+        'blocks/w[1]'
         """
         rows = self.rows
         with telling():
-            source = taken(given, rename, rows, left_over)
+            source = taken(given, rename, given_stacked, rows, left_over)
         again = {i for i, row in enumerate(rows) if self._partial and row.drawn}
         values = {i: value for i, value in source.values.items() if i not in again}
         self._agree(key, values)
@@ -252,7 +271,8 @@ def plan(
     model : PyTree
         Arrays, Quantities or what stands for them (`jax.eval_shape`, `equinox.filter_eval_shape`,
         `nnx.eval_shape`): Equinox and nnx modules, nnx States, linen's and Haiku's parameters, a
-        TrainState, brainstate's modules and States.
+        TrainState, brainstate's modules and States. A Python number is a leaf where it has a unit,
+        ``0.5 * u.mV``, or is a variable's, as of ``nnx.Param(0.5)``; other ones stay as they are.
     rules : sequence of (pattern, initializer)
         The first that matches a leaf counts. The pattern is a regular expression, searched in the
         leaf's path (``blocks/0/mlp/kernel``); a class, of the leaf's variable or of the module that
@@ -345,6 +365,7 @@ def initialize(
     given: Any = None,
     *,
     rename: Renames = (),
+    given_stacked: Mapping[str, int] | None = None,
     left_over: str = "error",
     progress: bool | None = None,
     **options: Any,
@@ -355,7 +376,7 @@ def initialize(
     ----------
     model, rules, **options
         As `plan` takes them.
-    key, given, rename, left_over, progress
+    key, given, rename, given_stacked, left_over, progress
         As a plan takes them when it is called.
 
     Examples
@@ -366,4 +387,11 @@ def initialize(
     (3, 2)
     """
     made = plan(model, rules, **options)
-    return made(key, given, rename=rename, left_over=left_over, progress=progress)
+    return made(
+        key,
+        given,
+        rename=rename,
+        given_stacked=given_stacked,
+        left_over=left_over,
+        progress=progress,
+    )

@@ -30,6 +30,7 @@ from braininit.models.leaves import Leaf
 from braininit.models.libraries import (
     equinox,
     flax,
+    follows_weight,
     is_scale,
     keras,
     optional,
@@ -113,7 +114,7 @@ def _is_matrix(leaf: Leaf) -> bool:
 
 def _vectors() -> list[Rule]:
     """The rules that most presets start with: biases 0, scales of norms 1."""
-    return [random_state(), *optional((_BIAS, 0.0), (is_scale, 1.0))]
+    return [random_state(), follows_weight(), *optional((_BIAS, 0.0), (is_scale, 1.0))]
 
 
 # ---------------------------------------------------------------- the depth
@@ -166,7 +167,7 @@ def gpt2(
     Examples
     --------
     >>> import braininit as init
-    >>> init.presets.gpt2(layers=8)[3].initializer
+    >>> init.presets.gpt2(layers=8)[4].initializer
     Normal(mean=0.0, std=0.005)
     """
     scaled = _by_depth(layers, lambda depth: Normal(0.0, std / (2 * depth) ** 0.5))
@@ -200,7 +201,7 @@ def megatron(
     Examples
     --------
     >>> import braininit as init
-    >>> init.presets.megatron(layers=32, std=0.01)[3].initializer
+    >>> init.presets.megatron(layers=32, std=0.01)[4].initializer
     Normal(mean=0.0, std=0.00125)
     """
     return gpt2(layers, std, residual=residual)
@@ -416,7 +417,7 @@ def deepnorm(
     Examples
     --------
     >>> import braininit as init
-    >>> init.presets.deepnorm_alpha(8), init.presets.deepnorm(2)[6].initializer.scale
+    >>> init.presets.deepnorm_alpha(8), init.presets.deepnorm(2)[7].initializer.scale
     (2.0, 0.25)
     """
     plain = XavierNormal(distribution="normal")
@@ -566,7 +567,7 @@ def fixup(
     Examples
     --------
     >>> import braininit as init
-    >>> init.presets.fixup(layers=16, branch_layers=3)[6].initializer.scale
+    >>> init.presets.fixup(layers=16, branch_layers=3)[7].initializer.scale
     0.5
     """
     m = options.whole("branch_layers", branch_layers, 2)

@@ -295,7 +295,7 @@ def _fit(at: int, initializer: Initialization | None, leaf: Leaf) -> Choice:
     elif not (isinstance(initializer, Custom) or _holds_constant(initializer, leaf)):
         raise TypeError(
             f"{type(initializer).__name__} draws floats, not {leaf.dtype}; give a whole number "
-            "that fits, init.zeros, or a function (key, shape, dtype)"
+            "that fits, init.zeros, or a function (key, shape, dtype), or let the leaf have floats"
         )
     return Choice(at, initializer, convert)
 

@@ -53,14 +53,13 @@ def as_html(rows: Sequence[Any]) -> str:
 
 def _cells(row: Any) -> tuple[str, ...]:
     stack, leaf = row.stack, row.stack.leaves[0]
-    value = bare(stack.place.value)
     fans = _fans(row.choices[0], leaf)
     means, stds = zip(*(moments(c, each) for c, each in _pairs(row)), strict=True)
     size = _bytes(row)
     return (
         stack.path,
-        str(tuple(value.shape)).replace(" ", ""),
-        str(value.dtype),
+        str(stack.shape).replace(" ", ""),
+        str(_dtype(row)),
         "" if leaf.unit is None else str(leaf.unit),
         _rule(row),
         fans,
@@ -156,8 +155,12 @@ def _total(rows: Sequence[Any]) -> tuple[str, ...]:
 
 
 def _bytes(row: Any) -> int:
-    value = bare(row.stack.place.value)
-    return math.prod(value.shape) * getattr(value.dtype, "itemsize", 8)
+    return math.prod(row.stack.shape) * getattr(_dtype(row), "itemsize", 8)
+
+
+def _dtype(row: Any) -> Any:
+    """That of the model's leaf; of what is drawn as JAX has it, float32 for NumPy's float64."""
+    return row.stack.leaves[0].dtype if row.drawn else bare(row.stack.place.value).dtype
 
 
 def _parts(sharding: Any) -> int:

@@ -16,10 +16,15 @@ from typing import Any, NamedTuple
 import brainunit as u
 import jax
 import numpy as np
+from jax.core import Tracer
 
-from braininit.models.paths import PathParts, parts_of
+from braininit._jax.settings import eager
+from braininit.models.paths import PathParts, joined, parts_of
 
-__all__ = ["Number", "Opened", "Place", "opened"]
+__all__ = ["NUMBERS", "Number", "Opened", "Place", "opened"]
+
+NUMBERS = (bool, int, float, complex)
+"""Python's, which are an array where a unit or a variable is around them."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -28,7 +33,7 @@ class Place:
 
     parts: PathParts
     value: Any
-    """An array, what stands for one, or a Quantity of either."""
+    """An array, what stands for one, a number of a variable's, or a Quantity of one of these."""
     owner: Any = None
     """The module, or another object with attributes, that holds it."""
     variable: type | None = None
@@ -58,7 +63,7 @@ class Number:
 def opened(model: Any, *, numbers: bool = False) -> Opened:
     """The leaves of a model that are arrays or stand for some, in the order of JAX's flattening.
 
-    Python's own numbers are none, but where `numbers` are asked for.
+    Python's own numbers are none, but with a unit, in a variable, or where `numbers` are asked for.
     """
     _refuse_deep(model)
     model = _with_numbers(model) if numbers else model
@@ -91,13 +96,15 @@ def _with_numbers(tree: Any) -> Any:
         return {name: _with_numbers(x) for name, x in tree.items()}
     if type(tree) in (list, tuple):
         return type(tree)(map(_with_numbers, tree))
-    return Number(tree) if type(tree) in (bool, int, float) else tree
+    return Number(tree) if type(tree) in NUMBERS else tree
 
 
 # ---------------------------------------------------------------- PyTrees
 
 
-def _tree(tree: Any, prefix: PathParts, owners: Callable[[Any], Any]) -> Opened:
+def _tree(
+    tree: Any, prefix: PathParts, owners: Callable[[Any], Any], *, numbers: bool = False
+) -> Opened:
     boxes = _boxes()
     whole = (u.Quantity, *(cls for classes in boxes.values() for cls in classes))
     leaves, definition = jax.tree_util.tree_flatten_with_path(
@@ -111,13 +118,14 @@ def _tree(tree: Any, prefix: PathParts, owners: Callable[[Any], Any]) -> Opened:
         parts = (*prefix, *parts_of(keypath))
         box = _box(leaf, boxes)
         if box is None:
-            if not _is_array(leaf):
+            if not (_is_array(leaf) or (numbers and type(leaf) in NUMBERS)):
                 made.append((0, lambda _, leaf=leaf: leaf))
                 continue
             places.append(Place(parts, leaf, owners(keypath)))
             made.append((1, lambda values: values[0]))
             continue
-        inner, owner = _tree(box.value, parts, lambda _: None), owners(keypath)
+        inner = _tree(box.value, parts, lambda _: None, numbers=True)
+        owner = owners(keypath)
         if id(leaf) in seen and box.variable is not None:
             for first, again in zip(seen[id(leaf)], inner.places, strict=True):
                 first.ties += (again.parts,)
@@ -145,9 +153,11 @@ def _tree(tree: Any, prefix: PathParts, owners: Callable[[Any], Any]) -> Opened:
 
 
 def _is_array(value: Any) -> bool:
-    """Whether a leaf is an array or stands for one; a Python number is no parameter."""
+    """Whether a leaf is an array or stands for one; a Python number is one if it has a unit."""
     if isinstance(value, u.Quantity):
         value = value.mantissa
+        if type(value) in NUMBERS:
+            return True
     return hasattr(value, "shape") and hasattr(value, "dtype")
 
 
@@ -248,6 +258,7 @@ def _nnx_graph(model: Any) -> Opened | None:
         for path, node in nnx.iter_graph(whole)
         if path and isinstance(node, nnx.Pytree) and not isinstance(node, (nnx.List, nnx.Dict))
     }
+    _refuse_lost(modules, (nnx.Variable, nnx.Pytree))
     found = _tree(state, (), lambda keypath: _nearest(modules, named(parts_of(keypath))))
     same = [[named(path) for path in group] for group in nnx.find_duplicates(whole)]
     for place in found.places:
@@ -263,6 +274,28 @@ def _nnx_graph(model: Any) -> Opened | None:
         return jax.tree.map(lambda x: made[x.at] if isinstance(x, _Hole) else x, tree)
 
     return Opened(beside.places + found.places, closed)
+
+
+def _refuse_lost(modules: Mapping[PathParts, Any], own: tuple[type, ...]) -> None:
+    """Refuse arrays that `nnx.eval_shape` loses: in lists and dictionaries, or without a mark.
+
+    They would be no leaves: shapes, or tracers of that call, in the model that is drawn.
+    """
+    lost = []
+    for path, module in modules.items():
+        data = vars(module).get("_pytree__nodes", {})  # not promised: without it nothing is seen
+        for name, value in vars(module).items():
+            if data.get(name) and not _is_array(value):
+                inner = jax.tree.leaves(value, is_leaf=lambda x: isinstance(x, own))
+                is_lost = any(isinstance(x, jax.ShapeDtypeStruct) for x in inner)
+            else:
+                is_lost = isinstance(value, Tracer) and eager()
+            lost += [joined((*path, name))] if is_lost else []
+    if lost:
+        raise ValueError(
+            f"nnx.eval_shape loses arrays that are in no Variable: {', '.join(lost)}; write "
+            "nnx.Variable(...) around them, or plan the module itself"
+        )
 
 
 class _Hole:

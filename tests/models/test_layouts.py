@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import equinox as eqx
 import flax.linen as nn
+import haiku as hk
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -121,6 +122,22 @@ def test_linen_has_no_owners_but_attention_and_embeddings_are_known():
     assert its.pop("params/Conv_0/kernel") == (72, 72)
     assert its.pop("params/Conv_0/bias") == (72, 72)
     assert its == {f"{at}/{name}/kernel": (24, 24) for name in ("query", "key", "value", "out")}
+
+
+def test_transposed_convolutions_of_haiku():
+    def forward(x):
+        flat = hk.Conv1DTranspose(40, 7)(x[:, 0])
+        return hk.ConvNDTranspose(3, 40, 5)(x[:, None]), hk.Conv2DTranspose(40, 5)(x), flat
+
+    made = hk.transform(forward)
+    drawn = made.init(fresh(), jnp.ones((1, 6, 6, 8)))
+    its = fans(drawn)
+    assert its["conv2_d_transpose/w"] == its["conv2_d_transpose/b"] == (8 * 25, 40 * 25)
+    for layer, leaves in drawn.items():
+        # Haiku's defaults have the std 1 / sqrt(fan_in) before they are truncated at 2 std.
+        std = its[f"{layer}/w"][0] ** -0.5 * 0.8796
+        tolerance = 4 / (2 * leaves["w"].size) ** 0.5
+        np.testing.assert_allclose(leaves["w"].std(), std, rtol=tolerance, err_msg=layer)
 
 
 def test_layers_side_by_side_are_no_inputs():

@@ -124,16 +124,21 @@ def beside_its_part(initializer, shape, spec=BY_BOTH):
     return memory.temp_size_in_bytes / memory.output_size_in_bytes
 
 
-def test_numbers_by_layer_on_devices_that_share_layers(whole):
-    tree = {"blocks": {"w": S((8, 6, 4), jnp.float32)}}
-    rule = [("", lambda leaf: init.TruncatedNormal(0.0, 1 / (leaf.layer + 1), -1.0, 2.0))]
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+@pytest.mark.parametrize("name", ["by layer", "orthogonal"])
+def test_layers_on_devices_that_share_them(name, kind):
+    rules = {
+        "by layer": lambda leaf: init.TruncatedNormal(0.0, 1 / (leaf.layer + 1), -1.0, 2.0),
+        "orthogonal": init.Orthogonal(),
+    }
+    tree, rule = {"blocks": {"w": S((8, 6, 4), jnp.float32)}}, [("", rules[name])]
     options = {"layers": r"blocks/(\d+)", "stacked": {"^blocks": 0}}
     one = init.initialize(tree, rule, jax.random.key(5), **options)["blocks"]["w"]
     for spec in (P("a"), P(("a", "b")), P("a", "b"), P(None, "a", "b"), P("b", None, "a")):
-        shape = (2, 2) if spec != P("a", "b") else (4, 2)
-        its = init.initialize(
-            tree, rule, jax.random.key(5), shardings=spec, mesh=mesh_of(shape), **options
-        )["blocks"]["w"]
+        mesh = mesh_of((2, 2) if spec != P("a", "b") else (4, 2), kind)
+        plan = init.plan(tree, rule, shardings=spec, mesh=mesh, **options)
+        its = plan(jax.random.key(5))["blocks"]["w"]
+        assert its.sharding.spec == spec
         np.testing.assert_array_equal(its, one, err_msg=str(spec))
 
 

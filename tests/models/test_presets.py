@@ -40,6 +40,9 @@ def agree(own, drawn, std=None):
     `std` is the one that the distribution is said to have.
     """
     assert own.shape == drawn.shape
+    if own.dtype.kind == "c":
+        both = zip((own.real, own.imag), (drawn.real, drawn.imag), strict=True)
+        return all(agree(*parts) for parts in both)
     if any(len({*x.ravel().tolist()}) < 3 for x in (own, drawn)):
         return np.array_equal(own, drawn)
     if is_orthogonal(own) or is_orthogonal(drawn):
@@ -75,7 +78,9 @@ class Nnx(nnx.Module):
         self.linear = nnx.Linear(40, 90, rngs=rngs)
         self.conv = nnx.Conv(12, 40, (3, 3), rngs=rngs)
         self.transposed = nnx.ConvTranspose(12, 40, (3, 3), rngs=rngs)
+        self.turned = nnx.ConvTranspose(12, 40, (3, 3), transpose_kernel=True, rngs=rngs)
         self.general = nnx.LinearGeneral((4, 10), (5, 20), axis=(-2, -1), rngs=rngs)
+        self.several = nnx.LinearGeneral(10, 30, batch_axis={0: 4}, rngs=rngs)
         self.embed = nnx.Embed(50, 80, rngs=rngs)
         self.attention = nnx.MultiHeadAttention(4, 48, rngs=rngs, decode=False)
         self.norm, self.batch = nnx.LayerNorm(40, rngs=rngs), nnx.BatchNorm(40, rngs=rngs)
@@ -94,11 +99,12 @@ class Linen(nn.Module):
             made(made.initialize_carry(jax.random.key(0), x.shape), x)
         nn.MultiHeadDotProductAttention(4)(x[:, None])
         nn.Embed(50, 80)(jnp.zeros(3, int))
+        nn.RNN(nn.MGUCell(30))(x[:, None])
         nn.PReLU()(x)
         nn.BatchNorm(use_running_average=False)(x)
         nn.LayerNorm()(x)
         nn.Conv(40, (3, 3))(jnp.ones((1, 8, 8, 12)))
-        return nn.Dense(90)(x)
+        return nn.Dense(90, dot_general_cls=nn.Fp8DirectDotGeneralOp)(x)
 
 
 def equinox_layers():
@@ -115,6 +121,7 @@ def equinox_layers():
         "norms": [eqx.nn.LayerNorm((4, 5)), eqx.nn.GroupNorm(2, 4), eqx.nn.RMSNorm(5)],
         "batch": eqx.nn.BatchNorm(4, "batch", mode="batch"),
         "slope": eqx.nn.PReLU(),
+        "complex": eqx.nn.LSTMCell(40, 30, dtype=jnp.complex64, key=next(keys)),
     }
 
 
@@ -386,6 +393,43 @@ def test_normalization_of_weights_and_state_beside_a_model():
     pair = eqx.nn.make_with_state(eqx.nn.BatchNorm)(4, "batch", mode="ema")
     plan = init.plan(pair, presets.equinox())
     assert [row.kept for row in plan.rows] == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize("preset", [presets.equinox, lambda: presets.gpt2(1, residual=None)])
+def test_what_follows_from_a_weight_is_no_draw(preset):
+    keys = iter(jax.random.split(jax.random.key(2), 5))
+    wrapped = eqx.nn.WeightNorm(eqx.nn.Conv2d(3, 8, 3, key=next(keys)))
+    with pytest.raises(init.PlanError, match="g must follow from the drawn weight.*: a/g"):
+        init.plan({"a": wrapped}, preset())
+    linear = eqx.nn.Linear(3, 8, key=next(keys))
+    spectral = eqx.nn.SpectralNorm(linear, "weight", key=next(keys))
+    with pytest.raises(init.PlanError, match="u and v must.*: uv_index/init/0, uv_index/init/1"):
+        init.plan(spectral, preset())
+    with pytest.raises(init.PlanError, match="no rule matches: g"):
+        init.plan(wrapped, presets.torch())
+    rules = [(eqx.nn.WeightNorm, init.KEEP), *preset()]
+    drawn = init.initialize({"a": wrapped}, rules, next(keys))["a"]
+    anew = eqx.nn.WeightNorm(drawn.layer, drawn.weight_name, drawn.axis)
+    x = jax.random.normal(next(keys), (3, 8, 8))
+    np.testing.assert_allclose(anew(x), drawn.layer(x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_dense_layer_of_several_axes_says_which_are_inputs():
+    layer = nn.DenseGeneral(20, axis=(-2, -1))
+    model = jax.eval_shape(nn.Sequential([layer]).init, KEY, jnp.ones((2, 4, 10)))
+    named = {"DenseGeneral_0": model["params"]["layers_0"]}
+    with pytest.raises(init.PlanError, match="which axes.*: DenseGeneral_0/kernel"):
+        init.plan(named, presets.flax())
+    rule = (r"kernel$", init.LecunNormal(in_axis=(0, 1), out_axis=(2,)))
+    assert stds(init.plan(named, [rule, *presets.flax()]))["DenseGeneral_0/kernel"] == 40**-0.5
+
+
+def test_vectors_of_spectral_normalization_of_nnx():
+    def build():
+        linear = nnx.Linear(4, 900, rngs=nnx.Rngs(0))
+        return nnx.SpectralNorm(linear, rngs=nnx.Rngs(1))
+
+    assert not disagreements(nnx.state(build()), presets.flax(), nnx.eval_shape(build))
 
 
 def test_heads_are_no_layers_of_a_block():

@@ -93,6 +93,9 @@ def test_one_layer_alone(key):
 def test_what_can_not_be_stacked():
     with pytest.raises(init.PlanError, match="stacked: there is no axis 3: blocks/bias"):
         init.plan(model(0), [("", init.Normal())], stacked={r"^blocks": 3})
+    empty = {"blocks": {"kernel": S((0, 6, 8), jnp.float32), "bias": S((3, 8), jnp.float32)}}
+    with pytest.raises(init.PlanError, match="there is no layer along axis 0: blocks/kernel$"):
+        init.plan(empty, [("", init.Normal())], stacked={r"^blocks": 0})
     rules = [(r"/0/", init.KEEP), ("", init.Normal())]
     with pytest.raises(init.PlanError, match="kept or drawn as a whole: blocks/"):
         init.plan(model(0), rules, stacked={r"^blocks": 0})

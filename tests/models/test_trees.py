@@ -96,6 +96,27 @@ def test_nnx_optimizer(key):
     assert again.opt_state[0].mu["kernel"].get_value().tolist() == [[7, 7]] * 3
 
 
+def test_arrays_that_nnx_loses_are_refused(key):
+    class Tables(nnx.Module):
+        def __init__(self):
+            self.mask = jnp.ones(3)
+            self.tables = nnx.data([jnp.ones(2)])
+            self.marked = nnx.data(jnp.ones(2))
+            self.layers = nnx.data([nnx.Linear(2, 2, rngs=nnx.Rngs(0))])
+            self.of = jax.ShapeDtypeStruct((2,), jnp.float32)
+
+    made = init.initialize(Tables(), [("", 5.0)], key)
+    assert made.mask.tolist() == [5, 5, 5]
+    assert made.tables[0].tolist() == made.marked.tolist() == [5, 5]
+    assert made.of == Tables().of
+    with pytest.raises(ValueError, match=r"no Variable: .*mask.*; write nnx.Variable") as caught:
+        init.plan({"net": nnx.eval_shape(Tables)}, [("", 5.0)])
+    assert "net/tables" in str(caught.value)
+    assert not any(f"net/{name}" in str(caught.value) for name in ("marked", "of", "layers"))
+    build = lambda key: init.initialize(Tables(), [("", 5.0)], key).marked  # noqa: E731
+    assert jax.jit(build)(jax.random.clone(key)).tolist() == [5, 5]
+
+
 def test_nnx_in_jit_and_vmap(network, key):
     plan = init.plan(network, NNX)
     eager = nnx.state(plan(key), nnx.Param)
@@ -201,6 +222,55 @@ def test_units_and_what_is_no_array(key):
     assert made["count"].dtype == jnp.int32
     assert made["live"].tolist() == [True, True]
     assert (made["name"], made["none"], made["half"].dtype) == ("cell", None, jnp.bfloat16)
+
+
+def test_numbers_are_leaves_where_they_have_a_unit(key):
+    model = {"v": 0.5 * u.mV, "n": 3 * u.mV, "plain": 0.5, "flag": True, "np": np.float32(2)}
+    rules = [("v", init.Normal(1 * u.volt, 1 * u.mV)), ("n$", init.KEEP), ("np", 7)]
+    plan = init.plan(model, rules)
+    assert [row.stack.path for row in plan.rows] == ["n", "np", "v"]
+    made = plan(key)
+    abstract = jax.eval_shape(lambda: {"v": 0.5 * u.mV})
+    same = init.initialize(abstract, rules[:1], jax.random.clone(key))
+    assert made["v"].mantissa == same["v"].mantissa == plan.leaf(key, "v").mantissa
+    assert 990 < float(made["v"].mantissa) < 1010
+    assert (made["v"].unit, made["v"].dtype) == (u.mV, jnp.float32)
+    assert made["n"] is model["n"]
+    assert (made["plain"], made["flag"], int(made["np"])) == (0.5, True, 7)
+    assert str(plan).splitlines()[3].split()[:4] == ["v", "()", "float32", "mV"]
+    text = str(plan).splitlines()[-1]
+    assert text.split()[:4] == ["3", "leaves", "3", "16"]  # what is kept is NumPy's, of 8 bytes
+    with pytest.raises(init.PlanError, match="no rule matches: n, np$"):
+        init.plan(model, rules[:1])
+    with pytest.raises(init.PlanError, match="floats, not int32; .* let the leaf have floats: n"):
+        init.plan(model, [("n$", init.Normal(1 * u.mV, 1 * u.mV)), ("", init.KEEP)])
+
+
+def test_numbers_in_variables_are_leaves(key):
+    class Scaled(nnx.Module):
+        def __init__(self):
+            self.count, self.gain = nnx.Variable(0), nnx.Param(0.5)
+            self.rest, self.plain = nnx.Param(0.5 * u.mV), 0.5
+
+    rules = [("count", 0), ("gain", init.Normal()), ("rest", init.Normal(-70 * u.mV, 1 * u.mV))]
+    made, other = (
+        init.initialize(model, rules, jax.random.clone(key))
+        for model in (Scaled(), nnx.eval_shape(Scaled))
+    )
+    assert made.gain.get_value() == other.gain.get_value() != 0.5
+    assert made.rest.get_value().mantissa == other.rest.get_value().mantissa < -60
+    assert (made.count.get_value().dtype, made.plain) == (jnp.int32, 0.5)
+    kept = init.initialize(Scaled(), [("", init.KEEP)], key)
+    assert type(kept.gain.get_value()) is float
+
+    class Neuron(brainstate.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.g, self.rest = brainstate.ParamState(0.5 * u.mS), -65 * u.mV
+
+    neuron = init.initialize(Neuron(), [("g", init.Uniform(1 * u.mS, 2 * u.mS))], key)
+    assert 1 < float(neuron.g.value / u.mS) < 2
+    assert neuron.rest == -65 * u.mV
 
 
 def test_one_array_is_a_model(key):
