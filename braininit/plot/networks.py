@@ -98,7 +98,7 @@ class _Bar(NamedTuple):
 
 
 def _bars(plan: ModelPlan[Any], values: Any) -> list[_Bar]:
-    given = {} if values is None else taken(values, (), plan.rows, "ignore").values
+    given = {} if values is None else taken(values, (), None, plan.rows, "ignore").values
     bars = []
     for i, row in enumerate(plan.rows):
         if not jnp.issubdtype(row.stack.leaves[0].dtype, jnp.inexact):
