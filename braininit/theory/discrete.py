@@ -10,6 +10,7 @@ import scipy  # its parts are imported when they are first named
 
 from braininit.theory.lattice import lattice
 from braininit.theory.law import Law, unless_zero
+from braininit.theory.positive import gamma
 
 __all__ = ["binomial", "poisson", "uniform_int"]
 
@@ -37,10 +38,14 @@ def poisson(mean: Any) -> Law:
         log_p = -_deviance(above, mean) - _stirling(above) - np.log(2 * np.pi * above) / 2
         return np.where(k < 0, 0.0, np.exp(np.where(k == 0, -mean, log_p)))
 
+    def waiting(k: Any) -> Law:
+        """The law of the time of event k + 1: SciPy's pdtrc has three digits at a mean of 1e8."""
+        return gamma(np.maximum(k, 0) + 1.0, np.ones(()))
+
     law = lattice(
         chance,
-        lambda k: np.where(k < 0, 0.0, scipy.special.pdtr(np.maximum(k, 0), mean)),
-        lambda k: np.where(k < 0, 1.0, scipy.special.pdtrc(np.maximum(k, 0), mean)),
+        lambda k: np.where(k < 0, 0.0, waiting(k).sf(mean)),
+        lambda k: np.where(k < 0, 1.0, waiting(k).cdf(mean)),
         (np.zeros_like(mean), np.full_like(mean, np.inf)),
         moments=(mean, np.sqrt(mean), 1 / np.sqrt(mean), 1 / mean),
     )

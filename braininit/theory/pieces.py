@@ -162,16 +162,18 @@ def truncated_at(law: Law, low: Any, high: Any) -> Law:
         """The share between x and a bound, the lower one or the upper one."""
         x, bound = np.clip(x, low, high), high if up else low
         absolute = mass_between(law, *((low, x) if not up else (x, high)))
-        # A share that can be told may underflow as a mass. From there on a steep density falls.
+        # A share that can be told may underflow as a mass. From there on a steep density falls,
+        # and every density over the logarithm of x.
         on = 1.05 if up else 0.95
         steep = law.log_pdf(x) - law.log_pdf(np.where(x > 0, x * on, x / on)) > 1
+        steep |= _towards_zero(x, bound)
         faint = deep | ((absolute < 1e-290) & steep & (x != bound))
         if not np.any(faint):
             return absolute / mass
         near = deep & (from_low if not up else ~from_low)  # from the start to x, or from x on
         first = np.where(near, start, x)
-        rest = _outwards(law, first, np.where(near, x, bound))
-        rest = rest * np.exp(law.log_pdf(first) - log_mass)
+        rest = np.log(_outwards(law, first, np.where(near, x, bound)))
+        rest = np.exp(rest + law.log_pdf(first) - log_mass)
         return np.where(faint, rest, absolute / mass)
 
     def log_pdf(x: Any) -> Any:
@@ -207,20 +209,34 @@ def mass_between(law: Law, x: Any, y: Any) -> Any:
 def _outwards(law: Law, start: Any, end: Any) -> Any:
     """The integral of the density from `start` to `end`, over the density at `start`.
 
-    For densities that fall on the way.
+    For densities that fall on the way. Towards 0 they may fall as a power of x, and are integrated
+    in the logarithm.
     """
     start, end = np.broadcast_arrays(start, end)
-    reach, sign, top = abs(end - start), np.sign(end - start), law.log_pdf(start)
+    inward = _towards_zero(start, end)
+    sign, top = np.sign(end - start), law.log_pdf(start)
 
     def exponent(t: Any) -> Any:
-        return top - law.log_pdf(start + sign * t)
+        x = np.where(inward, start * np.exp(-t), start + sign * t)
+        return top - law.log_pdf(x) + np.where(inward, t, 0.0)
 
-    cut = np.minimum(reach, np.maximum(abs(start), 1e-300))
+    reach = np.where(inward, np.log(abs(start / end)), abs(end - start))
+    cut = np.minimum(reach, np.where(inward, 1.0, np.maximum(abs(start), 1e-300)))
     while np.any(short := (exponent(cut) < 40) & (cut < reach)):
         cut = np.where(short, np.minimum(2 * cut, reach), cut)
-    while np.any(long := exponent(cut) > 100):
-        cut = np.where(long, cut / 2, cut)
-    return special.integral(exponent, 40 / cut, 0.0, cut)
+    least = np.zeros(cut.shape)
+    for _ in range(60):
+        if not np.any(long := exponent(cut) > 100):
+            break
+        middle = (least + cut) / 2
+        enough = exponent(middle) > 40
+        least = np.where(long & ~enough, middle, least)
+        cut = np.where(long & enough, middle, cut)
+    return np.where(inward, abs(start), 1.0) * special.integral(exponent, 40 / cut, 0.0, cut)
+
+
+def _towards_zero(start: Any, end: Any) -> Any:
+    return (np.sign(start) * np.sign(end) >= 0) & (abs(end) < abs(start))
 
 
 # ---------------------------------------------------------------- powers, absolute values

@@ -190,6 +190,38 @@ def test_tails_of_truncated_tails():
     np.testing.assert_allclose(theory.cdf(mirrored, 1 - 2 * x), np.exp(500 - x), rtol=1e-11)
 
 
+@pytest.mark.parametrize(
+    ("base", "power", "high"),
+    [
+        (init.Beta(20.0, 5.0), 20, 1e-16),  # of a mass of 1e-316
+        (init.Beta(2.0, 3.0), 2, 1e-60),
+        (init.Gamma(2.5), 2.5, 1e-120),
+        (init.Weibull(7.0), 7, 1e-45),
+    ],
+)
+def test_truncated_where_a_density_is_a_power(base, power, high):
+    """The lower share of x is (x / high)^power, whether or not it can be told as a mass."""
+    p = np.array([1e-300, 1e-295, 1e-100, 0.1])
+    x = high * p ** (1 / power)
+    with jax.enable_x64(True):  # float32 has no such bounds
+        dist = init.Truncated(base, high=high)
+        np.testing.assert_allclose(theory.cdf(dist, x), p, rtol=1e-12)
+        np.testing.assert_allclose(theory.ppf(dist, p), x, rtol=1e-12)
+        np.testing.assert_allclose(theory.pdf(dist, x), power * p / x, rtol=1e-11)
+        np.testing.assert_allclose(theory.sf(-dist, -x), p, rtol=1e-12)
+
+
+def test_a_faint_share_of_a_faint_tail():
+    """A density below 1e-308 times a width of 1e14."""
+    dist = init.Truncated(init.LogNormal(1.0, 1.0), 1e15)
+    x = np.array([1.0974750742477783e20, 1.2587068665560347e20])
+    with mp.workdps(40):
+        sigma = mp.sqrt(mp.log(2))
+        low, *z = ((mp.log(v) + sigma**2 / 2) / sigma for v in (mp.mpf(1e15), *map(mp.mpf, x)))
+        exact = [float(mp.ncdf(-each) / mp.ncdf(-low)) for each in z]
+    np.testing.assert_allclose(theory.sf(dist, x), exact, rtol=1e-11)
+
+
 @pytest.mark.parametrize("zero", [0.0, np.array([1.0, 0.0]), init.ZeroInit()])
 def test_a_quotient_by_zero_has_no_law(zero):
     with pytest.raises(TypeError, match="no law of Normal / 0; estimate"):

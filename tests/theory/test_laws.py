@@ -239,6 +239,31 @@ def test_ten_digits_everywhere(function, exact, parameters, x):
     np.testing.assert_allclose(ours[held], wanted[held], rtol=1e-10)
 
 
+def test_tails_down_to_1e_minus_300():
+    """SciPy's incomplete beta function has no digits there."""
+    p = 10.0 ** -np.arange(282, 301, 3)
+    for a, b in [(20.0, 5.0), (17.0, 0.01), (3.0, 1e3), (0.5, 1100.0)]:
+        dist = init.Beta(a, b)
+        for up in (False, True):
+            x = (theory.isf if up else theory.ppf)(dist, p)
+            x = x[(x > 1e-290) & (x < 1 - 1e-10)]
+            ours = (theory.sf if up else theory.cdf)(dist, x)
+            with mpmath.workdps(50):
+                exact = [float(exact_beta(mpmath.mpf(v), a, b, 0, 1)[up]) for v in x]
+            np.testing.assert_allclose(ours, exact, rtol=1e-11)
+
+
+@pytest.mark.parametrize("mean", [1e4, 1e6, 1e8])
+def test_tails_of_large_poissons(mean):
+    """By the gamma distribution of the time of an event; SciPy's own have three digits at 1e8."""
+    dist = init.Poisson(mean)
+    for k in np.round(mean + np.array([-36.0, -3.0, 0.5, 6.0, 36.0]) * mean**0.5):
+        with mpmath.workdps(50):
+            above, below, _ = exact_gamma(mpmath.mpf(mean), mpmath.mpf(k) + 1, 1)
+        np.testing.assert_allclose(theory.sf(dist, k), float(above), rtol=1e-11)
+        np.testing.assert_allclose(theory.cdf(dist, k), float(below), rtol=1e-11)
+
+
 @pytest.mark.parametrize("k", [0.02, 0.3, 3.0, 19.9, 20.1, 1e3, 1e8, 1e15])
 def test_moments_of_weibull(k):
     with mpmath.workdps(60):
