@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy  # its parts are imported when they are first named
 
+import braininit.theory.cumulants as cumulants
 from braininit.theory.lattice import lattice
 from braininit.theory.law import Law, unless_zero
 from braininit.theory.positive import gamma
@@ -44,10 +45,13 @@ def poisson(mean: Any) -> Law:
 
     law = lattice(
         chance,
-        lambda k: np.where(k < 0, 0.0, waiting(k).sf(mean)),
-        lambda k: np.where(k < 0, 1.0, waiting(k).cdf(mean)),
+        lambda k: np.where(k < 0, 0.0, np.where(k == np.inf, 1.0, waiting(k).sf(mean))),
+        lambda k: np.where(k < 0, 1.0, np.where(k == np.inf, 0.0, waiting(k).cdf(mean))),
         (np.zeros_like(mean), np.full_like(mean, np.inf)),
         moments=(mean, np.sqrt(mean), 1 / np.sqrt(mean), 1 / mean),
+        family=(poisson, mean),
+        plus=lambda more: poisson(mean + more),
+        powered=lambda n: cumulants.of_poisson(mean, n),
     )
     return unless_zero(mean, np.zeros_like(mean), law)
 
@@ -79,6 +83,8 @@ def binomial(n: Any, p: Any) -> Law:
         lambda k: up_to(scipy.special.betainc, 1.0, k),
         (np.zeros(n.shape), n),
         moments=(n * p, std, (q - p) / std, (1 - 6 * p * q) / std**2),
+        family=(binomial, n, p),
+        plus=lambda more, its: binomial(n + more, p) if np.all(its == p) else None,
     )
     return unless_zero(std, n * p, law)
 

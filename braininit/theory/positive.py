@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy  # its parts are imported when they are first named
 
+import braininit.theory.cumulants as cumulants
 from braininit._math import special
 from braininit.theory.continuous import at_the_edge, normal_quantile
 from braininit.theory.law import Law, unless_zero
@@ -72,6 +73,8 @@ def exponential(scale: Any) -> Law:
         kurtosis=np.full(np.shape(scale), 6.0),
         support=(0.0, np.inf),
         raised=lambda exponent: weibull(np.asarray(1.0), scale).closed["raised"](exponent),
+        family=(gamma, 1.0, scale),
+        plus=lambda *its: gamma(np.ones(()), scale).closed["plus"](*its),
     )
 
 
@@ -187,6 +190,9 @@ def gamma(concentration: Any, scale: Any) -> Law:
         skewness=np.broadcast_to(2 / np.sqrt(k), shape),
         kurtosis=np.broadcast_to(6 / k, shape),
         support=(0.0, np.inf),
+        family=(gamma, k, scale),
+        plus=lambda more, its: gamma(k + more, scale) if np.all(its == scale) else None,
+        powered=lambda n: cumulants.of_gamma(k, scale, n),
     )
 
 

@@ -122,6 +122,60 @@ def test_sums_of_independent_draws():
     np.testing.assert_allclose(theory.sf(normal, 40.0), stats.norm(2.5, 5).sf(40), rtol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("both", "whole"),
+    [
+        (init.Poisson(2.0) + init.Poisson(3.0), init.Poisson(5.0)),
+        (3 * init.Poisson(2.0) + 3 * init.Poisson(3.0), 3 * init.Poisson(5.0)),
+        (init.Binomial(5, 0.3) + init.Binomial(6, 0.3), init.Binomial(11, 0.3)),
+        (init.Gamma(2.0, 0.5) + init.Gamma(1.5, 0.5), init.Gamma(3.5, 0.5)),
+        (init.Exponential(0.5) + init.Exponential(0.5), init.Gamma(2.0, 0.5)),
+        (init.Gamma(2.0, 0.5) + init.Exponential(0.5), init.Gamma(3.0, 0.5)),
+    ],
+    ids=str,
+)
+def test_sums_within_a_family(both, whole):
+    for name in (*MOMENTS, "support"):
+        assert getattr(theory, name)(both) == getattr(theory, name)(whole)
+    x = np.array([0.0, 1.0, 2.5, 3.0, 9.0, 40.0])
+    for function in (theory.cdf, theory.sf, theory.pdf, theory.pmf):
+        np.testing.assert_array_equal(function(both, x), function(whole, x))
+
+
+@pytest.mark.parametrize(
+    "both",
+    [
+        init.Poisson(2.0) - init.Poisson(3.0),
+        init.Poisson(2.0) + 2 * init.Poisson(3.0),
+        2 * init.Poisson(2.0) + 3 * init.Poisson(3.0),
+        init.Binomial(5, 0.3) + init.Binomial(5, 0.4),
+        init.Gamma(2.0, 1.0) + init.Gamma(2.0, 2.0),
+        init.Poisson(2.0) + init.Gamma(2.0, 1.0),
+    ],
+    ids=str,
+)
+def test_sums_that_leave_the_family(both):
+    assert theory.std(both) > 0
+    with pytest.raises(TypeError, match=r"no law of Combined but its moments.*estimate="):
+        theory.cdf(both, 1.0)
+
+
+@pytest.mark.parametrize(("shift", "factor"), [(0.0, 0.5), (0.25, 1.0), (1.0, -0.1), (1e-3, 7.0)])
+def test_moved_whole_numbers(shift, factor):
+    """Also of those that are too rare to be listed."""
+    base, k = init.Poisson(3.5), np.arange(0.0, 200.0)
+    with jax.enable_x64(True):
+        moved = shift + factor * base
+    x = shift + factor * k
+    np.testing.assert_array_equal(theory.pmf(moved, x), theory.pmf(base, k))
+    up = factor > 0
+    beyond = theory.sf(base, k) if up else np.r_[0, theory.cdf(base, k[:-1])]
+    np.testing.assert_array_equal(theory.sf(moved, x), beyond)
+    p = np.array([1e-100, 1e-20, 0.3, 0.9])
+    quantiles = theory.isf(base, p) if up else theory.ppf(base, p)
+    np.testing.assert_allclose(theory.isf(moved, p), shift + factor * quantiles, rtol=1e-15)
+
+
 def test_products_of_independent_draws():
     a, b = init.Uniform(1.0, 2.0), init.Gamma(3.0, 0.5 * u.nS)
     raw = [1.5, 7 / 3, 3.75, 6.2], [1.5, 3.0, 7.5, 22.5]
@@ -240,6 +294,24 @@ def test_numbers_do_not_cost_digits():
     assert theory.support(cut) == (-np.inf, -5)
 
 
+@pytest.mark.parametrize("mean", [1e5, 1e8, 1e10])
+@pytest.mark.parametrize("n", [2, 3, 4, -1, -2])
+def test_functions_of_powers_of_narrow_normals(mean, n):
+    """The root of y, rounded to float64, is off by up to 1e-6 std."""
+    x = mean + np.array([-37.0, -5.0, -0.001, 1.0, 20.0, 37.0])
+    y, order = x**n, 1 if n > 0 else -1
+    with jax.enable_x64(True):
+        dist = init.Normal(mean, 1.0) ** n
+    with mp.workdps(60):
+        z = [mp.mpf(v) ** (mp.mpf(1) / n) - mean for v in y]
+        below, above = ([float(Phi(side * order * v)) for v in z] for side in (1, -1))
+        scale = [abs((v + mean) / n / mp.mpf(at)) for v, at in zip(z, y, strict=True)]
+        log_pdf = [float(mp.log(phi(v) * s)) for v, s in zip(z, scale, strict=True)]
+    np.testing.assert_allclose(theory.cdf(dist, y), below, rtol=1e-10)
+    np.testing.assert_allclose(theory.sf(dist, y), above, rtol=1e-10)
+    np.testing.assert_allclose(theory.log_pdf(dist, y), log_pdf, rtol=0, atol=1e-10)
+
+
 def test_known_powers():
     np.testing.assert_allclose(theory.std(init.Exponential(3.0) ** 2), np.sqrt(20) * 9)
     np.testing.assert_allclose(theory.sf(init.Weibull(2.0) ** 0.5, 3.0), np.exp(-81), rtol=1e-12)
@@ -356,6 +428,26 @@ def test_arrays_in_parts():
             np.testing.assert_allclose(getattr(both, name), one, rtol=1e-12, atol=1e-13)
         np.testing.assert_allclose(both.cdf(0.3), [law.cdf(0.3) for law in each], rtol=1e-13)
         np.testing.assert_allclose(both.ppf(0.2), [law.ppf(0.2) for law in each], rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "base", [init.Normal(1.0, 2.0), init.Gamma(2.0), init.Poisson(3.0), init.Constant(2.0)]
+)
+def test_array_exponents(base):
+    n = [0.0, 1.0, 2.0, 3.0]
+    both, each = base ** np.array(n), [base**one for one in n]
+    for name in (*MOMENTS, "support"):
+        ours = np.transpose(getattr(theory, name)(both))
+        np.testing.assert_array_equal(ours, [getattr(theory, name)(one) for one in each])
+    for function, at in ((theory.cdf, 2.0), (theory.sf, 1.0), (theory.pdf, 1.5), (theory.ppf, 0.3),
+                         (theory.isf, 1e-5), (theory.pmf, 1.0)):  # fmt: skip
+        np.testing.assert_array_equal(function(both, at), [function(one, at) for one in each])
+    assert theory.mean(init.Gamma([[2.0], [3.0]]) ** np.array([1.0, -1.0])).shape == (2, 2)
+
+
+def test_supports_have_the_shape_of_the_parameters():
+    low, high = theory.support(init.Normal(np.zeros(3) * u.mV, 1 * u.mV))
+    assert low.shape == high.shape == (3,)
 
 
 def test_pooled_moments():
