@@ -27,6 +27,7 @@ from braininit.initializer.constant import constant, ones, zeros
 from braininit.initializer.recipe import UNKNOWN
 from braininit.layers import structured
 from braininit.layers.fans import Fans
+from braininit.spatial.distances import distance_modulated
 from braininit.theory.algebra import affine, product, total
 from braininit.theory.grid import gridded
 from braininit.theory.law import Law, point
@@ -81,11 +82,14 @@ def find(dist: Any, size: Any = None) -> Found:
         raise unknown(*error.args) from None
 
 
-def unknown(what: str) -> Unknown:
-    return Unknown(
-        f"braininit.theory has no law of {what}; estimate it from draws, as in "
-        "theory.mean(dist, estimate=100_000, rng=0), or add one with theory.laws[function] = ..."
-    )
+_REMEDY = (
+    "estimate it from draws, as in theory.mean(dist, estimate=100_000, rng=0), or add one with "
+    "theory.laws[function] = ..."
+)
+
+
+def unknown(what: str, remedy: str = _REMEDY) -> Unknown:
+    return Unknown(f"braininit.theory has no law of {what}; {remedy}")
 
 
 def _found(dist: Any, size: Any) -> Found:
@@ -209,6 +213,15 @@ def _mixture(dist: Any, size: Any) -> Found:
     return mixture_of(parts, np.asarray(dist._recipe.values[0], float)), unit
 
 
+def _modulated(dist: Any, size: Any) -> Found:
+    raise LookupError(
+        "DistanceModulated, whose weights have their distances' laws",
+        "at one distance it is that of profile.weight_scaling(distance) * base_dist; or estimate "
+        "it from draws, as in theory.mean(lambda key, shape: dist(key, shape, distances=...), "
+        "size=distances.shape, estimate=100_000, rng=0)",
+    )
+
+
 def _conditional(dist: Any, size: Any) -> Found:
     (yes, no), unit = _in_one_unit([_found(x, size) for x in (dist.true_dist, dist.false_dist)])
     return sized.of_conditional(dist._recipe, yes, no, size), unit
@@ -236,6 +249,7 @@ _MADE_OF_OTHERS: dict[Any, Callable[[Any, Any], Found]] = {
     conditional: _conditional,
     structured.sparse: _sparse,
     structured.dale: _dale,
+    distance_modulated: _modulated,
 }
 
 
