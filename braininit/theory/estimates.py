@@ -78,7 +78,7 @@ def _called(dist: Any, key: Any, shape: tuple[int, ...]) -> Any:
 
 _IN_A_FUNCTION = (
     "What draws need besides a size goes into a function, as in "
-    "theory.mean(lambda key, shape: dist(key, shape, distances=...), size, estimate=100_000)."
+    "theory.mean(lambda key, shape: dist(shape, rng=key, distances=...), size, estimate=100_000)."
 )
 
 

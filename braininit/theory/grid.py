@@ -71,6 +71,8 @@ def _averaged(law: Law, name: str, k: Any, step: Any) -> Any:
     ends = np.sort(np.stack(ends), axis=0)
     total = 0.0
     for start, width in zip(ends, np.diff(ends, axis=0), strict=False):
+        if not np.any(width):
+            continue
         for t, w in zip(nodes, weights, strict=True):
             x = (k + start + t * width) * step
             total = total + width * w * (getattr(law, name)(x) - _of_atoms(name, x, atoms))

@@ -217,7 +217,7 @@ def _modulated(dist: Any, size: Any) -> Found:
     raise LookupError(
         "DistanceModulated, whose weights have their distances' laws",
         "at one distance it is that of profile.weight_scaling(distance) * base_dist; or estimate "
-        "it from draws, as in theory.mean(lambda key, shape: dist(key, shape, distances=...), "
+        "it from draws, as in theory.mean(lambda key, shape: dist(shape, rng=key, distances=...), "
         "size=distances.shape, estimate=100_000, rng=0)",
     )
 

@@ -78,8 +78,10 @@ def test_weights_that_depend_on_distance():
             function(dist)
     with pytest.raises(ValueError, match="`distances` are needed") as caught:
         theory.mean(dist, size=(8, 8), estimate=1000, rng=0)
-    assert "lambda key, shape: dist(key, shape, distances=...)" in " ".join(caught.value.__notes__)
-    drawn = lambda key, shape: dist(key, shape, distances=distances)  # noqa: E731
+    assert "lambda key, shape: dist(shape, rng=key, distances=...)" in " ".join(
+        caught.value.__notes__
+    )
+    drawn = lambda key, shape: dist(shape, rng=key, distances=distances)  # noqa: E731
     value, error = theory.mean(drawn, (8, 8), estimate=4000, rng=1)
     assert abs(value - theory.mean(profile.weight_scaling(30 * u.um) * base)) < 4.9 * error
 
