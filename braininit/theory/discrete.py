@@ -39,14 +39,20 @@ def poisson(mean: Any) -> Law:
         log_p = -_deviance(above, mean) - _stirling(above) - np.log(2 * np.pi * above) / 2
         return np.where(k < 0, 0.0, np.exp(np.where(k == 0, -mean, log_p)))
 
-    def waiting(k: Any) -> Law:
-        """The law of the time of event k + 1: SciPy's pdtrc has three digits at a mean of 1e8."""
-        return gamma(np.maximum(k, 0) + 1.0, np.ones(()))
+    def tail(k: Any, up: bool) -> Any:
+        function = scipy.special.pdtrc if up else scipy.special.pdtr
+        if np.all(k < 1e4):
+            part = function(np.maximum(k, 0), mean)
+        else:  # there SciPy's lose digits; by the law of the time of event k + 1
+            waiting = gamma(np.maximum(k, 0) + 1.0, np.ones(()))
+            part = (waiting.cdf if up else waiting.sf)(mean)
+            part = np.where(k == np.inf, 0.0 if up else 1.0, part)
+        return np.where(k < 0, 1.0 if up else 0.0, part)
 
     law = lattice(
         chance,
-        lambda k: np.where(k < 0, 0.0, np.where(k == np.inf, 1.0, waiting(k).sf(mean))),
-        lambda k: np.where(k < 0, 1.0, np.where(k == np.inf, 0.0, waiting(k).cdf(mean))),
+        lambda k: tail(k, False),
+        lambda k: tail(k, True),
         (np.zeros_like(mean), np.full_like(mean, np.inf)),
         moments=(mean, np.sqrt(mean), 1 / np.sqrt(mean), 1 / mean),
         family=(poisson, mean),

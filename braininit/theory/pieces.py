@@ -195,6 +195,8 @@ def mass_between(law: Law, x: Any, y: Any) -> Any:
         lower = below < above
         mass = np.where(lower, below - law.cdf(x), above - law.sf(y))
         close = (mass < 0.02 * np.minimum(below, above)) & (y > x)
+        for at in law.breaks:  # where the density is not smooth
+            close &= (at <= x) | (at >= y)
         if np.any(close):
             low, high = (np.where(np.isfinite(end), end, 0.0) for end in law.support)
             t, w = (a.reshape(-1, *[1] * mass.ndim) for a in gauss(48))

@@ -42,6 +42,8 @@ def _branches(law: Law, exponent: float, fold: bool) -> Law:
         return law
     if law.is_point:
         return point((abs(law.mean) if fold else law.mean) ** exponent)
+    if "branches" in law.closed:
+        return law.closed["branches"](exponent, fold)
     if "raised" in law.closed and (known := law.closed["raised"](exponent)) is not None:
         return known
     up = exponent > 0
@@ -141,7 +143,7 @@ def _branches(law: Law, exponent: float, fold: bool) -> Law:
             beyond = np.inf if not up else largest
             smallest = np.where(across, (0.0 if up else smallest) if fold else -np.inf, smallest)
             largest = np.where(across, beyond, largest)
-        breaks = tuple(forth(np.asarray(x)) for x in (*law.breaks, *((low, high) if fold else ())))
+        breaks = tuple(forth(np.asarray(x)) for x in (*law.breaks, low, high))
 
     def change(start: Any, x: Any, away: Any) -> Any:
         near = abs(away) < abs(start) / 2
@@ -175,6 +177,7 @@ def _branches(law: Law, exponent: float, fold: bool) -> Law:
         support=(smallest, largest),
         breaks=tuple(x for x in breaks if np.all(np.isfinite(x))),
         atoms=tuple((forth(x), p) for x, p in law.atoms),
+        branches=lambda n, folded: _branches(law, exponent * n, fold or folded),
     )
 
 

@@ -312,6 +312,35 @@ def test_functions_of_powers_of_narrow_normals(mean, n):
     np.testing.assert_allclose(theory.log_pdf(dist, y), log_pdf, rtol=0, atol=1e-10)
 
 
+def test_powers_of_powers():
+    normal, cut = init.Normal(1.0, 2.0), init.TruncatedNormal(-0.5, 0.8, -0.7, 0.2)
+    for dist, same in (
+        ((normal**3) ** 2, normal**6),
+        ((normal**2) ** 3, normal**6),
+        (abs(normal**3), abs(normal) ** 3),
+        ((normal**-1) ** -1, normal),
+        ((init.Gamma(2.5) ** 0.5) ** 3, init.Gamma(2.5) ** 1.5),
+        (abs(cut**-1), 1 / abs(cut)),
+    ):
+        for name in (*MOMENTS, "support"):
+            np.testing.assert_array_equal(getattr(theory, name)(dist), getattr(theory, name)(same))
+        x = np.array([-2.0, 0.3, 1.7, 40.0])
+        np.testing.assert_array_equal(theory.cdf(dist, x), theory.cdf(same, x))
+    x = np.array([5.0, 10.0, 1e6])
+    np.testing.assert_allclose(theory.cdf(abs(cut**-1), x) + theory.sf(abs(cut**-1), x), 1)
+
+
+def test_a_part_across_a_gap():
+    """A density that jumps is not integrated, however little of it there is."""
+    cut = init.TruncatedNormal(0.0, 1.0, -0.5, 0.5)
+    for y in (2.0, 2.001, 2.1):
+        np.testing.assert_allclose(
+            theory.cdf(1 / cut, y) - theory.cdf(1 / cut, -y),
+            theory.cdf(1 / abs(cut), y),
+            atol=1e-14,
+        )
+
+
 def test_known_powers():
     np.testing.assert_allclose(theory.std(init.Exponential(3.0) ** 2), np.sqrt(20) * 9)
     np.testing.assert_allclose(theory.sf(init.Weibull(2.0) ** 0.5, 3.0), np.exp(-81), rtol=1e-12)
