@@ -45,7 +45,9 @@ class Law:
     **closed : callable
         What stays in the family: ``moved(shift, factor)``, ``raised(exponent)``,
         ``cut(low, high)``, ``plus(*parameters)`` of another of the family, each the law that
-        follows, or None; ``powered(n)``, the four moments of a whole power.
+        follows, or None; ``powered(n)``, the four moments of a whole power;
+        ``branches(exponent, fold)``, the power of a power; ``parts()``, a mixture's laws and
+        weights.
     """
 
     def __init__(

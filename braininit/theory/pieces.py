@@ -55,6 +55,7 @@ def mixture_of(laws: Sequence[Law], weights: Any) -> Law:
         ),
         breaks=tuple(x for x in inner if np.all(np.isfinite(x))),
         atoms=tuple((x, p * w) for law, w in pairs for x, p in law.atoms),
+        parts=lambda: tuple(zip(*pairs, strict=True)),
     )
 
 

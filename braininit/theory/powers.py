@@ -11,7 +11,7 @@ from braininit._math import special
 from braininit.theory.algebra import affine, beside
 from braininit.theory.cumulants import MOST
 from braininit.theory.law import Law, by_element, point
-from braininit.theory.pieces import mass_between
+from braininit.theory.pieces import mass_between, mixture_of
 from braininit.theory.quadrature import moments as integrated
 
 __all__ = ["absolute", "power"]
@@ -42,6 +42,9 @@ def _branches(law: Law, exponent: float, fold: bool) -> Law:
         return law
     if law.is_point:
         return point((abs(law.mean) if fold else law.mean) ** exponent)
+    if "parts" in law.closed:  # panels that fit the mixture may be too wide for a narrow part
+        laws, weights = law.closed["parts"]()
+        return mixture_of([_branches(part, exponent, fold) for part in laws], weights)
     if "branches" in law.closed:
         return law.closed["branches"](exponent, fold)
     if "raised" in law.closed and (known := law.closed["raised"](exponent)) is not None:

@@ -330,6 +330,17 @@ def test_powers_of_powers():
     np.testing.assert_allclose(theory.cdf(abs(cut**-1), x) + theory.sf(abs(cut**-1), x), 1)
 
 
+def test_powers_of_narrow_parts():
+    parts, weights = (init.LogNormal(46.0, 1.5e-3), init.Uniform(2.257, 2.26)), (0.3, 0.7)
+    raw = [
+        sum(w * theory.mean(part**n) for part, w in zip(parts, weights, strict=True))
+        for n in (2, 4)
+    ]
+    square = init.Mixture(parts, weights) ** 2
+    np.testing.assert_allclose(theory.mean(square), raw[0], rtol=1e-13)
+    np.testing.assert_allclose(theory.std(square), (raw[1] - raw[0] ** 2) ** 0.5, rtol=1e-12)
+
+
 def test_a_part_across_a_gap():
     """A density that jumps is not integrated, however little of it there is."""
     cut = init.TruncatedNormal(0.0, 1.0, -0.5, 0.5)
