@@ -111,6 +111,30 @@ def test_a_tail_cut_at_5_std_and_a_variance_off_by_1e_minus_3():
     assert "variance, wide" in failing(judge(grid, drawn(init.normal, 2**20), redrawn))
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["OnGrid, Normal, nearest", "OnGrid, Gamma, up", "OnGrid, Poisson, stochastic",
+     "Connected, whether"],
+)  # fmt: skip
+def test_damaged_whole_numbers(name):
+    """Every fiftieth draw one step higher, or connected."""
+    subject, n = ours()[name], 1_000_000
+    grid = subject.grid(SINGLE)
+    assert not failing(judge(grid, subject.blocks(n, SINGLE)))
+    damaged = [x.copy() for x in subject.blocks(n, SINGLE)]
+    for x in damaged:
+        x[::50] = np.minimum(x[::50] + 1, grid.law.high)
+    assert {"mean", "chi-square"} & failing(judge(grid, damaged))
+
+
+def test_weights_of_connections():
+    subject, n = ours()["Connected, weights"], 400_000
+    grid = subject.grid(SINGLE)
+    assert not failing(judge(grid, subject.blocks(n, SINGLE)))
+    larger = (x * np.float32(1.03) for x in subject.blocks(n, SINGLE))
+    assert "mean" in failing(judge(grid, larger))
+
+
 def test_a_wrong_lower_tail():
     """Nothing below 1e-5 where 40 of 4e6 draws should be; and zeros."""
     grid = Grid(EXPONENTIAL, SINGLE)

@@ -1,7 +1,8 @@
 """What the battery tests: braininit's distributions, and those of its peers by the same names.
 
 A subject is a sampler of independent numbers and their law. `tests/cases.py` lists braininit's; the
-entries of matrices and the weights over distance, which have a law of their own, join them here.
+entries of matrices, weights over distance, draws on a grid and connections, which have a law of
+their own, join them here.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def bare(x: Any) -> np.ndarray:
 # ---------------------------------------------------------------- laws
 
 
-def law_of(obj: Any, inward: bool = False, slack: int = 0) -> Law:
+def law_of(obj: Any, inward: bool = False, slack: int = 0, whole: bool = False) -> Law:
     """What `theory` says of an initializer, and how its draws are rounded at the ends."""
     low, high = theory.support(obj)
     return Law(
@@ -79,7 +80,7 @@ def law_of(obj: Any, inward: bool = False, slack: int = 0) -> Law:
         open_high=obj._recipe.facts.bounds == "half-open",
         inward=inward,
         slack=slack,
-        whole=obj._recipe.facts.kinds == "whole",
+        whole=whole or obj._recipe.facts.kinds == "whole",
     )
 
 
@@ -123,7 +124,8 @@ def ours(corners: bool = False) -> dict[str, Subject]:
                 found[name] = Subject(
                     name, _law(obj, **_rounding(case, obj)), _by_function(case, given)
                 )
-    return found | {subject.name: subject for subject in _entries()}
+    others = (*_entries(), *_on_grids(), *_connections())
+    return found | {subject.name: subject for subject in others}
 
 
 def _by_function(case: Any, given: Any) -> Callable[[Any, int, Any], Any]:
@@ -183,6 +185,39 @@ def _entries() -> Iterator[Subject]:
         return x.reshape(-1)[:n]
 
     yield Subject("DistanceModulated, at one distance", _law(weight * base), near)
+
+
+def _on_grids() -> Iterator[Subject]:
+    """Draws on a grid, counted in steps; a step that is a power of two divides them exactly."""
+    bases = (init.Normal(0.5, 0.15), 0.125), (init.Gamma(2.5, 0.5), 0.25), (init.Poisson(3.5), 2.0)
+    for base, step in bases:
+        for rounding in ("nearest", "up", "stochastic"):
+            name = f"OnGrid, {type(base).__name__}, {rounding}"
+            yield Subject(name, _law(base.on_grid(step, rounding) / step, whole=True),
+                          _in_steps(base, step, rounding))  # fmt: skip
+
+
+def _in_steps(base: Any, step: float, rounding: Any) -> Callable[[Any, int, Any], Any]:
+    return lambda key, n, dtype: init.on_grid(key, (n,), base, step, rounding, dtype=dtype) / step
+
+
+def _connections() -> Iterator[Subject]:
+    """Weights of a connection matrix: which are not 0, and what these are."""
+    chance, columns = 0.125, 128
+
+    def draw(key: Any, n: int, dtype: Any) -> Any:
+        shape = (-(-n // columns), columns)
+        return init.connected(key, shape, init.Gamma(2.5, 0.5), chance, dtype=dtype).reshape(-1)
+
+    def number(key: Any, n: int, dtype: Any) -> Any:
+        return (draw(key, n, dtype)[:n] != 0).astype(dtype)
+
+    def weights(key: Any, n: int, dtype: Any) -> Any:
+        x = draw(key, round(n / chance) + 100 * round(n**0.5) + 1000, dtype)  # 12 std more
+        return x[jnp.flatnonzero(x, size=n)]
+
+    yield Subject("Connected, whether", _law(init.Binomial(1, chance), whole=True), number)
+    yield Subject("Connected, weights", _law(init.Gamma(2.5, 0.5)), weights, share=0.1)
 
 
 # ---------------------------------------------------------------- peers

@@ -40,12 +40,14 @@ def gamma_tails(k: Any, y: Any, away: Any, kernel: Any) -> tuple[Any, Any]:
 
 def beta_tails(a: Any, b: Any, y: Any, away: Any, kernel: Any) -> tuple[Any, Any]:
     """Both sides of the incomplete beta function at y <= 1/2, where n y - a = away."""
-    tiny = y < 1e-290
+    n = a + b
+    tiny = y < 1e-17 / n  # the first term of the series is all
     below = np.where(tiny, kernel / a, scipy.special.betainc(a, b, y))
     above = np.where(tiny, 1 - below, scipy.special.betaincc(a, b, y))
-    n = a + b
-    large = (n > _LARGE) & (np.minimum(a, b) >= 1)
-    if not np.any(large):
+    # SciPy's tails lose digits with large shapes, and from 1e-290 on.
+    integrated = (n > _LARGE) & (np.minimum(a, b) >= 1)
+    integrated |= (np.minimum(below, above) < 1e-280) & ~tiny
+    if not np.any(integrated):
         return below, above
     # In log(y / (1 - y)) the density is e^(a w - n log(1 + y (e^w - 1))) at the distance w.
     side = np.where(away < 0, -1.0, 1.0)
@@ -56,8 +58,8 @@ def beta_tails(a: Any, b: Any, y: Any, away: Any, kernel: Any) -> tuple[Any, Any
 
     tail = kernel * integral(exponent, abs(away), n * y * (1 - y))
     return (
-        np.where(large, np.where(side < 0, tail, 1 - tail), below),
-        np.where(large, np.where(side < 0, 1 - tail, tail), above),
+        np.where(integrated, np.where(side < 0, tail, 1 - tail), below),
+        np.where(integrated, np.where(side < 0, 1 - tail, tail), above),
     )
 
 

@@ -6,6 +6,10 @@ probabilities broadcast with them, `x` in any unit of its dimension. Known are t
 sums, products and quotients with numbers; powers, absolute values, mixtures, clipped and truncated
 ones; of independent sums and products the moments.
 
+Relative errors stay below 1e-10, from tails of 1e-300 on; of powers as long as a mean is below 1e10
+std. A skewness or a kurtosis that nearly vanishes, as of the root of a narrow distribution, may be
+off by 1e-10 of 1.
+
 Some laws depend on the `size`: those scaled by fan, matrices, conditionals. Where entries differ by
 their place, the law is that of an entry picked at random. Where no law is known, TypeError says so;
 ``estimate=100_000`` makes so many draws instead, and gives an `Estimate` with its standard error.
@@ -99,8 +103,8 @@ def support(dist: Any, size: Any = None) -> tuple[Any, Any]:
     0.5 ms to inf ms
     """
     law, unit = find(dist, size)
-    low, high = np.broadcast_arrays(*law.support)
-    return units.on(_plain(low.copy()), unit), units.on(_plain(high.copy()), unit)
+    low, high = (np.broadcast_to(end, law.shape).copy() for end in law.support)
+    return units.on(_plain(low), unit), units.on(_plain(high), unit)
 
 
 # ---------------------------------------------------------------- functions of x

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from braininit.theory.law import Law, point, unless_zero
+from braininit.theory.law import Law, adds, point, unless_zero
 
 __all__ = ["affine", "beside", "product", "total"]
 
@@ -75,7 +75,7 @@ def total(first: Law, second: Law) -> Law:
         return affine(first, second.mean, 1.0)
     if first.is_point:
         return affine(second, first.mean, 1.0)
-    if "plus" in first.closed and (law := first.closed["plus"](second)) is not None:
+    if adds(first, second) and (law := first.closed["plus"](*second.family[1:])) is not None:
         return law
 
     def cumulant(n: int, name: str) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import scipy  # its parts are imported when they are first named
 
+import braininit.theory.cumulants as cumulants
 from braininit._math import special
 from braininit.theory.law import Law, bisected, unless_zero
 from braininit.theory.quadrature import gauss
@@ -56,18 +57,6 @@ def normal(mean: Any, std: Any) -> Law:
     def z(x: Any) -> Any:
         return (x - mean) / std
 
-    def plus(other: Law) -> Law | None:
-        if "plus" not in other.closed:
-            return None
-        return normal(mean + other.mean, np.hypot(std, other.std))
-
-    def squared() -> tuple[Any, Any, Any, Any]:
-        """The moments of the square: those of a noncentral chi-square."""
-        away = (mean / std) ** 2
-        spread = std * np.sqrt(2 * std**2 + 4 * mean**2)
-        skewness = 8 * (1 + 3 * away) / (2 + 4 * away) ** 1.5
-        return mean**2 + std**2, spread, skewness, 12 * (1 + 4 * away) / (1 + 2 * away) ** 2
-
     shape = np.broadcast_shapes(np.shape(mean), np.shape(std))
     law = Law(
         mean,
@@ -80,8 +69,9 @@ def normal(mean: Any, std: Any) -> Law:
         kurtosis=np.zeros(shape),
         moved=lambda shift, factor: normal(shift + factor * mean, abs(factor) * std),
         cut=lambda low, high: truncated_normal(mean, std, low, high),
-        plus=plus,
-        squared=squared,
+        family=(normal, mean, std),
+        plus=lambda its, spread: normal(mean + its, np.hypot(std, spread)),
+        powered=lambda n: cumulants.of_normal(mean, std, n),
     )
     return unless_zero(std, mean, law)
 

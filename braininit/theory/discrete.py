@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import scipy  # its parts are imported when they are first named
 
+import braininit.theory.cumulants as cumulants
 from braininit.theory.lattice import lattice
 from braininit.theory.law import Law, unless_zero
+from braininit.theory.positive import gamma
 
 __all__ = ["binomial", "poisson", "uniform_int"]
 
@@ -37,12 +39,25 @@ def poisson(mean: Any) -> Law:
         log_p = -_deviance(above, mean) - _stirling(above) - np.log(2 * np.pi * above) / 2
         return np.where(k < 0, 0.0, np.exp(np.where(k == 0, -mean, log_p)))
 
+    def tail(k: Any, up: bool) -> Any:
+        function = scipy.special.pdtrc if up else scipy.special.pdtr
+        if np.all(k < 1e4):
+            part = function(np.maximum(k, 0), mean)
+        else:  # there SciPy's lose digits; by the law of the time of event k + 1
+            waiting = gamma(np.maximum(k, 0) + 1.0, np.ones(()))
+            part = (waiting.cdf if up else waiting.sf)(mean)
+            part = np.where(k == np.inf, 0.0 if up else 1.0, part)
+        return np.where(k < 0, 1.0 if up else 0.0, part)
+
     law = lattice(
         chance,
-        lambda k: np.where(k < 0, 0.0, scipy.special.pdtr(np.maximum(k, 0), mean)),
-        lambda k: np.where(k < 0, 1.0, scipy.special.pdtrc(np.maximum(k, 0), mean)),
+        lambda k: tail(k, False),
+        lambda k: tail(k, True),
         (np.zeros_like(mean), np.full_like(mean, np.inf)),
         moments=(mean, np.sqrt(mean), 1 / np.sqrt(mean), 1 / mean),
+        family=(poisson, mean),
+        plus=lambda more: poisson(mean + more),
+        powered=lambda n: cumulants.of_poisson(mean, n),
     )
     return unless_zero(mean, np.zeros_like(mean), law)
 
@@ -74,6 +89,8 @@ def binomial(n: Any, p: Any) -> Law:
         lambda k: up_to(scipy.special.betainc, 1.0, k),
         (np.zeros(n.shape), n),
         moments=(n * p, std, (q - p) / std, (1 - 6 * p * q) / std**2),
+        family=(binomial, n, p),
+        plus=lambda more, its: binomial(n + more, p) if np.all(its == p) else None,
     )
     return unless_zero(std, n * p, law)
 

@@ -67,7 +67,19 @@ def _drawn(dist: Any, size: Any, count: int, rng: Any) -> tuple[list[np.ndarray]
 
 
 def _called(dist: Any, key: Any, shape: tuple[int, ...]) -> Any:
-    return dist(shape, rng=key) if isinstance(dist, Initialization) else dist(key, shape)
+    if not isinstance(dist, Initialization):
+        return dist(key, shape)
+    try:
+        return dist(shape, rng=key)
+    except ValueError as error:
+        error.add_note(_IN_A_FUNCTION)
+        raise
+
+
+_IN_A_FUNCTION = (
+    "What draws need besides a size goes into a function, as in "
+    "theory.mean(lambda key, shape: dist(shape, rng=key, distances=...), size, estimate=100_000)."
+)
 
 
 def _bare(x: Any) -> tuple[np.ndarray, Any]:

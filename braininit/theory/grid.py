@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from braininit.theory.lattice import lattice
+from braininit.theory.lattice import Lattice, lattice
 from braininit.theory.law import Law
 from braininit.theory.quadrature import gauss
 
@@ -23,8 +23,7 @@ def gridded(law: Law, step: Any, rounding: str) -> Law:
         function = getattr(law, name)
         if rounding == "up":
             return function(k * step)
-        nodes, weights = gauss(32)
-        return sum(w * function((k + t) * step) for t, w in zip(nodes, weights, strict=True))
+        return _averaged(law, name, k, step)
 
     def chance(k: Any) -> Any:
         below, above = up_to("cdf", k - 1), up_to("sf", k)
@@ -53,3 +52,35 @@ def gridded(law: Law, step: Any, rounding: str) -> Law:
         step=step,
         quantile=quantile,
     )
+
+
+def _averaged(law: Law, name: str, k: Any, step: Any) -> Any:
+    """The mean of a distribution function, or of a survival function, over the step after k.
+
+    In pieces that are smooth: they end where the function bends or jumps, as at whole numbers.
+    """
+    if isinstance(law, Lattice):  # flat between its values
+        first, count = np.floor((k * step - law.offset) / law.step) + 1, np.ceil(step / law.step)
+        values = (law.offset + (first + i) * law.step for i in range(int(np.max(count)) + 1))
+        ends = [value / step - k for value in values]
+        nodes, weights, atoms = *gauss(1), ()
+    else:
+        ends = [np.asarray(x) / step - k for x in (*law.support, *law.breaks)]
+        nodes, weights, atoms = *gauss(32), law.atoms
+    ends = np.broadcast_arrays(*(np.clip(x, 0.0, 1.0) for x in (0.0 * k, 1.0 + 0.0 * k, *ends)))
+    ends = np.sort(np.stack(ends), axis=0)
+    total = 0.0
+    for start, width in zip(ends, np.diff(ends, axis=0), strict=False):
+        if not np.any(width):
+            continue
+        for t, w in zip(nodes, weights, strict=True):
+            x = (k + start + t * width) * step
+            total = total + width * w * (getattr(law, name)(x) - _of_atoms(name, x, atoms))
+    for at, p in atoms:  # exactly, where the nodes would miss the jump
+        share = np.clip(at / step - k, 0.0, 1.0)
+        total = total + p * (1 - share if name == "cdf" else share)
+    return total
+
+
+def _of_atoms(name: str, x: Any, atoms: Any) -> Any:
+    return sum((np.where((at <= x) == (name == "cdf"), p, 0.0) for at, p in atoms), 0.0)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from braininit.theory.law import Law
+from braininit.theory.law import Law, adds
 
-__all__ = ["NEAR", "lattice"]
+__all__ = ["NEAR", "Lattice", "lattice"]
 
 NEAR = 1e-15
 """How far off a multiple, in parts of it, a float64 still counts as it: 0.3 as 3 times 0.1."""
@@ -29,20 +29,29 @@ def lattice(
     support: tuple[Any, Any],
     *,
     step: Any = 1.0,
+    offset: Any = 0.0,
     quantile: Callable[[Any, Any], Any] | None = None,
     moments: tuple[Any, Any, Any, Any] | None = None,
+    family: tuple[Any, ...] = (),
+    **closed: Callable[..., Any],
 ) -> Law:
     """Make a law from functions of how many steps: the probability, and P(K <= k), P(K > k).
 
-    `quantile` is in numbers, as are `support` and the `moments`; without these they are sums.
+    Steps count from the `offset`. `quantile` is in numbers, as are `support` and the `moments`;
+    without these they are sums.
     """
 
+    def steps(x: Any) -> tuple[Any, Any]:
+        """How many, and by how much rounding may be off."""
+        return (x - offset) / step, NEAR * (abs(x / step) + abs(offset / step))
+
     def index(x: Any) -> Any:
-        return np.floor(x / step + NEAR * abs(x / step))
+        return np.floor(np.add(*steps(x)))
 
     def at(x: Any) -> Any:
-        k = np.round(x / step)
-        return np.where(abs(x / step - k) <= NEAR * abs(k), chance(k), 0.0)
+        count, slack = steps(x)
+        k = np.round(count)
+        return np.where(abs(count - k) <= slack, chance(k), 0.0)
 
     def drawn(most: int) -> Any:
         """The multiples that are drawn, along axis 0; None if they are more than so many."""
@@ -56,7 +65,7 @@ def lattice(
     def cut(low: Any, high: Any) -> Law:
         """The law between two numbers."""
         low, high = (np.clip(end, *support) for end in (low, high))
-        ends = first, last = np.ceil(low / step), np.floor(high / step)
+        ends = first, last = np.ceil(np.subtract(*steps(low))), index(high)
 
         def between(start: Any, end: Any) -> Any:
             """P(start <= K <= end), by the smaller tail."""
@@ -69,8 +78,41 @@ def lattice(
             lambda k: np.where((k >= first) & (k <= last), chance(k) / mass, 0.0),
             lambda k: between(first, np.minimum(k, last)) / mass,
             lambda k: between(np.maximum(k + 1, first), last) / mass,
-            (first * step, last * step),
+            (offset + first * step, offset + last * step),
             step=step,
+            offset=offset,
+        )
+
+    def moved(shift: Any, factor: Any) -> Law:
+        up = factor > 0
+
+        def mirrored(function: Any, other: Any, beyond: int) -> Any:
+            return lambda k: np.where(up, function(k), other(-k - beyond))
+
+        def plus(law: Law, more: Any, its: Any) -> Law | None:
+            same = np.all(its == factor)
+            both = made.closed["plus"](*law.family[1:]) if same and adds(made, law) else None
+            return None if both is None else both.closed["moved"](shift + more, factor)
+
+        low, high = (shift + factor * end for end in support)
+        return lattice(
+            mirrored(chance, chance, 0),
+            mirrored(cdf, sf, 1),
+            mirrored(sf, cdf, 1),
+            (np.where(up, low, high), np.where(up, high, low)),
+            step=step * abs(factor),
+            offset=shift + factor * offset,
+            quantile=lambda p, q: (
+                shift + factor * made.quantile(np.where(up, p, q), np.where(up, q, p))
+            ),
+            moments=(
+                lambda: shift + factor * made.mean,
+                lambda: abs(factor) * made.std,
+                lambda: np.sign(factor) * made.skewness,
+                lambda: np.where(factor == 0, np.nan, made.kurtosis),
+            ),
+            family=(lattice, made, shift, factor),
+            plus=plus,
         )
 
     @functools.cache
@@ -84,12 +126,12 @@ def lattice(
         second, third, fourth = ((p * away**n).sum(0) / total for n in (2, 3, 4))
         with np.errstate(all="ignore"):
             shape = third / second**1.5, fourth / second**2 - 3
-        return mean * step, np.sqrt(second) * abs(step), *shape
+        return offset + mean * step, np.sqrt(second) * abs(step), *shape
 
     mean, std, skewness, kurtosis = moments or (
         functools.partial(lambda i: summed()[i], i) for i in range(4)
     )
-    made = _Lattice(
+    made = Lattice(
         mean,
         std,
         lambda x: np.where(at(x) > 0, np.inf, 0.0),
@@ -99,23 +141,27 @@ def lattice(
         skewness=skewness,
         kurtosis=kurtosis,
         support=support,
+        family=family,
         cut=cut,
+        moved=moved,
     )
-    made.chance, made.step = at, step
+    made.closed |= closed
+    made.chance, made.step, made.offset = at, step, offset
     if (listed := drawn(_LISTED)) is not None:
-        made.atoms = tuple(zip(listed * step, chance(listed), strict=True))
+        made.atoms = tuple(zip(offset + listed * step, chance(listed), strict=True))
     return made
 
 
-class _Lattice(Law):
+class Lattice(Law):
     """A law whose values have probabilities of their own, perhaps too many to be listed."""
 
     chance: Any
     step: Any
+    offset: Any
 
     def snapped(self, x: Any, near: float) -> Any:
         with np.errstate(all="ignore"):
-            value = np.round(x / self.step) * self.step
+            value = self.offset + np.round((x - self.offset) / self.step) * self.step
             return np.where(abs(x - value) <= near * abs(value), value, x)
 
     def quantile(self, p: Any, q: Any) -> Any:

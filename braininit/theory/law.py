@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from braininit.theory.quadrature import moments
 
-__all__ = ["Law", "point", "unless_zero"]
+__all__ = ["Law", "adds", "by_element", "point", "unless_zero"]
 
 
 class Law:
@@ -40,10 +40,14 @@ class Law:
         Where the density jumps or bends inside the support, for integrals.
     atoms : tuple of pairs
         ``(x, probability)`` of values that have a probability of their own.
+    family : tuple
+        A name, and the parameters by which a law adds to others of that name: see ``plus``.
     **closed : callable
         What stays in the family: ``moved(shift, factor)``, ``raised(exponent)``,
-        ``cut(low, high)``, ``plus(law)``, each the law that follows, or None; ``squared()``, the
-        four moments of the square.
+        ``cut(low, high)``, ``plus(*parameters)`` of another of the family, each the law that
+        follows, or None; ``powered(n)``, the four moments of a whole power;
+        ``branches(exponent, fold)``, the power of a power; ``parts()``, a mixture's laws and
+        weights.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Law:
         support: tuple[Any, Any] = (-np.inf, np.inf),
         breaks: tuple[Any, ...] = (),
         atoms: tuple[tuple[Any, Any], ...] = (),
+        family: tuple[Any, ...] = (),
         **closed: Callable[..., Any],
     ) -> None:
         self._moments = {"mean": mean, "std": std, "skewness": skewness, "kurtosis": kurtosis}
@@ -71,7 +76,7 @@ class Law:
         self._cdf, self._sf, self.has_functions = cdf or _unknown, sf, cdf is not None
         self._quantile = quantile
         self.support, self.breaks, self.atoms = support, breaks, atoms
-        self.closed = closed
+        self.family, self.closed = family, closed
 
     @property
     def is_point(self) -> bool:
@@ -234,44 +239,74 @@ def point(value: Any) -> Law:
         lambda x: np.where(x == value, np.inf, 0.0),
         lambda x: np.where(x >= value, 1.0, 0.0),
         lambda x: np.where(x >= value, 0.0, 1.0),
-        quantile=lambda p, q: np.broadcast_to(value, np.broadcast_shapes(p.shape, nan.shape)),
+        quantile=lambda p, q: np.broadcast_to(value, np.broadcast_shapes(np.shape(p), nan.shape)),
         skewness=nan,
         kurtosis=nan,
         support=(value, value),
         atoms=((value, 1.0),),
+        cut=lambda low, high: point(np.clip(value, low, high)),
     )
 
 
 def unless_zero(spread: Any, value: Any, law: Law) -> Law:
     """Take a law; where its spread is 0, all of the mass at `value`."""
-    zero, at = spread == 0, point(value)
+    zero = spread == 0
     if not np.any(zero):
         return law
     if np.all(zero):
         shape = np.broadcast_shapes(np.shape(spread), np.shape(value))
         return point(np.broadcast_to(value, shape) if shape else value)
+    made = by_element(np.where(zero, 1, 0), [law, point(value)])
+    made.family, made.closed = law.family, law.closed
+    return made
 
-    def either(name: str) -> Any:
-        return lambda *x: np.where(zero, getattr(at, name)(*x), getattr(law, name)(*x))
+
+def adds(first: Law, second: Law) -> bool:
+    """Whether both are of one family, whose sums may belong to it, too."""
+    return bool(first.family and second.family) and first.family[0] is second.family[0]
+
+
+# ---------------------------------------------------------------- one law or another
+
+
+def by_element(which: Any, laws: Sequence[Law]) -> Law:
+    """The law whose elements are those of one law or another, by its index."""
+
+    def picked(values: Sequence[Any]) -> Any:
+        return np.select([which == i for i in range(len(laws))], values, np.nan)
+
+    def function(name: str) -> Any:
+        return lambda *x: picked([getattr(law, name)(*x) for law in laws])
 
     def moment(name: str) -> Any:
-        return lambda: np.where(zero, getattr(at, name), getattr(law, name))
+        return lambda: picked([getattr(law, name) for law in laws])
 
-    return Law(
+    functions: dict[str, Any] = {}
+    if all(law.has_functions for law in laws):
+        functions = {n: function(n) for n in ("pdf", "log_pdf", "cdf", "sf", "quantile")}
+    made = _ByElement(
         moment("mean"),
         moment("std"),
-        either("pdf"),
-        either("cdf"),
-        either("sf"),
-        log_pdf=either("log_pdf"),
-        quantile=either("quantile"),
+        **functions,
         skewness=moment("skewness"),
         kurtosis=moment("kurtosis"),
-        support=tuple(np.where(zero, value, end) for end in law.support),
-        breaks=law.breaks,
-        atoms=(
-            (value, np.where(zero, 1.0, 0.0)),
-            *((x, np.where(zero, 0.0, p)) for x, p in law.atoms),
+        support=tuple(picked(ends) for ends in zip(*(x.support for x in laws), strict=True)),
+        breaks=tuple(x for law in laws for x in law.breaks),
+        atoms=tuple(
+            (x, np.where(which == i, p, 0.0)) for i, law in enumerate(laws) for x, p in law.atoms
         ),
-        **law.closed,
     )
+    made.either = {name: function(name) for name in ("at", "snapped")}
+    return made
+
+
+class _ByElement(Law):
+    """A law whose single values may be more than are listed."""
+
+    either: dict[str, Callable[..., Any]]
+
+    def at(self, x: Any) -> Any:
+        return self.either["at"](x)
+
+    def snapped(self, x: Any, near: float) -> Any:
+        return self.either["snapped"](x, near)

@@ -28,10 +28,12 @@ from braininit.initializer.recipe import UNKNOWN
 from braininit.layers.dale import dale
 from braininit.layers.fans import Fans
 from braininit.layers.sparse import sparse
+from braininit.spatial.modulated import distance_modulated
 from braininit.theory.algebra import affine, product, total
 from braininit.theory.grid import gridded
 from braininit.theory.law import Law, point
-from braininit.theory.pieces import clipped, mixture_of, power, truncated_at
+from braininit.theory.pieces import clipped, mixture_of, truncated_at
+from braininit.theory.powers import absolute, power
 
 __all__ = ["Unknown", "double", "find", "laws", "numbers_in", "unknown"]
 
@@ -81,11 +83,14 @@ def find(dist: Any, size: Any = None) -> Found:
         raise unknown(*error.args) from None
 
 
-def unknown(what: str) -> Unknown:
-    return Unknown(
-        f"braininit.theory has no law of {what}; estimate it from draws, as in "
-        "theory.mean(dist, estimate=100_000, rng=0), or add one with theory.laws[function] = ..."
-    )
+_REMEDY = (
+    "estimate it from draws, as in theory.mean(dist, estimate=100_000, rng=0), or add one with "
+    "theory.laws[function] = ..."
+)
+
+
+def unknown(what: str, remedy: str = _REMEDY) -> Unknown:
+    return Unknown(f"braininit.theory has no law of {what}; {remedy}")
 
 
 def _found(dist: Any, size: Any) -> Found:
@@ -149,14 +154,16 @@ def _scaled(dist: Any, size: Any) -> Found:
 def _combined(op: str, left: Any, right: Any, size: Any) -> Found:
     first, unit = _found(as_child("left", left), size)
     if op == "abs":
-        return power(first, 1.0, fold=True), unit
+        return absolute(first), unit
     second, other = _found(as_child("right", right), size)
     unit, ratio = units.of_operation(op, unit, other)
     second = affine(second, 0.0, ratio)
     if op in ("+", "-"):
         return total(first, second if op == "+" else affine(second, 0.0, -1.0)), unit
     if op == "**":
-        raise LookupError("a power whose exponent is an array or random")
+        if not second.is_point:
+            raise LookupError("a power whose exponent is random")
+        return _raised(first, second.mean, "a power"), unit
     if op == "/":
         if np.any((second.std == 0) & (second.mean == 0)):
             raise LookupError(f"{type(left).__name__} / 0")
@@ -166,12 +173,13 @@ def _combined(op: str, left: Any, right: Any, size: Any) -> Found:
 
 def _power(dist: Any, size: Any) -> Found:
     law, _ = _found(dist.base, size)
-    exponent = dist.exponent
-    if exponent == 0:
-        return point(np.ones(law.shape)), dist._recipe.unit
-    if not exponent.is_integer() and np.any(np.less(law.support[0], 0)):
-        raise LookupError(f"{dist!r}, where draws below 0 give NaN")
-    return power(law, exponent, fold=exponent % 2 == 0), dist._recipe.unit
+    return _raised(law, dist.exponent, repr(dist)), dist._recipe.unit
+
+
+def _raised(law: Law, exponent: Any, name: str) -> Law:
+    if np.any(np.mod(exponent, 1) != 0) and np.any(np.less(law.support[0], 0)):
+        raise LookupError(f"{name}, where draws below 0 give NaN")
+    return power(law, exponent)
 
 
 def _clipped(dist: Any, size: Any) -> Found:
@@ -206,6 +214,15 @@ def _mixture(dist: Any, size: Any) -> Found:
     return mixture_of(parts, np.asarray(dist._recipe.values[0], float)), unit
 
 
+def _modulated(dist: Any, size: Any) -> Found:
+    raise LookupError(
+        "DistanceModulated, whose weights have their distances' laws",
+        "at one distance it is that of profile.weight_scaling(distance) * base_dist; or estimate "
+        "it from draws, as in theory.mean(lambda key, shape: dist(shape, rng=key, distances=...), "
+        "size=distances.shape, estimate=100_000, rng=0)",
+    )
+
+
 def _conditional(dist: Any, size: Any) -> Found:
     (yes, no), unit = _in_one_unit([_found(x, size) for x in (dist.true_dist, dist.false_dist)])
     return sized.of_conditional(dist._recipe, yes, no, size), unit
@@ -233,6 +250,7 @@ _MADE_OF_OTHERS: dict[Any, Callable[[Any, Any], Found]] = {
     conditional: _conditional,
     sparse: _sparse,
     dale: _dale,
+    distance_modulated: _modulated,
 }
 
 

@@ -1,4 +1,4 @@
-"""Laws put together from pieces: parts of one, mixtures of several, powers by their branches."""
+"""Laws put together from pieces: parts of one, mixtures of several."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 
 from braininit._math import special
-from braininit.theory.algebra import beside
-from braininit.theory.law import Law, point
+from braininit.theory.law import Law
 from braininit.theory.quadrature import gauss, spread
-from braininit.theory.quadrature import moments as integrated
 
-__all__ = ["clipped", "mixture_of", "pooled_law", "power", "truncated_at"]
+__all__ = ["clipped", "mass_between", "mixture_of", "pooled_law", "truncated_at"]
 
 MOMENTS = ("mean", "std", "skewness", "kurtosis")
 
@@ -57,6 +55,7 @@ def mixture_of(laws: Sequence[Law], weights: Any) -> Law:
         ),
         breaks=tuple(x for x in inner if np.all(np.isfinite(x))),
         atoms=tuple((x, p * w) for law, w in pairs for x, p in law.atoms),
+        parts=lambda: tuple(zip(*pairs, strict=True)),
     )
 
 
@@ -162,16 +161,18 @@ def truncated_at(law: Law, low: Any, high: Any) -> Law:
         """The share between x and a bound, the lower one or the upper one."""
         x, bound = np.clip(x, low, high), high if up else low
         absolute = mass_between(law, *((low, x) if not up else (x, high)))
-        # A share that can be told may underflow as a mass. From there on a steep density falls.
+        # A share that can be told may underflow as a mass. From there on a steep density falls,
+        # and every density over the logarithm of x.
         on = 1.05 if up else 0.95
         steep = law.log_pdf(x) - law.log_pdf(np.where(x > 0, x * on, x / on)) > 1
+        steep |= _towards_zero(x, bound)
         faint = deep | ((absolute < 1e-290) & steep & (x != bound))
         if not np.any(faint):
             return absolute / mass
         near = deep & (from_low if not up else ~from_low)  # from the start to x, or from x on
         first = np.where(near, start, x)
-        rest = _outwards(law, first, np.where(near, x, bound))
-        rest = rest * np.exp(law.log_pdf(first) - log_mass)
+        rest = np.log(_outwards(law, first, np.where(near, x, bound)))
+        rest = np.exp(rest + law.log_pdf(first) - log_mass)
         return np.where(faint, rest, absolute / mass)
 
     def log_pdf(x: Any) -> Any:
@@ -195,6 +196,8 @@ def mass_between(law: Law, x: Any, y: Any) -> Any:
         lower = below < above
         mass = np.where(lower, below - law.cdf(x), above - law.sf(y))
         close = (mass < 0.02 * np.minimum(below, above)) & (y > x)
+        for at in law.breaks:  # where the density is not smooth
+            close &= (at <= x) | (at >= y)
         if np.any(close):
             low, high = (np.where(np.isfinite(end), end, 0.0) for end in law.support)
             t, w = (a.reshape(-1, *[1] * mass.ndim) for a in gauss(48))
@@ -207,134 +210,31 @@ def mass_between(law: Law, x: Any, y: Any) -> Any:
 def _outwards(law: Law, start: Any, end: Any) -> Any:
     """The integral of the density from `start` to `end`, over the density at `start`.
 
-    For densities that fall on the way.
+    For densities that fall on the way. Towards 0 they may fall as a power of x, and are integrated
+    in the logarithm.
     """
     start, end = np.broadcast_arrays(start, end)
-    reach, sign, top = abs(end - start), np.sign(end - start), law.log_pdf(start)
+    inward = _towards_zero(start, end)
+    sign, top = np.sign(end - start), law.log_pdf(start)
 
     def exponent(t: Any) -> Any:
-        return top - law.log_pdf(start + sign * t)
+        x = np.where(inward, start * np.exp(-t), start + sign * t)
+        return top - law.log_pdf(x) + np.where(inward, t, 0.0)
 
-    cut = np.minimum(reach, np.maximum(abs(start), 1e-300))
+    reach = np.where(inward, np.log(abs(start / end)), abs(end - start))
+    cut = np.minimum(reach, np.where(inward, 1.0, np.maximum(abs(start), 1e-300)))
     while np.any(short := (exponent(cut) < 40) & (cut < reach)):
         cut = np.where(short, np.minimum(2 * cut, reach), cut)
-    while np.any(long := exponent(cut) > 100):
-        cut = np.where(long, cut / 2, cut)
-    return special.integral(exponent, 40 / cut, 0.0, cut)
+    least = np.zeros(cut.shape)
+    for _ in range(60):
+        if not np.any(long := exponent(cut) > 100):
+            break
+        middle = (least + cut) / 2
+        enough = exponent(middle) > 40
+        least = np.where(long & ~enough, middle, least)
+        cut = np.where(long & enough, middle, cut)
+    return np.where(inward, abs(start), 1.0) * special.integral(exponent, 40 / cut, 0.0, cut)
 
 
-# ---------------------------------------------------------------- powers, absolute values
-
-
-def power(law: Law, exponent: float, fold: bool = False) -> Law:
-    """The law of x^exponent; `fold` takes |x|^exponent, as even powers are.
-
-    The power is monotone on each side of 0.
-    """
-    low, high = law.support
-    if exponent == 1 and (not fold or np.all(np.asarray(low) >= 0)):
-        return law
-    if law.is_point:
-        return point((abs(law.mean) if fold else law.mean) ** exponent)
-    if "raised" in law.closed and (known := law.closed["raised"](exponent)) is not None:
-        return known
-    up = exponent > 0
-
-    def forth(x: Any) -> Any:
-        size = abs(x) ** abs(exponent)
-        size = size if up else 1 / size
-        return size if fold else np.copysign(size, x)
-
-    def root(y: Any) -> Any:
-        r: Any = np.sqrt(abs(y)) if abs(exponent) == 2 else abs(y) ** (1 / abs(exponent))
-        r = r if up else 1 / r
-        for at, _ in law.atoms:  # rounding must not carry y onto one, nor past it
-            r = beside(r, abs(at), np.sign(abs(y) - abs(forth(at))) * (1 if up else -1))
-        return r
-
-    def raw_log_pdf(y: Any) -> Any:
-        r = root(y)
-        if fold:
-            both = np.logaddexp(law.log_pdf(r), law.log_pdf(-r))
-            both = np.where(y < 0, -np.inf, both)
-        else:
-            both = law.log_pdf(np.copysign(r, y))
-        return both if exponent == 1 else both + np.log(r / abs(y)) - np.log(abs(exponent))
-
-    def log_pdf(y: Any) -> Any:
-        near, nearer = (raw_log_pdf(np.full(np.shape(y), at)) for at in (1e-250, 1e-290))
-        rises = nearer - near
-        limit = np.where(abs(rises) < 1, nearer, np.where(rises > 0, np.inf, -np.inf))
-        at_zero: Any = limit if up else -np.inf
-        return np.where(y == 0, at_zero, raw_log_pdf(y))
-
-    # The mass below y, and above it: inside or outside of -r and r, or on one side of them.
-    def inside(r: Any) -> Any:
-        """-r <= x <= r."""
-        return mass_between(law, -r, r) + law.at(-r)
-
-    def outside(r: Any) -> Any:
-        return law.sf(r) + law.below(-r)
-
-    def cdf(y: Any) -> Any:
-        r = root(y)
-        if fold:
-            within = inside(r) if up else outside(r) + law.at(r) + np.where(r > 0, law.at(-r), 0)
-            return np.where(y < 0, 0.0, within)
-        if up:
-            return law.cdf(np.copysign(r, y))
-        zero = np.zeros(())
-        negative = mass_between(law, -r, zero) + law.at(-r) - law.at(zero)
-        return np.where(y < 0, negative, law.below(zero) + np.where(y > 0, law.above(r), 0.0))
-
-    def sf(y: Any) -> Any:
-        r = root(y)
-        if fold:
-            beyond = outside(r) if up else inside(r) - law.at(r) - np.where(r > 0, law.at(-r), 0)
-            return np.where(y < 0, 1.0, beyond)
-        if up:
-            return law.sf(np.copysign(r, y))
-        zero = np.zeros(())
-        positive = mass_between(law, zero, r) + law.at(zero) - law.at(r)
-        return np.where(y <= 0, law.below(-r) * (y < 0) + law.above(zero), positive)
-
-    def quantile(p: Any, q: Any) -> Any:
-        return forth(law.quantile(*((p, q) if up else (q, p))))
-
-    with np.errstate(all="ignore"):
-        monotone = (up and not fold) or np.all(np.asarray(low) >= 0)
-        signed = np.where(np.equal(high, 0), np.copysign(0.0, low), high)  # 1 / -0.0 is -inf
-        ends = [forth(np.where(np.equal(low, 0), 0.0, low)), forth(signed)]
-        smallest, largest = np.minimum(*ends), np.maximum(*ends)
-        across = (np.asarray(low) < 0) & (np.asarray(high) > 0)
-        if not monotone:
-            beyond = np.inf if not up else largest
-            smallest = np.where(across, (0.0 if up else smallest) if fold else -np.inf, smallest)
-            largest = np.where(across, beyond, largest)
-        breaks = tuple(forth(np.asarray(x)) for x in (*law.breaks, *((low, high) if fold else ())))
-
-    def change(start: Any, x: Any, away: Any) -> Any:
-        near = abs(away) < abs(start) / 2
-        ratio = np.where(near, away / np.where(near, start, 1.0), 0.0)
-        small = forth(start) * np.expm1(exponent * np.log1p(ratio))
-        return np.where(near, small, forth(x) - forth(start))
-
-    @functools.cache
-    def moments() -> Any:
-        if exponent == 2 and "squared" in law.closed:
-            return law.closed["squared"]()
-        return integrated(law, forth, change, max(-exponent, 0.0))
-
-    return Law(
-        lambda: moments()[0],
-        lambda: moments()[1],
-        log_pdf=log_pdf,
-        cdf=cdf,
-        sf=sf,
-        skewness=lambda: moments()[2],
-        kurtosis=lambda: moments()[3],
-        quantile=quantile if monotone else None,
-        support=(smallest, largest),
-        breaks=tuple(x for x in breaks if np.all(np.isfinite(x))),
-        atoms=tuple((forth(x), p) for x, p in law.atoms),
-    )
+def _towards_zero(start: Any, end: Any) -> Any:
+    return (np.sign(start) * np.sign(end) >= 0) & (abs(end) < abs(start))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import scipy  # its parts are imported when they are first named
 
+import braininit.theory.cumulants as cumulants
 from braininit._math import special
 from braininit.theory.continuous import at_the_edge, normal_quantile
 from braininit.theory.law import Law, unless_zero
@@ -47,7 +48,7 @@ def lognormal(mean: Any, std: Any) -> Law:
         log_pdf=log_pdf,
         cdf=lambda x: scipy.special.ndtr(z(x)),
         sf=lambda x: scipy.special.ndtr(-z(x)),
-        quantile=lambda p, q: mean * np.exp(sigma * normal_quantile(p, q) - sigma**2 / 2),
+        quantile=lambda p, q: _times_exp(mean, sigma * normal_quantile(p, q) - sigma**2 / 2),
         skewness=ratio * (3 + ratio**2),
         kurtosis=ratio**2 * (16 + ratio**2 * (15 + ratio**2 * (6 + ratio**2))),
         support=(0.0, np.inf),
@@ -55,6 +56,12 @@ def lognormal(mean: Any, std: Any) -> Law:
         times=times,
     )
     return unless_zero(std, mean, law)
+
+
+def _times_exp(x: Any, exponent: Any) -> Any:
+    """The product x e^exponent, also where the power is out of range by itself."""
+    half = np.exp(exponent / 2)
+    return x * half * half
 
 
 # ---------------------------------------------------------------- exponential, Weibull
@@ -72,6 +79,8 @@ def exponential(scale: Any) -> Law:
         kurtosis=np.full(np.shape(scale), 6.0),
         support=(0.0, np.inf),
         raised=lambda exponent: weibull(np.asarray(1.0), scale).closed["raised"](exponent),
+        family=(gamma, 1.0, scale),
+        plus=lambda *its: gamma(np.ones(()), scale).closed["plus"](*its),
     )
 
 
@@ -105,7 +114,7 @@ def weibull(concentration: Any, scale: Any) -> Law:
         log_pdf=log_pdf,
         cdf=lambda x: -np.expm1(-power(x)),
         sf=lambda x: np.exp(-power(x)),
-        quantile=lambda p, q: scale * np.exp(np.log(_exponential_quantile(p, q)) / k),
+        quantile=lambda p, q: _times_exp(scale, np.log(_exponential_quantile(p, q)) / k),
         skewness=lambda: np.broadcast_to(moments()[0], np.broadcast(k, scale).shape),
         kurtosis=lambda: np.broadcast_to(moments()[1], np.broadcast(k, scale).shape),
         support=(0.0, np.inf),
@@ -187,6 +196,9 @@ def gamma(concentration: Any, scale: Any) -> Law:
         skewness=np.broadcast_to(2 / np.sqrt(k), shape),
         kurtosis=np.broadcast_to(6 / k, shape),
         support=(0.0, np.inf),
+        family=(gamma, k, scale),
+        plus=lambda more, its: gamma(k + more, scale) if np.all(its == scale) else None,
+        powered=lambda n: cumulants.of_gamma(k, scale, n),
     )
 
 

@@ -42,9 +42,11 @@ def moments(
         start = np.where(np.isfinite(low), low, edges[0])
         end = np.where(np.isfinite(high), high, edges[-1])
         gaps = (end - start) * 10.0 ** -np.arange(1, 16).reshape(-1, *[1] * len(shape))
-        near_low = np.where(np.isfinite(low), start + gaps, median)
-        near_high = np.where(np.isfinite(high), end - gaps, median)
-        ends = (start[None], near_low, near_high, end[None])
+        # Where there is no bound, panels grow from 0 on.
+        near_low = np.where(np.isfinite(low), start, 0.0) + gaps
+        near_high = np.where(np.isfinite(high), end, 0.0) - gaps
+        near = (np.clip(each, start, end) for each in (near_low, near_high))
+        ends = (start[None], *near, end[None])
         edges = np.sort(np.concatenate([*ends, edges]), axis=0)
         nodes, weights = (a.reshape(-1, *[1] * edges.ndim) for a in gauss(24))
         x, away, measure = spread(nodes, edges[:-1], edges[1:], low, high, median)

@@ -17,7 +17,8 @@ from braininit.layers import fans, matrices
 from braininit.theory.algebra import affine
 from braininit.theory.continuous import beta_law, normal, truncated_normal, uniform
 from braininit.theory.law import Law, point, unless_zero
-from braininit.theory.pieces import mixture_of, power
+from braininit.theory.pieces import mixture_of
+from braininit.theory.powers import absolute
 
 __all__ = ["SizeNeeded", "by_fan", "matrices_by_size", "of_conditional", "of_dale", "of_sparse"]
 
@@ -160,7 +161,7 @@ def of_dale(made: Any, law: Law, size: Any) -> Law:
         _, count, _ = made.for_draw(size, None, {}).values
         share = float(count) / max(size[axis], 1)
     gain = share / (1 - share) if balance else 1.0
-    magnitude = power(law, 1.0, fold=True)
+    magnitude = absolute(law)
     return mixture_of([magnitude, affine(magnitude, 0.0, -gain)], [share, 1 - share])
 
 

@@ -51,6 +51,42 @@ def test_the_probability_of_each_multiple(base, rounding):
         assert theory.mean(dist) == pytest.approx(theory.mean(BASES[base]), rel=1e-9)
 
 
+@pytest.mark.parametrize("step", [0.1, 0.3, 1.0, 2.5, 7.0])
+@pytest.mark.parametrize(
+    "base",
+    [
+        init.Poisson(3.5),
+        init.Binomial(10, 0.3),
+        init.UniformInt(-3, 9),
+        1 - 0.5 * init.Poisson(3.5),
+        init.Constant(0.26),
+    ],
+    ids=str,
+)
+def test_stochastic_rounding_of_whole_numbers(base, step):
+    """A value goes to either neighbour in proportion, also where the law jumps within a step."""
+    with jax.enable_x64(True):
+        values, chances = np.arange(-60.0, 200.0) * 0.5, 1.0
+        if isinstance(base, init.Constant):
+            values = np.array([0.26])
+        else:
+            chances = theory.pmf(base, values)
+        dist, k = base.on_grid(step, "stochastic"), np.arange(-400, 250)
+        share = np.maximum(1 - abs(values / step - k[:, None]), 0)
+        np.testing.assert_allclose(
+            theory.pmf(dist, k * step), share @ np.broadcast_to(chances, values.shape), atol=1e-15
+        )
+        np.testing.assert_allclose(theory.mean(dist), theory.mean(base), rtol=1e-13)
+
+
+def test_stochastic_rounding_where_a_density_bends():
+    dist = init.Uniform(0.25, 0.875).on_grid(1.0, "stochastic")
+    np.testing.assert_allclose(theory.pmf(dist, [0.0, 1.0, 2.0]), [7 / 16, 9 / 16, 0], rtol=1e-14)
+    tail = theory.sf(init.Poisson(3.5).on_grid(0.3, "stochastic"), 60.0)
+    exact = scipy.stats.poisson(3.5).sf(60)  # a whole number of steps
+    np.testing.assert_allclose(tail, exact, rtol=1e-12)
+
+
 def test_another_rounding_is_found():
     assert p_of(init.Normal().on_grid(0.5), 0.5, 400_000, init.Normal(0.02, 1.0)) < 1e-6
 
@@ -115,5 +151,7 @@ def test_what_is_made_of_draws_on_a_grid_knows_its_points():
         assert theory.pmf(dist, np.float32(x)) == pytest.approx(chance, rel=1e-9), dist
     k = np.arange(-80, 120) * 0.1
     assert theory.mean(abs(grid)) == pytest.approx((abs(k) * theory.pmf(grid, k)).sum(), rel=1e-9)
+    fine = init.Normal(1.5, 0.75).on_grid(1e-4)
+    assert theory.pmf(2 * fine, 3.0) == theory.pmf(fine, 1.5) > 0
     with pytest.raises(TypeError, match="no law of single values"):  # rather than 0
-        theory.pmf(2 * init.Normal(1.5, 0.75).on_grid(1e-4), 3.0)
+        theory.pmf(abs(fine), 3.0)

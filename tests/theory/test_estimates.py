@@ -69,6 +69,23 @@ def test_functions_of_a_users():
     assert value == 0.5
 
 
+def test_weights_that_depend_on_distance():
+    """No law without the distances; with them an estimate, or the law at one distance."""
+    profile, base = init.GaussianProfile(50 * u.um), init.Normal(0.5 * u.nS, 0.1 * u.nS)
+    dist, distances = init.DistanceModulated(base, profile), np.full((8, 8), 30.0) * u.um
+    for function in (theory.mean, theory.support, lambda d: theory.cdf(2 * d, 1 * u.nS)):
+        with pytest.raises(TypeError, match=r"profile.weight_scaling\(distance\) \* base_dist"):
+            function(dist)
+    with pytest.raises(ValueError, match="`distances` are needed") as caught:
+        theory.mean(dist, size=(8, 8), estimate=1000, rng=0)
+    assert "lambda key, shape: dist(shape, rng=key, distances=...)" in " ".join(
+        caught.value.__notes__
+    )
+    drawn = lambda key, shape: dist(shape, rng=key, distances=distances)  # noqa: E731
+    value, error = theory.mean(drawn, (8, 8), estimate=4000, rng=1)
+    assert abs(value - theory.mean(profile.weight_scaling(30 * u.um) * base)) < 4.9 * error
+
+
 @pytest.mark.parametrize("bad", [10, 1e5, "many"])
 def test_numbers_of_draws(bad):
     with pytest.raises((TypeError, ValueError), match="`estimate` must be"):

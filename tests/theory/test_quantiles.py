@@ -1,6 +1,7 @@
 """Quantiles, logarithms of densities, supports: against mpmath, and as inverses to the last bit."""
 
 import brainunit as u
+import jax
 import mpmath as mp
 import numpy as np
 import pytest
@@ -52,6 +53,18 @@ def test_closed_quantiles(q):
         for dist, (low, high) in pairs.items():
             np.testing.assert_allclose(theory.ppf(dist, q), float(low), rtol=1e-12)
             np.testing.assert_allclose(theory.isf(dist, q), float(high), rtol=1e-12)
+
+
+def test_quantiles_in_range_of_powers_that_are_not():
+    with jax.enable_x64(True):
+        weibull, log = init.Weibull(0.9, 1e60), init.LogNormal(1e200, 1e250)
+    low = theory.ppf(weibull, 1e-300)
+    np.testing.assert_allclose(theory.cdf(weibull, low), 1e-300, rtol=1e-11)
+    with mp.workdps(40):
+        sigma = mp.sqrt(mp.log1p(mp.mpf(1e50) ** 2))
+        z = exact_z(mp.mpf(1e-300))
+        exact = float(mp.mpf(1e200) * mp.exp(sigma * z - sigma**2 / 2))
+    np.testing.assert_allclose(theory.ppf(log, 1e-300), exact, rtol=1e-10)
 
 
 def test_quantiles_near_a_median_of_zero():

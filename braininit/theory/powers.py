@@ -1,0 +1,219 @@
+"""Laws of powers and absolute values, by their branches on both sides of 0."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from braininit._math import special
+from braininit.theory.algebra import affine, beside
+from braininit.theory.cumulants import MOST
+from braininit.theory.law import Law, by_element, point
+from braininit.theory.pieces import mass_between, mixture_of
+from braininit.theory.quadrature import moments as integrated
+
+__all__ = ["absolute", "power"]
+
+
+def absolute(law: Law) -> Law:
+    """The law of abs(x)."""
+    return _branches(law, 1.0, fold=True)
+
+
+def power(law: Law, exponent: Any) -> Law:
+    """The law of x^exponent, which may be an array: each element has its own."""
+    exponents, which = np.unique(exponent, return_inverse=True)
+    laws = [_one_power(law, each) for each in exponents.tolist()]
+    return by_element(which.reshape(np.shape(exponent)), laws) if np.ndim(exponent) else laws[0]
+
+
+def _one_power(law: Law, exponent: float) -> Law:
+    if exponent == 0:
+        return point(np.ones(law.shape))
+    return _branches(law, exponent, fold=exponent % 2 == 0)
+
+
+def _branches(law: Law, exponent: float, fold: bool) -> Law:
+    """The law of x^exponent, or with `fold` of |x|^exponent: monotone on each side of 0."""
+    low, high = law.support
+    if exponent == 1 and (not fold or np.all(np.asarray(low) >= 0)):
+        return law
+    if law.is_point:
+        return point((abs(law.mean) if fold else law.mean) ** exponent)
+    if "parts" in law.closed:  # panels that fit the mixture may be too wide for a narrow part
+        laws, weights = law.closed["parts"]()
+        return mixture_of([_branches(part, exponent, fold) for part in laws], weights)
+    if "branches" in law.closed:
+        return law.closed["branches"](exponent, fold)
+    if "raised" in law.closed and (known := law.closed["raised"](exponent)) is not None:
+        return known
+    up = exponent > 0
+
+    def forth(x: Any) -> Any:
+        size = abs(x) ** abs(exponent)
+        size = size if up else 1 / size
+        return size if fold else np.copysign(size, x)
+
+    # A root rounded to float64 may be off by much of a narrow law's std. What it lacks of the true
+    # one, in parts of itself, is carried over by the slope.
+    def lacking(y: Any, r: Any) -> Any:
+        return _lacking(abs(y), r, exponent)
+
+    def root(y: Any) -> Any:
+        r: Any = np.sqrt(abs(y)) if abs(exponent) == 2 else abs(y) ** (1 / abs(exponent))
+        r = r if up else 1 / r
+        r = r * (1 + lacking(y, r))
+        for at, _ in law.atoms:  # rounding must not carry y onto one, nor past it
+            r = beside(r, abs(at), np.sign(abs(y) - abs(forth(at))) * (1 if up else -1))
+        return r
+
+    def at_root(name: str, r: Any, y: Any) -> Any:
+        function = getattr(law, name)
+        if not fold:
+            return function(np.copysign(r, y))
+        return (np.logaddexp if name == "log_pdf" else np.add)(function(r), function(-r))
+
+    def carried(p: Any, y: Any, rises: bool) -> Any:
+        r = root(y)
+        lack = lacking(y, r)
+        if not np.any(lack):
+            return p
+        side = np.where(rises == up, 1.0, -1.0) * (1.0 if fold else np.sign(y))
+        rate = side * at_root("pdf", r, y) * r * lack / p
+        return p * np.exp(np.where(abs(rate) < 1, rate, 0.0))
+
+    def raw_log_pdf(y: Any) -> Any:
+        r = root(y)
+        p, lack = at_root("log_pdf", r, y), lacking(y, r)
+        if np.any(lack):
+            low, high = r * (1 - 2.0**-44), r * (1 + 2.0**-44)
+            rise = at_root("log_pdf", high, y) - at_root("log_pdf", low, y)
+            more = rise / (high - low) * r * lack
+            p = p + np.where(abs(more) < 1, more, 0.0)
+        if fold:
+            p = np.where(y < 0, -np.inf, p)
+        return p if exponent == 1 else p + np.log(r / abs(y)) - np.log(abs(exponent))
+
+    def log_pdf(y: Any) -> Any:
+        near, nearer = (raw_log_pdf(np.full(np.shape(y), at)) for at in (1e-250, 1e-290))
+        rises = nearer - near
+        limit = np.where(abs(rises) < 1, nearer, np.where(rises > 0, np.inf, -np.inf))
+        at_zero: Any = limit if up else -np.inf
+        return np.where(y == 0, at_zero, raw_log_pdf(y))
+
+    # The mass below y, and above it: inside or outside of -r and r, or on one side of them.
+    def inside(r: Any) -> Any:
+        """-r <= x <= r."""
+        return mass_between(law, -r, r) + law.at(-r)
+
+    def outside(r: Any) -> Any:
+        return law.sf(r) + law.below(-r)
+
+    def cdf(y: Any) -> Any:
+        r = root(y)
+        if fold:
+            within = inside(r) if up else outside(r) + law.at(r) + np.where(r > 0, law.at(-r), 0)
+            return np.where(y < 0, 0.0, within)
+        if up:
+            return law.cdf(np.copysign(r, y))
+        zero = np.zeros(())
+        negative = mass_between(law, -r, zero) + law.at(-r) - law.at(zero)
+        return np.where(y < 0, negative, law.below(zero) + np.where(y > 0, law.above(r), 0.0))
+
+    def sf(y: Any) -> Any:
+        r = root(y)
+        if fold:
+            beyond = outside(r) if up else inside(r) - law.at(r) - np.where(r > 0, law.at(-r), 0)
+            return np.where(y < 0, 1.0, beyond)
+        if up:
+            return law.sf(np.copysign(r, y))
+        zero = np.zeros(())
+        positive = mass_between(law, zero, r) + law.at(zero) - law.at(r)
+        return np.where(y <= 0, law.below(-r) * (y < 0) + law.above(zero), positive)
+
+    def quantile(p: Any, q: Any) -> Any:
+        return forth(law.quantile(*((p, q) if up else (q, p))))
+
+    with np.errstate(all="ignore"):
+        monotone = (up and not fold) or np.all(np.asarray(low) >= 0)
+        signed = np.where(np.equal(high, 0), np.copysign(0.0, low), high)  # 1 / -0.0 is -inf
+        ends = [forth(np.where(np.equal(low, 0), 0.0, low)), forth(signed)]
+        smallest, largest = np.minimum(*ends), np.maximum(*ends)
+        across = (np.asarray(low) < 0) & (np.asarray(high) > 0)
+        if not monotone:
+            beyond = np.inf if not up else largest
+            smallest = np.where(across, (0.0 if up else smallest) if fold else -np.inf, smallest)
+            largest = np.where(across, beyond, largest)
+        breaks = tuple(forth(np.asarray(x)) for x in (*law.breaks, low, high))
+
+    def change(start: Any, x: Any, away: Any) -> Any:
+        near = abs(away) < abs(start) / 2
+        ratio = np.where(near, away / np.where(near, start, 1.0), 0.0)
+        small = forth(start) * np.expm1(exponent * np.log1p(ratio))
+        return np.where(near, small, forth(x) - forth(start))
+
+    @functools.cache
+    def moments() -> Any:
+        if "powered" in law.closed and 2 <= exponent <= MOST and exponent % 1 == 0:
+            return law.closed["powered"](int(exponent))
+        if up and "moved" in law.closed and np.all(law.std < 1e-3 * abs(law.mean)):
+            # Around 0 the points of a narrow law keep their digits.
+            center = law.mean
+            return integrated(
+                affine(law, -center, 1.0),
+                lambda x: forth(center + x),
+                lambda start, x, away: change(center + start, center + x, away),
+            )
+        return integrated(law, forth, change, max(-exponent, 0.0))
+
+    return Law(
+        lambda: moments()[0],
+        lambda: moments()[1],
+        log_pdf=log_pdf,
+        cdf=lambda y: carried(cdf(y), y, True),
+        sf=lambda y: carried(sf(y), y, False),
+        skewness=lambda: moments()[2],
+        kurtosis=lambda: moments()[3],
+        quantile=quantile if monotone else None,
+        support=(smallest, largest),
+        breaks=tuple(x for x in breaks if np.all(np.isfinite(x))),
+        atoms=tuple((forth(x), p) for x, p in law.atoms),
+        branches=lambda n, folded: _branches(law, exponent * n, fold or folded),
+    )
+
+
+def _lacking(y: Any, r: Any, exponent: float) -> Any:
+    """By what part of itself the root r of y = r^exponent is too small, from rounding.
+
+    For whole exponents and their inverses; for others it is not known, and 0.
+    """
+    n, inverse = abs(exponent), 1 / abs(exponent)
+    if 2 <= n <= 64 and n % 1 == 0:
+        upper, lower = _power_exactly(r, int(n))
+        if exponent > 0:
+            lack = ((y - upper) - lower) / (n * upper)
+        else:
+            both, lost = special.product(y, upper)
+            lack = ((1 - both) - lost - y * lower) / n
+    elif exponent == -1 or (2 <= inverse <= 64 and inverse % 1 == 0):
+        upper, lower = _power_exactly(y, round(inverse))
+        if exponent > 0:
+            lack = ((upper - r) + lower) / r
+        else:
+            both, lost = special.product(r, upper)
+            lack = (1 - both) - lost - r * lower
+    else:
+        return np.zeros(())
+    return np.where(abs(lack) < 1e-13, lack, 0.0)  # not where a product over- or underflows
+
+
+def _power_exactly(x: Any, n: int) -> tuple[Any, Any]:
+    """A power to twice the digits, as a sum of two numbers."""
+    upper, lower = x, np.zeros(())
+    for _ in range(n - 1):
+        less = lower * x
+        upper, lost = special.product(upper, x)
+        lower = lost + less
+    return upper, lower

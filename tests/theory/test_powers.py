@@ -1,0 +1,110 @@
+"""Powers: of narrow distributions, of powers, of mixtures, with an exponent for each element."""
+
+import brainunit as u
+import jax
+import mpmath as mp
+import numpy as np
+import pytest
+
+import braininit as init
+from braininit import theory
+
+MOMENTS = ("mean", "std", "skewness", "kurtosis")
+phi, Phi = mp.npdf, mp.ncdf
+
+
+@pytest.mark.parametrize("mean", [1e5, 1e8, 1e10])
+@pytest.mark.parametrize("n", [2, 3, 4, -1, -2])
+def test_functions_of_powers_of_narrow_normals(mean, n):
+    """The root of y, rounded to float64, is off by up to 1e-6 std."""
+    x = mean + np.array([-37.0, -5.0, -0.001, 1.0, 20.0, 37.0])
+    y, order = x**n, 1 if n > 0 else -1
+    with jax.enable_x64(True):
+        dist = init.Normal(mean, 1.0) ** n
+    with mp.workdps(60):
+        z = [mp.mpf(v) ** (mp.mpf(1) / n) - mean for v in y]
+        below, above = ([float(Phi(side * order * v)) for v in z] for side in (1, -1))
+        scale = [abs((v + mean) / n / mp.mpf(at)) for v, at in zip(z, y, strict=True)]
+        log_pdf = [float(mp.log(phi(v) * s)) for v, s in zip(z, scale, strict=True)]
+    np.testing.assert_allclose(theory.cdf(dist, y), below, rtol=1e-10)
+    np.testing.assert_allclose(theory.sf(dist, y), above, rtol=1e-10)
+    np.testing.assert_allclose(theory.log_pdf(dist, y), log_pdf, rtol=0, atol=1e-10)
+
+
+def test_powers_of_powers():
+    normal, cut = init.Normal(1.0, 2.0), init.TruncatedNormal(-0.5, 0.8, -0.7, 0.2)
+    for dist, same in (
+        ((normal**3) ** 2, normal**6),
+        ((normal**2) ** 3, normal**6),
+        (abs(normal**3), abs(normal) ** 3),
+        ((normal**-1) ** -1, normal),
+        ((init.Gamma(2.5) ** 0.5) ** 3, init.Gamma(2.5) ** 1.5),
+        (abs(cut**-1), 1 / abs(cut)),
+    ):
+        for name in (*MOMENTS, "support"):
+            np.testing.assert_array_equal(getattr(theory, name)(dist), getattr(theory, name)(same))
+        x = np.array([-2.0, 0.3, 1.7, 40.0])
+        np.testing.assert_array_equal(theory.cdf(dist, x), theory.cdf(same, x))
+    x = np.array([5.0, 10.0, 1e6])
+    np.testing.assert_allclose(theory.cdf(abs(cut**-1), x) + theory.sf(abs(cut**-1), x), 1)
+
+
+def test_powers_of_narrow_parts():
+    parts, weights = (init.LogNormal(46.0, 1.5e-3), init.Uniform(2.257, 2.26)), (0.3, 0.7)
+    raw = [
+        sum(w * theory.mean(part**n) for part, w in zip(parts, weights, strict=True))
+        for n in (2, 4)
+    ]
+    square = init.Mixture(parts, weights) ** 2
+    np.testing.assert_allclose(theory.mean(square), raw[0], rtol=1e-13)
+    np.testing.assert_allclose(theory.std(square), (raw[1] - raw[0] ** 2) ** 0.5, rtol=1e-12)
+
+
+def test_a_part_across_a_gap():
+    """A density that jumps is not integrated, however little of it there is."""
+    cut = init.TruncatedNormal(0.0, 1.0, -0.5, 0.5)
+    for y in (2.0, 2.001, 2.1):
+        np.testing.assert_allclose(
+            theory.cdf(1 / cut, y) - theory.cdf(1 / cut, -y),
+            theory.cdf(1 / abs(cut), y),
+            atol=1e-14,
+        )
+
+
+def test_known_powers():
+    np.testing.assert_allclose(theory.std(init.Exponential(3.0) ** 2), np.sqrt(20) * 9)
+    np.testing.assert_allclose(theory.sf(init.Weibull(2.0) ** 0.5, 3.0), np.exp(-81), rtol=1e-12)
+    np.testing.assert_allclose(
+        theory.mean(init.LogNormal(2 * u.nS, 1 * u.nS) ** -1) * u.nS, 1.25 / 2, rtol=1e-13
+    )
+    assert theory.mean(init.Normal(2.0, 1.0) ** 0) == 1
+    assert theory.mean(init.Constant(-3.0 * u.mV) ** 2) == 9 * u.mV**2
+    assert theory.mean(abs(init.Constant(-3.0))) == 3
+
+
+@pytest.mark.parametrize("a", [1e-3, 0.1, 0.5, 3.0])
+def test_powers_next_to_poles(a):
+    """Most of the mass may lie nearer to a bound than floats resolve."""
+    with mp.workdps(40):
+        k = mp.mpf(a)
+        raw = [mp.fprod((k + i) / (2 * k + i) for i in range(2 * n)) for n in (1, 2, 3, 4)]
+        wanted = float(raw[0]), float(mp.sqrt(raw[1] - raw[0] ** 2))
+    law, _ = theory.pooled(init.Beta(a, a) ** 2)
+    np.testing.assert_allclose((law.mean, law.std), wanted, rtol=1e-12)
+    both, _ = theory.pooled(abs(init.Beta(a, a, -1.0, 1.0)))
+    np.testing.assert_allclose(both.std**2 + both.mean**2, 1 / (2 * a + 1), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "base", [init.Normal(1.0, 2.0), init.Gamma(2.0), init.Poisson(3.0), init.Constant(2.0)]
+)
+def test_array_exponents(base):
+    n = [0.0, 1.0, 2.0, 3.0]
+    both, each = base ** np.array(n), [base**one for one in n]
+    for name in (*MOMENTS, "support"):
+        ours = np.transpose(getattr(theory, name)(both))
+        np.testing.assert_array_equal(ours, [getattr(theory, name)(one) for one in each])
+    for function, at in ((theory.cdf, 2.0), (theory.sf, 1.0), (theory.pdf, 1.5), (theory.ppf, 0.3),
+                         (theory.isf, 1e-5), (theory.pmf, 1.0)):  # fmt: skip
+        np.testing.assert_array_equal(function(both, at), [function(one, at) for one in each])
+    assert theory.mean(init.Gamma([[2.0], [3.0]]) ** np.array([1.0, -1.0])).shape == (2, 2)
