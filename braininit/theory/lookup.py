@@ -84,8 +84,8 @@ def find(dist: Any, size: Any = None) -> Found:
 
 
 _REMEDY = (
-    "estimate it from draws, as in theory.mean(dist, estimate=100_000, rng=0), with size=(300, 300) "
-    "of a matrix, or add one with theory.laws[function] = ..."
+    "estimate it from draws, as in theory.mean(dist, estimate=100_000, rng=0), with "
+    "size=(300, 300) of a matrix, or add one with theory.laws[function] = ..."
 )
 
 
