@@ -24,6 +24,7 @@ __all__ = [
     "following",
     "placed",
     "split_over",
+    "undivided",
 ]
 
 
@@ -88,6 +89,15 @@ def split_over(arrays: Any, sharding: NamedSharding) -> Any:
         return arrays
     typed = NamedSharding(sharding.mesh, _only(explicit, sharding.spec))
     return jax.tree.map(lambda x: jax.sharding.reshard(x, typed), arrays)
+
+
+def undivided(x: jax.Array) -> jax.Array:
+    """An array that is split over no explicit axis: JAX indexes others only where told how."""
+    sharding = _sharding(x)
+    names = () if sharding is None else (n for entry in sharding.spec for n in _names(entry))
+    if sharding is None or not {*names} & {*_explicit(sharding.mesh)}:
+        return x
+    return jax.sharding.reshard(x, NamedSharding(sharding.mesh, PartitionSpec()))
 
 
 def following(

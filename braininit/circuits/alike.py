@@ -14,12 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from braininit._math.tables import Law, counted, most
+from braininit._math.tables import Law, below, counted, first_of, most
 from braininit.circuits.distinct import distinct, others
 from braininit.circuits.edges import Edges
 from braininit.circuits.room import kept, placed_in, refuse_traced
 from braininit.circuits.rule import Drawing, Kernel
-from braininit.circuits.words import below, threefry_key, words
+from braininit.circuits.words import threefry_key, words
 
 __all__ = ["alike", "any_of_each", "some_of_each"]
 
@@ -101,7 +101,7 @@ def _counts(law: str, number: float, key: Any, row: jax.Array, n: int, selfs: bo
     random = words(key, np.uint32(0), row)
 
     def of(n: int) -> jax.Array:
-        numbers = (n, number) if law == "binomial" else (n * number,)
-        return counted(Law(law, numbers), random)
+        its = Law(law, (n, number) if law == "binomial" else (n * number,))
+        return counted(its, random) + first_of(its)
 
     return of(n) if selfs else jnp.where(row < np.uint32(n), of(n - 1), of(n))

@@ -13,7 +13,7 @@ from jax import lax
 
 from braininit._engine.source import Source
 from braininit._jax.dtypes import wide
-from braininit._math.tables import Law, counted
+from braininit._math.tables import Law, counted, first_of
 from braininit._params import roles, units
 from braininit._params.types import DType, InitializerLike, Key, Shape, Sharding, Values
 from braininit.circuits.pairwise import PairwiseBernoulli, PairwisePoisson
@@ -56,6 +56,7 @@ def connected(
     Notes
     -----
     A rule that depends on distance takes `distances`, or `pre_positions` and `post_positions`.
+    Probabilities or means that are none, as above 1 by distance, give NaN.
     Numerics: with a probability each entry is drawn by itself; other rules draw their edges, and
     set these.
 
@@ -127,7 +128,8 @@ def _edges_of(source: Source, context: Mapping[str, Any], rule: Any) -> jax.Arra
         drawn = happens(chance, words(key, post, start + pre))
         number = jnp.where(jnp.isnan(chance), jnp.nan, drawn)
     elif isinstance(rule, PairwisePoisson) and isinstance(rule.mean, float):
-        number = counted(Law("poisson", (rule.mean,)), words(key, post, start + pre))
+        law = Law("poisson", (rule.mean,))
+        number = counted(law, words(key, post, start + pre)) + first_of(law)
     elif isinstance(rule, PairwisePoisson):
         mean = _numbers_of(rule, rule.mean, math.inf, source, context)
         number = jnp.where(jnp.isnan(mean), jnp.nan, arrivals(mean, key, post, start + pre))
@@ -156,7 +158,13 @@ def _numbers_of(
         numbers = jnp.maximum(units.dimensionless("rule", numbers.weight_scaling(lengths)), 0)
         numbers = jnp.broadcast_to(jnp.asarray(numbers, dtype=float), source.shape)
     else:
-        numbers = jnp.broadcast_to(jnp.asarray(numbers, dtype=float), source.whole)
+        numbers = jnp.asarray(numbers, dtype=float)
+        if numbers.shape not in ((), source.whole):
+            raise ValueError(
+                f"`rule` must have one number, or one for each pair, of the shape {source.whole}; "
+                f"got the shape {numbers.shape}"
+            )
+        numbers = jnp.broadcast_to(numbers, source.whole)
         if source.rows is not None:
             start, height = source.rows.start[1], source.shape[0]
             numbers = lax.dynamic_slice_in_dim(numbers, start, height)

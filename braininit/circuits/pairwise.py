@@ -15,7 +15,7 @@ from braininit._params.values import static
 from braininit.circuits.alike import alike, any_of_each, some_of_each
 from braininit.circuits.edges import Edges
 from braininit.circuits.rule import ConnectionRule, Drawing, Sizes, drawing
-from braininit.circuits.varied import ByDistance, Law, Table, varied
+from braininit.circuits.varied import ByDistance, PairLaw, Table, varied
 from braininit.circuits.words import arrivals, arrives, happens, words
 from braininit.spatial.places import Lengths, Matrix, Places
 from braininit.spatial.profile import DistanceProfile
@@ -98,7 +98,7 @@ def _trial(chance: Any, key: Any, target: Any, source: Any) -> Any:
     return happens(chance, words(key, target, source))
 
 
-_BERNOULLI = Law("probability", 1.0, some_of_each, _trial, None)
+_BERNOULLI = PairLaw("probability", 1.0, some_of_each, _trial, None)
 _PROBABILITY = {"probability": functools.partial(_check, roles.fraction)}
 
 
@@ -154,7 +154,7 @@ def pairwise_poisson(
     return _drawn(_POISSON, roles.amount, key, its, mean, where, self_connections, max_edges)
 
 
-_POISSON = Law("mean", math.inf, any_of_each, arrives, arrivals)
+_POISSON = PairLaw("mean", math.inf, any_of_each, arrives, arrivals)
 _MEAN = {"mean": functools.partial(_check, roles.amount)}
 
 
@@ -201,7 +201,7 @@ class _Where(NamedTuple):
 
 
 def _drawn(
-    law: Law,
+    law: PairLaw,
     role: roles.Role,
     key: Any,
     its: Drawing,
@@ -213,7 +213,7 @@ def _drawn(
     selfs = options.flag("self_connections", self_connections)
     room = None if max_edges is None else options.whole("max_edges", max_edges, 0)
     if isinstance(value, DistanceProfile):
-        numbers = ByDistance(law, value, where.lengths(law.name, its.sizes))
+        numbers = ByDistance(law.name, value, where.lengths(law.name, its.sizes))
         return varied(its, key, room, law, numbers, selfs)
     bare = units.dimensionless(law.name, value)
     if isinstance(bare, Tracer) or np.ndim(bare):
@@ -222,7 +222,7 @@ def _drawn(
                 f"`{law.name}` must be one number, or one for each pair, of the shape {its.sizes}; "
                 f"got the shape {np.shape(bare)}"
             )
-        return varied(its, key, room, law, Table(law, bare, its.sizes), selfs)
+        return varied(its, key, room, law, Table(bare, its.sizes), selfs)
     if any(given is not None for given in where):
         raise ValueError(
             f"`{law.name}` is one number, which depends on no distance; leave those out"

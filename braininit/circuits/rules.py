@@ -11,13 +11,14 @@ import numpy as np
 from jax import lax
 
 from braininit._engine.cpu.layout import evenly
+from braininit._math.tables import below
 from braininit._params import options, roles
 from braininit._params.types import DType, Key, Sharding
 from braininit._params.values import static
 from braininit.circuits.distinct import distinct, others
 from braininit.circuits.edges import Edges
 from braininit.circuits.rule import ConnectionRule, Sizes, drawing
-from braininit.circuits.words import below, happens, threefry_key, words
+from braininit.circuits.words import happens, threefry_key, words
 
 __all__ = [
     "AllToAll",

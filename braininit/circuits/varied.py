@@ -18,6 +18,7 @@ import numpy as np
 from jax import lax
 from jax.core import Tracer
 
+from braininit._jax.shardings import undivided
 from braininit._math import tables
 from braininit._params import units
 from braininit.circuits.edges import Edges
@@ -27,7 +28,7 @@ from braininit.circuits.words import happens, threefry_key, words
 from braininit.spatial.places import Lengths
 from braininit.spatial.profile import DistanceProfile
 
-__all__ = ["ByDistance", "Law", "Table", "varied"]
+__all__ = ["ByDistance", "PairLaw", "Table", "varied"]
 
 LEAST = 2.0**-12
 """What a pair has at least that is looked at whether or not it was drawn."""
@@ -35,7 +36,7 @@ LEAST = 2.0**-12
 _FAINT, _PART = np.uint32(2**32 - 1), np.uint32(2**32 - 2)  # no neuron has such an index
 
 
-class Law(NamedTuple):
+class PairLaw(NamedTuple):
     """How a pair's number decides on its edges."""
 
     name: str  # of the number
@@ -51,10 +52,12 @@ class Law(NamedTuple):
 
 
 class Numbers(Protocol):
-    """The numbers of pairs, checked; bad ones are NaN where they are traced."""
+    """The numbers of pairs, as they are."""
 
     least: float
     """What a pair has that is looked at whether or not it was drawn."""
+    allowed: float
+    """The smallest number that is no error."""
 
     @property
     def traced(self) -> bool: ...
@@ -75,20 +78,18 @@ class Numbers(Protocol):
 class Table:
     """A number for each pair, as an array."""
 
-    least = 0.0
+    least, allowed = 0.0, 0.0
 
-    def __init__(self, law: Law, numbers: Any, sizes: tuple[int, int]) -> None:
+    def __init__(self, numbers: Any, sizes: tuple[int, int]) -> None:
         """Take an array that broadcasts to `sizes`."""
-        self._law, self._numbers = law, jnp.broadcast_to(jnp.asarray(numbers), sizes)
+        self._numbers = undivided(jnp.broadcast_to(jnp.asarray(numbers), sizes))
         self.traced = isinstance(self._numbers, Tracer)
 
     def to_targets(self, start: Any, rows: int) -> jax.Array:
-        sources, targets = np.arange(self._numbers.shape[0])[:, None], np.arange(rows)[None]
-        block = lax.dynamic_slice_in_dim(self._numbers, start, rows, 1)
-        return _checked(self._law, block, 0.0, sources, start + targets)
+        return lax.dynamic_slice_in_dim(self._numbers, start, rows, 1)
 
     def between(self, sources: Any, targets: Any) -> jax.Array:
-        return _checked(self._law, self._numbers[sources, targets], 0.0, sources, targets)
+        return self._numbers[sources, targets]
 
     def near(self, start: int, stop: int) -> None:
         del start, stop
@@ -97,53 +98,54 @@ class Table:
 class ByDistance:
     """A number for each pair by a profile of distance, cut off below 0."""
 
-    least = LEAST
+    least, allowed = LEAST, -math.inf
 
-    def __init__(self, law: Law, profile: DistanceProfile, lengths: Lengths) -> None:
-        """Take the profile, and what knows the distances."""
-        self._law, self._profile, self._lengths = law, profile, lengths
+    def __init__(self, name: str, profile: DistanceProfile, lengths: Lengths) -> None:
+        """Take the profile of what has this name, and what knows the distances."""
+        self._name, self._profile, self._lengths = name, profile, lengths
         self.traced = lengths.traced or any(isinstance(x, Tracer) for x in jax.tree.leaves(profile))
 
     def to_targets(self, start: Any, rows: int) -> jax.Array:
-        n_pre = self._lengths.sizes[0]
-        sources, targets = np.arange(n_pre)[:, None], np.arange(rows)[None]
-        lengths = self._lengths.to_targets(start, rows)
-        return jnp.broadcast_to(self._at(lengths, sources, start + targets), (n_pre, rows))
+        numbers = self._at(self._lengths.to_targets(start, rows))
+        return jnp.broadcast_to(numbers, (self._lengths.sizes[0], rows))
 
     def between(self, sources: Any, targets: Any) -> jax.Array:
-        return self._at(self._lengths.between(sources, targets), sources, targets)
+        return self._at(self._lengths.between(sources, targets))
 
     def near(self, start: int, stop: int) -> Iterator[tuple[np.ndarray, np.ndarray]] | None:
         # Numbers are rounded, in 16 bits far more than `least` shows.
         return self._lengths.near(self._profile, self.least / 2, start, stop)
 
-    def _at(self, lengths: Any, sources: Any, targets: Any) -> jax.Array:
-        numbers = units.dimensionless(self._law.name, self._profile.weight_scaling(lengths))
-        return _checked(self._law, jnp.asarray(numbers), -math.inf, sources, targets)
+    def _at(self, lengths: Any) -> jax.Array:
+        return jnp.asarray(units.dimensionless(self._name, self._profile.weight_scaling(lengths)))
 
 
-def _checked(law: Law, numbers: jax.Array, least: float, sources: Any, targets: Any) -> jax.Array:
-    """Numbers of pairs, cut off below 0 where that is meant; traced ones that are bad are NaN."""
-    good = (numbers >= least) & (numbers <= law.most) & (numbers < math.inf)
-    if isinstance(numbers, Tracer):
-        return jnp.where(good, jnp.maximum(numbers, 0), jnp.nan)
-    if not good.all():
-        bare, bad = np.asarray(numbers), ~np.asarray(good)
-        worst = np.unravel_index(np.argmax(np.where(bad, abs(bare), -1)), bare.shape)
-        pre, post = (np.broadcast_to(x, bare.shape)[worst] for x in (sources, targets))
-        text = "from 0 to 1" if law.most == 1 else "0 or more and finite"
-        raise ValueError(
-            f"`{law.name}` must be {text}, got {bare[worst]:.6g} from neuron {pre} to {post}; "
-            "scale it, or clip it if that is meant"
-        )
-    return jnp.maximum(numbers, 0)
+def _good(law: PairLaw, allowed: float, numbers: jax.Array) -> jax.Array:
+    return (numbers >= allowed) & (numbers <= law.most) & (numbers < math.inf)
+
+
+def _refuse_worst(its: Drawing, law: PairLaw, numbers: Numbers) -> None:
+    """Refuse numbers of which some are bad: name the largest of all, and its pair."""
+    most, worst, at = -math.inf, math.nan, (0, 0)
+    for sources, targets, block in _blocks(its, numbers):
+        good = np.asarray(_good(law, numbers.allowed, block))[: len(sources), : len(targets)]
+        bare = np.asarray(block, float)[: len(sources), : len(targets)]
+        size = np.where(good, -math.inf, np.where(np.isnan(bare), math.inf, abs(bare)))
+        i, j = np.unravel_index(size.argmax(), size.shape)
+        if size[i, j] > most:
+            most, worst, at = size[i, j], bare[i, j], (sources[i], targets[j])
+    text = "from 0 to 1" if law.most == 1 else "0 or more and finite"
+    raise ValueError(
+        f"`{law.name}` must be {text}, got {worst:.9g} from neuron {at[0]} to {at[1]}; scale it, "
+        "or clip it if that is meant"
+    )
 
 
 # ---------------------------------------------------------------- the edges
 
 
 def varied(
-    its: Drawing, key: Any, room: int | None, law: Law, numbers: Numbers, selfs: bool
+    its: Drawing, key: Any, room: int | None, law: PairLaw, numbers: Numbers, selfs: bool
 ) -> Edges:
     """The edges of pairs that have numbers of their own."""
     start, stop = its.part(its.sizes[1])
@@ -160,10 +162,12 @@ def varied(
 Found = Iterator[tuple[np.ndarray, np.ndarray]]
 
 
-def _likely(its: Drawing, key: Any, law: Law, numbers: Numbers, selfs: bool) -> Found:
+def _likely(its: Drawing, key: Any, law: PairLaw, numbers: Numbers, selfs: bool) -> Found:
     """The sources and targets of edges between pairs that have more than `least`."""
     for sources, targets, block in _blocks(its, numbers):
         refuse_traced(block)
+        if not _good(law, numbers.allowed, block).all():
+            _refuse_worst(its, law, numbers)
         pre, post = (_padded(x, n) for x, n in zip((sources, targets), block.shape, strict=True))
         every = _any_of(law, numbers.least, selfs, key, pre[:, None], post[None], block)
         at = np.nonzero(np.asarray(every)[: len(sources), : len(targets)])
@@ -189,7 +193,7 @@ def _blocks(its: Drawing, numbers: Numbers) -> Iterator[tuple[np.ndarray, np.nda
         yield sources, targets, numbers.between(pre[:, None], post[None])
 
 
-def _unlikely(its: Drawing, key: Any, law: Law, numbers: Numbers, selfs: bool) -> Found:
+def _unlikely(its: Drawing, key: Any, law: PairLaw, numbers: Numbers, selfs: bool) -> Found:
     """The same of those that have no more."""
     if not numbers.least:
         return
@@ -204,7 +208,9 @@ def _unlikely(its: Drawing, key: Any, law: Law, numbers: Numbers, selfs: bool) -
         yield pre[keep], post[keep]
 
 
-def _in_room(its: Drawing, key: Any, room: int, law: Law, numbers: Numbers, selfs: bool) -> Edges:
+def _in_room(
+    its: Drawing, key: Any, room: int, law: PairLaw, numbers: Numbers, selfs: bool
+) -> Edges:
     """The same edges target by target, inside a program."""
     n_pre, (start, stop) = its.sizes[0], its.part(its.sizes[1])
     source = jnp.arange(n_pre, dtype=jnp.uint32)
@@ -212,6 +218,7 @@ def _in_room(its: Drawing, key: Any, room: int, law: Law, numbers: Numbers, self
     def target(carry: tuple[Any, ...], row: Any) -> tuple[tuple[Any, ...], None]:
         pre, post, number, good = carry
         block = numbers.to_targets(row.astype(jnp.int32), 1)[:, 0]
+        block = jnp.where(_good(law, numbers.allowed, block), block, jnp.nan)
         several = _any_of(law, numbers.least, selfs, key, source, row, block).astype(jnp.int32)
         if law.edges is not None:
             several = jnp.where(several > 0, _edges_of(law, key, block, source, row), 0)
@@ -246,7 +253,7 @@ def _in_room(its: Drawing, key: Any, room: int, law: Law, numbers: Numbers, self
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _any_of(
-    law: Law, least: float, selfs: bool, key: Any, source: Any, target: Any, number: Any
+    law: PairLaw, least: float, selfs: bool, key: Any, source: Any, target: Any, number: Any
 ) -> jax.Array:
     """Whether pairs that have more than `least` have an edge, by their own words."""
     some = (number > least) & law.any(number, key, target, source)
@@ -254,7 +261,7 @@ def _any_of(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _edges_of(law: Law, key: Any, number: Any, source: Any, target: Any) -> jax.Array:
+def _edges_of(law: PairLaw, key: Any, number: Any, source: Any, target: Any) -> jax.Array:
     """How many edges those pairs have."""
     assert law.edges is not None
     return law.edges(number, key, target, source)
@@ -262,7 +269,7 @@ def _edges_of(law: Law, key: Any, number: Any, source: Any, target: Any) -> jax.
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
 def _drawn(
-    law: Law, least: float, selfs: bool, n_pre: int, rows: int, key: Any, start: Any
+    law: PairLaw, least: float, selfs: bool, n_pre: int, rows: int, key: Any, start: Any
 ) -> tuple[jax.Array, ...]:
     """Edges as if all pairs had `least`: sources, targets, places, and whether there is one."""
     key = jax.random.fold_in(key, _FAINT)

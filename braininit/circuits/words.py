@@ -16,9 +16,8 @@ from jax import lax
 from braininit._engine import keys
 from braininit._engine.threefry import hashed
 from braininit._jax.settings import setting
-from braininit._math.elementary import high_product
 
-__all__ = ["arrivals", "arrives", "below", "happens", "threefry_key", "words"]
+__all__ = ["arrivals", "arrives", "happens", "threefry_key", "words"]
 
 Words = tuple[jax.Array, jax.Array]
 
@@ -40,16 +39,6 @@ def words(key: jax.Array, high: Any, low: Any) -> Words:
     data = jax.random.key_data(key)
     first, second = hashed(data[0], data[1], high, low)
     return first, second
-
-
-def below(n: Any, random: Words) -> jax.Array:
-    """Whole numbers from 0 to n - 1, by the upper word of the product of 64 random bits and n.
-
-    They are equally likely to n / 2^64.
-    """
-    n = jnp.asarray(n, jnp.uint32)
-    high, low, carried = high_product(random[0], n), random[0] * n, high_product(random[1], n)
-    return high + (low + carried < low).astype(jnp.uint32)
 
 
 def happens(chance: Any, random: Words) -> jax.Array:

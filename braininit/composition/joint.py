@@ -297,9 +297,7 @@ class _Joint(Composite):
     """What draws several parameters at once."""
 
     def drawn(self, asked: Asked) -> dict[str, Any]:
-        kind, (names,) = result_dtype(asked.dtype, "complex"), self.facts.static
-        if kind.kind == "c":
-            raise TypeError(f"`dtype` must be real, as ranks are, got {kind}")
+        kind, (names,) = result_dtype(asked.dtype, "real"), self.facts.static
         # Once for all eager draws alike: programs are found by the facts of the parts.
         known = self.__dict__.setdefault("_known", {}) if eager() else {}
         if (wanted := (asked.whole, kind)) not in known:

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 from braininit._engine.rounding import rounded
@@ -21,7 +22,7 @@ from braininit._math import tables
 from braininit._math.truncated import word_below
 from braininit._params import units
 from braininit._params.values import fields
-from braininit.distributions.discrete import Binomial, Poisson, UniformInt
+from braininit.distributions.discrete import Poisson, UniformInt
 from braininit.distributions.truncated import Truncated
 from braininit.initializer.children import as_child
 from braininit.initializer.composite import Composite
@@ -91,39 +92,63 @@ def _by_word(name: str, child: Initialization) -> Recipe:
 
 def _whole(name: str, child: Initialization) -> Recipe:
     """The recipe of a distribution of whole numbers, by a table of its quantile."""
-    base: Any = child
-    ends: Any = None, None
-    if isinstance(child, Truncated):
-        base, ends = child.base, (child.low, child.high)
-    law = _LAWS.get(type(base))
-    numbers = () if law is None else tuple(getattr(base, f.name) for f in fields(base))
-    if (
-        law is None
-        or not all(type(x) is float for x in numbers)
-        or not all(end is None or type(end) is float for end in ends)
-    ):
+    base, bounds = child, []
+    while isinstance(base, Truncated):
+        bounds.append((base.low, base.high))
+        base = as_child("base", base.base)
+    ends = [end for pair in bounds for end in pair]
+    numbers = tuple(getattr(base, f.name) for f in fields(base))
+    known = all(type(x) is float for x in numbers)
+    if not known or not all(end is None or type(end) is float for end in ends):
         raise TypeError(
             f"`{name}` of whole numbers must have parameters that are known, one number each, to "
-            f"be drawn by its quantile, got {units.brief(child)}; or give a continuous "
-            "distribution on a grid, as in Gamma(2.0, 3.0).on_grid(1.0)"
+            f"be drawn by its quantile, got {units.brief(child)}; {_OTHERWISE}"
         )
-    low, high = -math.inf if ends[0] is None else ends[0], math.inf if ends[1] is None else ends[1]
-    its = tables.Law(law, numbers, low, high)
-    tables.most(its)  # refuses what there is no table of
-    return Recipe(Facts(_from_table, static=(its,), kinds="whole"), ())
+    low = max((end for end, _ in bounds if end is not None), default=-math.inf)
+    high = min((end for _, end in bounds if end is not None), default=math.inf)
+    if isinstance(base, UniformInt):
+        low, high = max(low, numbers[0]), min(high, numbers[1] - 1)
+        first, last = math.ceil(low), math.floor(high)
+        if last - first >= 2**32 - 1:
+            raise ValueError(
+                f"`{name}` = {units.brief(child)} has more numbers than a word of 32 bits; "
+                f"{_OTHERWISE}"
+            )
+        return Recipe(Facts(_from_all, static=(first, last - first + 1), kinds="whole"), ())
+    law = tables.Law("poisson" if isinstance(base, Poisson) else "binomial", numbers, low, high)
+    try:
+        tables.most(law)
+    except ValueError as error:
+        text = f"`{name}` = {units.brief(child)} {error}; {_OTHERWISE}"
+        raise ValueError(text) from None
+    return Recipe(Facts(_from_table, static=(law,), kinds="whole"), ())
 
 
-_LAWS: dict[type, str] = {Binomial: "binomial", Poisson: "poisson", UniformInt: "uniform"}
+_OTHERWISE = "give a continuous distribution on a grid, as in Gamma(2.0, 3.0).on_grid(1.0)"
+
+
+def _from_all(source: Source, dtype: np.dtype, first: int, count: int) -> jax.Array:
+    kind, more = drawn_in(dtype), tables.below(np.uint32(count), _halves(source, dtype))
+    if kind.itemsize == 8:
+        return rounded((more.astype(jnp.int64) + first).astype(kind), dtype)
+    whole = lax.bitcast_convert_type(more + np.uint32(first % 2**32), jnp.int32)
+    return rounded(whole.astype(kind), dtype)
 
 
 def _from_table(source: Source, dtype: np.dtype, law: tables.Law) -> jax.Array:
+    kind, first = drawn_in(dtype), tables.first_of(law)
+    base = kind.type(first)  # the rest, of few digits, goes with what is counted from there on
+    more = tables.counted(law, _halves(source, dtype)).astype(kind) + kind.type(first - int(base))
+    return rounded(base + more, dtype)
+
+
+def _halves(source: Source, dtype: np.dtype) -> tuple[jax.Array, jax.Array]:
+    """The two words of a word of 64 bits, or one of 32 and the middle of what it stands for."""
     kind = drawn_in(dtype)
     word = source.words(kind)
     if kind.itemsize == 8:
-        halves = (word >> np.uint64(32)).astype(jnp.uint32), word.astype(jnp.uint32)
-    else:
-        halves = word, jnp.full_like(word, 2**31)
-    return rounded(tables.counted(law, halves).astype(kind), dtype)
+        return (word >> np.uint64(32)).astype(jnp.uint32), word.astype(jnp.uint32)
+    return word, jnp.full_like(word, 2**31)
 
 
 # ---------------------------------------------------------------- by a word

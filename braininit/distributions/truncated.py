@@ -82,6 +82,9 @@ def truncated(
 
 def _truncated(base: Any, low: Any, high: Any) -> Recipe:
     child = as_child("base", base)
+    if isinstance(child, Truncated):
+        low, high = _both(max, child.low, low), _both(min, child.high, high)
+        return _truncated(child.base, low, high)
     made = _of_functions(child) if child._recipe.facts.functions else child._recipe
     if (cut := made.facts.cut) is None:
         raise TypeError(
@@ -100,6 +103,16 @@ def _truncated(base: Any, low: Any, high: Any) -> Recipe:
         made = Recipe(dataclasses.replace(made.facts, unit=unit), made.values)
     ends = Number("low", least, roles.bound), Number("high", most, roles.bound)
     return cut(made, *increasing(*ends, unit))
+
+
+def _both(nearer: Callable[[float, float], float], inner: Any, outer: Any) -> Any:
+    """The nearer of two bounds, of which either may be None."""
+    if inner is None or outer is None:
+        return outer if inner is None else inner
+    unit, (inner, outer) = units.off(base=inner, bound=outer)
+    if type(inner) is float and type(outer) is float:
+        return units.on(nearer(inner, outer), unit)
+    return units.on((jnp.maximum if nearer is max else jnp.minimum)(inner, outer), unit)
 
 
 _KNOWN = (

@@ -160,12 +160,16 @@ def _in_integers(value: Any, dtype: np.dtype) -> np.ndarray:
     if isinstance(value, Tracer):
         raise TypeError(f"a traced `value` may not be what {dtype} holds; fill, then cast")
     bare, info = np.asarray(value), jnp.iinfo(dtype)
-    good = (np.floor(bare) == bare) & (bare >= info.min) & (bare <= info.max)
+    least, most = int(info.min), int(info.max)
+    good = np.ones(bare.shape, bool)
+    if bare.dtype.kind not in "iu":  # beyond, a float64 may stand for several whole numbers
+        least, most, good = max(least, -(2**53)), min(most, 2**53), bare == np.floor(bare)
+    good &= (bare >= least) & (bare <= most)
     if not good.all():
         first = bare[tuple(np.argwhere(~good)[0])].item()
         raise ValueError(
             f"`value` = {units.show(first)} is not among what {dtype} holds, the whole numbers "
-            f"from {info.min} to {info.max}; take another dtype"
+            f"from {least} to {most}; take another dtype, or cast an array of integers"
         )
     return bare.astype(dtype)
 

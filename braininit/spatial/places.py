@@ -10,6 +10,8 @@ import numpy as np
 from jax import lax
 from jax.core import Tracer
 
+from braininit._jax.settings import eager
+from braininit._jax.shardings import undivided
 from braininit._params import units
 from braininit._params.types import Values
 from braininit.spatial.distances import edgewise, extent, geometry_of, matrix_of_lengths
@@ -28,7 +30,7 @@ class Matrix:
     def __init__(self, distances: Any) -> None:
         """Take distances of shape (n_pre, n_post)."""
         bare, self._unit = units.unwrap("distances", distances)
-        self._bare = jnp.asarray(bare)
+        self._bare = undivided(jnp.asarray(bare))
         self.sizes, self.traced = self._bare.shape, isinstance(self._bare, Tracer)
 
     def to_targets(self, start: Any, rows: int) -> Values:
@@ -52,12 +54,16 @@ class Places:
 
     def __init__(self, pre: Any, post: Any, box: Any, anisotropy: Any) -> None:
         """Take what `pairwise_distances` takes."""
-        self._geometry, self._unit = geometry_of(pre, post, box, anisotropy)
-        pre, post, self._box, self._divisor = self._geometry
+        (pre, post, *how), self._unit = geometry_of(pre, post, box, anisotropy)
+        pre, post = (undivided(jnp.asarray(x)) for x in (pre, post))
+        self._geometry, (self._box, self._divisor) = (pre, post, *how), how
         kind = jnp.result_type(pre, post)
         self._scale = extent(jnp.asarray(pre, kind), jnp.asarray(post, kind), self._divisor)
         self.sizes = (pre.shape[0], post.shape[0])
         self.traced = any(isinstance(x, Tracer) for x in self._geometry)
+        if not eager():  # XLA would compute with constants at once, to other last bits
+            kept = lax.optimization_barrier((self._geometry, self._scale))
+            self._geometry, self._scale = kept
 
     def to_targets(self, start: Any, rows: int) -> Values:
         """Distances to some targets, of shape (n_pre, rows)."""
@@ -82,6 +88,8 @@ class Places:
             return None
         form = profile._form(None, units.on(1.0, self._unit), "weight_scaling")
         far = reach(*form, level)
+        if far < 0:
+            return iter(())
         rounded = [jnp.asarray(x) for x in self._geometry[:2]]
         sources, targets = (np.asarray(x, float) for x in rounded)
         if not all(x.size and np.isfinite(x).all() for x in (sources, targets, np.array(far))):
@@ -90,9 +98,9 @@ class Places:
         divisor = np.ones(axes) if self._divisor is None else np.asarray(self._divisor, float)
         period = np.full(axes, np.inf) if self._box is None else np.asarray(self._box, float)
         sources, targets, period = sources / divisor, targets / divisor, period / divisor
-        sources, targets = _in_box(sources, period), _in_box(targets, period)
         # Distances are rounded, to digits of the differences between coordinates.
         span = np.ptp(np.concatenate([sources, targets]), axis=0).max()
+        sources, targets = _in_box(sources, period), _in_box(targets, period)
         far += 32 * float(jnp.finfo(jnp.result_type(*rounded, np.float16)).eps) * (far + span)
         return _blocks(sources, targets, period, far, np.arange(start, stop))
 

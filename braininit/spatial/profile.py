@@ -128,8 +128,9 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
             Of parameters that are neither positive lengths nor finite pure numbers.
         reach : callable, optional
             ``(level, *parameters) -> distance`` beyond which the kernel is at most `level` in
-            absolute value, infinite if there is none. Then pairs of neurons that are farther apart
-            need not be looked at one by one.
+            absolute value. Then pairs of neurons that are farther apart need not be looked at one
+            by one. The level is above 0, and may be above the peak; infinity, and an error of
+            arithmetic, say that there is no such distance.
         **options
             Passed on to the next class in line.
         """
@@ -392,6 +393,8 @@ def _combine(op: str, left: Any, right: Any) -> Any:
 def _evaluate(form: Any, cut: bool, distances: Any, numbers: Any) -> jax.Array:
     """Compute by a form; cut the values to [0, 1] at the end, or not."""
     distances, numbers = aligned(distances, numbers)
+    # Of constants XLA would compute quotients at once, to other last bits than of arguments.
+    numbers = jax.lax.optimization_barrier(numbers)
     arrays = [distances, *jax.tree.leaves(numbers)]
     shape = jnp.broadcast_shapes(*(x.shape for x in arrays))
 

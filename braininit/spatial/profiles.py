@@ -108,12 +108,13 @@ def _mexican_hat(d: jax.Array, sigma: Any, amplitude: Any) -> jax.Array:
 
 
 def _drop(level: float, peak: float = 1.0) -> float:
-    """By what factor e^drop a peak is above a level."""
-    return math.log(peak / level) if 0 < level < peak else 0.0 if level > 0 else math.inf
+    """By what factor e^drop a peak is above a level; negative infinity where it is not."""
+    return math.log(peak / level) if level < peak else -math.inf
 
 
 def _bell_reach(level: float, sigma: float, peak: float = 1.0) -> float:
-    return sigma * math.sqrt(2 * _drop(level, abs(peak))) if peak else 0.0
+    drop = _drop(level, abs(peak))
+    return sigma * math.sqrt(2 * drop) if drop > 0 else -math.inf
 
 
 def _exponential_reach(level: float, decay_constant: float) -> float:
@@ -121,8 +122,7 @@ def _exponential_reach(level: float, decay_constant: float) -> float:
 
 
 def _power_law_reach(level: float, exponent: float, min_distance: float) -> float:
-    rise = _drop(level) / exponent if exponent > 0 else math.inf
-    return min_distance * math.exp(rise) if rise < 700 else math.inf
+    return min_distance * math.exp(_drop(level) / exponent) if exponent > 0 else math.inf
 
 
 def _step_reach(level: float, threshold: float, inside_prob: float, outside_prob: float) -> float:
@@ -130,7 +130,7 @@ def _step_reach(level: float, threshold: float, inside_prob: float, outside_prob
 
 
 def _sigmoid_reach(level: float, midpoint: float, slope: float) -> float:
-    return max(midpoint + _drop(level) / slope, 0) if slope > 0 else math.inf
+    return midpoint + _drop(level) / slope if slope > 0 else math.inf
 
 
 def _logistic_reach(level: float, growth_rate: float, midpoint: float) -> float:
@@ -151,7 +151,9 @@ def _bimodal_reach(
 
 def _mexican_hat_reach(level: float, sigma: float, amplitude: float) -> float:
     # (x^2 - 1) e^(-x^2 / 2) is below 4 / e times e^(-x^2 / 4).
-    return max(sigma, _bell_reach(level, math.sqrt(2) * sigma, 4 / math.e * amplitude))
+    below = abs(amplitude) <= level
+    far = _bell_reach(level, math.sqrt(2) * sigma, 4 / math.e * amplitude)
+    return -math.inf if below else max(sigma, far)
 
 
 # ---------------------------------------------------------------- the classes

@@ -24,14 +24,20 @@ _LEFT = 0.01  # of the profile's range: less is not seen
 
 
 def reach(form: Any, numbers: Any, level: float) -> float:
-    """A distance beyond which a form is at most `level` in absolute value; infinite if unknown."""
+    """A distance beyond which a form is at most `level` in absolute value.
+
+    Infinite if none is known, negative infinity if it is so everywhere.
+    """
+    if level == math.inf:
+        return -math.inf
     if form is None:
-        return 0.0 if _is_number(numbers) and abs(float(numbers)) <= level else math.inf
+        small = _is_number(numbers) and abs(float(numbers)) <= level
+        return -math.inf if small else math.inf
     if not isinstance(form, tuple):
         parameters, limit = numbers
         ends = [limit] if _is_number(limit) else []
         if form._reach is not None and all(_is_number(x) for x in parameters):
-            ends.append(form._reach(level, *map(float, parameters)))
+            ends.append(_asked(form, max(level, _NOTHING), *map(float, parameters)))
         return min(map(float, ends), default=math.inf)
     op, *forms = form
     left, right = zip(forms, numbers, strict=True)
@@ -39,7 +45,7 @@ def reach(form: Any, numbers: Any, level: float) -> float:
     if op == "*":
         for one, other in ((0, right), (1, left)):
             if (times := factor[one]) is not None:
-                return reach(*other, _divided(level, times)) if times < math.inf else math.inf
+                return reach(*other, _ratio(level, times)) if times < math.inf else math.inf
         if None in forms:
             return math.inf  # an array, or a traced number
         either = max(reach(*part, math.sqrt(level)) for part in (left, right))
@@ -48,15 +54,34 @@ def reach(form: Any, numbers: Any, level: float) -> float:
     if op == "/":
         return reach(*left, level * abs(last)) if 0 < abs(last) < math.inf else math.inf
     if op == "**":
-        return reach(*left, level ** (1 / last)) if last > 0 else math.inf
+        return reach(*left, _root(level, last)) if last > 0 else math.inf
     if (op == "max" and last <= level) or (op == "min" and last >= 0):
         return reach(*left, level)
     part = level if op in ("max", "min") else level / 2
     return max(reach(*left, part), reach(*right, part))
 
 
-def _divided(level: float, factor: float) -> float:
+_NOTHING = 1e-300
+"""A level that no sum or product of probabilities can tell from 0."""
+
+
+def _asked(form: Any, *numbers: float) -> float:
+    try:
+        end = float(form._reach(*numbers))
+    except (ArithmeticError, ValueError):  # as of a logarithm, for a level above the peak
+        return math.inf
+    return math.inf if math.isnan(end) else end
+
+
+def _ratio(level: float, factor: float) -> float:
     return level / factor if factor > 0 else math.inf
+
+
+def _root(level: float, power: float) -> float:
+    try:
+        return level ** (1 / power)
+    except ArithmeticError:
+        return math.inf if level > 1 else 0.0
 
 
 def _is_number(value: Any) -> bool:

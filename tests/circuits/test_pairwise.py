@@ -12,6 +12,7 @@ import pytest
 import scipy.stats
 
 import braininit as init
+from braininit.circuits.varied import ByDistance
 from braininit.spatial.places import Places
 
 
@@ -205,15 +206,91 @@ def test_those_too_far_apart_are_not_looked_at(rule, profile, space, dtype):
 
 
 @pytest.mark.parametrize("kind", [jax.sharding.AxisType.Auto, jax.sharding.AxisType.Explicit])
-def test_positions_that_are_split_over_devices(kind):
+@pytest.mark.parametrize("ends", [True, False])
+def test_positions_that_are_split_over_devices(kind, ends):
+    """Eagerly and in a program, near pairs alone or all, also of given distances and chances."""
     mesh = jax.make_mesh((8,), ("x",), axis_types=(kind,))
-    at = np.random.default_rng(0).uniform(0, 1, (2000, 2)).astype(np.float32)
+    at = np.random.default_rng(0).uniform(0, 1, (800, 2)).astype(np.float32)
     split = jax.device_put(at, jax.NamedSharding(mesh, jax.P("x")))
-    rule = init.PairwiseBernoulli(init.LinearProfile(0.05), box=1.0)
-    edges, same = (rule(fresh(), 2000, pre_positions=x, post_positions=x) for x in (at, split))
-    np.testing.assert_array_equal(same.pre, edges.pre)
-    np.testing.assert_array_equal(same.post, edges.post)
+    rule = BERNOULLI(0.5 * init.LinearProfile(0.05) + (0.0 if ends else 1e-3), box=1.0)
+    edges, same = (rule(fresh(), 800, pre_positions=x, post_positions=x) for x in (at, split))
+    part = rule(fresh(), 800, pre_positions=split, post_positions=split, only=(3, 50))
+    lengths = init.pairwise_distances(at, box=1.0)
+    apart = jax.device_put(lengths, jax.NamedSharding(mesh, jax.P(None, "x")))
+    by_length = rule(fresh(), 800, distances=apart)
+
+    def room(split, **how):
+        many = edges.count
+        return rule(fresh(), 800, pre_positions=split, post_positions=split, max_edges=many)
+
+    for other in (same, by_length, jax.jit(room)(split)):
+        np.testing.assert_array_equal(other.pre, edges.pre)
+        np.testing.assert_array_equal(other.post, edges.post)
+    inside = (edges.post >= 3) & (edges.post < 50)
+    np.testing.assert_array_equal(part.pre, edges.pre[inside])
     np.testing.assert_array_equal(edges.distances(split, box=1.0), edges.distances(at, box=1.0))
+    draw = jax.jit(lambda p: init.pairwise_bernoulli(fresh(), (800, 800), p, max_edges=300_000))
+    whole, some = (draw(jnp.clip(x, 0, 1)) for x in (lengths, apart))
+    np.testing.assert_array_equal(some.pre, whole.pre)
+
+
+def test_far_outside_of_a_box():
+    """Where positions are many periods away, distances are rounded by as much."""
+    rng = np.random.default_rng(0)
+    pre, post = (rng.uniform(0, 1, (2000, 2)).astype(np.float32) + far for far in (0, 1e5))
+    near, step = {"pre_positions": pre, "post_positions": post}, init.StepProfile(0.01)
+    edges = BERNOULLI(step, box=0.3)(fresh(), 2000, **near)
+    lengths = init.pairwise_distances(pre, post, box=0.3)
+    whole = BERNOULLI(step)(fresh(), 2000, distances=lengths)
+    np.testing.assert_array_equal(edges.pre, whole.pre)
+
+
+def test_constants_in_a_program():
+    """A program that knows all the numbers gives the same as one that gets them."""
+    at = np.random.default_rng(1).uniform(0, 1, (300, 2)).astype(np.float32)
+    bimodal = 400 * init.BimodalProfile(0.3, 0.5, 0.1, 0.2, 0.3, 0.4)
+    for profile in (bimodal, init.LinearProfile(0.9) * 200.0):
+        numbers = ByDistance("mean", profile, Places(at, at, None, None))
+        eager = np.asarray(numbers.to_targets(0, 300))
+
+        def traced(profile=profile):
+            again = ByDistance("mean", profile, Places(at, at, None, None))
+            return again.to_targets(0, 300)
+
+        np.testing.assert_array_equal(jax.jit(traced)(), eager)
+
+
+def test_a_profile_of_one_s_own_says_how_far_it_reaches():
+    """Whatever the level that it is asked for; where it fails, all pairs are looked at."""
+
+    def ring(distance, radius, width):
+        return jnp.exp(-(((distance - radius) / width) ** 2))
+
+    def far(level, radius, width):
+        return radius + width * np.sqrt(np.log(1 / level)) if level < 1 else 1 / 0
+
+    class Ring(init.DistanceProfile, kernel=ring, reach=far):
+        radius: init.QuantityLike
+        width: init.QuantityLike
+
+    class Same(init.DistanceProfile, kernel=ring):
+        radius: init.QuantityLike
+        width: init.QuantityLike
+
+    at = np.linspace(0, 3, 400)
+    places = {"pre_positions": at, "post_positions": at}
+    for of in (
+        lambda p: p,
+        lambda p: 1e-6 * p,
+        lambda p: 0 * p,
+        lambda p: 0.5 * p * p,
+        lambda p: init.GaussianProfile(0.1) * p * 0.5,
+        lambda p: 1e-6 * p**0.001,
+    ):
+        edges, all_pairs = (
+            BERNOULLI(of(p(0.1, 0.02)))(fresh(), 400, **places) for p in (Ring, Same)
+        )
+        np.testing.assert_array_equal(edges.pre, all_pairs.pre)
 
 
 def test_chances_that_are_none():
@@ -229,6 +306,12 @@ def test_chances_that_are_none():
     table[2, 3] = 1.5
     with pytest.raises(ValueError, match="got 1.5 from neuron 2 to 3"):
         init.pairwise_bernoulli(fresh(), (4, 5), table)
+    table = np.full((3000, 3000), np.float32(1.0000001))  # more than a block
+    table[1, 2900] = 3
+    with pytest.raises(ValueError, match="got 3 from neuron 1 to 2900"):
+        init.pairwise_bernoulli(fresh(), (3000, 3000), table)
+    with pytest.raises(ValueError, match="got 1.00000012 from neuron 0 to 0"):
+        init.pairwise_bernoulli(fresh(), (2, 2), table[:2, :2])
     with pytest.raises(ValueError, match="`probability` must be from 0 to 1"):
         init.PairwiseBernoulli(1.5)(fresh(), 6)
     with pytest.raises(ValueError, match="`mean` must be non-negative"):

@@ -388,7 +388,11 @@ NORMAL = init.Normal()
         (lambda: init.Joint({"a": WEIGHT}, 0.5), ValueError, "two or more, got 1"),
         (lambda: init.Joint([WEIGHT, DELAY], 0.5), TypeError, "distributions by name"),
         (lambda: init.Joint({1: WEIGHT, 2: DELAY}, 0.5), TypeError, "distributions by name"),
-        (lambda: init.Joint(PAIR, 0.5)(10, rng=0, dtype="complex64"), TypeError, "must be real"),
+        (
+            lambda: init.Joint(PAIR, 0.5)(10, rng=0, dtype="complex64"),
+            TypeError,
+            "must be a real floating dtype",
+        ),
         (lambda: init.Joint(PAIR, 0.5)(key()), TypeError, r"pairs\(key, 100\)"),
         (lambda: init.Joint(PAIR, 0.5)(10, 20), TypeError, r"pairs\(100, rng=0\)"),
         (lambda: init.Joint(PAIR, 0.5)(10, foo=1), TypeError, r"pairs\(100, rng=0\)"),
@@ -432,12 +436,14 @@ WHOLE = {
     "uniform": (init.UniformInt(-3, 9), stats.randint(-3, 9)),
     "cut": (init.UniformInt(-3, 9).truncated(0.5, 5), stats.randint(1, 6)),
     "times": (2 * init.Poisson(0.5) + 1, None),
+    "rare": (init.Binomial(1e12, 1e-12), stats.poisson(1)),
 }
 
 
 @pytest.mark.parametrize("x64", [False, True])
 def test_margins_of_whole_numbers(x64):
-    n, near = len(WHOLE), 0.6 ** abs(np.subtract.outer(np.arange(6), np.arange(6)))
+    n = len(WHOLE)
+    near = 0.6 ** abs(np.subtract.outer(np.arange(n), np.arange(n)))
     with jax.enable_x64(x64):
         drawn = init.joint(key(5), MANY, {name: dist for name, (dist, _) in WHOLE.items()}, near)
         drawn = {name: np.asarray(x) for name, x in drawn.items()}
@@ -464,6 +470,33 @@ def test_whole_numbers_cut_off_far_out(bounds):
     assert not seen[law == 0].any()
     pair = [np.append(y[common], y[~common].sum() + 1e-9) for y in (seen, law)]
     assert stats.chisquare(pair[0], pair[1] * pair[0].sum() / pair[1].sum()).pvalue > RATE
+
+
+def test_large_whole_numbers():
+    margins = {
+        "count": init.Poisson(1e10),
+        "trials": init.Binomial(3e9, 0.3),
+        "any": init.UniformInt(-(2**31), 2**31 - 1),
+    }
+    drawn = init.joint(key(), 100_000, margins, np.eye(3))
+    for name, law in zip(margins, (stats.norm(1e10, 1e5), stats.norm(9e8, 6.3e8**0.5),
+                                   stats.uniform(-(2**31), 2**32)), strict=True):  # fmt: skip
+        x = np.asarray(drawn[name], float)
+        assert abs(x.mean() - law.mean()) < 6 * law.std() / 100_000**0.5
+        assert abs(x.std() / law.std() - 1) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("margin", "said"),
+    [
+        (init.Poisson(1e14), "280000080 numbers, and a table has room for 4194304"),
+        (init.Poisson(0.0).truncated(1), "has no number from 1 to inf: all are 0"),
+        (init.Binomial(10, 1.0).truncated(None, 9), "has no number from 0 to 9: all are 10"),
+    ],
+)
+def test_whole_numbers_of_which_there_is_no_table(margin, said):
+    with pytest.raises(ValueError, match=rf"`margins\['count'\]` = .*{said}; give"):
+        init.Joint({"count": margin, "other": NORMAL}, 0.5)
 
 
 def test_a_whole_number_moves_with_nothing():

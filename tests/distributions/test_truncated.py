@@ -298,3 +298,27 @@ NS = init.Normal(0.5 * u.nS, 0.1 * u.nS)
 def test_errors_of_truncation(make, error, text):
     with pytest.raises(error, match=text):
         make()
+
+
+@pytest.mark.parametrize(
+    ("twice", "once"),
+    [
+        (init.Normal().truncated(-1, 1).truncated(0), init.Normal().truncated(0, 1)),
+        (init.Poisson(3.0).truncated(1, 8).truncated(None, 5), init.Poisson(3.0).truncated(1, 5)),
+        (
+            init.Normal(0 * u.mV, 1 * u.mV)
+            .truncated(-1 * u.mV)
+            .truncated(-0.5e-3 * u.volt, 1 * u.mV),
+            init.Normal(0 * u.mV, 1 * u.mV).truncated(-0.5 * u.mV, 1 * u.mV),
+        ),
+        (
+            init.Gamma(2.0).truncated(np.array([0.1, 2.0])).truncated(1.0, 3.0),
+            init.Gamma(2.0).truncated(np.array([1.0, 2.0]), 3.0),
+        ),
+    ],
+)
+def test_truncated_twice(twice, once):
+    x, y = (dist(jax.random.key(0), (100, 2)) for dist in (twice, once))
+    assert u.get_unit(x) == u.get_unit(y)
+    np.testing.assert_allclose(u.get_mantissa(x), u.get_mantissa(y), rtol=1e-6)
+    np.testing.assert_allclose(init.theory.mean(twice) / init.theory.mean(once), 1, rtol=1e-9)

@@ -684,7 +684,6 @@ REACHES = [
     (STEP, 80),
     (init.StepProfile(80 * UM, 1.0, 0.1), INF),
     (init.LinearProfile(200 * UM), 200),
-    (init.GaussianProfile(50 * UM), INF),
     (2 * NARROW, 120),
     (NARROW * STEP, 80),
     (NARROW * init.GaussianProfile(50 * UM), 120),
@@ -743,6 +742,7 @@ FALLING = [
 def test_beyond_what_a_profile_is_small(profile, level):
     far = reach(*profile._form(None, 1.0 * UM, "weight_scaling"), level)
     assert far < INF
+    far = max(far, 0)  # if not, it is small everywhere
     beyond = (far * (1 + 1e-5) + np.linspace(0, 3 * far + 500, 5000)) * UM
     assert abs(np.asarray(profile(beyond), float)).max() <= level * (1 + 1e-3)
 
