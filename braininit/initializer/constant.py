@@ -160,16 +160,14 @@ def _in_integers(value: Any, dtype: np.dtype) -> np.ndarray:
     if isinstance(value, Tracer):
         raise TypeError(f"a traced `value` may not be what {dtype} holds; fill, then cast")
     bare, info = np.asarray(value), jnp.iinfo(dtype)
-    least, most = int(info.min), int(info.max)
-    good = np.ones(bare.shape, bool)
-    if bare.dtype.kind not in "iu":  # beyond, a float64 may stand for several whole numbers
-        least, most, good = max(least, -(2**53)), min(most, 2**53), bare == np.floor(bare)
-    good &= (bare >= least) & (bare <= most)
+    # Beyond 2^53 a float64, as values are kept, may stand for several whole numbers.
+    least, most = max(int(info.min), -(2**53)), min(int(info.max), 2**53)
+    good = (bare == np.floor(bare)) & (bare >= least) & (bare <= most)
     if not good.all():
         first = bare[tuple(np.argwhere(~good)[0])].item()
         raise ValueError(
             f"`value` = {units.show(first)} is not among what {dtype} holds, the whole numbers "
-            f"from {least} to {most}; take another dtype, or cast an array of integers"
+            f"from {least} to {most}; take another dtype"
         )
     return bare.astype(dtype)
 
