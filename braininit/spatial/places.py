@@ -60,15 +60,15 @@ class Places:
         kind = jnp.result_type(pre, post)
         self._scale = extent(jnp.asarray(pre, kind), jnp.asarray(post, kind), self._divisor)
         self.sizes = (pre.shape[0], post.shape[0])
-        self.traced = any(isinstance(x, Tracer) for x in self._geometry)
-        if not eager():  # XLA would compute with constants at once, to other last bits
+        self.traced = not eager() or any(isinstance(x, Tracer) for x in self._geometry)
+        if self.traced:  # XLA would compute with constants at once, to other last bits
             kept = lax.optimization_barrier((self._geometry, self._scale))
             self._geometry, self._scale = kept
 
     def to_targets(self, start: Any, rows: int) -> Values:
         """Distances to some targets, of shape (n_pre, rows)."""
         pre, post, *how = self._geometry
-        block = lax.dynamic_slice_in_dim(jnp.asarray(post), start, rows)
+        block = lax.dynamic_slice_in_dim(post, start, rows)
         return units.on(matrix_of_lengths(pre, block, *how, self._scale), self._unit)
 
     def between(self, sources: Any, targets: Any) -> Values:

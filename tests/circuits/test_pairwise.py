@@ -324,6 +324,8 @@ def test_chances_that_are_none():
         init.pairwise_bernoulli(fresh(), (4, 5), TABLE.T)
     with pytest.raises(TypeError, match="max_edges="):
         jax.jit(lambda k: init.pairwise_bernoulli(k, 6, 0.5))(fresh())
+    with pytest.raises(TypeError, match="max_edges="):
+        jax.jit(lambda k: far(k, 6, pre_positions=at, post_positions=at))(fresh())
     room = jax.jit(lambda k, p: init.pairwise_bernoulli(k, (4, 5), p, max_edges=30))
     assert int(room(fresh(), 2 * TABLE).number) == -1
     assert int(room(fresh(), TABLE).number) >= 0
