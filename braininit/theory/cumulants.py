@@ -68,7 +68,7 @@ def _at(coefficients: Sequence[int], x: Any, y: Any) -> Any:
 # ---------------------------------------------------------------- their coefficients
 
 
-@functools.cache
+@functools.lru_cache(maxsize=128)
 def _normal_cumulants(n: int) -> list[list[int]]:
     """In powers of std^2, for a mean of 1."""
     return _cumulants(
@@ -77,7 +77,7 @@ def _normal_cumulants(n: int) -> list[list[int]]:
     )
 
 
-@functools.cache
+@functools.lru_cache(maxsize=128)
 def _gamma_cumulants(n: int) -> list[list[int]]:
     """In powers of the concentration, for a scale of 1: moments are rising factorials."""
     row, rows = [1], [[1]]
@@ -87,7 +87,7 @@ def _gamma_cumulants(n: int) -> list[list[int]]:
     return _cumulants(rows[n::n])
 
 
-@functools.cache
+@functools.lru_cache(maxsize=128)
 def _poisson_cumulants(n: int) -> list[list[int]]:
     """In powers of the mean: moments have Stirling numbers of the second kind."""
     row, rows = [1], [[1]]
