@@ -252,7 +252,7 @@ def _same(it: Entry) -> str:
     lines.append(".. list-table::\n   :widths: auto\n   :class: same\n")
     shown = {peer: row.same[peer] for peer in PEERS if peer in row.same}
     lines += [
-        f"   * - {peer}\n     - | ``{same.there}``\n       | {_said(same, peer, row.here)}"
+        f"   * - {peer}\n     - | ``{same.there}``\n       | {_said(same, row.here)}"
         for peer, same in shown.items()
     ]
     if missing := [peer for peer in PEERS if peer not in shown]:
@@ -261,14 +261,12 @@ def _same(it: Entry) -> str:
     return "\n".join(lines)
 
 
-def _said(same: Same, peer: str, here: str) -> str:
+def _said(same: Same, here: str) -> str:
     words = [COMPARED[same.how][1]]
     if same.here != here:
         words.append(f"as ``{same.here}``")
     if same.note:
         words.append(f"({same.note})")
-    if not PEERS[peer].ran:
-        words.append("by its documentation, not run")
     return " ".join(words)
 
 
@@ -280,7 +278,7 @@ def of_peer(peer: str) -> str:
             lines.append(f"   * - :doc:`{name} </gallery/{name}>`")
             lines.append(f"     - | there: ``{same.there}``\n       | here: ``{same.here}``")
             also = ", with names from that page" if row.first else ""
-            lines.append(f"       | {_said(same, peer, same.here)}{also}")
+            lines.append(f"       | {_said(same, same.here)}{also}")
     return "\n".join(lines) + "\n"
 
 
@@ -289,7 +287,7 @@ def versions() -> str:
     lines = [".. list-table::\n   :header-rows: 1\n\n   * - peer\n     - version\n     - names"]
     for name, peer in PEERS.items():
         names = "\n       | ".join(f"``{line}``" for line in peer.names.splitlines())
-        lines.append(f"   * - {name}\n     - {peer.ran or 'not run'}\n     - | {names}")
+        lines.append(f"   * - {name}\n     - {peer.ran}\n     - | {names}")
     return "\n".join(lines) + "\n"
 
 

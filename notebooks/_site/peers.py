@@ -47,7 +47,7 @@ PEERS = {
     "PyTorch": Peer("torch", "import torch", "2.14.1"),
     "Keras": Peer("keras", "import keras", "3.15.1"),
     "BrainTools": Peer("braintools", "import braintools", "0.3.0"),
-    "NEST": Peer("nest", "import nest", ""),
+    "NEST": Peer("nest", "import nest", "3.10.0"),
     "Brian2": Peer("brian2", "from brian2 import Synapses", "2.9.0"),
     "PyNN": Peer(
         "pyNN",
@@ -147,7 +147,8 @@ def _nest(same: Same, row: Row, names: dict[str, Any]) -> np.ndarray:
     nest, made = names["nest"], eval(same.there, names)
     nest.ResetKernel()
     if same.how == "values":
-        layer = nest.Create("iaf_psc_alpha", positions=nest.spatial.free([[0.0, 0.0]]))
+        at = nest.spatial.free([[0.0, 0.0]], extent=[1e3, 1e3])
+        layer = nest.Create("iaf_psc_alpha", positions=at)
         return np.array(made.apply(layer, [[float(d), 0.0] for d in DISTANCES]))
     if not hasattr(made, "GetValue"):  # a number
         return np.full(row.shape, made)
