@@ -20,6 +20,7 @@ __all__ = [
     "finfo",
     "inside",
     "is_symbolic",
+    "is_whole",
     "log_parts",
     "resolve",
     "wide",
@@ -52,7 +53,8 @@ _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 def resolve(dtype: Any, kinds: str = "real") -> np.dtype:
     """Turn a user's dtype into the result's; None is JAX's default float.
 
-    `kinds`: "real", "complex" for complex ones too, "whole" for integers too, or "any" of them.
+    `kinds`: "real", "complex" for complex ones too, "whole" for integers too, or "any" of them and
+    booleans.
 
     float64 without ``jax_enable_x64`` is float32, as everywhere in JAX.
     """
@@ -84,7 +86,7 @@ def _resolve(dtype: Any, kinds: str, x64: bool) -> np.dtype:
         info = jnp.finfo(asked)
         real = info.bits == 8 and float(info.min) < 0
     other, called = _OTHERS[kinds]
-    if not real and asked.kind not in other:
+    if not (real or asked.kind in other or (kinds == "any" and is_whole(asked))):
         raise TypeError(
             f"`dtype` must be {called} of at least 8 bits, got {asked}; draw, then cast"
         )
@@ -95,7 +97,7 @@ _OTHERS = {
     "real": ("", "a real floating dtype"),
     "complex": ("c", "a floating or complex dtype"),
     "whole": ("iu", "a floating or integer dtype"),
-    "any": ("ciu", "a floating, complex or integer dtype"),
+    "any": ("biuc", "a floating, complex, integer or boolean dtype"),
 }
 _NARROWER = {
     "float64": np.dtype(np.float32),
@@ -103,6 +105,11 @@ _NARROWER = {
     "int64": np.dtype(np.int32),
     "uint64": np.dtype(np.uint32),
 }
+
+
+def is_whole(dtype: np.dtype) -> bool:
+    """Whether a dtype is of integers, also of 2 or 4 bits, or of booleans."""
+    return dtype.kind in "biu" or (dtype.kind == "V" and jnp.issubdtype(dtype, np.integer))
 
 
 def drawn_in(dtype: np.dtype) -> np.dtype:
@@ -118,8 +125,8 @@ def wide(dtype: np.dtype) -> np.dtype:
 @functools.lru_cache(maxsize=64)
 def finfo(dtype: Any) -> Finfo:
     """Smallest and largest positive number of a dtype, as XLA keeps them."""
-    if np.dtype(dtype).kind in "iu":
-        return Finfo(1, int(jnp.iinfo(dtype).max))
+    if is_whole(np.dtype(dtype)):
+        return Finfo(1, 1 if dtype == bool else int(jnp.iinfo(dtype).max))
     info, drawn = jnp.finfo(dtype), jnp.finfo(drawn_in(np.dtype(dtype)))
     # XLA flushes float32 and float64 numbers below the smallest normal one to zero.
     return Finfo(max(float(info.smallest_subnormal), float(drawn.tiny)), float(info.max))

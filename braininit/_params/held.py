@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from braininit._jax.dtypes import drawn_in, finfo, inside
+from braininit._jax.dtypes import drawn_in, finfo, inside, is_whole
 from braininit._params.passed import passed
 from braininit._params.roles import Number, Role
 from braininit._params.units import show
@@ -31,6 +31,8 @@ def refuse_unheld(number: Number, unit: u.Unit | None, dtype: np.dtype) -> None:
         _refuse_beyond(number, dtype)
     if type(value) is float and (0.02 <= abs(value) <= 15 or value == 0):
         return  # within what even the 8-bit dtypes hold
+    if isinstance(value, np.ndarray) and value.dtype == dtype and is_whole(dtype):
+        return  # in it already
     kind, least, most = _held(role, dtype)
     if isinstance(value, Tracer) or passed.has((kind, role.vanishes, most), value):
         return

@@ -13,6 +13,7 @@ from jax.core import Tracer
 
 from braininit._engine.sampler import result_dtype
 from braininit._engine.source import Source
+from braininit._jax.dtypes import is_whole
 from braininit._params import units
 from braininit._params.roles import Number, anything
 from braininit._params.types import DType, Key, NumberLike, Shape, Sharding, Values
@@ -43,12 +44,12 @@ def constant(
     TypeError
         If `value` is not a number, or complex where the dtype is not.
     ValueError
-        If an integer dtype does not hold it.
+        If a dtype of integers or booleans does not hold it.
 
     Notes
     -----
     Numerics: the value is rounded once, to the nearest number of the dtype. Integers become
-    floats, unless `dtype` is one of integers.
+    floats, unless `dtype` is one of integers; 0 and 1 are False and True in booleans.
 
     Examples
     --------
@@ -150,18 +151,19 @@ class Filled(Recipe):
                 asked = asked._replace(dtype=jax.dtypes.canonicalize_dtype(complex))
             if not jnp.issubdtype(asked.dtype, np.complexfloating):
                 raise TypeError(f"`value` is complex, {asked.dtype} is not; give a complex dtype")
-        if (kind := result_dtype(asked.dtype, self.facts.kinds)).kind in "iu":
-            return Recipe(self.facts, (_in_integers(value, kind),)).drawn(asked)
+        if is_whole(kind := result_dtype(asked.dtype, self.facts.kinds)):
+            return Recipe(self.facts, (_in_whole(value, kind),)).drawn(asked)
         return super().drawn(asked)
 
 
-def _in_integers(value: Any, dtype: np.dtype) -> np.ndarray:
-    """A value in an integer dtype, which must hold it exactly."""
+def _in_whole(value: Any, dtype: np.dtype) -> np.ndarray:
+    """A value in a dtype of integers or booleans, which must hold it exactly."""
     if isinstance(value, Tracer):
         raise TypeError(f"a traced `value` may not be what {dtype} holds; fill, then cast")
-    bare, info = np.asarray(value), jnp.iinfo(dtype)
+    bare = np.asarray(value)
+    info = (0, 1) if dtype == bool else (int(jnp.iinfo(dtype).min), int(jnp.iinfo(dtype).max))
     # Beyond 2^53 a float64, as values are kept, may stand for several whole numbers.
-    least, most = max(int(info.min), -(2**53)), min(int(info.max), 2**53)
+    least, most = max(info[0], -(2**53)), min(info[1], 2**53)
     good = (bare == np.floor(bare)) & (bare >= least) & (bare <= most)
     if not good.all():
         first = bare[tuple(np.argwhere(~good)[0])].item()

@@ -27,7 +27,7 @@ from jax.sharding import NamedSharding
 from braininit._engine.keys import as_key
 from braininit._engine.sampler import result_dtype, sampled
 from braininit._engine.source import Rows
-from braininit._jax.dtypes import drawn_in, finfo, is_symbolic
+from braininit._jax.dtypes import drawn_in, finfo, is_symbolic, is_whole
 from braininit._jax.settings import eager
 from braininit._jax.shardings import canonical, following
 from braininit._params import units
@@ -126,7 +126,7 @@ class Facts:
                 made.append((jnp.asarray(value, kind),))
             else:
                 held = jnp.asarray(value)
-                if jnp.issubdtype(held.dtype, np.integer):  # which a float might not hold
+                if is_whole(held.dtype):  # which a float might not hold
                     made.append(aligned(name, held, shape, held.dtype))
                     continue
                 held = nan_unless_held(role, held, dtype)

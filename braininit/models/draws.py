@@ -23,7 +23,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from braininit._engine import keys
 from braininit._engine.sampler import compiled
-from braininit._jax.dtypes import drawn_in
+from braininit._jax.dtypes import drawn_in, is_whole
 from braininit._jax.settings import eager
 from braininit._jax.shardings import placed, split_over
 from braininit._params import units
@@ -47,11 +47,9 @@ def one(choice: Choice, leaf: Leaf, key: Any, sharding: NamedSharding | None = N
     if jnp.issubdtype(dtype, jax.dtypes.prng_key):  # no numbers: only a user's function makes them
         made = initializer.function(keys.typed(key, keys.legacy_impl(key)), shape, dtype)
         x = made if sharding is None else jax.device_put(made, sharding)
-    elif _is_whole_number(choice, leaf):
-        value = np.asarray(constant_of(initializer)).astype(dtype)
-        x = in_place(np.broadcast_to(value, shape), sharding)
     elif sharding is None and _is_small_constant(choice, leaf):
-        value = drawn_in(dtype).type(constant_of(initializer) + 0.0)  # not -0
+        value = constant_of(initializer) + 0.0  # not -0
+        value = value if is_whole(dtype) else drawn_in(dtype).type(value)
         x = units.on(jax.device_put(np.full(shape, value, dtype)), made.unit)
     elif _is_ours(made) and (sharding is None or not _whole_axes(made, len(shape))):
         x = draw(made, key, shape, dtype, sharding)
@@ -120,7 +118,7 @@ def _in_one_program(choices: Sequence[Choice], leaf: Leaf, key: Any) -> bool:
     return kind == "threefry2x32" and all(
         choice.initializer is not None
         and _is_ours(choice.initializer._recipe)
-        and not _is_whole_number(choice, leaf)
+        and not (isinstance(choice.initializer, Constant) and is_whole(leaf.dtype))  # known ones
         and choice.convert == choices[0].convert
         for choice in choices
     )
@@ -152,18 +150,13 @@ def _whole_axes(made: Recipe, ndim: int) -> frozenset[int]:
     return frozenset(own).union(*(_whole_axes(part, ndim) for part in parts))
 
 
-def _is_whole_number(choice: Choice, leaf: Leaf) -> bool:
-    """Whether a leaf of integers or booleans gets a constant."""
-    return isinstance(choice.initializer, Constant) and not jnp.issubdtype(leaf.dtype, np.inexact)
-
-
 def _is_small_constant(choice: Choice, leaf: Leaf) -> bool:
     """Whether NumPy fills an eager leaf: a program for each shape takes 50 ms to compile."""
     its = choice.initializer
     return (
         isinstance(its, Constant)
         and type(constant_of(its)) is float
-        and jnp.issubdtype(leaf.dtype, np.floating)
+        and not jnp.issubdtype(leaf.dtype, np.complexfloating)
         and math.prod(leaf.shape) <= _SMALL
         and eager()
     )

@@ -289,10 +289,11 @@ def _fit(at: int, initializer: Initialization | None, leaf: Leaf) -> Choice:
         return Choice(at, None)
     initializer = fitted(initializer, leaf.layout, leaf.shape)
     convert = _conversion(initializer, leaf.unit)
-    whole = jnp.issubdtype(leaf.dtype, np.integer) and initializer._recipe.facts.kinds == "whole"
-    if whole or jnp.issubdtype(leaf.dtype, np.inexact):
+    whole = initializer._recipe.facts.kinds in ("whole", "any")
+    numbers = not jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
+    if (whole and numbers) or jnp.issubdtype(leaf.dtype, np.inexact):
         _refuse_undrawable(initializer, leaf)
-    elif not (isinstance(initializer, Custom) or _holds_constant(initializer, leaf)):
+    elif not isinstance(initializer, Custom):
         raise TypeError(
             f"{type(initializer).__name__} draws floats, not {leaf.dtype}; give a whole number "
             "that fits, init.zeros, or a function (key, shape, dtype), or let the leaf have floats"
@@ -331,14 +332,6 @@ def _ratio(initializer: Initialization, its: u.Unit | None, unit: u.Unit | None)
 def constant_of(initializer: Constant) -> Any:
     """The bare number of a constant."""
     return units.parts(getattr(initializer, "value", 0.0))[0]
-
-
-def _holds_constant(initializer: Initialization, leaf: Leaf) -> bool:
-    """Whether a leaf of integers or booleans holds a constant."""
-    if not isinstance(initializer, Constant) or not isinstance(leaf.dtype, np.dtype):
-        return False
-    value = np.asarray(constant_of(initializer))
-    return bool(np.all(value.astype(leaf.dtype) == value))
 
 
 def _refuse_undrawable(initializer: Initialization, leaf: Leaf) -> None:

@@ -1,4 +1,4 @@
-"""Constants in integer dtypes: exactly, or not at all."""
+"""Constants in dtypes of integers and booleans: exactly, or not at all."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ import pytest
 import braininit as init
 
 
-@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32"])
+@pytest.mark.parametrize(
+    "dtype", ["bool", "int4", "int8", "uint8", "int16", "uint16", "int32", "uint32"]
+)
 def test_a_whole_number_in_integers(dtype):
-    most = jnp.iinfo(dtype).max
+    dtype = jnp.dtype(dtype)
+    most = 1 if dtype == bool else jnp.iinfo(dtype).max
+    least = 0 if dtype == bool else jnp.iinfo(dtype).min
+    assert init.Constant(least)(1, dtype=dtype)[0] == least
     for made in (
         init.Constant(most)((2, 3), dtype=dtype),
         init.constant(None, (2, 3), most, dtype=dtype),
@@ -23,7 +28,7 @@ def test_a_whole_number_in_integers(dtype):
         assert made.dtype == dtype
         np.testing.assert_array_equal(made, np.full((2, 3), most))
     for fill, theirs in ((init.zeros, jnp.zeros), (init.ones, jnp.ones)):
-        made = fill(jax.random.key(0), 4, jnp.dtype(dtype))
+        made = fill(jax.random.key(0), 4, dtype)
         assert made.dtype == dtype
         np.testing.assert_array_equal(made, theirs(4))
 
@@ -38,6 +43,13 @@ def test_arrays_and_units_in_integers():
 def test_what_integers_do_not_hold(value):
     with pytest.raises(ValueError, match="`value` = .* is not among what uint8 holds"):
         init.Constant(value)(2, dtype="uint8")
+
+
+def test_what_booleans_do_not_hold():
+    with pytest.raises(
+        ValueError, match="not among what bool holds, the whole numbers from 0 to 1"
+    ):
+        init.Constant(2)(2, dtype=bool)
 
 
 def test_what_may_not_be_a_whole_number():

@@ -124,7 +124,7 @@ def test_an_optional_rule_may_match_nothing(key):
 SQUARE = {"w": S((3, 3), jnp.float32)}
 REFUSED = [
     ({"w": S((3,), jnp.int32)}, init.Normal(), "Normal draws floats, not int32"),
-    ({"w": S((3,), jnp.int32)}, 0.5, "Constant draws floats, not int32; give a whole number"),
+    ({"w": S((3,), jnp.int32)}, 0.5, "`value` = 0.5 is not among what int32 holds"),
     ({"w": S((3,), jnp.float32)}, init.LecunNormal(), "no axis -2 for `in_axis`"),
     ({"w": S((3,), jnp.float16)}, init.Constant(1e6), "`value`"),
     ({"w": S((3,), jnp.float32)}, init.Normal, "write Normal"),
@@ -244,10 +244,12 @@ def test_functions_of_every_signature(kind, key):
 
 def test_dtypes_are_those_of_jax_and_masks_may_be_true(key):
     model = {"w": np.zeros(3), "n": np.zeros(3, int), "mask": np.zeros(2, bool)}
-    rules = [("w", init.Normal()), ("n", 2), ("mask", True)]
+    model["bits"] = S((2,), jnp.int4)
+    rules = [("w", init.Normal()), ("n", 2**24 + 1), ("mask", True), ("bits", -8)]
     made = init.initialize(model, rules, key)
-    assert [x.dtype for x in made.values()] == [bool, jnp.int32, jnp.float32]
-    assert made["mask"].tolist() == [True, True]
+    assert [x.dtype for x in made.values()] == [jnp.int4, bool, jnp.int32, jnp.float32]
+    assert made["mask"].tolist() == [True, True] and made["bits"].tolist() == [-8, -8]
+    assert made["n"].tolist() == [2**24 + 1] * 3
 
 
 def test_layers_need_a_group():
