@@ -23,6 +23,7 @@ __all__ = [
     "is_whole",
     "log_parts",
     "resolve",
+    "whole_range",
     "wide",
 ]
 
@@ -112,6 +113,12 @@ def is_whole(dtype: np.dtype) -> bool:
     return dtype.kind in "biu" or (dtype.kind == "V" and jnp.issubdtype(dtype, np.integer))
 
 
+def whole_range(dtype: Any) -> tuple[int, int]:
+    """Smallest and largest number of a dtype of integers or booleans."""
+    dtype = np.dtype(dtype)
+    return (0, 1) if dtype.kind == "b" else (int(jnp.iinfo(dtype).min), int(jnp.iinfo(dtype).max))
+
+
 def drawn_in(dtype: np.dtype) -> np.dtype:
     """The real dtype in which a draw of this dtype is computed."""
     return _DOUBLE if dtype.name in _NARROWER else _SINGLE
@@ -126,7 +133,7 @@ def wide(dtype: np.dtype) -> np.dtype:
 def finfo(dtype: Any) -> Finfo:
     """Smallest and largest positive number of a dtype, as XLA keeps them."""
     if is_whole(np.dtype(dtype)):
-        return Finfo(1, 1 if dtype == bool else int(jnp.iinfo(dtype).max))
+        return Finfo(1, whole_range(dtype)[1])
     info, drawn = jnp.finfo(dtype), jnp.finfo(drawn_in(np.dtype(dtype)))
     # XLA flushes float32 and float64 numbers below the smallest normal one to zero.
     return Finfo(max(float(info.smallest_subnormal), float(drawn.tiny)), float(info.max))

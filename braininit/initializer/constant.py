@@ -13,7 +13,7 @@ from jax.core import Tracer
 
 from braininit._engine.sampler import result_dtype
 from braininit._engine.source import Source
-from braininit._jax.dtypes import is_whole
+from braininit._jax.dtypes import is_whole, whole_range
 from braininit._params import units
 from braininit._params.roles import Number, anything
 from braininit._params.types import DType, Key, NumberLike, Shape, Sharding, Values
@@ -160,10 +160,9 @@ def _in_whole(value: Any, dtype: np.dtype) -> np.ndarray:
     """A value in a dtype of integers or booleans, which must hold it exactly."""
     if isinstance(value, Tracer):
         raise TypeError(f"a traced `value` may not be what {dtype} holds; fill, then cast")
-    bare = np.asarray(value)
-    info = (0, 1) if dtype == bool else (int(jnp.iinfo(dtype).min), int(jnp.iinfo(dtype).max))
+    bare, (least, most) = np.asarray(value), whole_range(dtype)
     # Beyond 2^53 a float64, as values are kept, may stand for several whole numbers.
-    least, most = max(info[0], -(2**53)), min(info[1], 2**53)
+    least, most = max(least, -(2**53)), min(most, 2**53)
     good = (bare == np.floor(bare)) & (bare >= least) & (bare <= most)
     if not good.all():
         first = bare[tuple(np.argwhere(~good)[0])].item()

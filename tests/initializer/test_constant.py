@@ -16,8 +16,7 @@ import braininit as init
 )
 def test_a_whole_number_in_integers(dtype):
     dtype = jnp.dtype(dtype)
-    most = 1 if dtype == bool else jnp.iinfo(dtype).max
-    least = 0 if dtype == bool else jnp.iinfo(dtype).min
+    least, most = (0, 1) if dtype.kind == "b" else (jnp.iinfo(dtype).min, jnp.iinfo(dtype).max)
     assert init.Constant(least)(1, dtype=dtype)[0] == least
     for made in (
         init.Constant(most)((2, 3), dtype=dtype),

@@ -248,7 +248,8 @@ def test_dtypes_are_those_of_jax_and_masks_may_be_true(key):
     rules = [("w", init.Normal()), ("n", 2**24 + 1), ("mask", True), ("bits", -8)]
     made = init.initialize(model, rules, key)
     assert [x.dtype for x in made.values()] == [jnp.int4, bool, jnp.int32, jnp.float32]
-    assert made["mask"].tolist() == [True, True] and made["bits"].tolist() == [-8, -8]
+    assert made["mask"].tolist() == [True, True]
+    assert made["bits"].tolist() == [-8, -8]
     assert made["n"].tolist() == [2**24 + 1] * 3
 
 
