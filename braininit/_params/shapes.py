@@ -22,7 +22,11 @@ try:
 except Exception:  # then JAX's own words about open sizes reach the user
     InconclusiveDimensionOperation = TypeError
 
-__all__ = ["aligned", "as_shape", "goes_with", "sizes_known"]
+__all__ = ["SizeNeeded", "aligned", "as_shape", "goes_with", "sizes_known"]
+
+
+class SizeNeeded(ValueError):
+    """What is asked for depends on a size, which was not given."""
 
 
 def as_shape(shape: Any) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from braininit._jax.dtypes import wide
 from braininit._math.tables import Law, counted, first_of
 from braininit._params import roles, units
 from braininit._params.types import DType, InitializerLike, Key, Shape, Sharding, Values
+from braininit.circuits.multiplicity import edges_of_a_pair
 from braininit.circuits.pairwise import PairwiseBernoulli, PairwisePoisson
 from braininit.circuits.rule import ConnectionRule
 from braininit.circuits.words import arrivals, happens, threefry_key, words
@@ -58,7 +59,7 @@ def connected(
     A rule that depends on distance takes `distances`, or `pre_positions` and `post_positions`.
     Probabilities or means that are none, as above 1 by distance, give NaN.
     Numerics: with a probability each entry is drawn by itself; other rules draw their edges, and
-    set these.
+    set these. `theory` has the law of an entry picked at random.
 
     Examples
     --------
@@ -96,6 +97,14 @@ class Connected(Initialization, function=connected, recipe=_connected):
 
     weights: InitializerLike
     rule: ConnectionRule | float
+
+    def _entries(self, size: tuple[int, ...] | None) -> list[tuple[Any, Any]]:
+        """How likely an entry that is picked at random is a draw of what, for `theory`."""
+        weights, rule = as_child("weights", self.weights), self.rule
+        if not isinstance(rule, ConnectionRule):
+            rule = PairwiseBernoulli(rule)
+        shares = edges_of_a_pair(rule, size)
+        return [(share, weights if n == 1 else weights * n) for n, share in shares]
 
 
 def _masked(

@@ -37,11 +37,11 @@ import brainunit as u
 import numpy as np
 
 from braininit._params import units
+from braininit._params.shapes import SizeNeeded
 from braininit.theory.estimates import Estimate, estimated
 from braininit.theory.law import Law
 from braininit.theory.lookup import Unknown, double, find, laws, numbers_in, unknown
 from braininit.theory.pieces import pooled_law
-from braininit.theory.sized import SizeNeeded
 
 __all__ = [
     "Estimate",

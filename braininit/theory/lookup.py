@@ -16,7 +16,7 @@ import braininit.theory.discrete as its_discrete
 import braininit.theory.positive as its_positive
 import braininit.theory.sized as sized
 from braininit._params import units
-from braininit._params.shapes import as_shape
+from braininit._params.shapes import SizeNeeded, as_shape
 from braininit.composition.conditional import conditional
 from braininit.composition.mixture import mixture
 from braininit.distributions import continuous, discrete, positive
@@ -75,8 +75,8 @@ def find(dist: Any, size: Any = None) -> Found:
     try:
         with np.errstate(all="ignore"):
             return _found(dist, None if size is None else as_shape(size))
-    except sized.SizeNeeded:
-        raise ValueError(
+    except SizeNeeded:
+        raise SizeNeeded(
             f"the law of {name} depends on the size; give it, as in theory.std(dist, size=(64, 32))"
         ) from None
     except LookupError as error:
@@ -133,10 +133,14 @@ def _of_scipy(its: Any) -> Law:
 def _by_size(dist: Any, made: Any, function: Any, size: Any) -> Found:
     if any(isinstance(option, Fans) for option in made.facts.static):
         return sized.by_fan(made, size), made.unit
+    if (entries := getattr(dist, "_entries", None)) is not None:
+        shares, kinds = zip(*entries(size), strict=True)
+        parts, unit = _in_one_unit([_found(kind, size) for kind in kinds])
+        return mixture_of(parts, np.broadcast_arrays(*shares)), unit
     if function not in sized.matrices_by_size:
         raise LookupError(type(dist).__name__)
     if size is None:
-        raise sized.SizeNeeded
+        raise SizeNeeded
     return sized.matrices_by_size[function](made, size), made.unit
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from braininit._params import options
+from braininit._params.shapes import SizeNeeded
 from braininit.layers import fans, matrices
 from braininit.theory.algebra import affine
 from braininit.theory.continuous import beta_law, normal, truncated_normal, uniform
@@ -20,11 +21,7 @@ from braininit.theory.law import Law, point, unless_zero
 from braininit.theory.pieces import mixture_of
 from braininit.theory.powers import absolute
 
-__all__ = ["SizeNeeded", "by_fan", "matrices_by_size", "of_conditional", "of_dale", "of_sparse"]
-
-
-class SizeNeeded(ValueError):
-    """The law depends on the size, which was not given."""
+__all__ = ["by_fan", "matrices_by_size", "of_conditional", "of_dale", "of_sparse"]
 
 
 # ---------------------------------------------------------------- scaled by fan

@@ -178,3 +178,64 @@ def test_conditionals():
     many = init.Conditional([True, False, True], np.array([1.0, 2.0, 3.0]), init.Normal(5.0, 1.0))
     assert theory.mean(many, 3).tolist() == [1, 5, 3]
     assert theory.std(many, 3).tolist() == [0, 1, 0]
+
+
+# ---------------------------------------------------------------- connected
+
+WEIGHTS = init.LogNormal(0.5 * u.nS, 0.3 * u.nS)
+OTHERS = {"self_connections": False}
+PAIRS = np.array([[0.1, 0.5, 0.0], [1.0, 0.2, 0.3]])
+
+
+@pytest.mark.parametrize(
+    ("rule", "size", "edges"),
+    [
+        (0.1, None, stats.binom(1, 0.1)),
+        (init.PairwiseBernoulli(0.1, **OTHERS), (30, 20), stats.binom(1, 0.1 * 29 / 30)),
+        (init.PairwiseBernoulli(PAIRS), (2, 3), stats.binom(1, PAIRS)),
+        (init.PairwisePoisson(2.5), None, stats.poisson(2.5)),
+        (init.PairwisePoisson(3 * PAIRS), (2, 3), stats.poisson(3 * PAIRS)),
+        (init.OneToOne(), (40, 30), stats.binom(1, 1 / 40)),
+        (init.AllToAll(**OTHERS), (40, 30), stats.binom(1, 39 / 40)),
+        (init.FixedInDegree(8), (80, 20), stats.binom(8, 1 / 80)),
+        (init.FixedOutDegree(8, multiple=False), (80, 20), stats.binom(1, 8 / 20)),
+        (init.FixedTotalNumber(300), (80, 20), stats.binom(300, 1 / 1600)),
+        (init.SmallWorld(4, 0.2), (40, 40), stats.binom(1, 0.1)),
+    ],
+    ids=str,
+)
+def test_connected_is_a_mixture_over_numbers_of_edges(rule, size, edges):
+    dist, (mean, square) = init.Connected(WEIGHTS, rule), (edges.mean(), edges.moment(2))
+    np.testing.assert_allclose(theory.mean(dist, size) / u.nS, 0.5 * mean, rtol=1e-13)
+    variance = square * (0.5**2 + 0.3**2) - (0.5 * mean) ** 2
+    np.testing.assert_allclose(theory.std(dist, size) / u.nS, np.sqrt(variance), rtol=1e-12)
+    np.testing.assert_allclose(theory.cdf(dist, 0 * u.nS, size), edges.pmf(0), rtol=1e-13)
+    far = 1e3 * u.nS
+    if np.all(edges.support()[1] == 1):
+        tail = edges.pmf(1) * theory.sf(WEIGHTS, far)
+        np.testing.assert_allclose(theory.sf(dist, far, size), tail, rtol=1e-12)
+
+
+@pytest.mark.parametrize("degree", [init.FixedInDegree, init.FixedOutDegree, init.FixedTotalNumber])
+@pytest.mark.parametrize("size", [(12, 30), (30, 12), (2, 5), (5, 2)])
+def test_connected_to_others_several_times(degree, size):
+    """Of neurons without a self-connection: the share of zeros among many draws."""
+    dist = init.Connected(init.Constant(1.0), degree(9, **OTHERS))
+    x = np.stack([np.asarray(dist(size, rng=seed)) for seed in range(300)])
+    np.testing.assert_allclose(theory.mean(dist, size), x.mean(), rtol=1e-6)
+    p, n = theory.cdf(dist, 0.0, size), x.size
+    assert abs((x == 0).mean() - p) < 5 * np.sqrt(p * (1 - p) / n) + 1e-12
+
+
+def test_connected_without_a_law():
+    with pytest.raises(ValueError, match="depends on the size"):
+        theory.mean(init.Connected(WEIGHTS, init.FixedInDegree(8)))
+    for rule, what in (
+        (init.PairwiseBernoulli(init.GaussianProfile(1.0)), "Connected by distance"),
+        (init.PairwisePoisson(3000.0), "more than 1000 edges"),
+        (init.SmallWorld(4, 0.2, multiple=True), "Connected by SmallWorld"),
+    ):
+        with pytest.raises(TypeError, match=what):
+            theory.mean(init.Connected(WEIGHTS, rule), (50, 50))
+    with pytest.raises(ValueError, match="does not go with numbers of the shape"):
+        theory.mean(init.Connected(WEIGHTS, init.PairwiseBernoulli(PAIRS)), (2, 2))
