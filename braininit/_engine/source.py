@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from braininit._engine.threefry import FUSED, add, counters, hashed, multiply
+from braininit._engine.threefry import FUSED, add, along, counters, flat_index, hashed, multiply
 from braininit._jax.settings import setting
 
-__all__ = ["Given", "Rows", "Source"]
+__all__ = ["Given", "Rows", "SideBySide", "Source"]
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["start"], meta_fields=["total"])
@@ -119,6 +119,56 @@ class Source:
             )
         every = jax.random.bits(self.key, (self.rows.total, *self.shape[1:]), dtype)
         return lax.dynamic_slice_in_dim(every, self.rows.start[1], self.shape[0])
+
+
+@dataclasses.dataclass(frozen=True)
+class SideBySide(Source):
+    """Sources that stand side by side along an axis: elements have the words of their own part.
+
+    `key` is a tuple, of a key for each part.
+    """
+
+    axis: int = 0
+    sizes: tuple[int, ...] = ()
+
+    def split(self, n: int = 2) -> list[Source]:
+        """Independent sources for the same elements."""
+        each = zip(*(jax.random.split(key, n) for key in self.key), strict=True)
+        return [dataclasses.replace(self, key=its) for its in each]
+
+    def folded(self, n: Any) -> Source:
+        """The source with this number for the same elements."""
+        return dataclasses.replace(self, key=tuple(jax.random.fold_in(key, n) for key in self.key))
+
+    def blocks(self) -> tuple[jax.Array, jax.Array]:
+        """Both words of each element's Threefry block: one hash of its part's key and counter."""
+        place, start, chosen = along(self.shape, self.axis)[1], 0, None
+        for part in self._parts():
+            index = [along(self.shape, axis) for axis in range(len(self.shape))]
+            index[self.axis] = None, place - np.uint32(start)
+            data = jax.random.key_data(part.key)
+            if setting("jax_debug_key_reuse"):
+                jax.random.bits(part.key)
+            its = (data[0], data[1], *flat_index(index, part.shape))
+            its = [jnp.broadcast_to(word, self.shape) for word in its]
+            if chosen is not None:
+                before = place < np.uint32(start)
+                its = [lax.select(before, *both) for both in zip(chosen, its, strict=True)]
+            start, chosen = start + part.shape[self.axis], its
+        assert chosen is not None
+        return hashed(*chosen)
+
+    def _parts(self) -> list[Source]:
+        """Each part by itself."""
+        whole, at = self.shape, self.axis
+        shapes = [(*whole[:at], n, *whole[at + 1 :]) for n in self.sizes]
+        return [Source(key, shape) for key, shape in zip(self.key, shapes, strict=True)]
+
+    def _has_blocks(self) -> bool:
+        return all(part._has_blocks() for part in self._parts())
+
+    def _by_jax(self, dtype: Any) -> jax.Array:
+        return jnp.concatenate([part._by_jax(dtype) for part in self._parts()], self.axis)
 
 
 @dataclasses.dataclass(frozen=True)

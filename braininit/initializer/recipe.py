@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from itertools import starmap
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -251,6 +252,20 @@ def replaced(recipe: Recipe, values: tuple[Any, ...] | None = None, **facts: Any
     """A recipe with other facts, or other values."""
     its = dataclasses.replace(recipe.facts, **facts) if facts else recipe.facts
     return type(recipe)(its, recipe.values if values is None else values)
+
+
+def are_same(recipes: Sequence[Recipe]) -> bool:
+    """Whether recipes draw the same from the same words: their numbers are known and equal."""
+    first, *others = recipes
+    if any(jax.tree.structure(other) != jax.tree.structure(first) for other in others):
+        return False
+    return all(starmap(_is_one_number, zip(*map(jax.tree.leaves, recipes), strict=True)))
+
+
+def _is_one_number(first: Any, *others: Any) -> bool:
+    if isinstance(first, Tracer) or np.ndim(first):
+        return all(other is first for other in others)
+    return not any(isinstance(n, Tracer) or np.ndim(n) or n != first for n in others)
 
 
 def draw(

@@ -3,7 +3,7 @@
 One compiled program draws all leaves of one family, shape, dtype and sharding; their numbers are
 its arguments. Nothing is communicated: what can't be drawn part by part, as an orthogonal matrix,
 is drawn whole on every device, which keeps its part. So are the parts of a fused kernel along
-their axis; along the others it is split.
+their axis where they have different laws; along the others it is split.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec
 
 from braininit._engine import keys
@@ -31,9 +30,9 @@ from braininit.initializer.composite import Composite
 from braininit.initializer.constant import Constant
 from braininit.initializer.foreign import Called, Foreign
 from braininit.initializer.initialization import Initialization
-from braininit.initializer.recipe import Asked, Recipe, draw
+from braininit.initializer.recipe import Asked, Recipe, are_same, draw
 from braininit.models.leaves import Leaf
-from braininit.models.parts import side_by_side
+from braininit.models.parts import alike, side_by_side
 from braininit.models.placement import in_place
 from braininit.models.rules import Choice, constant_of
 
@@ -51,10 +50,10 @@ def one(choice: Choice, leaf: Leaf, key: Any, sharding: NamedSharding | None = N
         value = constant_of(initializer) + 0.0  # not -0
         value = value if is_whole(dtype) else drawn_in(dtype).type(value)
         x = units.on(jax.device_put(np.full(shape, value, dtype)), made.unit)
-    elif _is_ours(made) and (sharding is None or not _whole_axes(made, len(shape))):
+    elif _is_ours(made) and (sharding is None or not _whole_axes(made, shape)):
         x = draw(made, key, shape, dtype, sharding)
     elif _is_ours(made):
-        of = _whole_axes(made, len(shape))
+        of = _whole_axes(made, shape)
         program = _in_parts(shape, dtype, sharding, keys.legacy_impl(key), of)
         x = units.on(program(key, made), made.unit)
     elif not eager():
@@ -77,15 +76,12 @@ def stacked(
     if _in_one_program(choices, leaves[0], each[0]):
         shape, dtype = leaves[0].shape, leaves[0].dtype
         sized = [_sized(choice, leaf) for choice, leaf in zip(choices, leaves, strict=True)]
-        alike = len({jax.tree.structure(made) for made in sized}) == 1
-        same = alike and all(
-            _are_same(*numbers) for numbers in zip(*map(jax.tree.leaves, sized), strict=True)
-        )
+        forms, same = {jax.tree.structure(made) for made in sized}, are_same(sized)
         # In 64 bits numbers that a program gets as arguments may round otherwise in a loop.
-        if same or (alike and np.dtype(dtype).itemsize < 8):
+        if same or (len(forms) == 1 and np.dtype(dtype).itemsize < 8):
             made = sized[0]
             recipes = [choice.initializer._recipe for choice in choices if choice.initializer]
-            apart = not any(_whole_axes(its, len(shape)) for its in recipes)
+            apart = not any(_whole_axes(its, shape) for its in recipes)
             program = _stacked(shape, dtype, axis, sharding, apart, same)
             numbers = made if same else jax.tree.map(lambda *of: jnp.stack(of), *sized)
             words = jnp.stack([_words(key) for key in each])
@@ -140,14 +136,14 @@ def _is_ours(made: Recipe) -> bool:
     return made.traceable and not isinstance(made, (Called, Foreign))
 
 
-def _whole_axes(made: Recipe, ndim: int) -> frozenset[int]:
+def _whole_axes(made: Recipe, shape: tuple[int, ...]) -> frozenset[int]:
     """The axes along which a draw has to be known whole."""
+    parts = [*made.parts()] if isinstance(made, Composite) else []
+    own: Any = () if made.facts.elementwise else range(len(shape))
     if made.facts.kernel is side_by_side:
-        own = {made.facts.static[0] % ndim}
-    else:
-        own = () if made.facts.elementwise else range(ndim)
-    parts = made.parts() if isinstance(made, Composite) else ()
-    return frozenset(own).union(*(_whole_axes(part, ndim) for part in parts))
+        axis, named = made.facts.static[0] % len(shape), made.facts.static[1]
+        own = () if alike(parts[0], shape, axis, named) else {axis}
+    return frozenset(own).union(*(_whole_axes(part, shape) for part in parts))
 
 
 def _is_small_constant(choice: Choice, leaf: Leaf) -> bool:
@@ -278,13 +274,6 @@ def _own_part(x: jax.Array, sharding: NamedSharding, spec: PartitionSpec) -> jax
             size = x.shape[axis] // math.prod(sharding.mesh.shape[name] for name in names)
             x = lax.dynamic_slice_in_dim(x, lax.axis_index(names) * size, size, axis)
     return x
-
-
-def _are_same(first: Any, *others: Any) -> bool:
-    """Whether numbers are known and equal."""
-    if isinstance(first, Tracer) or np.ndim(first):
-        return all(other is first for other in others)
-    return not any(isinstance(n, Tracer) or np.ndim(n) or n != first for n in others)
 
 
 # ---------------------------------------------------------------- functions of a user's

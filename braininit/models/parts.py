@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from braininit._engine.source import Source
+from braininit._engine.source import SideBySide, Source
 from braininit._jax.dtypes import wide
 from braininit._params import options, units
 from braininit._params.types import DType, InitializerLike, Key, Shape, Sharding, Values
@@ -17,7 +17,7 @@ from braininit.initializer.calls import explained
 from braininit.initializer.children import as_child
 from braininit.initializer.composite import composite, finished
 from braininit.initializer.initialization import Initialization
-from braininit.initializer.recipe import Asked, Recipe, draw
+from braininit.initializer.recipe import Asked, Recipe, are_same, draw
 from braininit.models.paths import path_key
 
 __all__ = ["Parts", "parts"]
@@ -52,7 +52,8 @@ def parts(
     Notes
     -----
     Numerics: part i is drawn with ``path_key(key, (i,))``, or ``path_key(key, (name,))`` where it
-    has a name.
+    has a name. Parts of one distribution, as where their fans are equal, are drawn in one loop,
+    which devices share along any axis.
 
     Examples
     --------
@@ -127,10 +128,40 @@ def side_by_side(
         raise ValueError(
             f"`sizes` {listed} must be {shape[at]} together, as axis {axis} of the size {shape} is"
         )
-    drawn = []
-    for name, n in named:
-        key = None if source.key is None else path_key(source.key, (name,))
-        size = (*shape[:at], n, *shape[at + 1 :])
-        drawn.append(base.drawn(Asked(key, size, wide(dtype), context=context, alone=False)))
+    each = tuple(None if source.key is None else path_key(source.key, (name,)) for name, _ in named)
+    one = None if context or source.key is None else alike(base, shape, at, named)
+    if one is not None:
+        return units.on(_at_once(one, each, shape, dtype, at, named), base.unit)
+    drawn = [
+        base.drawn(Asked(key, size, wide(dtype), context=context, alone=False))
+        for key, size in zip(each, _shapes(shape, at, named), strict=True)
+    ]
     unit, bares = units.off_draws(**{f"sizes[{i}]": x for i, x in enumerate(drawn)})
     return finished(jnp.concatenate([jnp.asarray(x) for x in bares], at), unit, dtype)
+
+
+# ---------------------------------------------------------------- in one loop
+
+
+def alike(base: Recipe, shape: tuple[int, ...], axis: int, named: Any) -> Recipe | None:
+    """What draws all parts at once, if each number goes by its own words and all by one law."""
+    if type(base) is not Recipe or not (base.facts.elementwise and base.facts.random):
+        return None
+    if any(np.ndim(value) for value in base.values):
+        return None
+    sized = [base.for_draw(part, np.dtype(float), {}) for part in _shapes(shape, axis, named)]
+    return sized[0] if are_same(sized) else None
+
+
+def _at_once(
+    made: Recipe, keys: tuple[Any, ...], shape: Any, dtype: Any, axis: int, named: Any
+) -> Any:
+    source = SideBySide(keys, shape, axis=axis, sizes=tuple(n for _, n in named))
+    facts = made.facts
+    made.fit(dtype)
+    return facts.kernel(source, dtype, *facts.static, *facts.ready(shape, dtype, made.values))
+
+
+def _shapes(shape: tuple[int, ...], axis: int, named: Any) -> list[tuple[int, ...]]:
+    """Of the parts."""
+    return [(*shape[:axis], n, *shape[axis + 1 :]) for _, n in named]

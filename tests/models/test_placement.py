@@ -30,6 +30,7 @@ INITIALIZERS = {
     "sparse": init.Sparse(0.5),
     "dale": init.Dale(init.Exponential(), excitatory=0.75, balance="exact"),
     "parts": init.Parts(init.Orthogonal(), 1, (12, 12)),
+    "parts alike": init.Parts(init.LecunNormal(), 1, (12, 6, 6)),
     "parts along rows": 2 * init.Parts(init.LecunNormal(), 0, {"q": 4, "kv": 8}),
     "conditional": init.Conditional([0.5, 0.5], init.Normal(), init.Exponential(), 0),
     "of JAX": jax.nn.initializers.truncated_normal(0.02),
@@ -111,6 +112,9 @@ def test_the_parts_of_a_kernel_are_whole_along_their_axis_alone():
     kernel = init.Parts(init.LecunNormal(), 0, (256, 512))
     assert beside_its_part(kernel, (768, 1024)) < 4.5  # two devices share the rows: both halves
     assert beside_its_part(kernel, (768, 1024), P(None, "b")) < 1.5
+    alike = init.Parts(init.LecunNormal(), 1, (512, 256, 256))  # of the same fans
+    for spec in (BY_BOTH, P(None, "b"), P(None, ("a", "b"))):
+        assert beside_its_part(alike, (768, 1024), spec) < 0.01
 
 
 def beside_its_part(initializer, shape, spec=BY_BOTH):

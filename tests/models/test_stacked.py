@@ -26,6 +26,7 @@ INITIALIZERS = {
     "mixture": init.Mixture([init.Normal(), init.Exponential()]),
     "sparse": init.Sparse(0.5),
     "parts": init.Parts(init.Orthogonal(), 1, (4, 4)),
+    "parts alike": init.Parts(init.LecunNormal(), 1, (4, 4)),
     "of JAX": jax.nn.initializers.normal(0.02),
     "number": 1.5,
 }
@@ -135,6 +136,30 @@ def test_parts_are_drawn_as_apart(key):
     np.testing.assert_array_equal(fused, jnp.concatenate(apart, -1))
     numbered = init.Parts(base, 0, (2, 4))(key, (6, 16))
     np.testing.assert_array_equal(numbered[2:], base(init.path_key(key, (1,)), (4, 16)))
+
+
+AT_ONCE = [
+    *(init.Normal(0.1, 0.02), init.Uniform(-1.0, 2.0), init.LecunNormal(), init.Gamma(2.0, 0.5)),
+    *(init.TruncatedNormal(0.0, 1.0, -1.0, 2.0), init.Poisson(3.0), init.UniformInt(0, 9)),
+]
+
+
+@pytest.mark.parametrize("base", AT_ONCE, ids=lambda base: type(base).__name__)
+@pytest.mark.parametrize("kind", ["threefry2x32", "rbg"])
+def test_parts_drawn_at_once_are_drawn_as_apart(base, kind):
+    key = jax.random.key(3, impl=kind)
+    for axis, sizes, shape in (
+        (1, (16, 16, 16), (48, 48)),
+        (0, (4, 0, 2), (6, 5)),
+        (-1, (3, 5), (2, 3, 8)),
+    ):
+        for dtype in (jnp.float32, jnp.bfloat16):
+            apart = [
+                base(init.path_key(key, (i,)), init.Parts(base, axis, sizes).part(shape, n), dtype)
+                for i, n in enumerate(sizes)
+            ]
+            made = init.Parts(base, axis, sizes)(key, shape, dtype)
+            np.testing.assert_array_equal(made, jnp.concatenate(apart, axis))
 
 
 def test_parts_have_their_own_fans(key):
