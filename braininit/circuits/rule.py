@@ -70,8 +70,9 @@ class ConnectionRule(Value):
 
     Notes
     -----
-    A self-connection goes from a neuron to the one with the same index. Multiple connections are
-    several edges between one pair. Without them, every set of as many pairs is equally likely.
+    A self-connection goes from a neuron to the one with the same index, between two populations as
+    well. Multiple connections are several edges between one pair. Without them, every set of as
+    many pairs is equally likely, but in `small_world`, which prefers neighbours.
 
     Examples
     --------

@@ -13,7 +13,7 @@ import functools
 import inspect
 import multiprocessing
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -27,7 +27,7 @@ import braininit as init
 from _site import figures, measures
 from _site.peers import COMPARED, PEERS, evaluated
 from _site.reference import groups, in_order, write
-from _site.table import TABLE, Row, Same
+from _site.table import RULES, TABLE, Row, Same
 from braininit._params.values import kinds
 
 ROOT = Path(__file__).parents[2]
@@ -121,7 +121,7 @@ def page(it: Entry) -> str:
         *_tables(it),
         _headed("Units", _units(it)),
         _headed("Numerics", _numerics(it, doc["Notes"])),
-        _headed("The same in", _same(it)) if it.row.same else "",
+        _headed("The same in", _elsewhere(it)) if it.row.same else "",
     ]
     return "\n".join(part for part in parts if part)
 
@@ -243,22 +243,27 @@ def _numerics(it: Entry, notes: list[str]) -> str:
     )
 
 
-def _same(it: Entry) -> str:
-    row = it.row
-    call = "" if it.is_profile else "(key, shape)"
+def _elsewhere(it: Entry) -> str:
+    row, call = it.row, "" if it.is_profile else "(key, shape)"
     lines = [f"What ``{row.here}{call}`` is here:\n"]
     if row.first:
         lines.append(f".. code-block:: python\n\n{indent(row.first.strip(), '   ')}\n")
-    lines.append(".. list-table::\n   :widths: auto\n   :class: same\n")
+    lines += [_same(row, TABLE), ":doc:`/migrating` says what the names in these expressions are."]
+    return "\n".join(lines)
+
+
+def _same(row: Row, table: Mapping[str, Row]) -> str:
+    """What is the same in each peer that the table knows."""
+    lines = [".. list-table::\n   :widths: auto\n   :class: same\n"]
     shown = {peer: row.same[peer] for peer in PEERS if peer in row.same}
     lines += [
         f"   * - {peer}\n     - | ``{same.there}``\n       | {_said(same, row.here)}"
         for peer, same in shown.items()
     ]
-    if missing := [peer for peer in PEERS if peer not in shown]:
+    known = {peer for other in table.values() for peer in other.same}
+    if missing := [peer for peer in PEERS if peer in known - set(shown)]:
         lines.append(f"\nNot in {', '.join(missing)}.")
-    lines.append("\n:doc:`/migrating` says what the names in these expressions are.")
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n"
 
 
 def _said(same: Same, here: str) -> str:
@@ -270,16 +275,24 @@ def _said(same: Same, here: str) -> str:
     return " ".join(words)
 
 
-def of_peer(peer: str) -> str:
+def of_peer(peer: str, table: Mapping[str, Row]) -> str:
     """All that is the same in one peer, for the page about coming from there."""
     lines = [".. list-table::\n   :widths: auto\n   :class: same\n"]
-    for name, row in TABLE.items():
+    for name, row in table.items():
         if (same := row.same.get(peer)) is not None:
-            lines.append(f"   * - :doc:`{name} </gallery/{name}>`")
+            lines.append(f"   * - {f':doc:`{name} </gallery/{name}>`' if row.drawn else name}")
             lines.append(f"     - | there: ``{same.there}``\n       | here: ``{same.here}``")
-            also = ", with names from that page" if row.first else ""
+            also = ", with names from that page" if row.first and row.drawn else ""
             lines.append(f"       | {_said(same, same.here)}{also}")
     return "\n".join(lines) + "\n"
+
+
+def rules() -> str:
+    """All connection rules, for the page about them."""
+    return "\n".join(
+        f".. rubric:: {name}\n\nHere: ``{row.first or row.here}``\n\n{_same(row, RULES)}"
+        for name, row in RULES.items()
+    )
 
 
 def versions() -> str:
@@ -341,8 +354,9 @@ def _write_gallery(app: Sphinx) -> None:
         jobs = [pool.submit(make, name, folder, newest) for name in found]
         pages = dict(job.result() for job in jobs)
     pictures = [f"{name}-{end}.png" for name in found for end in (*figures.LETTERS, "small")]
-    peers = {f"{peer}.txt": of_peer(peer) for peer in PEERS}  # which other pages include
-    peers["versions.txt"] = versions()
+    peers = {f"{peer}.txt": of_peer(peer, TABLE) for peer in PEERS}  # which other pages include
+    peers |= {f"{peer}-rules.txt": of_peer(peer, RULES) for peer in PEERS}
+    peers |= {"versions.txt": versions(), "rules.txt": rules()}
     write(folder, {"index.rst": index(found)} | peers | pages, keep=pictures)
 
 

@@ -18,6 +18,7 @@ import braininit as init
 from _site.table import Row, Same
 
 FALSE_ALARM = 1e-6
+KEY = jax.random.key(20)
 DISTANCES = np.linspace(0.0, 400.0, 101)
 
 
@@ -46,15 +47,17 @@ PEERS = {
     "jax.nn.initializers": Peer("jax", "import jax", "0.10.2"),
     "PyTorch": Peer("torch", "import torch", "2.14.1"),
     "Keras": Peer("keras", "import keras", "3.15.1"),
-    "BrainTools": Peer("braintools", "import braintools", "0.3.0"),
+    "BrainTools": Peer("braintools", "import braintools, brainunit as u", "0.3.0"),
     "NEST": Peer("nest", "import nest", "3.10.0"),
     "Brian2": Peer("brian2", "from brian2 import Synapses", "2.9.0"),
     "PyNN": Peer(
         "pyNN",
+        "import pyNN.mock as sim\n"
         "from pyNN.connectors import DistanceDependentProbabilityConnector\n"
         "from pyNN.random import RandomDistribution",
         "0.13.0",
     ),
+    "networkx": Peer("networkx", "import networkx as nx", "3.6.1"),
 }
 
 
@@ -74,21 +77,23 @@ def evaluated(text: str) -> Any:
 def ours(same: Same, row: Row) -> np.ndarray:
     """What is drawn here; of a function of distance, its values."""
     made = evaluated(same.here)
-    return np.asarray(made(DISTANCES) if same.how == "values" else made(_key(), row.shape))
+    return np.asarray(made(DISTANCES) if same.how == "values" else made(KEY, row.shape))
 
 
 def theirs(peer: str, same: Same, row: Row) -> np.ndarray:
     """What the peer draws, or the values of its function of distance."""
+    return _READERS.get(peer, _plain)(same, row, namespace(peer, row))
+
+
+def namespace(peer: str, row: Row, **more: Any) -> dict[str, Any]:
+    """What the peer's expressions name."""
     os.environ.setdefault("KERAS_BACKEND", "jax")  # before Keras is imported
     package = importlib.import_module(PEERS[peer].package)
-    names = {"np": np, "jnp": jnp, "jax": jax, "stats": stats, PEERS[peer].package: package}
-    names |= {"key": _key(), "rng": np.random.default_rng(20), "shape": row.shape, "d": DISTANCES}
-    exec(f"{row.first}\n{PEERS[peer].names}", names)
-    return _READERS.get(peer, _plain)(same, row, names)
-
-
-def _key() -> jax.Array:
-    return jax.random.key(20)
+    names = {"np": np, "jnp": jnp, "jax": jax, "init": init, PEERS[peer].package: package}
+    names |= {"key": KEY, "rng": np.random.default_rng(20), "shape": row.shape, "d": DISTANCES}
+    names |= more
+    exec(f"{PEERS[peer].names}\n{row.first}", names)
+    return names
 
 
 def _plain(same: Same, row: Row, names: dict[str, Any]) -> np.ndarray:
@@ -181,18 +186,18 @@ def equal(a: np.ndarray, b: np.ndarray) -> bool:
     return values(*np.broadcast_arrays(a, b))
 
 
-def law(a: np.ndarray, b: np.ndarray) -> bool:
+def law(a: np.ndarray, b: np.ndarray, false_alarm: float = FALSE_ALARM) -> bool:
     """One distribution function, by Kolmogorov and Smirnov; one mean and one std, by theirs."""
     a, b = (np.ravel(x).astype(np.float64) for x in (a, b))
     if np.unique(a).size == 1 or np.unique(b).size == 1:
-        return values(a[:1], b[:1])
+        return equal(a[:1], b) and equal(a, b[:1])
     p = stats.ks_2samp(a, b, method="asymp").pvalue
     (low, high) = np.quantile(np.concatenate([a, b]), [1e-4, 1 - 1e-4])  # moments that exist
     a, b = a.clip(low, high), b.clip(low, high)
     moved = stats.ttest_ind(a, b, equal_var=False).pvalue
     center = np.mean(np.concatenate([a, b]))
     wider = stats.ttest_ind((a - center) ** 2, (b - center) ** 2, equal_var=False).pvalue
-    return bool(min(p, moved, wider) > FALSE_ALARM / 3)
+    return bool(min(p, moved, wider) > false_alarm / 3)
 
 
 def angle(a: np.ndarray, b: np.ndarray) -> bool:
@@ -217,6 +222,26 @@ def radius(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(np.isclose(*size, rtol=1e-3)) and law(a / a.std(), b / b.std())
 
 
+def edges(a: np.ndarray, b: np.ndarray) -> bool:
+    """One law of what is counted in draws of two rules; equal numbers where they are constant."""
+    counted = list(zip(_counted(a), _counted(b), strict=True))
+    return all(law(x, y, FALSE_ALARM / len(counted)) for x, y in counted)
+
+
+def _counted(drawn: np.ndarray) -> list[np.ndarray]:
+    """Edges in all, of each neuron, to itself; pairs with several; steps on a ring; each pair."""
+    each, around = (1, 2), drawn.shape[1] // 2
+    _, source, target = drawn.nonzero()
+    steps = (target - source + around) % drawn.shape[1] - around
+    several, selfs = (drawn > 1).sum(each), drawn.trace(0, *each)
+    return [drawn.sum(each), drawn.sum(1), drawn.sum(2), selfs, several, steps, drawn]
+
+
+def turned(a: np.ndarray, b: np.ndarray) -> bool:
+    """The same, with sources for targets."""
+    return edges(a.transpose(0, 2, 1), b)
+
+
 COMPARED: dict[str, tuple[Callable[[np.ndarray, np.ndarray], bool], str]] = {
     "bits": (bits, "bit for bit"),
     "values": (values, "the same values"),
@@ -226,5 +251,8 @@ COMPARED: dict[str, tuple[Callable[[np.ndarray, np.ndarray], bool], str]] = {
     "orthogonal": (orthogonal, "orthonormal too"),
     "zeros in each column": (zeros_in_each_column, "as many zeros in each column"),
     "radius": (radius, "the same spectral radius"),
+    "edges": (edges, "the same distribution"),
+    "edges by distance": (edges, "the same distribution, with the neurons' positions"),
+    "edges turned": (turned, "the same distribution, with sources for targets"),
 }
 """How two draws are compared, and in words."""

@@ -1,4 +1,4 @@
-"""The gallery's table, as objects."""
+"""The tables of the gallery and of the connection rules, as objects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Same:
     here
         Ours; the row's own, where a row of the table gives none.
     how
-        How a test compares them: a name in `peers.COMPARED`.
+        How a test compares them: a name in `peers.COMPARED`; else what the row says.
     note
         What a reader should know, in reStructuredText.
     """
@@ -33,7 +33,7 @@ class Same:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One class.
+    """One class, or one way of connecting.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Row:
         What is run under "Units", where it is not a few draws of the first object with a unit.
     """
 
-    drawn: tuple[str, ...]
+    drawn: tuple[str, ...] = ()
     here: str = ""
     same: Mapping[str, Same] = dataclasses.field(default_factory=dict)
     shape: tuple[int, ...] = (100_000,)
@@ -62,16 +62,20 @@ class Row:
     example: str = ""
 
 
-def _row(entry: dict[str, Any]) -> Row:
+def _row(entry: dict[str, Any], how: str) -> Row:
     listed = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
+    how = listed.pop("how", how)
     same = {}
     for peer, given in listed.pop("same", {}).items():
         given = given if isinstance(given, dict) else {"there": given}
-        same[peer] = Same(**{"here": listed["here"]} | given)
+        same[peer] = Same(**{"here": listed["here"], "how": how} | given)
     return Row(**listed, same=same)
 
 
-TABLE: dict[str, Row] = {
-    name: _row(entry)
-    for name, entry in tomllib.loads((Path(__file__).with_name("gallery.toml")).read_text()).items()
-}
+def _table(name: str, how: str) -> dict[str, Row]:
+    entries = tomllib.loads(Path(__file__).with_name(name).read_text())
+    return {name: _row(entry, how) for name, entry in entries.items()}
+
+
+TABLE = _table("gallery.toml", "law")
+RULES = _table("rules.toml", "edges")
