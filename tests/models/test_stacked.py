@@ -145,21 +145,27 @@ AT_ONCE = [
 
 
 @pytest.mark.parametrize("base", AT_ONCE, ids=lambda base: type(base).__name__)
-@pytest.mark.parametrize("kind", ["threefry2x32", "rbg"])
-def test_parts_drawn_at_once_are_drawn_as_apart(base, kind):
-    key = jax.random.key(3, impl=kind)
-    for axis, sizes, shape in (
-        (1, (16, 16, 16), (48, 48)),
-        (0, (4, 0, 2), (6, 5)),
-        (-1, (3, 5), (2, 3, 8)),
+def test_parts_drawn_at_once_are_drawn_as_apart(base, key):
+    for axis, sizes, shape, dtype in (
+        (1, (16, 16, 16), (48, 48), jnp.float32),
+        (0, (4, 0, 2), (6, 5), jnp.bfloat16),
+        (-1, (3, 5), (2, 3, 8), jnp.float32),
     ):
-        for dtype in (jnp.float32, jnp.bfloat16):
-            apart = [
-                base(init.path_key(key, (i,)), init.Parts(base, axis, sizes).part(shape, n), dtype)
-                for i, n in enumerate(sizes)
-            ]
-            made = init.Parts(base, axis, sizes)(key, shape, dtype)
-            np.testing.assert_array_equal(made, jnp.concatenate(apart, axis))
+        _are_drawn_as_apart(base, key, axis, sizes, shape, dtype)
+
+
+def test_parts_by_other_keys(key):
+    for impl in ("rbg", "unsafe_rbg"):
+        for base in (init.Normal(), init.Gamma(2.0, 0.5)):
+            _are_drawn_as_apart(base, jax.random.key(3, impl=impl), 1, (3, 5), (4, 8), jnp.float32)
+
+
+def _are_drawn_as_apart(base, key, axis, sizes, shape, dtype):
+    fused = init.Parts(base, axis, sizes)
+    apart = [
+        base(init.path_key(key, (i,)), fused.part(shape, n), dtype) for i, n in enumerate(sizes)
+    ]
+    np.testing.assert_array_equal(fused(key, shape, dtype), jnp.concatenate(apart, axis))
 
 
 def test_parts_have_their_own_fans(key):
