@@ -229,9 +229,10 @@ def _shown(text: str) -> str:
 def _numerics(it: Entry, notes: list[str]) -> str:
     if not notes and it.group == "layers":
         notes = NumpyDocString(inspect.getdoc(init.variance_scaling) or "")["Notes"]
-    text = "\n".join(notes).replace("Numerics: ", "", 1).strip()
+    before, _, text = "\n".join(notes).strip().rpartition("Numerics: ")
     if text.split(" ")[0] not in kinds(it.cls):
         text = text[:1].upper() + text[1:]
+    text = before + text
     general = (
         "A profile is computed in the dtype of the distances."
         if it.is_profile
