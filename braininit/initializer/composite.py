@@ -67,6 +67,9 @@ class Composite(Recipe):
 
     def suit(self, shape: tuple[int, ...], dtype: np.dtype, context: Mapping[str, Any]) -> None:
         super().suit(shape, dtype, context)
+        self._suit_parts(shape, dtype, context)
+
+    def _suit_parts(self, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]) -> None:
         for part in () if self.facts.resizes else self.parts():
             part.suit(shape, wide(dtype), context)
 
@@ -76,13 +79,13 @@ class Composite(Recipe):
         key = None if asked.key is None else keys.as_key(asked.key)
         if context.keys() - CONTEXT - {"rng"} and not self.takes_any():
             raise unknown({name: value for name, value in context.items() if name != "rng"})
-        its = self.for_draw(shape, asked.dtype, context)
+        its: Any = self.for_draw(shape, asked.dtype, context)
         facts, values = its.facts, its.values
         arrays = {name: context[name] for name in _ARRAYS if name in context}
         start, total = ((), None) if rows is None else ((rows.start,), rows.total)
         if its.traceable and eager():
             its.fit(kind)
-            its.suit(shape, kind, context)
+            its._suit_parts(shape, kind, context)  # its own numbers `for_draw` has seen
             impl = None if key is None else keys.legacy_impl(key)
             tuned = is_tunable(sharding and sharding.mesh, key, arrays, values)
             program = _program(facts, shape, kind, sharding, impl, tuned, total)
