@@ -112,6 +112,8 @@ def drawn_in(dtype: np.dtype) -> np.dtype:
 
 def wide(dtype: np.dtype) -> np.dtype:
     """The dtype in which the parts of a draw are drawn and put together."""
+    if dtype.kind in "iu":
+        return np.dtype(np.int64 if dtype.itemsize == 8 else np.int32)
     return dtype if dtype.kind == "c" else drawn_in(dtype)
 
 

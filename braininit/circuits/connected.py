@@ -97,7 +97,7 @@ def _connected(weights: Any, rule: Any) -> Recipe:
     far = own and isinstance(law_of(rule)[1], DistanceProfile)
     return composite(
         _masked, part.unit, parts, static=(None if alone else rule,), elementwise=own, by_rows=True,
-        sized=_checked if far else None, refuses=far,
+        sized=_checked if far else None, refuses=far, kinds="whole",
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from jax.core import Tracer
 
 from braininit._engine.sampler import result_dtype
 from braininit._engine.source import Source
+from braininit._jax.dtypes import drawn_in
 from braininit._params import units
 from braininit._params.roles import Number, anything
 from braininit._params.types import DType, Key, NumberLike, Shape, Sharding, Values
@@ -151,17 +152,27 @@ class Filled(Recipe):
             if not jnp.issubdtype(asked.dtype, np.complexfloating):
                 raise TypeError(f"`value` is complex, {asked.dtype} is not; give a complex dtype")
         if (kind := result_dtype(asked.dtype, self.facts.kinds)).kind in "iu":
+            if isinstance(value, Tracer) and not asked.alone:  # floats tell where it is not whole
+                bare, unit = units.parts(super().drawn(asked._replace(dtype=drawn_in(kind))))
+                return units.on(bare.astype(kind), unit)
             return Recipe(self.facts, (_in_integers(value, kind),)).drawn(asked)
         return super().drawn(asked)
 
+    def fit(self, dtype: np.dtype) -> None:
+        (value,) = self.values
+        if dtype.kind not in "iu":
+            super().fit(dtype)
+        elif not isinstance(value, Tracer):  # in a program it is a float
+            _in_integers(value, dtype, 2 ** (jnp.finfo(drawn_in(dtype)).nmant + 1))
 
-def _in_integers(value: Any, dtype: np.dtype) -> np.ndarray:
+
+def _in_integers(value: Any, dtype: np.dtype, end: int = 2**53) -> np.ndarray:
     """A value in an integer dtype, which must hold it exactly."""
     if isinstance(value, Tracer):
         raise TypeError(f"a traced `value` may not be what {dtype} holds; fill, then cast")
     bare, info = np.asarray(value), jnp.iinfo(dtype)
     # Beyond 2^53 a float64, as values are kept, may stand for several whole numbers.
-    least, most = max(int(info.min), -(2**53)), min(int(info.max), 2**53)
+    least, most = max(int(info.min), -end), min(int(info.max), end)
     good = (bare == np.floor(bare)) & (bare >= least) & (bare <= most)
     if not good.all():
         first = bare[tuple(np.argwhere(~good)[0])].item()

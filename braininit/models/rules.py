@@ -289,7 +289,8 @@ def _fit(at: int, initializer: Initialization | None, leaf: Leaf) -> Choice:
         return Choice(at, None)
     initializer = fitted(initializer, leaf.layout, leaf.shape)
     convert = _conversion(initializer, leaf.unit)
-    whole = jnp.issubdtype(leaf.dtype, np.integer) and initializer._recipe.facts.kinds == "whole"
+    whole = jnp.issubdtype(leaf.dtype, np.integer) and not isinstance(initializer, Constant)
+    whole = whole and initializer._recipe.kinds in ("whole", "any")
     if whole or jnp.issubdtype(leaf.dtype, np.inexact):
         _refuse_undrawable(initializer, leaf)
     elif not (isinstance(initializer, Custom) or _holds_constant(initializer, leaf)):
@@ -346,7 +347,7 @@ def _refuse_undrawable(initializer: Initialization, leaf: Leaf) -> None:
     made = initializer._recipe
     numbers = type(made) is Recipe and all(type(value) is float for value in made.values)
     if numbers and draws_alike(made):
-        kind = result_dtype(leaf.dtype, made.facts.kinds)
+        kind = result_dtype(leaf.dtype, made.kinds)
         made.for_draw(leaf.shape, kind, {}).fit(kind)
         return
     key = jax.eval_shape(lambda: jax.random.key(0))
