@@ -15,7 +15,7 @@ import numpy as np
 from braininit._engine.cpu.bfloat16 import to_bfloat16
 from braininit._jax.dtypes import finfo, inside
 
-__all__ = ["finish", "finish_whole", "no_number", "rounded"]
+__all__ = ["finish", "finish_whole", "no_number", "rounded", "within"]
 
 
 def finish(
@@ -63,6 +63,17 @@ def finish_whole(base: jax.Array, more: jax.Array, dtype: np.dtype) -> jax.Array
     end = jnp.where(total >= float(info.max), wide.type(info.max), wide.type(info.min))
     whole = jnp.where(inside, base.astype(wide) + more.astype(signed).astype(wide), end)
     return jnp.where(jnp.isnan(total), wide.type(no_number(dtype)), whole).astype(dtype)
+
+
+def within(whole: jax.Array, near: jax.Array, dtype: np.dtype) -> jax.Array:
+    """Integers as a draw, of which floats tell where they have wrapped around or are none."""
+    info, bits = jnp.iinfo(dtype), 8 * whole.dtype.itemsize
+    whole = whole.astype(dtype) if dtype.itemsize * 8 == bits else whole
+    wrapped = abs(whole.astype(near.dtype) - near) > 2.0 ** (bits - 2)
+    end = jnp.where(near > 0, dtype.type(info.max), dtype.type(info.min))
+    most, least = (whole.dtype.type(x) for x in (info.max, info.min))
+    held = jnp.where(wrapped, end, jnp.clip(whole, least, most).astype(dtype))
+    return jnp.where(near == jnp.floor(near), held, no_number(dtype))
 
 
 def no_number(dtype: np.dtype) -> Any:

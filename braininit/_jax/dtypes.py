@@ -54,8 +54,8 @@ _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 def resolve(dtype: Any, kinds: str = "real") -> np.dtype:
     """Turn a user's dtype into the result's; None is JAX's default float.
 
-    `kinds`: "real", "complex" for complex ones too, "whole" for integers too, or "any" of them and
-    booleans.
+    `kinds`: "real", "complex" for complex ones too, "whole" for integers too, "any" of them, or
+    "all" with booleans and integers of fewer than 8 bits.
 
     float64 without ``jax_enable_x64`` is float32, as everywhere in JAX.
     """
@@ -87,7 +87,7 @@ def _resolve(dtype: Any, kinds: str, x64: bool) -> np.dtype:
         info = jnp.finfo(asked)
         real = info.bits == 8 and float(info.min) < 0
     other, called = _OTHERS[kinds]
-    if not (real or asked.kind in other or (kinds == "any" and is_whole(asked))):
+    if not (real or asked.kind in other or (kinds == "all" and is_whole(asked))):
         raise TypeError(
             f"`dtype` must be {called} of at least 8 bits, got {asked}; draw, then cast"
         )
@@ -98,7 +98,8 @@ _OTHERS = {
     "real": ("", "a real floating dtype"),
     "complex": ("c", "a floating or complex dtype"),
     "whole": ("iu", "a floating or integer dtype"),
-    "any": ("biuc", "a floating, complex, integer or boolean dtype"),
+    "any": ("ciu", "a floating, complex or integer dtype"),
+    "all": ("ciu", "a floating, complex, integer or boolean dtype"),
 }
 _NARROWER = {
     "float64": np.dtype(np.float32),
@@ -126,6 +127,8 @@ def drawn_in(dtype: np.dtype) -> np.dtype:
 
 def wide(dtype: np.dtype) -> np.dtype:
     """The dtype in which the parts of a draw are drawn and put together."""
+    if dtype.kind in "iu":
+        return np.dtype(np.int64 if dtype.itemsize == 8 else np.int32)
     return dtype if dtype.kind == "c" else drawn_in(dtype)
 
 

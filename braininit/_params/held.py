@@ -84,7 +84,7 @@ def _held(role: Role, dtype: np.dtype) -> tuple[np.dtype, float, float]:
     """Which dtype has to hold a number in a role, and its smallest and largest that are allowed."""
     kind = drawn_in(dtype) if role.pure or role.wide else dtype
     least, most = finfo(kind)
-    return kind, least, math.pi / float(jnp.finfo(dtype).eps) if role.angle else most
+    return kind, least, math.pi / float(jnp.finfo(dtype).eps) if role.angle else float(most)
 
 
 def nan_unless_held(role: Role, value: jax.Array, dtype: np.dtype) -> jax.Array:

@@ -6,6 +6,7 @@ That takes time and memory of the order of the edges and targets.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +19,7 @@ from braininit._math.tables import Law, below, counted, first_of, most
 from braininit.circuits.distinct import distinct, others
 from braininit.circuits.edges import Edges
 from braininit.circuits.room import kept, placed_in, refuse_traced
-from braininit.circuits.rule import Drawing, Kernel
+from braininit.circuits.rule import Drawing, Kernel, refuse_many
 from braininit.circuits.words import threefry_key, words
 
 __all__ = ["alike", "any_of_each", "some_of_each"]
@@ -32,6 +33,8 @@ def alike(
     key, n = threefry_key(key), its.sizes[0]
     if not n or start == stop:
         return kept(its, np.zeros(0), np.zeros(0), room)
+    mean = (stop - start) * (n - 1) * number
+    refuse_many(math.floor(mean - 14 * mean**0.5 - 60))  # fewer are never drawn
     program = _rows_program(kernel, stop - start, n, number, selfs)
     sources, counts = program(key, np.uint32(start))
     if room is None:

@@ -20,9 +20,10 @@ from braininit._engine.source import Rows, Source
 from braininit._params import units
 from braininit.circuits.rules import FixedTotalNumber, any_pairs
 from braininit.circuits.words import threefry_key
+from braininit.initializer.composite import Composite
 from braininit.initializer.constant import Constant
 from braininit.initializer.initialization import Initialization
-from braininit.initializer.recipe import draw
+from braininit.initializer.recipe import Recipe, draw
 from braininit.rows import needs_whole
 
 __all__ = ["BLOCK", "ends", "one_by_one", "values", "whole_steps"]
@@ -60,7 +61,8 @@ def values(
     if isinstance(initializer, Constant) and np.ndim(units.parts(initializer.value)[0]) == 0:
         bare, unit = units.parts(finish(initializer(key, 1)))
         return units.on(np.full(count, bare[0]), unit)
-    if needs_whole(initializer) or not Source(typed, (BLOCK,)).is_fused():
+    whole = needs_whole(initializer) or not _is_alike(initializer._recipe)
+    if whole or not Source(typed, (BLOCK,)).is_fused():
         bare, unit = units.parts(finish(initializer(key, count)))
         return units.on(np.asarray(bare), unit)
     unit = None
@@ -77,6 +79,12 @@ def values(
     return units.on(filled, unit)
 
 
+def _is_alike(recipe: Recipe) -> bool:
+    """Whether all draws have the same numbers: none is an array."""
+    parts = recipe.parts() if isinstance(recipe, Composite) else ()
+    return not any(np.ndim(n.value) for n in recipe.numbers()) and all(map(_is_alike, parts))
+
+
 @functools.partial(jax.jit, static_argnames="dtype")
 def whole_steps(x: Any, step: Any, dtype: np.dtype) -> jax.Array:
     """The nearest whole numbers of steps, halves up as on a grid.
@@ -84,7 +92,8 @@ def whole_steps(x: Any, step: Any, dtype: np.dtype) -> jax.Array:
     What the dtype does not count, is negative or NaN is its largest number.
     """
     whole, most = jnp.floor(units.dimensionless("step", x / step) + 0.5), np.iinfo(dtype).max
-    return jnp.where((whole >= 0) & (whole < most), whole, most).astype(dtype)
+    counted = (whole >= 0) & (whole < float(most))
+    return jnp.where(counted, jnp.where(counted, whole, 0).astype(dtype), dtype.type(most))
 
 
 def _filled(count: int, block: Callable[[int], list[jax.Array]]) -> list[np.ndarray]:

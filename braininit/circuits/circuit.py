@@ -13,7 +13,7 @@ from braininit._params.types import DType, Initializer, Key, NumberLike
 from braininit._params.values import Value, fields, frozen, register, static
 from braininit.circuits import blocks
 from braininit.circuits.edges import Edges
-from braininit.circuits.rule import ConnectionRule, drawing
+from braininit.circuits.rule import ConnectionRule, drawing, whole_dtype
 from braininit.circuits.rules import FixedInDegree, FixedOutDegree, FixedTotalNumber
 from braininit.composition.joint import Joint
 from braininit.initializer.children import as_child
@@ -236,7 +236,8 @@ class Projection(_Part):
         delays = draw("delays")  # first, as they may shrink
         if step is not None and delays is not None:
             step = _checked_step(step, units.parts(delays)[1])
-            delays = _checked(blocks.whole_steps(delays, step, _counting(step_dtype)))
+            kind = whole_dtype("step_dtype", step_dtype)
+            delays = _checked(blocks.whole_steps(delays, step, kind))
         return Connections(edges, draw("weights"), delays)
 
     def numpy(
@@ -289,7 +290,7 @@ class Projection(_Part):
         steps: tuple[Any, ...] = ()
         if step is not None and self.delays is not None:
             unit = as_child("delays", self.delays)._recipe.unit
-            steps = _checked_step(step, unit), _counting(step_dtype)
+            steps = _checked_step(step, unit), whole_dtype("step_dtype", step_dtype)
         delays = draw("delays", *steps)
         return Connections(edges, draw("weights"), _checked(delays) if steps else delays)
 
@@ -319,17 +320,12 @@ class Projection(_Part):
 
 def _checked_step(step: Any, unit: Any) -> Any:
     """A step in time, if delays can be counted in it."""
+    if np.ndim(units.parts(step)[0]):
+        raise ValueError(f"`step` must be one number, got {units.brief(step)}; write 0.1 * u.ms")
     if unit is UNKNOWN:
         return step
     common, (bare, _) = units.off(step=step, delays=units.on(1.0, unit))
     return units.on(roles.scale.check("step", bare, common), common)
-
-
-def _counting(dtype: Any) -> np.dtype:
-    kind = np.dtype(dtype)
-    if kind.kind not in "iu":
-        raise TypeError(f"`step_dtype` must be one of integers, got {kind}; write 'uint8'")
-    return kind
 
 
 def _checked(whole: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,12 +12,20 @@ from jax import lax
 
 from braininit._engine.source import Source
 from braininit._jax.dtypes import wide
+from braininit._jax.settings import eager
 from braininit._math.tables import Law, counted, first_of
 from braininit._params import roles, units
 from braininit._params.types import DType, InitializerLike, Key, Shape, Sharding, Values
 from braininit.circuits.multiplicity import edges_of_a_pair
-from braininit.circuits.pairwise import PairwiseBernoulli, PairwisePoisson
-from braininit.circuits.rule import ConnectionRule
+from braininit.circuits.pairwise import (
+    PairwiseBernoulli,
+    PairwisePoisson,
+    Where,
+    law_of,
+    refuse_shape,
+)
+from braininit.circuits.rule import ConnectionRule, drawing
+from braininit.circuits.varied import ByDistance, good, refuse_bad
 from braininit.circuits.words import arrivals, happens, threefry_key, words
 from braininit.initializer.calls import explained
 from braininit.initializer.children import as_child
@@ -57,7 +64,7 @@ def connected(
     Notes
     -----
     A rule that depends on distance takes `distances`, or `pre_positions` and `post_positions`.
-    Probabilities or means that are none, as above 1 by distance, give NaN.
+    A probability above 1 by distance is an error, and NaN where it is traced.
     Numerics: with a probability each entry is drawn by itself; other rules draw their edges, and
     set these. `theory` has the law of an entry picked at random.
 
@@ -88,8 +95,11 @@ def _connected(weights: Any, rule: Any) -> Recipe:
     own = isinstance(rule, PairwiseBernoulli | PairwisePoisson)
     alone = own and not isinstance(getattr(rule, "mean", None), float)  # numbers may be traced
     parts = {"weights": part, "rule": rule if alone else None}
-    static = (None if alone else rule,)
-    return composite(_masked, part.unit, parts, static=static, elementwise=own, by_rows=True)
+    far = own and isinstance(law_of(rule)[1], DistanceProfile)
+    return composite(
+        _masked, part.unit, parts, static=(None if alone else rule,), elementwise=own, by_rows=True,
+        sized=_checked if far else None, refuses=far, kinds="whole",
+    )  # fmt: skip
 
 
 class Connected(Initialization, function=connected, recipe=_connected):
@@ -105,6 +115,22 @@ class Connected(Initialization, function=connected, recipe=_connected):
             rule = PairwiseBernoulli(rule)
         shares = edges_of_a_pair(rule, size)
         return [(share, weights if n == 1 else weights * n) for n, share in shares]
+
+
+def _checked(made: Recipe, shape: Any, dtype: Any, context: Mapping[str, Any]) -> Recipe:
+    """Refuse numbers by distance that are bad, where they are known."""
+    rule = made.values[1]
+    if eager() and len(shape) == 2:
+        law, profile = law_of(rule)
+        numbers = ByDistance(law.name, profile, _where(rule, context).lengths(law.name, shape))
+        if not numbers.traced:
+            refuse_bad(drawing(shape, None, None, None), law, numbers)
+    return made
+
+
+def _where(rule: Any, context: Mapping[str, Any]) -> Where:
+    given = (context.get(name) for name in ("distances", "pre_positions", "post_positions"))
+    return Where(*given, box=rule.box, anisotropy=rule.anisotropy)
 
 
 def _masked(
@@ -132,16 +158,16 @@ def _edges_of(source: Source, context: Mapping[str, Any], rule: Any) -> jax.Arra
     if source.rows is not None:
         start = source.rows.start[1]
     pre, post = (lax.broadcasted_iota(jnp.uint32, source.shape, axis) for axis in (0, 1))
-    if isinstance(rule, PairwiseBernoulli):
-        chance = _numbers_of(rule, rule.probability, 1.0, source, context)
-        drawn = happens(chance, words(key, post, start + pre))
-        number = jnp.where(jnp.isnan(chance), jnp.nan, drawn)
-    elif isinstance(rule, PairwisePoisson) and isinstance(rule.mean, float):
+    if isinstance(rule, PairwisePoisson) and isinstance(rule.mean, float):
         law = Law("poisson", (rule.mean,))
         number = counted(law, words(key, post, start + pre)) + first_of(law)
-    elif isinstance(rule, PairwisePoisson):
-        mean = _numbers_of(rule, rule.mean, math.inf, source, context)
-        number = jnp.where(jnp.isnan(mean), jnp.nan, arrivals(mean, key, post, start + pre))
+    elif isinstance(rule, PairwiseBernoulli | PairwisePoisson):
+        its = _numbers_of(rule, source, context)
+        if isinstance(rule, PairwiseBernoulli):
+            number = happens(its, words(key, post, start + pre))
+        else:
+            number = arrivals(its, key, post, start + pre)
+        number = jnp.where(jnp.isnan(its), jnp.nan, number)
     else:
         edges = rule(key, source.whole)
         at = jnp.where(edges.pre < start, source.whole[0], edges.pre - start)
@@ -149,33 +175,22 @@ def _edges_of(source: Source, context: Mapping[str, Any], rule: Any) -> jax.Arra
     return number if rule.self_connections else jnp.where(start + pre == post, 0, number)
 
 
-def _numbers_of(
-    rule: Any, numbers: Any, most: float, source: Source, context: Mapping[str, Any]
-) -> Any:
+def _numbers_of(rule: Any, source: Source, context: Mapping[str, Any]) -> Any:
     """The probability or mean of each pair; NaN where it is none."""
+    law, numbers = law_of(rule)
     if isinstance(numbers, DistanceProfile):
-        lengths = context.get("distances")
+        where = _where(rule, context)
+        where.check(law.name, source.shape)
+        lengths = where.distances
         if lengths is None:
-            ends: Any = [context.get(name) for name in ("pre_positions", "post_positions")]
-            if any(end is None for end in ends):
-                raise ValueError(
-                    "`rule` depends on distance: call with distances=..., or with "
-                    "pre_positions=... and post_positions=..."
-                )
-            how: Any = {"box": rule.box, "anisotropy": rule.anisotropy}
-            lengths = pairwise_distances(*ends, **how)
-        numbers = jnp.maximum(units.dimensionless("rule", numbers.weight_scaling(lengths)), 0)
+            how: Any = {"box": where.box, "anisotropy": where.anisotropy}
+            lengths = pairwise_distances(where.pre, where.post, **how)
+        numbers = jnp.maximum(units.dimensionless(law.name, numbers.weight_scaling(lengths)), 0)
         numbers = jnp.broadcast_to(jnp.asarray(numbers, dtype=float), source.shape)
     else:
-        numbers = jnp.asarray(numbers, dtype=float)
-        if numbers.shape not in ((), source.whole):
-            raise ValueError(
-                f"`rule` must have one number, or one for each pair, of the shape {source.whole}; "
-                f"got the shape {numbers.shape}"
-            )
-        numbers = jnp.broadcast_to(numbers, source.whole)
+        refuse_shape(law, numbers, source.whole)
+        numbers = jnp.broadcast_to(jnp.asarray(numbers, dtype=float), source.whole)
         if source.rows is not None:
             start, height = source.rows.start[1], source.shape[0]
             numbers = lax.dynamic_slice_in_dim(numbers, start, height)
-    good = (numbers >= 0) & (numbers <= most) & (numbers < math.inf)
-    return jnp.where(good, numbers, jnp.nan)
+    return jnp.where(good(law, 0.0, numbers), numbers, jnp.nan)

@@ -139,7 +139,7 @@ class Edges:
         import scipy.sparse
 
         data, indices, indptr, shape = self._known(weights)
-        arrays = tuple(np.asarray(x) for x in (units.parts(data)[0], indices, indptr))
+        arrays = tuple(np.array(x) for x in (units.parts(data)[0], indices, indptr))  # writable
         return scipy.sparse.csr_array(arrays, shape=shape)
 
     def bcoo(self, weights: Any) -> Any:

@@ -20,7 +20,15 @@ from braininit.circuits.words import arrivals, arrives, happens, words
 from braininit.spatial.places import Lengths, Matrix, Places
 from braininit.spatial.profile import DistanceProfile
 
-__all__ = ["PairwiseBernoulli", "PairwisePoisson", "pairwise_bernoulli", "pairwise_poisson"]
+__all__ = [
+    "PairwiseBernoulli",
+    "PairwisePoisson",
+    "Where",
+    "law_of",
+    "pairwise_bernoulli",
+    "pairwise_poisson",
+    "refuse_shape",
+]
 
 Chance: TypeAlias = "QuantityLike | DistanceProfile"
 
@@ -88,7 +96,7 @@ def pairwise_bernoulli(
     True
     """
     its = drawing(sizes, only, dtype, None)
-    where = _Where(distances, pre_positions, post_positions, box, anisotropy)
+    where = Where(distances, pre_positions, post_positions, box, anisotropy)
     return _drawn(
         _BERNOULLI, roles.fraction, key, its, probability, where, self_connections, max_edges
     )
@@ -150,7 +158,7 @@ def pairwise_poisson(
     True
     """
     its = drawing(sizes, only, dtype, None)
-    where = _Where(distances, pre_positions, post_positions, box, anisotropy)
+    where = Where(distances, pre_positions, post_positions, box, anisotropy)
     return _drawn(_POISSON, roles.amount, key, its, mean, where, self_connections, max_edges)
 
 
@@ -170,7 +178,13 @@ class PairwisePoisson(ConnectionRule, function=pairwise_poisson, checks=_MEAN):
 # ---------------------------------------------------------------- what both do
 
 
-class _Where(NamedTuple):
+def law_of(rule: PairwiseBernoulli | PairwisePoisson) -> tuple[PairLaw, Any]:
+    """How the pairs of a rule are decided on, and their number or numbers."""
+    law = _BERNOULLI if isinstance(rule, PairwiseBernoulli) else _POISSON
+    return law, getattr(rule, law.name)
+
+
+class Where(NamedTuple):
     """Where neurons are."""
 
     distances: Any
@@ -179,8 +193,8 @@ class _Where(NamedTuple):
     box: Any
     anisotropy: Any
 
-    def lengths(self, name: str, sizes: tuple[int, int]) -> Lengths:
-        """What knows the distances, checked."""
+    def check(self, name: str, sizes: tuple[int, ...]) -> None:
+        """Refuse what says nothing of some neurons."""
         if self.distances is None and (self.pre is None or self.post is None):
             raise ValueError(
                 f"`{name}` depends on distance: call with distances=..., or with "
@@ -195,9 +209,22 @@ class _Where(NamedTuple):
             shape = None if value is None else np.shape(units.parts(value)[0])
             if shape is not None and shape[: len(its)] != its:
                 raise ValueError(f"`{of}` must be those of {its} neurons, got the shape {shape}")
+
+    def lengths(self, name: str, sizes: tuple[int, ...]) -> Lengths:
+        """What knows the distances, checked."""
+        self.check(name, sizes)
         if self.distances is not None:
             return Matrix(self.distances)
         return Places(self.pre, self.post, self.box, self.anisotropy)
+
+
+def refuse_shape(law: PairLaw, numbers: Any, sizes: tuple[int, ...]) -> None:
+    """Refuse numbers that are neither one nor those of all pairs."""
+    if np.shape(numbers) not in ((), sizes):
+        raise ValueError(
+            f"`{law.name}` must be one number, or one for each pair, of the shape {sizes}; "
+            f"got the shape {np.shape(numbers)}"
+        )
 
 
 def _drawn(
@@ -206,7 +233,7 @@ def _drawn(
     key: Any,
     its: Drawing,
     value: Any,
-    where: _Where,
+    where: Where,
     self_connections: bool,
     max_edges: int | None,
 ) -> Edges:
@@ -217,11 +244,7 @@ def _drawn(
         return varied(its, key, room, law, numbers, selfs)
     bare = units.dimensionless(law.name, value)
     if isinstance(bare, Tracer) or np.ndim(bare):
-        if np.shape(bare) not in ((), its.sizes):
-            raise ValueError(
-                f"`{law.name}` must be one number, or one for each pair, of the shape {its.sizes}; "
-                f"got the shape {np.shape(bare)}"
-            )
+        refuse_shape(law, bare, its.sizes)
         return varied(its, key, room, law, Table(bare, its.sizes), selfs)
     if any(given is not None for given in where):
         raise ValueError(

@@ -9,7 +9,7 @@ import numpy as np
 from jax.core import Tracer
 
 from braininit.circuits.edges import Edges
-from braininit.circuits.rule import Drawing
+from braininit.circuits.rule import Drawing, refuse_many
 
 __all__ = ["kept", "placed_in", "refuse_traced"]
 
@@ -25,8 +25,7 @@ def refuse_traced(x: Any) -> None:
 
 def kept(its: Drawing, pre: Any, post: Any, room: int | None) -> Edges:
     """Edges that are known."""
-    if len(pre) > 2**31 - 1:
-        raise ValueError(f"{len(pre)} edges are more than int32 counts; draw some, by only=")
+    refuse_many(len(pre))
     pre, post = (jnp.asarray(np.asarray(x, its.dtype)) for x in (pre, post))
     if room is None:
         return Edges(pre, post, its.sizes)

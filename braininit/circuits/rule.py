@@ -15,6 +15,7 @@ from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from braininit._engine import keys
+from braininit._engine.sampler import result_dtype
 from braininit._jax.shardings import canonical
 from braininit._params import options, units
 from braininit._params.types import Key, is_sequence
@@ -23,7 +24,7 @@ from braininit.circuits.edges import Edges
 from braininit.initializer.calls import explain
 from braininit.initializer.initialization import compare
 
-__all__ = ["ConnectionRule", "Drawing", "Kernel", "Sizes", "drawing"]
+__all__ = ["ConnectionRule", "Drawing", "Kernel", "Sizes", "drawing", "refuse_many", "whole_dtype"]
 
 Sizes: TypeAlias = tuple[int, int] | int
 Kernel: TypeAlias = Callable[..., tuple[jax.Array, jax.Array]]
@@ -165,14 +166,24 @@ class Drawing(NamedTuple):
     def edges(self, kernel: Kernel, key: Any, rows: int, each: int, *given: Any) -> Edges:
         """The edges of a rule that has so many rows, and as many edges in each."""
         start, stop = self.part(rows)
-        if (stop - start) * each > 2**31 - 1:
-            raise ValueError(
-                f"{(stop - start) * each} edges are more than int32 counts; draw them in parts "
-                "by only=(start, stop)"
-            )
+        refuse_many((stop - start) * each)
+        if (stop - start) * each <= 0:  # a kernel may need a neuron at least
+            kernel, start, stop, given = _nothing, 0, 0, ()
         program = _program(kernel, stop - start, given, self.dtype, self.sharding)
         pre, post = program(key, np.uint32(start))
         return Edges(pre, post, self.sizes)
+
+
+def refuse_many(number: int) -> None:
+    """Refuse so many edges, if these are too many."""
+    if number > 2**31 - 1:
+        raise ValueError(
+            f"{number} edges are more than int32 counts; draw them in parts by only=(start, stop)"
+        )
+
+
+def _nothing(key: Any, start: Any, rows: int) -> tuple[jax.Array, jax.Array]:
+    return jnp.zeros(rows, jnp.uint32), jnp.zeros(rows, jnp.uint32)
 
 
 def drawing(sizes: Any, only: Any, dtype: Any, out_sharding: Any) -> Drawing:
@@ -181,7 +192,7 @@ def drawing(sizes: Any, only: Any, dtype: Any, out_sharding: Any) -> Drawing:
     if len(both) != 2:
         raise ValueError(f"`sizes` must be (n_pre, n_post), got {units.brief(sizes)}")
     n_pre, n_post = (options.whole("sizes", n, 0) for n in both)
-    kind = _index_dtype(dtype)
+    kind = whole_dtype("dtype", dtype)
     if max(n_pre, n_post) > min(np.iinfo(kind).max, 2**31 - 1):
         raise ValueError(
             f"`sizes` = {(n_pre, n_post)} are more than {kind} counts, which also has to count "
@@ -194,13 +205,14 @@ def drawing(sizes: Any, only: Any, dtype: Any, out_sharding: Any) -> Drawing:
     return Drawing((n_pre, n_post), only, kind, canonical(out_sharding))
 
 
-def _index_dtype(dtype: Any) -> np.dtype:
+def whole_dtype(name: str, dtype: Any) -> np.dtype:
+    """A dtype of integers, as JAX has it; int32 for None."""
     try:
-        kind = np.dtype(np.int32 if dtype is None else dtype)
+        kind = result_dtype(np.int32 if dtype is None else dtype, "whole")
     except TypeError:
         kind = None
     if kind is None or kind.kind not in "iu":
-        raise TypeError(f"`dtype` must be one of integers, got {dtype!r}; write 'int32'")
+        raise TypeError(f"`{name}` must be one of integers, got {dtype!r}; write 'int32'")
     return kind
 
 

@@ -234,7 +234,7 @@ def _degree(
     degree = options.whole("degree", degree, 0)
     selfs = options.flag("self_connections", self_connections)
     several = options.flag("multiple", multiple)
-    least = n - (not selfs and rows > 0)
+    least = max(n - (not selfs and rows > 0), 0)
     if rows and degree and least < (1 if several else degree):
         without = "" if selfs else ", none of which is the neuron itself"
         once = "" if several else ", each once"

@@ -28,7 +28,7 @@ from braininit.circuits.words import happens, threefry_key, words
 from braininit.spatial.places import Lengths
 from braininit.spatial.profile import DistanceProfile
 
-__all__ = ["ByDistance", "PairLaw", "Table", "varied"]
+__all__ = ["ByDistance", "PairLaw", "Table", "good", "refuse_bad", "varied"]
 
 LEAST = 2.0**-12
 """What a pair has at least that is looked at whether or not it was drawn."""
@@ -120,17 +120,26 @@ class ByDistance:
         return jnp.asarray(units.dimensionless(self._name, self._profile.weight_scaling(lengths)))
 
 
-def _good(law: PairLaw, allowed: float, numbers: jax.Array) -> jax.Array:
+def good(law: PairLaw, allowed: float, numbers: jax.Array) -> jax.Array:
+    """Which numbers are none of an error."""
     return (numbers >= allowed) & (numbers <= law.most) & (numbers < math.inf)
 
 
-def _refuse_worst(its: Drawing, law: PairLaw, numbers: Numbers) -> None:
-    """Refuse numbers of which some are bad: name the largest of all, and its pair."""
+def refuse_bad(its: Drawing, law: PairLaw, numbers: Numbers) -> None:
+    """Refuse numbers of which some are bad."""
+    for _, _, block in _blocks(its, numbers):
+        _refuse_in(block, its, law, numbers)
+
+
+def _refuse_in(block: jax.Array, its: Drawing, law: PairLaw, numbers: Numbers) -> None:
+    """If some in a block are bad, name the largest of all, and its pair."""
+    if good(law, numbers.allowed, block).all():
+        return
     most, worst, at = -math.inf, math.nan, (0, 0)
     for sources, targets, block in _blocks(its, numbers):
-        good = np.asarray(_good(law, numbers.allowed, block))[: len(sources), : len(targets)]
+        held = np.asarray(good(law, numbers.allowed, block))[: len(sources), : len(targets)]
         bare = np.asarray(block, float)[: len(sources), : len(targets)]
-        size = np.where(good, -math.inf, np.where(np.isnan(bare), math.inf, abs(bare)))
+        size = np.where(held, -math.inf, np.where(np.isnan(bare), math.inf, abs(bare)))
         i, j = np.unravel_index(size.argmax(), size.shape)
         if size[i, j] > most:
             most, worst, at = size[i, j], bare[i, j], (sources[i], targets[j])
@@ -166,8 +175,7 @@ def _likely(its: Drawing, key: Any, law: PairLaw, numbers: Numbers, selfs: bool)
     """The sources and targets of edges between pairs that have more than `least`."""
     for sources, targets, block in _blocks(its, numbers):
         refuse_traced(block)
-        if not _good(law, numbers.allowed, block).all():
-            _refuse_worst(its, law, numbers)
+        _refuse_in(block, its, law, numbers)
         pre, post = (_padded(x, n) for x, n in zip((sources, targets), block.shape, strict=True))
         every = _any_of(law, numbers.least, selfs, key, pre[:, None], post[None], block)
         at = np.nonzero(np.asarray(every)[: len(sources), : len(targets)])
@@ -216,9 +224,9 @@ def _in_room(
     source = jnp.arange(n_pre, dtype=jnp.uint32)
 
     def target(carry: tuple[Any, ...], row: Any) -> tuple[tuple[Any, ...], None]:
-        pre, post, number, good = carry
+        pre, post, number, fine = carry
         block = numbers.to_targets(row.astype(jnp.int32), 1)[:, 0]
-        block = jnp.where(_good(law, numbers.allowed, block), block, jnp.nan)
+        block = jnp.where(good(law, numbers.allowed, block), block, jnp.nan)
         several = _any_of(law, numbers.least, selfs, key, source, row, block).astype(jnp.int32)
         if law.edges is not None:
             several = jnp.where(several > 0, _edges_of(law, key, block, source, row), 0)
@@ -237,15 +245,15 @@ def _in_room(
 
         more = lambda state: jnp.any(several > state[0])  # noqa: E731
         _, pre, post = lax.while_loop(more, again, (jnp.int32(0), pre, post))
-        good &= ~jnp.any(jnp.isnan(block))
-        return (pre, post, number + jnp.sum(several), good), None
+        fine &= ~jnp.any(jnp.isnan(block))
+        return (pre, post, number + jnp.sum(several), fine), None
 
     empty = tuple(jnp.full(room, n, its.dtype) for n in its.sizes)
     first = (*empty, jnp.int32(0), jnp.ones((), bool))
     rows = jnp.arange(start, stop, dtype=jnp.uint32)
-    (pre, post, number, good), _ = lax.scan(target, first, rows)
-    pre, post = (jnp.where(good, x, e) for x, e in zip((pre, post), empty, strict=True))
-    return Edges(pre, post, its.sizes, jnp.where(good, number, -1))
+    (pre, post, number, fine), _ = lax.scan(target, first, rows)
+    pre, post = (jnp.where(fine, x, e) for x, e in zip((pre, post), empty, strict=True))
+    return Edges(pre, post, its.sizes, jnp.where(fine, number, -1))
 
 
 # ---------------------------------------------------------------- programs

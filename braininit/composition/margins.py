@@ -76,7 +76,7 @@ def with_part(recipe: Recipe, change: Callable[[Recipe], Recipe]) -> tuple[Any, 
 def _by_word(name: str, child: Initialization) -> Recipe:
     """The recipe of a distribution that is drawn by its quantile."""
     facts = child._recipe.facts
-    if facts.kinds == "whole":
+    if child._recipe.kinds == "whole":
         return _whole(name, child)
     if isinstance(child, Truncated):
         return child._recipe

@@ -80,6 +80,7 @@ def _mixture(distributions: Any, weights: Any, axis: Any) -> Recipe:
         {"weights": _shares(weights, len(parts)), "distributions": parts},
         static=(axes,),
         by_rows=axes is None,
+        kinds="whole",
     )
 
 
@@ -129,13 +130,15 @@ def _picked(
     pick, rest = source.split()
     drawn = draws(rest, wide(dtype), context, distributions)
     unit, bares = units.off_draws(**{f"distributions[{i}]": x for i, x in enumerate(drawn)})
+    if dtype.kind in "iu" and all(units.parts(each)[1] == unit for each in drawn):
+        bares = [units.parts(each)[0] for each in drawn]
     word = pick.reshaped(along(axes, source.shape)).words(np.dtype(np.float32))
     weights = jnp.asarray(weights, jnp.float32)
     first, some = _stretches(weights)
     x = jnp.asarray(bares[0])
     for i in range(1, len(bares)):
         x = jnp.where((word >= first[i]) & some[i], bares[i], x)
-    return finished(nan_like(x, [weights]), unit, dtype)
+    return finished(x if dtype.kind in "iu" else nan_like(x, [weights]), unit, dtype)
 
 
 @jax.jit

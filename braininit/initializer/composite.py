@@ -21,10 +21,10 @@ import numpy as np
 from braininit._engine import keys
 from braininit._engine.cpu.layout import lengthened
 from braininit._engine.cpu.platforms import is_tunable
-from braininit._engine.rounding import rounded
+from braininit._engine.rounding import rounded, within
 from braininit._engine.sampler import compiled, result_dtype
 from braininit._engine.source import Rows, Source
-from braininit._jax.dtypes import is_symbolic, wide
+from braininit._jax.dtypes import drawn_in, is_symbolic, wide
 from braininit._jax.settings import eager
 from braininit._jax.shardings import along_one_axis, following, placed
 from braininit._params import units
@@ -33,7 +33,7 @@ from braininit._params.values import Value, fields
 from braininit.initializer.calls import CONTEXT, unknown
 from braininit.initializer.recipe import Asked, Facts, Recipe
 
-__all__ = ["Composite", "composite", "draws", "finished"]
+__all__ = ["Composite", "composite", "draws", "finished", "opened"]
 
 _ARRAYS = ("distances", "pre_positions", "post_positions", "neuron_indices")
 
@@ -48,6 +48,12 @@ class Composite(Recipe):
             for part in value if type(value) is tuple else (value,):
                 if isinstance(part, Recipe):
                     yield part
+
+    @property
+    def kinds(self) -> str:
+        whole = self.facts.kinds == "whole"
+        whole = whole and all(part.kinds in ("whole", "any", "all") for part in self.parts())
+        return "any" if whole else "complex"
 
     @property
     def traceable(self) -> bool:
@@ -67,22 +73,25 @@ class Composite(Recipe):
 
     def suit(self, shape: tuple[int, ...], dtype: np.dtype, context: Mapping[str, Any]) -> None:
         super().suit(shape, dtype, context)
+        self._suit_parts(shape, dtype, context)
+
+    def _suit_parts(self, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]) -> None:
         for part in () if self.facts.resizes else self.parts():
             part.suit(shape, wide(dtype), context)
 
     def drawn(self, asked: Asked) -> Any:
         shape, sharding, context, rows = asked.shape, asked.sharding, asked.context, asked.rows
-        kind = result_dtype(asked.dtype, "complex")
+        kind = result_dtype(asked.dtype, self.kinds)
         key = None if asked.key is None else keys.as_key(asked.key)
         if context.keys() - CONTEXT - {"rng"} and not self.takes_any():
             raise unknown({name: value for name, value in context.items() if name != "rng"})
-        its = self.for_draw(shape, asked.dtype, context)
+        its: Any = self.for_draw(shape, asked.dtype, context)
         facts, values = its.facts, its.values
         arrays = {name: context[name] for name in _ARRAYS if name in context}
         start, total = ((), None) if rows is None else ((rows.start,), rows.total)
         if its.traceable and eager():
             its.fit(kind)
-            its.suit(shape, kind, context)
+            its._suit_parts(shape, kind, context)  # its own numbers `for_draw` has seen
             impl = None if key is None else keys.legacy_impl(key)
             tuned = is_tunable(sharding and sharding.mesh, key, arrays, values)
             program = _program(facts, shape, kind, sharding, impl, tuned, total)
@@ -94,7 +103,7 @@ class Composite(Recipe):
 
         def step(key: Any, start: Any, arrays: Any, *values: Any) -> Any:
             source = _source(key, None, shape, start, total)
-            return facts.kernel(source, kind, {**context, **arrays}, *facts.static, *values)
+            return _made(facts, source, kind, {**context, **arrays}, values)
 
         with sizes_known(shape) if is_symbolic(shape) else nullcontext():
             return placed(step, lives)(key, start, arrays, *values)
@@ -137,7 +146,7 @@ def _program(
             source = _source(key, impl, shape, start, total)
 
             def make(source: Source, *values: Any) -> Any:
-                return facts.kernel(source, dtype, context, *facts.static, *values)
+                return _made(facts, source, dtype, context, values)
 
             if tuned and lives is None and not context and _is_stretchable(facts, values):
                 return lengthened(make, source, *values)
@@ -147,6 +156,19 @@ def _program(
 
     sample.__name__ = sample.__qualname__ = facts.kernel.__name__.strip("_")
     return compiled(sample, sharding, tuned)
+
+
+def _made(facts: Facts, source: Source, dtype: np.dtype, context: Any, values: Any) -> Any:
+    """What the kernel makes."""
+
+    def draw(kind: np.dtype) -> tuple[Any, u.Unit | None]:
+        return units.parts(facts.kernel(source, kind, context, *facts.static, *values))
+
+    if dtype.kind not in "iu":
+        return units.on(*draw(dtype))
+    (near, _), (whole, unit) = draw(drawn_in(dtype)), draw(wide(dtype))
+    near = jnp.floor(near) if facts.bounds else near  # bounds are rounded inward
+    return units.on(within(whole, near, dtype), unit)
 
 
 def _is_stretchable(facts: Facts, values: Sequence[Any]) -> bool:
@@ -185,8 +207,15 @@ def draws(
     return made
 
 
+def opened(name: str, drawn: Any, dtype: np.dtype) -> tuple[Any, u.Unit | None]:
+    """The bare value and the unit of a part's draw; integers stay what they are."""
+    return units.parts(drawn) if dtype.kind in "iu" else units.unwrap(name, drawn, number=True)
+
+
 def finished(bare: Any, unit: u.Unit | None, dtype: np.dtype) -> Any:
     """Round what a composite put together, and put its unit on."""
+    if dtype.kind in "iu" and not jnp.issubdtype(jnp.result_type(bare), np.integer):
+        raise TypeError(f"the draws need not be whole, as {dtype} is; draw, then cast")
     return units.on(rounded(jnp.asarray(bare), dtype), unit)
 
 

@@ -13,7 +13,7 @@ from jax.core import Tracer
 
 from braininit._engine.sampler import result_dtype
 from braininit._engine.source import Source
-from braininit._jax.dtypes import is_whole, whole_range
+from braininit._jax.dtypes import drawn_in, is_whole, whole_range
 from braininit._params import units
 from braininit._params.roles import Number, anything
 from braininit._params.types import DType, Key, NumberLike, Shape, Sharding, Values
@@ -152,17 +152,27 @@ class Filled(Recipe):
             if not jnp.issubdtype(asked.dtype, np.complexfloating):
                 raise TypeError(f"`value` is complex, {asked.dtype} is not; give a complex dtype")
         if is_whole(kind := result_dtype(asked.dtype, self.facts.kinds)):
+            if isinstance(value, Tracer) and not asked.alone:  # floats tell where it is not whole
+                bare, unit = units.parts(super().drawn(asked._replace(dtype=drawn_in(kind))))
+                return units.on(bare.astype(kind), unit)
             return Recipe(self.facts, (_in_whole(value, kind),)).drawn(asked)
         return super().drawn(asked)
 
+    def fit(self, dtype: np.dtype) -> None:
+        (value,) = self.values
+        if not is_whole(dtype):
+            super().fit(dtype)
+        elif not isinstance(value, Tracer):  # in a program it is a float
+            _in_whole(value, dtype, 2 ** (jnp.finfo(drawn_in(dtype)).nmant + 1))
 
-def _in_whole(value: Any, dtype: np.dtype) -> np.ndarray:
+
+def _in_whole(value: Any, dtype: np.dtype, end: int = 2**53) -> np.ndarray:
     """A value in a dtype of integers or booleans, which must hold it exactly."""
     if isinstance(value, Tracer):
         raise TypeError(f"a traced `value` may not be what {dtype} holds; fill, then cast")
     bare, (least, most) = np.asarray(value), whole_range(dtype)
     # Beyond 2^53 a float64, as values are kept, may stand for several whole numbers.
-    least, most = max(least, -(2**53)), min(most, 2**53)
+    least, most = max(least, -end), min(most, end)
     good = (bare == np.floor(bare)) & (bare >= least) & (bare <= most)
     if not good.all():
         first = bare[tuple(np.argwhere(~good)[0])].item()
@@ -177,7 +187,7 @@ jax.tree_util.register_dataclass(Filled, data_fields=["values"], meta_fields=["f
 
 
 def _filled(bare: Any, unit: u.Unit | None) -> Recipe:
-    made = recipe(_fill, (Number("value", bare, anything),), unit, random=False, kinds="any")
+    made = recipe(_fill, (Number("value", bare, anything),), unit, random=False, kinds="all")
     return Filled(made.facts, made.values)
 
 

@@ -93,8 +93,9 @@ class Initialization(Algebra["Initialization"], Value):
         Shape of the result; ``()`` is one number, zero-sized shapes are fine.
     dtype : dtype, optional
         A floating dtype of at least 8 bits, complex where the function says so, an integer one for
-        constants and distributions of whole numbers; None is JAX's default float. 16-bit and 8-bit
-        floats are drawn in float32 and rounded once, inward.
+        constants, distributions of whole numbers, and their sums, products, mixtures and clips;
+        None is JAX's default float. 16-bit and 8-bit floats are drawn in float32 and rounded once,
+        inward.
     out_sharding : NamedSharding or PartitionSpec, optional
         Where the result lives on a mesh. On a mesh with explicit axes the default is to be
         sharded as the parameters are.

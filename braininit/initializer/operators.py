@@ -21,7 +21,7 @@ from braininit._params.types import DType, InitializerLike, Key, NumberLike, Sha
 from braininit._params.values import static
 from braininit.initializer.calls import explained
 from braininit.initializer.children import as_child
-from braininit.initializer.composite import composite, draws, finished
+from braininit.initializer.composite import composite, draws, finished, opened
 from braininit.initializer.constant import Constant
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import UNKNOWN, Recipe, draw
@@ -76,7 +76,8 @@ def _combined(op: str, left: Any, right: Any = None) -> Recipe:
         unit = UNKNOWN
     else:
         unit = seen[0] if len(seen) == 1 else units.of_operation(op, *seen)[0]
-    return composite(_joined, unit, parts, static=(op, fits), random=None)
+    kinds = "whole" if op in ("+", "-", "*", "abs") else "real"
+    return composite(_joined, unit, parts, static=(op, fits), random=None, kinds=kinds)
 
 
 class Combined(Initialization, function=combined, recipe=_combined):
@@ -102,7 +103,7 @@ def _joined(
 ) -> Values:
     """Draw the operands, bring them to one unit, compute."""
     drawn = draws(source, wide(dtype), context, parts)
-    bares, theirs = zip(*(units.unwrap("operand", x, number=True) for x in drawn), strict=True)
+    bares, theirs = zip(*(opened("operand", x, dtype) for x in drawn), strict=True)
     compute = _OPERATIONS[op]
     if len(bares) == 1:
         return finished(compute(*bares), theirs[0], dtype)
@@ -199,7 +200,8 @@ def powered(
 def _powered(base: Any, exponent: Any) -> Recipe:
     part, exponent = as_child("base", base)._recipe, _exponent(exponent)
     unit = part.unit if part.unit is UNKNOWN else units.power(part.unit, exponent)
-    return composite(_power, unit, {"base": part}, static=(exponent,), random=None)
+    kinds = "whole" if exponent.is_integer() and exponent >= 0 else "real"
+    return composite(_power, unit, {"base": part}, static=(exponent,), random=None, kinds=kinds)
 
 
 class Power(Initialization, function=powered, recipe=_powered):
@@ -240,7 +242,7 @@ def _power(
     source: Source, dtype: np.dtype, context: Mapping[str, Any], exponent: float, base: Recipe
 ) -> Any:
     (drawn,) = draws(source, wide(dtype), context, (base,))
-    bare, unit = units.unwrap("base", drawn, number=True)
+    bare, unit = opened("base", drawn, dtype)
     power = int(exponent) if exponent.is_integer() else exponent  # whole ones multiply
     return finished(jnp.asarray(bare) ** power, units.power(unit, exponent), dtype)
 

@@ -10,7 +10,7 @@ import brainunit as u
 import jax.numpy as jnp
 import numpy as np
 
-from braininit._engine.rounding import finish
+from braininit._engine.rounding import finish, within
 from braininit._engine.source import Source
 from braininit._jax.dtypes import drawn_in, wide
 from braininit._params import roles, units
@@ -88,6 +88,7 @@ def _clipped(base_dist: Any, min_val: Any, max_val: Any) -> Recipe:
         static=(unit,),
         bounds="wide",
         random=None,
+        kinds="whole",
     )
 
 
@@ -140,8 +141,16 @@ def _clip(
         aligned(name, bare, source.shape, drawn_in(dtype))
         for name, bare in zip(bounds, bares, strict=True)
     )
+    if dtype.kind in "iu":
+        return units.on(jnp.clip(units.parts(drawn)[0], *_whole_ends(low, high, dtype)), unit)
     x = jnp.clip(jnp.asarray(x), low, high)  # `finish` then rounds inward
     return units.on(finish(x, dtype, low, high), unit)
+
+
+def _whole_ends(low: Any, high: Any, dtype: np.dtype) -> tuple[Any, Any]:
+    info, ends = jnp.iinfo(dtype), (jnp.ceil(low), jnp.floor(high))
+    held = [within(jnp.where(abs(x) < float(info.max), x, 0).astype(dtype), x, dtype) for x in ends]
+    return held[0], held[1]
 
 
 # ---------------------------------------------------------------- composed
@@ -184,6 +193,7 @@ def _composed(first: Any, functions: Any = ()) -> Recipe:
         traceable=not functions,
         elementwise=not functions,
         by_rows=False,
+        kinds="real" if functions else "whole",
         sized=_in_dtype if functions else None,
     )
 

@@ -32,7 +32,12 @@ from braininit._jax.dtypes import drawn_in, finfo, is_symbolic, is_whole
 from braininit._jax.settings import eager
 from braininit._jax.shardings import canonical, following
 from braininit._params import units
-from braininit._params.held import nan_unless_held, refuse_empty, refuse_unheld
+from braininit._params.held import (
+    nan_unless_held,
+    refuse_empty,
+    refuse_unheld,
+    refuse_without_whole,
+)
 from braininit._params.roles import Number, Role
 from braininit._params.shapes import aligned, as_shape, sizes_known
 from braininit._params.types import Values
@@ -65,7 +70,8 @@ class Facts:
     random
         Whether the draws use a key; None: if those of a part do.
     kinds
-        Which dtypes can be drawn: "real", "complex" ones too, "whole" numbers too, or "any".
+        Which dtypes can be drawn, as `resolve` has them. Of an initializer made of others "whole":
+        whole numbers where all its parts draw them.
     elementwise
         Whether each number is made from its own words and its index alone.
     by_rows
@@ -167,6 +173,11 @@ class Recipe:
         return self.facts.unit
 
     @property
+    def kinds(self) -> str:
+        """Which dtypes can be drawn."""
+        return self.facts.kinds
+
+    @property
     def traceable(self) -> bool:
         """Whether all of the draw is code of this package's, without a user's function."""
         return self.facts.traceable
@@ -196,7 +207,9 @@ class Recipe:
             return
         for each in numbers:
             refuse_unheld(each, facts.unit, dtype)
-        if facts.bounds:
+        if facts.bounds and dtype.kind in "iu":
+            refuse_without_whole(*numbers[-2:])
+        elif facts.bounds:
             low, high = numbers[-2:]
             if facts.bounds == "positive" and not isinstance(low.value, Tracer):
                 most = max if type(low.value) is float else np.maximum

@@ -289,7 +289,7 @@ def _fit(at: int, initializer: Initialization | None, leaf: Leaf) -> Choice:
         return Choice(at, None)
     initializer = fitted(initializer, leaf.layout, leaf.shape)
     convert = _conversion(initializer, leaf.unit)
-    whole = initializer._recipe.facts.kinds in ("whole", "any")
+    whole = initializer._recipe.kinds in ("whole", "any", "all")
     numbers = not jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
     if (whole and numbers) or jnp.issubdtype(leaf.dtype, np.inexact):
         _refuse_undrawable(initializer, leaf)
@@ -339,7 +339,7 @@ def _refuse_undrawable(initializer: Initialization, leaf: Leaf) -> None:
     made = initializer._recipe
     numbers = type(made) is Recipe and all(type(value) is float for value in made.values)
     if numbers and draws_alike(made):
-        kind = result_dtype(leaf.dtype, made.facts.kinds)
+        kind = result_dtype(leaf.dtype, made.kinds)
         made.for_draw(leaf.shape, kind, {}).fit(kind)
         return
     key = jax.eval_shape(lambda: jax.random.key(0))

@@ -54,7 +54,8 @@ def reach(form: Any, numbers: Any, level: float) -> float:
     if op == "/":
         return reach(*left, level * abs(last)) if 0 < abs(last) < math.inf else math.inf
     if op == "**":
-        return reach(*left, _root(level, last)) if last > 0 else math.inf
+        root = _root(max(level, _NOTHING), last) if last > 0 else 0.0
+        return reach(*left, root) if root >= _NOTHING else math.inf
     if (op == "max" and last <= level) or (op == "min" and last >= 0):
         return reach(*left, level)
     part = level if op in ("max", "min") else level / 2

@@ -231,6 +231,7 @@ def test_delays_as_whole_steps(few):
         assert same(compiled(fresh()), whole)
     off_grid = dataclasses.replace(its, delays=init.Constant(1.96 * u.ms))
     assert (off_grid(fresh(), step=0.1 * u.ms).delays == 20).all()
+    assert (off_grid(fresh(), step=1e-9 * u.ms, step_dtype="uint32").delays > 1.9e9).all()
     with pytest.raises(ValueError, match="below 255 steps, which uint8 counts"):
         its(fresh(), step=1 * u.us)
     with pytest.raises(u.UnitMismatchError):
@@ -274,8 +275,10 @@ def test_blocks_are_as_the_whole(few, name):
 
 def test_blocks_of_other_keys_and_of_weights_that_need_the_whole(few):
     whole = init.Conditional(3, init.Constant(1.0), init.Constant(2.0))
+    each = init.Normal(np.arange(9.0), 1.0) + 1
     its = dataclasses.replace(few["L5I", "L6I"], rule=SMALL["one block"], weights=whole)
-    for key in (fresh(), jax.random.key(0, impl="rbg")):
+    for weights, key in ((whole, fresh()), (whole, jax.random.key(0, impl="rbg")), (each, fresh())):
+        its = dataclasses.replace(its, weights=weights)
         here, there = its(key), its.numpy(key)
         assert same(here.edges.pre, there.edges.pre)
         assert same(here.weights, there.weights)
@@ -454,6 +457,7 @@ REFUSED = {
     "`delays` must be 0 or more": lambda: _late(-2 * u.ms, 0.1 * u.ms),
     "`delays` must be .* below 255 steps": lambda: _late(100 * u.ms, 0.1 * u.ms),
     "`step` must be positive, got -0.1 ms": lambda: _late(1 * u.ms, -0.1 * u.ms),
+    "`step` must be one number": lambda: _late(1 * u.ms, [0.1, 0.2] * u.ms),
     "`step` in mV differ in dimension": lambda: _late(1 * u.ms, 0.1 * u.mV),
     "`rule` must be a ConnectionRule": lambda: init.Projection(CELLS, CELLS, "all"),
     "`source` must be a Population": lambda: init.Projection("E", CELLS, init.OneToOne()),

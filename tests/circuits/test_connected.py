@@ -90,6 +90,14 @@ def test_what_can_not_be_connected():
         init.Connected(WEIGHTS, init.FixedInDegree(9, multiple=False))((4, 4), rng=0)
     steep = init.Connected(1.0, init.PairwiseBernoulli(3 * init.ExponentialProfile(1 * u.um)))
     at = np.arange(4.0) * u.um
-    assert np.isnan(steep((4, 4), rng=0, pre_positions=at, post_positions=at)).any()
+    places = {"pre_positions": at, "post_positions": at}
+    for each in (steep, init.Dale(steep, 0.5)):
+        with pytest.raises(ValueError, match="from 0 to 1, got 3 from neuron 0 to 0"):
+            each((4, 4), rng=0, **places)
+    traced = jax.jit(lambda at: steep((4, 4), rng=0, pre_positions=at, post_positions=at))
+    assert np.isnan(np.diag(traced(at))).all()
+    for wrong in (places | {"pre_positions": at[:1]}, {"distances": np.ones((1, 4)) * u.um}):
+        with pytest.raises(ValueError, match="must be those of"):
+            steep((4, 4), rng=0, **wrong)
     with pytest.raises(ValueError, match="depends on distance"):
         steep((4, 4), rng=0)

@@ -277,7 +277,7 @@ def test_a_profile_of_one_s_own_says_how_far_it_reaches():
         radius: init.QuantityLike
         width: init.QuantityLike
 
-    at = np.linspace(0, 3, 400)
+    at = np.linspace(0, 3, 800)  # more pairs than a block has
     places = {"pre_positions": at, "post_positions": at}
     for of in (
         lambda p: p,
@@ -286,9 +286,10 @@ def test_a_profile_of_one_s_own_says_how_far_it_reaches():
         lambda p: 0.5 * p * p,
         lambda p: init.GaussianProfile(0.1) * p * 0.5,
         lambda p: 1e-6 * p**0.001,
+        lambda p: p**0.001,
     ):
         edges, all_pairs = (
-            BERNOULLI(of(p(0.1, 0.02)))(fresh(), 400, **places) for p in (Ring, Same)
+            BERNOULLI(of(p(0.1, 0.02)))(fresh(), 800, **places) for p in (Ring, Same)
         )
         np.testing.assert_array_equal(edges.pre, all_pairs.pre)
 
@@ -314,6 +315,9 @@ def test_chances_that_are_none():
         init.pairwise_bernoulli(fresh(), (2, 2), table[:2, :2])
     with pytest.raises(ValueError, match="`probability` must be from 0 to 1"):
         init.PairwiseBernoulli(1.5)(fresh(), 6)
+    for many, size in ((init.PairwiseBernoulli(0.9), 50_000), (init.PairwisePoisson(1e13), 3)):
+        with pytest.raises(ValueError, match="edges are more than int32 counts"):
+            many(fresh(), size)  # before it takes the memory
     with pytest.raises(ValueError, match="`mean` must be non-negative"):
         init.PairwisePoisson(-1.0)(fresh(), 6)
     with pytest.raises(ValueError, match="depends on distance"):

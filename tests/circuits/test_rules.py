@@ -72,6 +72,16 @@ def test_rules_that_draw_nothing():
     assert pairs(others) == [(i, j) for j in range(4) for i in range(2) if i != j]
 
 
+def test_no_neurons():
+    once = {"self_connections": False, "multiple": False}
+    for rule in (init.FixedInDegree(2, **once), init.FixedOutDegree(2, **once), init.OneToOne(),
+                 init.FixedTotalNumber(0, **once), init.SmallWorld(2, 0.5)):  # fmt: skip
+        assert rule(fresh(), 0).count == 0
+    assert init.AllToAll(False)((0, 3)).count == 0
+    with pytest.raises(ValueError, match="more than the 0 neurons"):
+        init.FixedInDegree(2, **once)(fresh(), (0, 3))
+
+
 @each_rule
 def test_parts_alone_are_as_among_all(name):
     rule, sizes = RULES[name]

@@ -221,3 +221,50 @@ def test_on_a_grid_halves_go_up_in_theory_as_in_draws(obj):
     x = np.asarray(obj(key(12), 400_000), float)
     error = 5 * init.theory.std(obj) / x.size**0.5
     assert abs(x.mean() - init.theory.mean(obj)) < error
+
+
+P, U = init.Poisson(3), init.UniformInt(0, 5)
+MADE = {
+    "clipped": P.clip(0.5, 4.5),
+    "line": 3 - 2 * U,
+    "absolute": abs(3 - P),
+    "mixture": init.Mixture([P, U, 7]),
+    "nested": (P.clip(0, 5) + U).clip(1, 6),
+    "connected": init.Connected(U + 1, 0.5),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_is_made_of_whole_numbers_in_integers(name):
+    """The numbers that floats are; clipped, bounds are rounded inward."""
+    floats = np.asarray(MADE[name](key(), (9, 5)))
+    floats = np.clip(floats, 1, 4) if name == "clipped" else floats
+    for dtype in (int, "uint32", "int8"):
+        whole = MADE[name](key(), (9, 5), dtype=dtype)
+        assert whole.dtype == (np.int32 if dtype is int else dtype)
+        np.testing.assert_array_equal(whole, floats if dtype != "uint32" else np.maximum(floats, 0))
+
+
+def test_what_is_made_of_whole_numbers_has_all_digits():
+    far = 2**31 - 100
+    whole = init.UniformInt(far - 2**20, 2**31 - 1)
+    drawn = np.asarray(whole(key(), 50, dtype=int), np.int64)
+    np.testing.assert_array_equal((whole + 1)(key(), 50, dtype=int), drawn + 1)
+    np.testing.assert_array_equal((whole - 2**24)(key(), 50, dtype="uint32"), drawn - 2**24)
+    np.testing.assert_array_equal((2 * whole)(key(), 50, dtype="uint32"), 2 * drawn)
+    assert ((2 * whole)(key(), 50, dtype=int) == 2**31 - 1).all()  # it ends there
+    assert ((50 * U - 200)(key(), 50, dtype="int8").min()) == -128
+    traced = jax.jit(lambda m: (init.Poisson(m) + 3)(key(), 5, dtype=int))
+    assert (traced(-1.0) == -(2**31)).all()
+
+
+@pytest.mark.parametrize(
+    "made", [P / 2, P**0.5, P + init.Normal(0.0, 1.0), P + 0.5, P.clip(0.2, 0.8)]
+)
+def test_what_need_not_be_whole_is_refused(made):
+    with pytest.raises((TypeError, ValueError), match="then cast|is not among|no whole number"):
+        made(key(), 3, dtype=int)
+
+
+def test_truncated_in_unsigned_integers():
+    assert (P.truncated(1, 4)(key(), 50, dtype="uint32") <= 4).all()
