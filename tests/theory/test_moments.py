@@ -202,3 +202,14 @@ def test_moments_of_a_cube_next_to_a_mean_of_zero():
     dist = abs(init.Laplace(1e-8, 1.0)) ** 2
     np.testing.assert_allclose(theory.mean(dist), 2, rtol=1e-13)
     np.testing.assert_allclose(theory.mean(init.Laplace(1e-8, 1.0) ** 3), 6e-8, atol=1e-15)
+
+
+def test_moments_of_a_narrow_window_far_from_0():
+    """Floats are few there: points lie beside their nodes, by 1e-9 of the window."""
+    dist = init.Beta(2.0, 3.0).truncated(low=0.9999999)
+    with mp.workdps(60):
+        low = mp.mpf(0.9999999)
+        raw = [mp.quad(lambda x, n=n: x ** (n + 1) * (1 - x) ** 2, [low, 1]) for n in range(5)]
+        exact = [float(x) for x in of_raw(*(m / raw[0] for m in raw[1:]))]
+    ours = [getattr(theory, name)(dist) for name in MOMENTS]
+    np.testing.assert_allclose(ours, exact, rtol=1e-11)
