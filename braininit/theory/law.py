@@ -78,6 +78,11 @@ class Law:
         self.support, self.breaks, self.atoms = support, breaks, atoms
         self.family, self.closed = family, closed
 
+    def with_functions(self, **functions: Callable[..., Any]) -> Law:
+        """Take functions of x, or of p and q, from another law that is the same."""
+        vars(self).update({f"_{name}": function for name, function in functions.items()})
+        return self
+
     @property
     def is_point(self) -> bool:
         """Whether nothing is random."""

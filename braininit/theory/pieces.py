@@ -203,7 +203,7 @@ def mass_between(law: Law, x: Any, y: Any) -> Any:
             cuts = (np.clip(at, start, end) for at in law.breaks)  # where the density is not smooth
             ends, total = np.sort(np.stack(np.broadcast_arrays(start, *cuts, end)), axis=0), 0.0
             for a, b in itertools.pairwise(ends):
-                at, _, measure = spread(t, a, b, *law.support)
+                at, _, measure, _ = spread(t, a, b, law.support)
                 total = total + (w * np.where(measure > 0, measure * law.pdf(at), 0.0)).sum(0)
             # Values with a probability of their own have no density.
             mass = np.where(close & (abs(total - mass) < 1e-9 * less), total, mass)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from braininit._math import special
-from braininit.theory.algebra import affine, beside
+from braininit.theory.algebra import affine, beside, carried
 from braininit.theory.cumulants import MOST
 from braininit.theory.law import Law, by_element, point
 from braininit.theory.pieces import mass_between, mixture_of
@@ -71,31 +71,24 @@ def _branches(law: Law, exponent: float, fold: bool) -> Law:
             r = beside(r, abs(at), np.sign(abs(y) - abs(forth(at))) * (1 if up else -1))
         return r
 
-    def at_root(name: str, r: Any, y: Any) -> Any:
-        function = getattr(law, name)
-        if not fold:
-            return function(np.copysign(r, y))
-        return (np.logaddexp if name == "log_pdf" else np.add)(function(r), function(-r))
-
-    def carried(p: Any, y: Any, rises: bool) -> Any:
+    def whole(p: Any, y: Any, rises: bool) -> Any:
         r = root(y)
         lack = lacking(y, r)
         if not np.any(lack):
             return p
         side = np.where(rises == up, 1.0, -1.0) * (1.0 if fold else np.sign(y))
-        rate = side * at_root("pdf", r, y) * r * lack / p
+        density = law.pdf(r) + law.pdf(-r) if fold else law.pdf(np.copysign(r, y))
+        rate = side * density * r * lack / p
         return p * np.exp(np.where(abs(rate) < 1, rate, 0.0))
 
     def raw_log_pdf(y: Any) -> Any:
         r = root(y)
-        p, lack = at_root("log_pdf", r, y), lacking(y, r)
-        if np.any(lack):
-            low, high = r * (1 - 2.0**-44), r * (1 + 2.0**-44)
-            rise = at_root("log_pdf", high, y) - at_root("log_pdf", low, y)
-            more = rise / (high - low) * r * lack
-            p = p + np.where(abs(more) < 1, more, 0.0)
+        lost = r * lacking(y, r)
         if fold:
-            p = np.where(y < 0, -np.inf, p)
+            sides = (carried(law, "log_pdf", s * r, s * lost) for s in (1, -1))
+            p = np.where(y < 0, -np.inf, np.logaddexp(*sides))
+        else:
+            p = carried(law, "log_pdf", np.copysign(r, y), np.copysign(1.0, y) * lost)
         return p if exponent == 1 else p + np.log(r / abs(y)) - np.log(abs(exponent))
 
     def log_pdf(y: Any) -> Any:
@@ -175,8 +168,8 @@ def _branches(law: Law, exponent: float, fold: bool) -> Law:
         lambda: moments()[0],
         lambda: moments()[1],
         log_pdf=log_pdf,
-        cdf=lambda y: carried(cdf(y), y, True),
-        sf=lambda y: carried(sf(y), y, False),
+        cdf=lambda y: whole(cdf(y), y, True),
+        sf=lambda y: whole(sf(y), y, False),
         skewness=lambda: moments()[2],
         kurtosis=lambda: moments()[3],
         quantile=quantile if monotone else None,

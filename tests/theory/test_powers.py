@@ -149,3 +149,28 @@ def test_whole_numbers_around_0():
     dist = abs(init.Poisson(1e8) - 1e8)
     chance = 1 / np.sqrt(2 * np.pi * 1e8)
     np.testing.assert_allclose(theory.cdf(dist, [0, 1, 50]), chance * np.array([1, 3, 101]), 1e-5)
+
+
+def test_roots_with_a_pole():
+    """The center must not be the pole, and panels get narrower towards it on both sides."""
+    for dist, raw in (
+        (abs(init.Uniform(-1.0, 1.0)), lambda t: 1 / (1 + t)),
+        (abs(init.Laplace(0.0, 1.0)), lambda t: mp.gamma(1 + t)),
+        (
+            abs(init.Normal(0.0, 1.0)),
+            lambda t: 2 ** (t / 2) * mp.gamma((1 + t) / 2) / mp.sqrt(mp.pi),
+        ),
+        (init.Weibull(1.05, 1.0), lambda t: mp.gamma(1 + t / mp.mpf(1.05))),
+    ):
+        power = dist**-0.24
+        mean, square = (float(raw(mp.mpf(-0.24) * n)) for n in (1, 2))
+        np.testing.assert_allclose(theory.mean(power), mean, rtol=1e-11)
+        np.testing.assert_allclose(theory.std(power) ** 2 + mean**2, square, rtol=1e-11)
+        cube, fourth = (float(raw(mp.mpf(-0.2) * n)) for n in (3, 4))
+        root = dist**-0.2
+        m, s, skew, kurt = (getattr(theory, name)(root) for name in MOMENTS)
+        np.testing.assert_allclose(skew * s**3 + 3 * m * s**2 + m**3, cube, rtol=1e-11)
+        whole = (kurt + 3) * s**4 + 4 * m * skew * s**3 + 6 * m**2 * s**2 + m**4
+        np.testing.assert_allclose(whole, fourth, rtol=1e-11)
+    assert np.isnan(theory.kurtosis(init.Gamma(0.3) ** -0.0745))  # it is 3,000 or more
+    assert theory.kurtosis(init.Gamma(0.3) ** -0.08) == np.inf
