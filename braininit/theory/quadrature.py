@@ -79,8 +79,8 @@ def moments(
             mass, lost = _corrected(law, edges, mass)
             atoms += [(each, p) for each, p in zip(edges, lost, strict=False) if np.any(p)]
             total = mass.sum((0, 1)) + sum(p for _, p in atoms)
-        if not np.all(abs(total - 1) < 1e-9):
-            raise ArithmeticError(f"a density integrates to {total}, not to 1")
+        if not np.all((off := abs(total - 1)) < 1e-9):
+            raise ArithmeticError(f"the integral of a density is off by {np.max(off):.1e}")
         away_atoms = [(at - median, p) for at, p in atoms]
         if function is not None:
             away = change(median, x, away)
