@@ -218,7 +218,7 @@ def bisected(law: Law, p: Any, q: Any) -> Any:
         start = np.minimum(start, end)
         if np.all(start == end):
             break
-    return _at(end)
+    return law.snapped(_at(end), 1e-14)  # rounding must not leave it beside a single value
 
 
 def _place(x: Any) -> np.ndarray:

@@ -173,7 +173,7 @@ def truncated_at(law: Law, low: Any, high: Any) -> Law:
         near = deep & (from_low if not up else ~from_low)  # from the start to x, or from x on
         first = np.where(near, start, x)
         rest = np.log(_outwards(law, first, np.where(near, x, bound)))
-        rest = np.exp(rest + law.log_pdf(first) - log_mass)
+        rest = np.where(x == bound, 0.0, np.exp(rest + law.log_pdf(first) - log_mass))
         return np.where(faint, rest, absolute / mass)
 
     def log_pdf(x: Any) -> Any:

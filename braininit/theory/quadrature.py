@@ -70,8 +70,9 @@ def moments(
         x, away, measure, lost = spread(nodes, edges[:-1], edges[1:], origins, median)
         density = law.pdf(x)  # infinite at atoms, and where a pole is nearer than floats resolve
         # Where floats are few, x is beside its node: the density at the node by its slope.
-        beside, slope = lost / measure, np.tensordot(_slopes(24), density, 1)
-        density = density + np.where(abs(beside) < 0.01, beside * slope, 0.0)
+        beside = lost / measure
+        rise = beside * np.tensordot(_slopes(24), density, 1)
+        density = density + np.where((abs(beside) < 0.01) & np.isfinite(rise), rise, 0.0)
         mass = np.where(density < np.inf, weights * measure * density, 0.0)
         atoms = list(law.atoms)
         total = mass.sum((0, 1)) + sum(p for _, p in atoms)

@@ -427,3 +427,21 @@ def test_narrow_laws_scaled_and_shifted(shift):
         below, above = ([float(mp.ncdf(side * v)) for v in at] for side in (1, -1))
     np.testing.assert_allclose(theory.cdf(lognormal, x), below, rtol=1e-10)
     np.testing.assert_allclose(theory.sf(lognormal, x), above, rtol=1e-10)
+
+
+def test_a_deep_window_that_ends_at_the_end_of_the_support():
+    dist = init.Beta(1e6, 1e6).truncated(0.9, 1.0)
+    assert theory.sf(dist, 1.0) == 0
+    slope = 1e6 / 0.1 - 1e6 / 0.9
+    np.testing.assert_allclose(theory.mean(dist) - 0.9, 1 / slope, rtol=1e-4)
+
+
+def test_quantiles_among_whole_numbers():
+    """A search ends at the number itself, not where rounding begins to count it."""
+    for dist, wanted in (
+        (init.UniformInt(-5, 5) ** 2, 9),
+        (abs(init.Poisson(4.0) - 4.0), 1),
+        (init.Mixture([init.Poisson(3.0), init.Normal(0.0, 1.0)], [0.5, 0.5]), 1),
+    ):
+        assert theory.ppf(dist, 0.5) == wanted
+        assert theory.cdf(dist, wanted) >= 0.5
