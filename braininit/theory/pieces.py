@@ -179,7 +179,22 @@ def truncated_at(law: Law, low: Any, high: Any) -> Law:
     def log_pdf(x: Any) -> Any:
         return np.where((x >= low) & (x <= high), law.log_pdf(x) - log_mass, -np.inf)
 
+    # Floats are many around 0: the bound next to a pole, as of a beta distribution, goes there.
+    end = np.where(high == law.support[1], high, low)
+
+    @functools.cache
+    def at_zero() -> Law:
+        moved = law.closed["moved"](-end, 1.0)
+        return truncated_at(moved, low - end, high - end)
+
+    moments: dict[str, Any] = {}
+    if "moved" in law.closed and np.any(end != 0) and np.all(np.isfinite(end)):
+        moments = {
+            name: functools.partial(lambda n: getattr(at_zero(), n), name) for name in MOMENTS
+        }
+        moments["mean"] = lambda: end + at_zero().mean
     return Law(
+        **moments,
         log_pdf=log_pdf,
         cdf=lambda x: part(x, False),
         sf=lambda x: part(x, True),
