@@ -1,4 +1,4 @@
-"""Truncated normal and exponential draws, one random word each.
+"""Truncated normal draws, one random word each.
 
 Pure, elementwise, without branches: a draw fuses with the code before and after it. Right for every
 pair of bounds, because it never subtracts two values of the distribution function:
@@ -38,7 +38,6 @@ from braininit._math.elementary import (
     TRACED,
     exp2_digits,
     exponent,
-    fraction,
     log,
     over,
     polynomial,
@@ -494,15 +493,3 @@ def _distances_jvp(primals, tangents):
         moved(d_low, _REACH, anchor_dot - low_dot),
         moved(d_high, _REACH, high_dot - anchor_dot),
     )
-
-
-@jax.jit
-def exponential(word):
-    """Standard exponential draws from all bits of the words: never 0, both tails exact.
-
-    uint32 gives float32 in [1.2e-10, 22.9], uint64 float64 in [2.7e-20, 45.1].
-    """
-    dtype = jnp.float32 if word.dtype == jnp.uint32 else jnp.float64
-    small = fraction(lax.min(word, ~word), -jnp.finfo(dtype).bits)
-    lower = word <= ~word  # near 0
-    return minus_log(where(lower, 1.0 - small, small), where(lower, small, 1.0))

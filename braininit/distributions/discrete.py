@@ -91,6 +91,9 @@ def _is_traced_integer(value: Any) -> bool:
     return isinstance(value, Tracer) and jnp.issubdtype(value.dtype, np.integer)
 
 
+_WITHOUT_X64 = "without jax_enable_x64; enable it"
+
+
 def _held(end: Number) -> Number:
     """An end that a float of the drawing dtype might not hold, as an integer."""
     value, x64 = end.value, setting("jax_enable_x64")
@@ -102,7 +105,7 @@ def _held(end: Number) -> Number:
         furthest = np.ravel(value)[np.argmax(np.abs(np.ravel(value)))].item()
         raise ValueError(
             f"`{end.name}` = {show(furthest)} is beyond the whole numbers that are told apart "
-            f"{'' if exact else 'in an array '}without jax_enable_x64; enable it"
+            + ("in float64" if x64 else f"{'' if exact else 'in an array '}{_WITHOUT_X64}")
         )
     return end._replace(value=np.int32(value)) if exact and 2**24 < size <= 2**31 else end
 

@@ -12,9 +12,8 @@ from braininit._engine.rounding import finish
 from braininit._engine.source import Source
 from braininit._jax.dtypes import drawn_in
 from braininit._jax.rounding import round_here
+from braininit._math import closed_form, standard
 from braininit._math import gamma as gammas
-from braininit._math import standard, truncated
-from braininit._math.closed_form import log_uniform
 from braininit._math.elementary import LOG2_E, log, times_exp2
 from braininit._math.families import GAMMA
 from braininit._math.lognormal import log_moments
@@ -187,7 +186,7 @@ class Exponential(Initialization, function=exponential, recipe=_exponential):
 
 
 def _exponential_kernel(source: Source, dtype: np.dtype, scale: Any) -> jax.Array:
-    e = truncated.exponential(source.words(drawn_in(dtype)))
+    e = closed_form.exponential(source.words(drawn_in(dtype)))
     return finish(scale * e, dtype, above_zero=True)
 
 
@@ -240,7 +239,7 @@ class Weibull(
 
 
 def _weibull_kernel(source: Source, dtype: np.dtype, concentration: Any, scale: Any) -> jax.Array:
-    logarithm = log(truncated.exponential(source.words(drawn_in(dtype))))
+    logarithm = log(closed_form.exponential(source.words(drawn_in(dtype))))
     # Below the floor every power is 0 or infinite, and its derivatives would be 0 * infinity.
     floor = 2.0 ** -(jnp.finfo(concentration.dtype).nmant + 13)
     concentration = jnp.maximum(concentration, floor)
@@ -294,7 +293,8 @@ class LogUniform(Initialization, function=loguniform, recipe=_loguniform):
 
 
 def _loguniform_kernel(source: Source, dtype: np.dtype, low: Any, high: Any) -> jax.Array:
-    return finish(log_uniform(source.words(drawn_in(dtype)), low, high), dtype, low, high)
+    x = closed_form.log_uniform(source.words(drawn_in(dtype)), low, high)
+    return finish(x, dtype, low, high)
 
 
 def _loguniform_law(stats: Any, low: Any, high: Any) -> Any:

@@ -17,6 +17,7 @@ import numpy as np
 from braininit._engine.rounding import finish
 from braininit._engine.source import Source
 from braininit._jax.dtypes import drawn_in, finfo, is_symbolic
+from braininit._math import closed_form
 from braininit._math import truncated as normals
 from braininit._math.elementary import LOG2_E, times_exp2
 from braininit._math.families import GAMMA, Family, log_ratio
@@ -100,7 +101,7 @@ def exponential(source: Source, dtype: np.dtype, scale: Any, low: Any, high: Any
 
 def _restricted(source: Source, dtype: np.dtype, width: Any) -> tuple[jax.Array, jax.Array]:
     """Standard exponential on [0, width], exact at both ends, and as a fraction of the width."""
-    e = normals.exponential(source.words(drawn_in(dtype)))
+    e = closed_form.exponential(source.words(drawn_in(dtype)))
     p, beyond = -jnp.expm1(-e), jnp.exp(-width)
     mass = p * -jnp.expm1(-width)
     inner = mass < 0.5

@@ -7,8 +7,9 @@ sums, products and quotients with numbers; powers, absolute values, mixtures, cl
 ones; of independent sums and products the moments.
 
 Relative errors stay below 1e-10, from tails of 1e-300 on; of powers as long as a mean is below 1e10
-std. A skewness or a kurtosis that nearly vanishes, as of the root of a narrow distribution, may be
-off by 1e-10 of 1.
+std. A skewness or a kurtosis that nearly vanishes, as of the root of a narrow distribution or in a
+narrow window, may be off by 1e-10 of 1. A bound that is shifted or scaled is where its rounded
+number is.
 
 Some laws depend on the `size`: those scaled by fan, matrices, conditionals. Where entries differ by
 their place, the law is that of an entry picked at random. Where no law is known, TypeError says so;

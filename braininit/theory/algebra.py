@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from braininit._math import special
 from braininit.theory.law import Law, adds, point, unless_zero
 
-__all__ = ["affine", "beside", "product", "total"]
+__all__ = ["affine", "beside", "carried", "product", "total"]
 
 
 def affine(law: Law, shift: Any, factor: Any) -> Law:
@@ -18,16 +19,14 @@ def affine(law: Law, shift: Any, factor: Any) -> Law:
         return law
     if law.is_point:
         return point(shift + factor * law.mean)
-    if "moved" in law.closed:
-        with np.errstate(all="ignore"):
-            return unless_zero(factor, shift, law.closed["moved"](shift, factor))
     up = factor > 0
 
-    def back(x: Any) -> Any:
-        y = (x - shift) / factor
+    def at_origin(name: str, x: Any) -> Any:
+        (away, lost), y = special.difference(x, shift), (x - shift) / factor
         for at, _ in law.atoms:  # rounding must not carry x onto one, nor past it
             y = beside(y, at, np.sign((x - forth(at)) * np.where(up, 1.0, -1.0)))
-        return y
+        back, rest = special.product(y, factor)
+        return carried(law, name, y, ((away - back) + (lost - rest)) / factor)
 
     def either(x: Any, y: Any) -> Any:
         return np.where(up, x, y)
@@ -39,13 +38,19 @@ def affine(law: Law, shift: Any, factor: Any) -> Law:
     functions: dict[str, Any] = {}
     if law.has_functions:
         functions = {
-            "pdf": lambda x: law.pdf(back(x)) / abs(factor),
-            "log_pdf": lambda x: law.log_pdf(back(x)) - np.log(abs(factor)),
-            "cdf": lambda x: either(law.cdf(back(x)), law.above(back(x))),
-            "sf": lambda x: either(law.sf(back(x)), law.below(back(x))),
+            "pdf": lambda x: at_origin("pdf", x) / abs(factor),
+            "log_pdf": lambda x: at_origin("log_pdf", x) - np.log(abs(factor)),
+            "cdf": lambda x: either(at_origin("cdf", x), at_origin("above", x)),
+            "sf": lambda x: either(at_origin("sf", x), at_origin("below", x)),
             "quantile": lambda p, q: forth(law.quantile(either(p, q), either(q, p))),
         }
     low, high = law.support
+    if "moved" in law.closed:
+        with np.errstate(all="ignore"):
+            moved = law.closed["moved"](shift, factor)
+        if not np.any(np.isfinite((low, high))):  # a bound is where its rounded number is
+            moved = moved.with_functions(**functions)
+        return unless_zero(factor, shift, moved)
     moved = Law(
         lambda: forth(law.mean),
         lambda: abs(factor) * law.std,
@@ -57,6 +62,25 @@ def affine(law: Law, shift: Any, factor: Any) -> Law:
         atoms=tuple((forth(x), p) for x, p in law.atoms),
     )
     return unless_zero(factor, shift, moved)
+
+
+def carried(law: Law, name: str, y: Any, lost: Any) -> Any:
+    """A function of a law at y + lost, where y is rounded by so much.
+
+    That may be much of a narrow law's std.
+    """
+    p = getattr(law, name)(y)
+    lost = np.where(abs(lost) < 1e-13 * abs(y), lost, 0.0)  # not where a product overflows
+    if not np.any(lost):
+        return p
+    with np.errstate(all="ignore"):
+        if name in ("pdf", "log_pdf"):
+            above, below = (y * (1 + side * 2.0**-44) for side in (1, -1))
+            more = (law.log_pdf(above) - law.log_pdf(below)) / (above - below) * lost
+        else:
+            more = np.where(name in ("cdf", "below"), 1, -1) * law.pdf(y) * lost / p
+        more = np.where(abs(more) < 1, more, 0.0)
+        return p + more if name == "log_pdf" else p * np.exp(more)
 
 
 def beside(y: Any, at: Any, side: Any) -> Any:

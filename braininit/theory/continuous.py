@@ -346,6 +346,7 @@ def von_mises(concentration: Any, mean: Any, low: Any = -np.inf, high: Any = np.
     k = concentration
     shape = np.broadcast_shapes(np.shape(k), np.shape(mean))
     log_mass = np.log(2 * math.pi * scipy.special.i0e(k))
+    ends = mean - math.pi, mean + math.pi
 
     def within(start: Any, reach: Any) -> Any:
         """Mass from `start` to `start + reach`, at most a quarter turn past the peak of slope."""
@@ -357,11 +358,16 @@ def von_mises(concentration: Any, mean: Any, low: Any = -np.inf, high: Any = np.
         part = special.integral(exponent, k * np.sin(start), curvature, reach)
         return part * np.exp(-2 * k * np.sin(start / 2) ** 2 - log_mass)
 
+    def beyond(t: Any, lost: Any = 0.0) -> Any:
+        """Mass beyond t + lost >= 0, on that side."""
+        return within(np.minimum(t, math.pi), np.maximum(math.pi - t + (_PI_REST - lost), 0))
+
     def tail(x: Any, sign: int) -> Any:
         """The mass beyond x, in the direction of the sign."""
-        t = sign * (x - mean)
-        less = within(np.minimum(abs(t), math.pi), np.maximum(math.pi - abs(t), 0))
-        return np.where(t > 0, less, 1 - less)
+        t, lost = special.difference(x, mean)
+        side = np.where(t < 0, -1.0, 1.0)
+        less = np.where((x > ends[0]) & (x < ends[1]), beyond(abs(t), side * lost), 0.0)
+        return np.where(side == sign, less, 1 - less)
 
     def log_pdf(x: Any) -> Any:
         t = abs(x - mean)
@@ -374,7 +380,7 @@ def von_mises(concentration: Any, mean: Any, low: Any = -np.inf, high: Any = np.
             0.0,
             0.0,
             cdf=lambda t: within(np.zeros(()), np.minimum(t, math.pi)),
-            sf=lambda t: within(np.minimum(t, math.pi), np.maximum(math.pi - t, 0)),
+            sf=beyond,
             support=(0.0, math.pi),
         )
         inner = abs(p - q) / 2
@@ -394,11 +400,12 @@ def von_mises(concentration: Any, mean: Any, low: Any = -np.inf, high: Any = np.
         quantile=quantile,
         skewness=np.zeros(shape),
         kurtosis=lambda: np.broadcast_to(moments()[1], shape),
-        support=(mean - math.pi, mean + math.pi),
+        support=ends,
     )
 
 
 _TURN = math.pi * (1 + 1e-15)  # the bounds themselves may round outward
+_PI_REST = 1.2246467991473532e-16  # by so much pi is above math.pi
 
 
 def _von_mises_moments(k: Any) -> tuple[Any, Any]:

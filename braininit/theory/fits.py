@@ -96,7 +96,7 @@ def fit(dist: type[T], data: Any, **fixed: Any) -> T:
     except OverflowError:
         found = {"its size": math.inf}
     if not np.all(np.isfinite([*found.values()])):
-        raise shown.none("its parameters are beyond the range of a float")
+        raise shown.none(_BEYOND)
     return dist(**dressed({**found, **given}))
 
 
@@ -150,6 +150,9 @@ def _fixed(dist: Any, fixed: Mapping[str, Any], unit: Any) -> dict[str, Any]:
     return given
 
 
+_BEYOND = "its parameters are beyond the range of a float"
+
+
 class _Data:
     """Data that can say what is wrong with them."""
 
@@ -188,22 +191,33 @@ class _Data:
     def none(self, why: str) -> ValueError:
         return ValueError(f"no {self.family} is the most likely one: {why}")
 
+    def root(self, function: Callable[[float], Any], why: str = _BEYOND) -> float:
+        """The root of a monotone function, from brackets that grow."""
+        reach = 1.0
+        while not function(-reach) * function(reach) <= 0:
+            reach *= 2
+            if reach > 500:
+                raise self.none(why)
+        return float(scipy.optimize.brentq(function, -reach, reach, xtol=1e-15, rtol=1e-14))
+
 
 # ---------------------------------------------------------------- by location and scale
 
 
 def _normal(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
-    x = data.x
-    mean = fixed.get("mean", float(x.mean()))
+    x, mean = data.x, fixed.get("mean", _mean(data.x))
     if "std" in fixed:
         return {"mean": mean}
-    return {"mean": mean, "std": _size((data.spread(x) if "mean" not in fixed else x) - mean)}
+    away = x - mean
+    if "mean" not in fixed:
+        away = data.spread(x) - mean - _mean(away)  # less what the mean has lost
+    return {"mean": mean, "std": _mean(away, 2)}
 
 
-def _size(x: np.ndarray) -> float:
-    """The root of the mean square, which may not overflow."""
-    most = abs(x).max()
-    return float(most * np.sqrt(np.mean((x / most) ** 2))) if most > 0 else 0.0
+def _mean(x: np.ndarray, power: int = 1) -> float:
+    """The root of the mean power, whose sum may not overflow."""
+    octaves = np.frexp(abs(x).max())[1]
+    return float(np.ldexp(np.mean(np.ldexp(x, -octaves) ** power) ** (1 / power), octaves))
 
 
 def _laplace(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
@@ -212,7 +226,7 @@ def _laplace(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
         return {"loc": loc}
     if "loc" not in fixed or np.all(data.x == loc):
         data.spread(data.x)
-    return {"loc": loc, "scale": np.mean(abs(data.x - loc))}
+    return {"loc": loc, "scale": _mean(abs(data.x - loc))}
 
 
 def _bounds(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
@@ -237,7 +251,7 @@ def _exponential(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
     x = data.hold(data.x >= 0, "be 0 or more")
     if not x.any():
         raise data.none("all data are 0; give some above")
-    return {"scale": x.mean()}
+    return {"scale": _mean(x)}
 
 
 def _lognormal(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
@@ -264,7 +278,7 @@ def _lognormal(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
         b, db = np.mean(gap**2), 2 * np.mean(gap) * (ds / 2 - 1)
         return -ds / (2 * s) - (db * s - b * ds) / (2 * s * s)
 
-    return {"mean": middle * math.exp(_root(slope))}
+    return {"mean": middle * math.exp(data.root(slope))}
 
 
 def _ratio(variance: float) -> float:
@@ -274,15 +288,15 @@ def _ratio(variance: float) -> float:
 
 def _gamma(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
     x = data.above_zero()
-    mean = float(x.mean())
+    mean = _mean(x)
     if "shape" in fixed:
         return {"scale": mean / fixed["shape"]}
     if "scale" in fixed:
         level = np.mean(special.log_ratio(x, fixed["scale"]))
-        k = math.exp(_root(lambda t: level - scipy.special.digamma(math.exp(t))))
+        k = math.exp(data.root(lambda t: level - scipy.special.digamma(math.exp(t))))
         return {"shape": k}
     gap = _mean_excess(data.spread(x), x - mean)
-    k = math.exp(_root(lambda t: _log_less_digamma(math.exp(t)) - gap))
+    k = math.exp(data.root(lambda t: _log_less_digamma(math.exp(t)) - gap))
     return {"shape": k, "scale": mean / k}
 
 
@@ -295,32 +309,21 @@ def _log_less_digamma(k: float) -> float:
 
 def _weibull(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
     x = data.above_zero()
-    log = special.log_ratio(x, x.max())  # 0 and below: powers don't overflow
-    if "shape" in fixed:
-        return {"scale": _weibull_scale(x, log, fixed["shape"])}
-    if "scale" in fixed:
-        if np.all(x == fixed["scale"]):
-            data.spread(x)
-        log = special.log_ratio(x, fixed["scale"])
-
-        def rest(t: float) -> float:
-            k = math.exp(t)
-            return 1 / k + np.mean(log) - np.mean(log * np.exp(np.minimum(k * log, 700)))
-
-        return {"shape": math.exp(_root(rest))}
-    data.spread(x)
+    size = fixed.get("scale", x.max())  # without one, powers of x / size don't overflow
+    log = special.log_ratio(x, size)
+    if "shape" not in fixed and np.all(x == size):
+        data.spread(x)
 
     def slope(t: float) -> float:
         k = math.exp(t)
-        weight = np.exp(k * log)
-        return 1 / k + np.mean(log) - (log * weight).sum() / weight.sum()
+        weight = np.exp(np.minimum(k * log, 700))
+        total = x.size if "scale" in fixed else weight.sum()
+        return 1 / k + np.mean(log) - (log * weight).sum() / total
 
-    k = math.exp(_root(slope))
-    return {"shape": k, "scale": _weibull_scale(x, log, k)}
-
-
-def _weibull_scale(x: np.ndarray, log: np.ndarray, k: float) -> float:
-    return x.max() * math.exp(math.log(np.mean(np.exp(k * log))) / k)
+    k = fixed["shape"] if "shape" in fixed else math.exp(data.root(slope))
+    if "scale" in fixed:
+        return {"shape": k}
+    return {"shape": k, "scale": size * math.exp(math.log(np.mean(np.exp(k * log))) / k)}
 
 
 # ---------------------------------------------------------------- between bounds
@@ -332,13 +335,12 @@ def _beta(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
     low, high = fixed.get("low", 0.0), fixed.get("high", 1.0)
     x = data.between(low, high, inside=True)
     below, above = (np.mean(np.log(gap / (high - low))) for gap in (x - low, high - x))
-    bounds = {"low": low, "high": high}
     digamma = scipy.special.digamma
     if len(fixed.keys() & {"alpha", "beta"}) == 1:
         other, level = ("beta", above) if "alpha" in fixed else ("alpha", below)
         known = fixed["alpha" if other == "beta" else "beta"]
-        t = _root(lambda t: level - digamma(math.exp(t)) + digamma(math.exp(t) + known))
-        return {**bounds, other: math.exp(t)}
+        t = data.root(lambda t: level - digamma(math.exp(t)) + digamma(math.exp(t) + known))
+        return {other: math.exp(t)}
     data.spread(x)
     # With n = alpha + beta and L = log - digamma, alpha = n a: L(alpha) - L(n) - log(a / mean)
     # equals the mean excess of the data over the logarithm, and so for beta and 1 - a. Nothing
@@ -362,11 +364,8 @@ def _beta(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
     def best(n: float) -> tuple[float, float, float]:
         """The split of n that is the most likely."""
         size = sum(excess) + sum(_log_less_digamma(n * each) for each in share)
-        reach, unit = min(300.0, 4 * size), min(1.0, size)  # found to 1e-15 units
-        ends = -reach / unit, reach / unit
-        return split(
-            n, unit * scipy.optimize.brentq(lambda t: apart(n, t * unit), *ends, xtol=1e-15)
-        )
+        unit = min(1.0, size)  # found to 1e-15 of it
+        return split(n, unit * data.root(lambda t: apart(n, t * unit)))
 
     def slope(t: float) -> float:
         # By the equation of the shape with the larger share, whose terms are the smallest.
@@ -375,13 +374,13 @@ def _beta(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
         shapes = (alpha, beta) if large == 0 else (beta, alpha)
         return _digamma_gap(*shapes) - log - excess[large]
 
-    alpha, beta, _ = best(math.exp(_root(slope)))
-    return {**bounds, "alpha": alpha, "beta": beta}
+    alpha, beta, _ = best(math.exp(data.root(slope)))
+    return {"alpha": alpha, "beta": beta}
 
 
 def _mean_excess(x: np.ndarray, away: np.ndarray) -> float:
     """The mean of x / mean - 1 - log(x / mean), however narrow x is; `away` is x - mean."""
-    mean = x.mean()
+    mean = _mean(x)
     return float(np.mean(special.excess(away / mean, special.log_ratio(x, mean))))
 
 
@@ -399,11 +398,11 @@ def _truncated(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
     """By moments, which those of the most likely member of an exponential family equal."""
     low, high = fixed.get("low", -math.inf), fixed.get("high", math.inf)
     x = data.between(low, high)
-    bounds = {n: fixed[n] for n in ("low", "high") if n in fixed}
     if "std" not in fixed and np.all(x == fixed.get("mean", x[0])):
         data.spread(x)
     # Counted from the mean in std of the data, so that units don't matter.
-    center, scale = float(x.mean()), _size(x - x.mean())
+    center = _mean(x)
+    scale = _mean(x - center, 2)
     scale = scale or fixed.get("std") or abs(center - fixed["mean"])
     y, ends = (x - center) / scale, ((low - center) / scale, (high - center) / scale)
 
@@ -413,8 +412,8 @@ def _truncated(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
     grows = "the likelihood grows without end as the mean moves away from the bounds"
     if "std" in fixed:
         std = fixed["std"] / scale
-        t = _root(lambda t: np.mean(y) - float(law(t, std).mean), grows, data)
-        return {**bounds, "mean": center + scale * t}
+        t = data.root(lambda t: np.mean(y) - float(law(t, std).mean), grows)
+        return {"mean": center + scale * t}
     if "mean" in fixed:
         mean = (fixed["mean"] - center) / scale
         square = np.mean((y - mean) ** 2)
@@ -423,8 +422,8 @@ def _truncated(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
             its = law(mean, math.exp(t))
             return math.log(square) - math.log(float(its.std**2 + (its.mean - mean) ** 2))
 
-        std = math.exp(_root(gap, "the data are flatter than any", data))
-        return {**bounds, "std": scale * std}
+        std = math.exp(data.root(gap, "the data are flatter than any"))
+        return {"std": scale * std}
 
     def gaps(t: np.ndarray) -> np.ndarray:
         its = law(t[0], math.exp(t[1]))
@@ -433,20 +432,22 @@ def _truncated(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
     found = scipy.optimize.root(gaps, np.array([0.0, 0.0]), tol=1e-14)
     if not (np.all(abs(gaps(found.x)) < 1e-10) and abs(found.x[0]) < 1e4):
         raise data.none(f"{grows}; Exponential or Uniform may fit")
-    return {**bounds, "mean": center + scale * found.x[0], "std": scale * math.exp(found.x[1])}
+    return {"mean": center + scale * found.x[0], "std": scale * math.exp(found.x[1])}
 
 
 # ---------------------------------------------------------------- angles
 
 
 def _von_mises(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
-    x = data.x
-    mean = fixed.get("mean", math.atan2(np.sin(x).mean(), np.cos(x).mean()))
+    x, y = np.cos(data.x), np.sin(data.x)
+    mean = fixed.get("mean", math.atan2(y.mean(), x.mean()))
     if "concentration" in fixed:
         return {"mean": mean}
-    lack = float(np.mean(2 * np.sin((x - mean) / 2) ** 2))  # 1 less the mean cosine
+    if "mean" not in fixed:
+        data.spread(data.x)
+    turned = np.where(abs(data.x) > math.pi, np.arctan2(y, x), data.x)
+    lack = float(np.mean(2 * np.sin((turned - mean) / 2) ** 2))  # 1 less the mean cosine
     if lack == 0:
-        data.spread(x)
         raise data.none("all data point one way")
     if lack >= 1:
         return {"mean": mean, "concentration": 0.0}
@@ -457,7 +458,7 @@ def _von_mises(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
         share = short / scipy.special.i0e(k) if k < 1e4 else (0.5 + 0.125 / k * (1 + 1 / k)) / k
         return float(math.log(share) - math.log(lack))
 
-    return {"mean": mean, "concentration": math.exp(_root(gap))}
+    return {"mean": mean, "concentration": math.exp(data.root(gap))}
 
 
 # ---------------------------------------------------------------- whole numbers
@@ -465,7 +466,7 @@ def _von_mises(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
 
 def _poisson(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
     x = data.hold((data.x >= 0) & (data.x % 1 == 0), "be whole numbers, 0 or more")
-    return {"mean": x.mean()}
+    return {"mean": _mean(x)}
 
 
 def _whole_bounds(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
@@ -473,19 +474,6 @@ def _whole_bounds(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
     low, high = fixed.get("low", x.min()), fixed.get("high", x.max() + 1)
     data.between(low, high - 1)
     return {"low": low, "high": high}
-
-
-# ---------------------------------------------------------------- the search
-
-
-def _root(function: Callable[[float], Any], why: str = "", data: _Data | None = None) -> float:
-    """The root of a monotone function, from brackets that grow."""
-    reach = 1.0
-    while not function(-reach) * function(reach) <= 0:
-        reach *= 2
-        if reach > 500:
-            raise data.none(why) if data else ValueError(f"no maximum of the likelihood{why}")
-    return float(scipy.optimize.brentq(function, -reach, reach, xtol=1e-15, rtol=1e-14))
 
 
 _FAMILIES: dict[Any, Callable[[_Data, Mapping[str, float]], Mapping[str, Any]]] = {

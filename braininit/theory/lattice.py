@@ -57,10 +57,10 @@ def lattice(
         """The multiples that are drawn, along axis 0; None if they are more than so many."""
         with np.errstate(all="ignore"):
             first, last = (index(made.quantile(*p)) for p in ((_TAIL, 1.0), (1.0, _TAIL)))
-            count = np.max(last) - np.min(first) + 1
+            count = np.max(last - first) + 1
         if not count <= most:
             return None
-        return (np.min(first) + np.arange(int(count))).reshape(-1, *[1] * np.ndim(first))
+        return first + np.arange(int(count)).reshape(-1, *[1] * np.ndim(first))
 
     def cut(low: Any, high: Any) -> Law:
         """The law between two numbers."""
@@ -121,12 +121,12 @@ def lattice(
             raise ArithmeticError(f"the moments on a grid are sums of more than {_MOST} numbers")
         p = chance(k)
         total = p.sum(0)
-        mean = (p * k).sum(0) / total
-        away = k - mean
+        mean = (p * (k - k[0])).sum(0) / total  # from the first one on, where sums are small
+        away = k - k[0] - mean
         second, third, fourth = ((p * away**n).sum(0) / total for n in (2, 3, 4))
         with np.errstate(all="ignore"):
             shape = third / second**1.5, fourth / second**2 - 3
-        return offset + mean * step, np.sqrt(second) * abs(step), *shape
+        return offset + (k[0] + mean) * step, np.sqrt(second) * abs(step), *shape
 
     mean, std, skewness, kurtosis = moments or (
         functools.partial(lambda i: summed()[i], i) for i in range(4)

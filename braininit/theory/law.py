@@ -78,6 +78,11 @@ class Law:
         self.support, self.breaks, self.atoms = support, breaks, atoms
         self.family, self.closed = family, closed
 
+    def with_functions(self, **functions: Callable[..., Any]) -> Law:
+        """Take functions of x, or of p and q, from another law that is the same."""
+        vars(self).update({f"_{name}": function for name, function in functions.items()})
+        return self
+
     @property
     def is_point(self) -> bool:
         """Whether nothing is random."""
@@ -213,7 +218,7 @@ def bisected(law: Law, p: Any, q: Any) -> Any:
         start = np.minimum(start, end)
         if np.all(start == end):
             break
-    return _at(end)
+    return law.snapped(_at(end), 1e-14)  # rounding must not leave it beside a single value
 
 
 def _place(x: Any) -> np.ndarray:

@@ -18,6 +18,7 @@ import braininit.theory.sized as sized
 from braininit._params import units
 from braininit._params.shapes import SizeNeeded, as_shape
 from braininit.composition.conditional import conditional
+from braininit.composition.joint import joint
 from braininit.composition.mixture import mixture
 from braininit.distributions import continuous, discrete, positive
 from braininit.distributions.truncated import truncated
@@ -227,6 +228,13 @@ def _modulated(dist: Any, size: Any) -> Found:
     )
 
 
+def _joint(dist: Any, size: Any) -> Found:
+    name = next(iter(dist.margins))
+    raise LookupError(
+        "Joint, which draws several", f"ask it of one, as in theory.mean(dist.margins[{name!r}])"
+    )
+
+
 def _conditional(dist: Any, size: Any) -> Found:
     (yes, no), unit = _in_one_unit([_found(x, size) for x in (dist.true_dist, dist.false_dist)])
     return sized.of_conditional(dist._recipe, yes, no, size), unit
@@ -255,6 +263,7 @@ _MADE_OF_OTHERS: dict[Any, Callable[[Any, Any], Found]] = {
     sparse: _sparse,
     dale: _dale,
     distance_modulated: _modulated,
+    joint: _joint,
 }
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from braininit._math import special
+from braininit.theory.algebra import affine
 from braininit.theory.law import Law
 from braininit.theory.quadrature import gauss, spread
 
@@ -32,9 +34,7 @@ def mixture_of(laws: Sequence[Law], weights: Any) -> Law:
 
     @functools.cache
     def moments() -> Any:
-        its = [
-            [getattr(law, n) for n in ("mean", "std", "skewness", "kurtosis")] for law, _ in pairs
-        ]
+        its = [[getattr(law, n) for n in MOMENTS] for law, _ in pairs]
         return mixed_moments([w for _, w in pairs], *zip(*its, strict=True))
 
     functions: dict[str, Any] = {}
@@ -56,6 +56,7 @@ def mixture_of(laws: Sequence[Law], weights: Any) -> Law:
         breaks=tuple(x for x in inner if np.all(np.isfinite(x))),
         atoms=tuple((x, p * w) for law, w in pairs for x, p in law.atoms),
         parts=lambda: tuple(zip(*pairs, strict=True)),
+        moved=lambda *by: mixture_of([affine(law, *by) for law, _ in pairs], [w for _, w in pairs]),
     )
 
 
@@ -172,13 +173,28 @@ def truncated_at(law: Law, low: Any, high: Any) -> Law:
         near = deep & (from_low if not up else ~from_low)  # from the start to x, or from x on
         first = np.where(near, start, x)
         rest = np.log(_outwards(law, first, np.where(near, x, bound)))
-        rest = np.exp(rest + law.log_pdf(first) - log_mass)
+        rest = np.where(x == bound, 0.0, np.exp(rest + law.log_pdf(first) - log_mass))
         return np.where(faint, rest, absolute / mass)
 
     def log_pdf(x: Any) -> Any:
         return np.where((x >= low) & (x <= high), law.log_pdf(x) - log_mass, -np.inf)
 
+    # Floats are many around 0: the bound next to a pole, as of a beta distribution, goes there.
+    end = np.where(high == law.support[1], high, low)
+
+    @functools.cache
+    def at_zero() -> Law:
+        moved = law.closed["moved"](-end, 1.0)
+        return truncated_at(moved, low - end, high - end)
+
+    moments: dict[str, Any] = {}
+    if "moved" in law.closed and np.any(end != 0) and np.all(np.isfinite(end)):
+        moments = {
+            name: functools.partial(lambda n: getattr(at_zero(), n), name) for name in MOMENTS
+        }
+        moments["mean"] = lambda: end + at_zero().mean
     return Law(
+        **moments,
         log_pdf=log_pdf,
         cdf=lambda x: part(x, False),
         sf=lambda x: part(x, True),
@@ -195,15 +211,17 @@ def mass_between(law: Law, x: Any, y: Any) -> Any:
         below, above = law.cdf(y), law.sf(x)
         lower = below < above
         mass = np.where(lower, below - law.cdf(x), above - law.sf(y))
-        close = (mass < 0.02 * np.minimum(below, above)) & (y > x)
-        for at in law.breaks:  # where the density is not smooth
-            close &= (at <= x) | (at >= y)
-        if np.any(close):
-            low, high = (np.where(np.isfinite(end), end, 0.0) for end in law.support)
+        less = np.minimum(below, above)
+        if np.any(close := (mass < 0.02 * less) & (y > x)):
             t, w = (a.reshape(-1, *[1] * mass.ndim) for a in gauss(48))
             start, end = (np.where(close, each, 0.0) for each in (x, y))
-            at, _, measure = spread(t, start, end, low, high)
-            mass = np.where(close, (w * measure * law.pdf(at)).sum(0), mass)
+            cuts = (np.clip(at, start, end) for at in law.breaks)  # where the density is not smooth
+            ends, total = np.sort(np.stack(np.broadcast_arrays(start, *cuts, end)), axis=0), 0.0
+            for a, b in itertools.pairwise(ends):
+                at, _, measure, _ = spread(t, a, b, law.support)
+                total = total + (w * np.where(measure > 0, measure * law.pdf(at), 0.0)).sum(0)
+            # Values with a probability of their own have no density.
+            mass = np.where(close & (abs(total - mass) < 1e-9 * less), total, mass)
     return np.maximum(mass, 0)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from braininit._math import special
-from braininit.theory.algebra import affine, beside
+from braininit.theory.algebra import affine, beside, carried
 from braininit.theory.cumulants import MOST
 from braininit.theory.law import Law, by_element, point
 from braininit.theory.pieces import mass_between, mixture_of
@@ -69,31 +71,24 @@ def _branches(law: Law, exponent: float, fold: bool) -> Law:
             r = beside(r, abs(at), np.sign(abs(y) - abs(forth(at))) * (1 if up else -1))
         return r
 
-    def at_root(name: str, r: Any, y: Any) -> Any:
-        function = getattr(law, name)
-        if not fold:
-            return function(np.copysign(r, y))
-        return (np.logaddexp if name == "log_pdf" else np.add)(function(r), function(-r))
-
-    def carried(p: Any, y: Any, rises: bool) -> Any:
+    def whole(p: Any, y: Any, rises: bool) -> Any:
         r = root(y)
         lack = lacking(y, r)
         if not np.any(lack):
             return p
         side = np.where(rises == up, 1.0, -1.0) * (1.0 if fold else np.sign(y))
-        rate = side * at_root("pdf", r, y) * r * lack / p
+        density = law.pdf(r) + law.pdf(-r) if fold else law.pdf(np.copysign(r, y))
+        rate = side * density * r * lack / p
         return p * np.exp(np.where(abs(rate) < 1, rate, 0.0))
 
     def raw_log_pdf(y: Any) -> Any:
         r = root(y)
-        p, lack = at_root("log_pdf", r, y), lacking(y, r)
-        if np.any(lack):
-            low, high = r * (1 - 2.0**-44), r * (1 + 2.0**-44)
-            rise = at_root("log_pdf", high, y) - at_root("log_pdf", low, y)
-            more = rise / (high - low) * r * lack
-            p = p + np.where(abs(more) < 1, more, 0.0)
+        lost = r * lacking(y, r)
         if fold:
-            p = np.where(y < 0, -np.inf, p)
+            sides = (carried(law, "log_pdf", s * r, s * lost) for s in (1, -1))
+            p = np.where(y < 0, -np.inf, np.logaddexp(*sides))
+        else:
+            p = carried(law, "log_pdf", np.copysign(r, y), np.copysign(1.0, y) * lost)
         return p if exponent == 1 else p + np.log(r / abs(y)) - np.log(abs(exponent))
 
     def log_pdf(y: Any) -> Any:
@@ -156,7 +151,8 @@ def _branches(law: Law, exponent: float, fold: bool) -> Law:
 
     @functools.cache
     def moments() -> Any:
-        if "powered" in law.closed and 2 <= exponent <= MOST and exponent % 1 == 0:
+        same = fold == (exponent % 2 == 0) or np.all(np.asarray(low) >= 0)
+        if "powered" in law.closed and same and 2 <= exponent <= MOST and exponent % 1 == 0:
             return law.closed["powered"](int(exponent))
         if up and "moved" in law.closed and np.all(law.std < 1e-3 * abs(law.mean)):
             # Around 0 the points of a narrow law keep their digits.
@@ -172,8 +168,8 @@ def _branches(law: Law, exponent: float, fold: bool) -> Law:
         lambda: moments()[0],
         lambda: moments()[1],
         log_pdf=log_pdf,
-        cdf=lambda y: carried(cdf(y), y, True),
-        sf=lambda y: carried(sf(y), y, False),
+        cdf=lambda y: whole(cdf(y), y, True),
+        sf=lambda y: whole(sf(y), y, False),
         skewness=lambda: moments()[2],
         kurtosis=lambda: moments()[3],
         quantile=quantile if monotone else None,
@@ -187,33 +183,40 @@ def _branches(law: Law, exponent: float, fold: bool) -> Law:
 def _lacking(y: Any, r: Any, exponent: float) -> Any:
     """By what part of itself the root r of y = r^exponent is too small, from rounding.
 
-    For whole exponents and their inverses; for others it is not known, and 0.
+    By whole powers of both, for a fraction next to the exponent.
     """
-    n, inverse = abs(exponent), 1 / abs(exponent)
-    if 2 <= n <= 64 and n % 1 == 0:
-        upper, lower = _power_exactly(r, int(n))
-        if exponent > 0:
-            lack = ((y - upper) - lower) / (n * upper)
-        else:
-            both, lost = special.product(y, upper)
-            lack = ((1 - both) - lost - y * lower) / n
-    elif exponent == -1 or (2 <= inverse <= 64 and inverse % 1 == 0):
-        upper, lower = _power_exactly(y, round(inverse))
-        if exponent > 0:
-            lack = ((upper - r) + lower) / r
-        else:
-            both, lost = special.product(r, upper)
-            lack = (1 - both) - lost - r * lower
-    else:
+    size = Fraction(abs(exponent))
+    larger = max(size, 1 / size)
+    if exponent == 1 or larger > _WHOLE:
         return np.zeros(())
-    return np.where(abs(lack) < 1e-13, lack, 0.0)  # not where a product over- or underflows
+    near = larger.limit_denominator(int(_WHOLE / larger))
+    near = near if size >= 1 else 1 / near
+    p, q = near.numerator, near.denominator
+    (y, y_octaves), (r, r_octaves) = np.frexp(y), np.frexp(r)
+    (upper, lower), (its_upper, its_lower) = _power_exactly(y, q), _power_exactly(r, p)
+    scale = np.ldexp(1.0, q * y_octaves - (p if exponent > 0 else -p) * r_octaves)
+    upper, lower = upper * scale, lower * scale
+    if exponent > 0:
+        lack = np.log1p(((upper - its_upper) + (lower - its_lower)) / (its_upper + its_lower))
+    else:
+        both, lost = special.product(upper, its_upper)
+        lack = -np.log1p((both - 1) + lost + lower * its_upper + upper * its_lower)
+    off = float(size / near - 1)
+    lack = (lack / p - off * (np.log(r) + r_octaves * math.log(2))) / (1 + off)
+    return np.where(abs(lack) < 1e-13, lack, 0.0)
+
+
+_WHOLE = 300  # up to here powers of numbers from 1/2 to 1 are in range
 
 
 def _power_exactly(x: Any, n: int) -> tuple[Any, Any]:
     """A power to twice the digits, as a sum of two numbers."""
-    upper, lower = x, np.zeros(())
-    for _ in range(n - 1):
-        less = lower * x
-        upper, lost = special.product(upper, x)
-        lower = lost + less
-    return upper, lower
+    if n == 1:
+        return x, np.zeros(())
+    upper, lower = _power_exactly(x, n // 2)
+    square, lost = special.product(upper, upper)
+    lost = lost + 2 * upper * lower
+    if n % 2 == 0:
+        return square, lost
+    upper, more = special.product(square, x)
+    return upper, more + lost * x

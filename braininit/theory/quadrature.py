@@ -20,13 +20,23 @@ def gauss(n: int) -> tuple[np.ndarray, np.ndarray]:
     return (x + 1) / 2, w / 2
 
 
+@functools.cache
+def _slopes(n: int) -> np.ndarray:
+    """The matrix that takes values at these nodes to derivatives of their polynomial."""
+    x, _ = gauss(n)
+    gaps = x[:, None] - x + np.eye(n)
+    ratios = gaps.prod(1)[:, None] / gaps.prod(1) / gaps
+    return ratios - np.diag(ratios.sum(1))  # of a constant there is none
+
+
 def moments(
     law: Any, function: Any = None, change: Any = None, pole: float = 0.0
 ) -> tuple[Any, Any, Any, Any]:
     """Mean, std, skewness and kurtosis, of x or a function of it; infinite or NaN if there is none.
 
     ``change(start, x, away)`` is by how much the function changes from the start to x, which is so
-    far away; it has the digits that the values have lost. The function grows as |x|^-pole at 0.
+    far away; it has the digits that the values have lost. The function grows as |x|^-pole at 0;
+    a moment that exists but barely, within 4 parts of 100 of the pole, is NaN.
     Panels end at quantiles, so that they fit every law, at its breaks and at 0. A panel that spans
     octaves, seen from a bound or from 0, is integrated in the logarithm.
     """
@@ -34,6 +44,9 @@ def moments(
         shape = np.shape(law.cdf(0.0))
         levels = (10.0**-_LEVELS).reshape(-1, *[1] * len(shape))
         median = np.broadcast_to(law.ppf(0.5), shape)
+        if pole:  # not where the function itself is infinite
+            sides = law.ppf(0.25), law.ppf(0.75)
+            median = np.where(abs(sides[0]) > abs(sides[1]), *sides) + np.zeros(shape)
         low, high = (np.broadcast_to(end, shape) for end in law.support)
         inside = [np.asarray(x, float)[None] for x in (median, 0.0, *law.breaks)]
         edges = [law.ppf(levels), law.isf(levels), *inside]
@@ -41,16 +54,25 @@ def moments(
         edges = np.sort(np.clip(edges, low, high), axis=0)
         start = np.where(np.isfinite(low), low, edges[0])
         end = np.where(np.isfinite(high), high, edges[-1])
-        gaps = (end - start) * 10.0 ** -np.arange(1, 16).reshape(-1, *[1] * len(shape))
+        decades = np.r_[1:16, 20:300:8] if pole else np.r_[1:16]
+        gaps = (end - start) * 10.0 ** -decades.reshape(-1, *[1] * len(shape)).astype(float)
         # Where there is no bound, panels grow from 0 on.
         near_low = np.where(np.isfinite(low), start, 0.0) + gaps
         near_high = np.where(np.isfinite(high), end, 0.0) - gaps
         near = (np.clip(each, start, end) for each in (near_low, near_high))
+        origins = low, high
+        if pole:
+            near = *near, *(np.clip(each, start, end) for each in (-gaps, gaps))
+            origins = 0.0, low, high
         ends = (start[None], *near, end[None])
         edges = np.sort(np.concatenate([*ends, edges]), axis=0)
         nodes, weights = (a.reshape(-1, *[1] * edges.ndim) for a in gauss(24))
-        x, away, measure = spread(nodes, edges[:-1], edges[1:], low, high, median)
+        x, away, measure, lost = spread(nodes, edges[:-1], edges[1:], origins, median)
         density = law.pdf(x)  # infinite at atoms, and where a pole is nearer than floats resolve
+        # Where floats are few, x is beside its node: the density at the node by its slope.
+        beside = lost / measure
+        rise = beside * np.tensordot(_slopes(24), density, 1)
+        density = density + np.where((abs(beside) < 0.01) & np.isfinite(rise), rise, 0.0)
         mass = np.where(density < np.inf, weights * measure * density, 0.0)
         atoms = list(law.atoms)
         total = mass.sum((0, 1)) + sum(p for _, p in atoms)
@@ -58,8 +80,8 @@ def moments(
             mass, lost = _corrected(law, edges, mass)
             atoms += [(each, p) for each, p in zip(edges, lost, strict=False) if np.any(p)]
             total = mass.sum((0, 1)) + sum(p for _, p in atoms)
-        if not np.all(abs(total - 1) < 1e-9):
-            raise ArithmeticError(f"a density integrates to {total}, not to 1")
+        if not np.all((off := abs(total - 1)) < 1e-9):
+            raise ArithmeticError(f"the integral of a density is off by {np.max(off):.1e}")
         away_atoms = [(at - median, p) for at, p in atoms]
         if function is not None:
             away = change(median, x, away)
@@ -79,7 +101,10 @@ def moments(
             parts = part(mass, away).sum(0)
             at_atoms = sum(part(p, at) for at, p in away_atoms)
             none = (n * pole >= order) | _endless(mass, parts)
-            return np.where(none, beyond[n % 2], (parts.sum(0) + at_atoms) / total)
+            # Next to where it is infinite, much of it lies nearer to 0 than tails of 1e-300.
+            unknown = ~none & (n * pole > 0.96 * order)
+            value = np.where(unknown, np.nan, (parts.sum(0) + at_atoms) / total)
+            return np.where(none, beyond[n % 2], value)
 
         shift = moment(0.0, 1)
         # In units of the farthest point, then of the std, where powers are in range.
@@ -127,16 +152,19 @@ def _order_at_zero(law: Any) -> Any:
 
 
 def spread(
-    nodes: Any, start: Any, end: Any, low: Any, high: Any, center: Any = 0.0
-) -> tuple[Any, Any, Any]:
+    nodes: Any, start: Any, end: Any, origins: tuple[Any, ...], center: Any = 0.0
+) -> tuple[Any, Any, Any, Any]:
     """Points of each panel, their distance from a center, and the derivative of x by the node.
 
-    The distance keeps the digits that x has not, in a panel far from 0.
+    A panel that spans octaves, seen from one of the origins, is spread in the logarithm.
+    The distance keeps the digits that x has not, in a panel far from 0; the last is their part.
     """
     width = end - start
     x = start + width * nodes
     away, measure = (start - center) + width * nodes, np.broadcast_to(width, x.shape)
-    for origin in (np.where(np.isfinite(low), low, 0.0), np.where(np.isfinite(high), high, 0.0)):
+    lost = width * nodes - (x - start)
+    for origin in origins:
+        origin = np.where(np.isfinite(origin), origin, 0.0)
         a, b = start - origin, end - origin
         ratio = np.where(np.sign(a) * np.sign(b) > 0, b / a, 1.0)
         many = np.maximum(ratio, 1 / ratio) > 2
@@ -145,4 +173,5 @@ def spread(
         x = np.where(many, origin + distance, x)
         away = np.where(many, (origin - center) + distance, away)
         measure = np.where(many, distance * log, measure)
-    return x, away, measure
+        lost = np.where(many, distance - (x - origin), lost)
+    return x, away, measure, lost

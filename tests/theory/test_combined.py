@@ -403,3 +403,45 @@ def test_pooled_moments():
     )
     np.testing.assert_allclose(law.ppf(0.3), theory.ppf(x, 0.3), rtol=1e-12)
     assert law.support == (0, np.inf)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.7])
+def test_narrow_laws_scaled_and_shifted(shift):
+    """What x loses when it is taken back is much of a std."""
+    mean, z = 1e8, np.array([-37.0, -5.0, 0.5, 37.0])
+    with jax.enable_x64(True):
+        dist = init.Normal(mean, 1.0) * 3.3 + shift
+        lognormal = init.LogNormal(1.0, 1e-8) * 3.3
+    x = 3.3 * (mean + z)
+    with mp.workdps(60):
+        at = [(mp.mpf(v) - mp.mpf(shift)) / mp.mpf(3.3) - mp.mpf(mean) for v in x]
+        below, above = ([float(mp.ncdf(side * v)) for v in at] for side in (1, -1))
+        density = [float(mp.npdf(v) / mp.mpf(3.3)) for v in at]
+    np.testing.assert_allclose(theory.cdf(dist, x), below, rtol=1e-10)
+    np.testing.assert_allclose(theory.sf(dist, x), above, rtol=1e-10)
+    np.testing.assert_allclose(theory.pdf(dist, x), density, rtol=1e-10)
+    x = 3.3 * (1 + 1e-8 * z)
+    with mp.workdps(60):
+        variance = mp.log1p(mp.mpf(1e-8) ** 2)
+        at = [(mp.log(mp.mpf(v) / mp.mpf(3.3)) + variance / 2) / mp.sqrt(variance) for v in x]
+        below, above = ([float(mp.ncdf(side * v)) for v in at] for side in (1, -1))
+    np.testing.assert_allclose(theory.cdf(lognormal, x), below, rtol=1e-10)
+    np.testing.assert_allclose(theory.sf(lognormal, x), above, rtol=1e-10)
+
+
+def test_a_deep_window_that_ends_at_the_end_of_the_support():
+    dist = init.Beta(1e6, 1e6).truncated(0.9, 1.0)
+    assert theory.sf(dist, 1.0) == 0
+    slope = 1e6 / 0.1 - 1e6 / 0.9
+    np.testing.assert_allclose(theory.mean(dist) - 0.9, 1 / slope, rtol=1e-4)
+
+
+def test_quantiles_among_whole_numbers():
+    """A search ends at the number itself, not where rounding begins to count it."""
+    for dist, wanted in (
+        (init.UniformInt(-5, 5) ** 2, 9),
+        (abs(init.Poisson(4.0) - 4.0), 1),
+        (init.Mixture([init.Poisson(3.0), init.Normal(0.0, 1.0)], [0.5, 0.5]), 1),
+    ):
+        assert theory.ppf(dist, 0.5) == wanted
+        assert theory.cdf(dist, wanted) >= 0.5

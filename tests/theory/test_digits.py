@@ -204,3 +204,16 @@ def test_both_sides_of_the_mean_meet(dist):
     np.testing.assert_allclose(theory.cdf(dist, around), theory.cdf(dist, mean), rtol=1e-6)
     large = theory.cdf(init.Beta(np.array([2.0, 1e12]), np.array([3.0, 1e12])), 0.5)
     np.testing.assert_allclose(large, [11 / 16, 0.5], rtol=1e-12)  # one call, two ways
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.7, -2.0])
+def test_von_mises_next_to_half_a_turn(mean):
+    """Pi is not a float, nor is what lies between it and x."""
+    dist, gap = init.VonMises(mean, 0.5), np.array([1e-15, 1e-12, 1e-8])
+    below, above = mean - np.pi + gap, mean + np.pi - gap
+    with mpmath.workdps(40):
+        density = mpmath.exp(-0.5) / (2 * mpmath.pi * mpmath.besseli(0, 0.5))
+        low = [float(density * (x - (mpmath.mpf(mean) - mpmath.pi))) for x in below.tolist()]
+        high = [float(density * (mpmath.mpf(mean) + mpmath.pi - x)) for x in above.tolist()]
+    np.testing.assert_allclose(theory.cdf(dist, below), low, rtol=1e-12)
+    np.testing.assert_allclose(theory.sf(dist, above), high, rtol=1e-12)

@@ -95,3 +95,10 @@ def test_numbers_of_draws(bad):
 def test_the_same_rng_gives_the_same_estimate():
     once, twice = (theory.mean(KNOWN, estimate=2000, rng=7) for _ in range(2))
     assert once == twice
+
+
+def test_joint_names_its_margins():
+    both = init.Joint({"rate": init.Normal(0.0, 1.0), "delay": init.Exponential()}, correlation=0.5)
+    with pytest.raises(TypeError, match=r"as in theory.mean\(dist.margins\['rate'\]\)"):
+        theory.mean(both)
+    assert theory.mean(both.margins["rate"]) == 0

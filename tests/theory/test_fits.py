@@ -1,6 +1,7 @@
 """Fits by maximum likelihood, held against SciPy's and against their neighbours."""
 
 import brainunit as u
+import jax
 import mpmath as mp
 import numpy as np
 import pytest
@@ -139,6 +140,29 @@ def test_sizes_do_not_matter(scale):
             )
 
 
+def test_sums_that_overflow():
+    data = np.array([1.5e308, 1.6e308, 1.7e308])
+    with jax.enable_x64(True):
+        found, scale = init.fit(init.Normal, data), init.fit(init.Exponential, data).scale
+    np.testing.assert_allclose([found.mean, scale], 1.6e308, rtol=1e-15)
+    np.testing.assert_allclose(found.std, 1e307 * (2 / 3) ** 0.5)
+
+
+def test_data_that_differ_in_the_last_digit():
+    """Their mean is no float; the std is counted from it all the same."""
+    data = np.array([1.0, np.nextafter(1.0, 2.0)])
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(init.fit(init.Normal, data).std, 2.0**-53, rtol=1e-12)
+
+
+def test_angles_of_many_turns():
+    """What an angle of 1e15 less the mean rounds off is no small part of a turn."""
+    data = np.array([0.5, 1.0, 1.75, 1e15])
+    reduced = np.arctan2(np.sin(data), np.cos(data))
+    many, few = init.fit(init.VonMises, data), init.fit(init.VonMises, reduced)
+    np.testing.assert_allclose(many.concentration, few.concentration, rtol=1e-10)
+
+
 def test_wide_data():
     """No warning where a ratio of two data rounds to 0."""
     for cls in (init.Gamma, init.Weibull, init.LogNormal):
@@ -200,6 +224,8 @@ def test_any_data_of_beta(data):
         (init.TruncatedNormal, [1.0, 2.0], {"low": 1.5}, ValueError, "must lie between 1.5"),
         (init.LogNormal, [1.0, 2.0], {"std": 0.0}, ValueError, "`std` = 0 leaves no spread"),
         (init.VonMises, [1.0, 1.0], {}, ValueError, "says nothing about the spread"),
+        (init.VonMises, [0.3] * 50, {}, ValueError, "says nothing about the spread"),
+        (init.Beta, [1e-300, 2e-300], {}, ValueError, "beyond the range of a float"),
         (init.Beta, [0.1, 0.2], {"alpha": 1.0, "beta": 1.0}, ValueError, "leave one to be fitted"),
         (init.TruncatedNormal, [1.0, 2.0], {"mean": 1.0, "std": 1.0}, ValueError, "leave one to"),
         (init.Normal, [1.0, 2.0], {"std": 0.0}, ValueError, "`std` = 0 leaves no spread"),

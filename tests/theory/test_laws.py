@@ -364,3 +364,14 @@ def test_pooled_is_the_law_of_all_draws_together():
     np.testing.assert_allclose(law.sf(np.array([2.0, 9.0])), [0.5, stats.norm.sf(10) / 2])
     draws = np.sort(np.asarray(dist((2000, 2), rng=1).mantissa).ravel())
     assert stats.kstest(draws, law.cdf).statistic < 0.04  # 4000 draws: false alarm below 1e-5
+
+
+def test_grids_of_distributions_far_apart():
+    """Each has multiples of its own, not all from the least to the greatest of any."""
+    dist = init.Normal(np.array([0.0, 1e6]), 1.0).on_grid(0.25)
+    for name in ("std", "skewness", "kurtosis"):
+        first, second = getattr(theory, name)(dist)
+        np.testing.assert_allclose(first, second, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(
+        theory.mean(init.Normal(np.array([0.5, 3e6]), 1.0).on_grid(0.25)), [0.5, 3e6]
+    )

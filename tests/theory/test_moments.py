@@ -202,3 +202,25 @@ def test_moments_of_a_cube_next_to_a_mean_of_zero():
     dist = abs(init.Laplace(1e-8, 1.0)) ** 2
     np.testing.assert_allclose(theory.mean(dist), 2, rtol=1e-13)
     np.testing.assert_allclose(theory.mean(init.Laplace(1e-8, 1.0) ** 3), 6e-8, atol=1e-15)
+
+
+def test_moments_of_a_narrow_window_far_from_0():
+    """Floats are few there: points lie beside their nodes, by 1e-9 of the window."""
+    dist = init.Beta(2.0, 3.0).truncated(low=0.9999999)
+    with mp.workdps(60):
+        low = mp.mpf(0.9999999)
+        raw = [mp.quad(lambda x, n=n: x ** (n + 1) * (1 - x) ** 2, [low, 1]) for n in range(5)]
+        exact = [float(x) for x in of_raw(*(m / raw[0] for m in raw[1:]))]
+    ours = [getattr(theory, name)(dist) for name in MOMENTS]
+    np.testing.assert_allclose(ours, exact, rtol=1e-11)
+
+
+@pytest.mark.parametrize("gap", [1e-8, 1e-11])
+def test_moments_of_a_window_next_to_a_pole(gap):
+    """Floats are too few there to tell the density, (1 - x)^(-1/2) but for a part in 1e8."""
+    with jax.enable_x64(True):
+        dist = init.Beta(0.5, 0.5).truncated(1 - gap, 1.0)
+    width = 1 - (1 - gap)
+    np.testing.assert_allclose(theory.std(dist), width * (1 / 5 - 1 / 9) ** 0.5, rtol=1e-8)
+    np.testing.assert_allclose(theory.skewness(dist), -0.63887656499994, rtol=1e-8)
+    np.testing.assert_allclose(theory.kurtosis(dist), -6 / 7, rtol=1e-7)

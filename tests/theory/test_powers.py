@@ -108,3 +108,69 @@ def test_array_exponents(base):
                          (theory.isf, 1e-5), (theory.pmf, 1.0)):  # fmt: skip
         np.testing.assert_array_equal(function(both, at), [function(one, at) for one in each])
     assert theory.mean(init.Gamma([[2.0], [3.0]]) ** np.array([1.0, -1.0])).shape == (2, 2)
+
+
+@pytest.mark.parametrize("exponent", [0.37, -1.5, np.pi, -0.01])
+def test_fractional_powers_of_narrow_laws(exponent):
+    """Also there the root of y is rounded."""
+    with jax.enable_x64(True):
+        dist = init.TruncatedNormal(1.0, 1e-8, low=0.5) ** exponent
+    y = (1 + 1e-8 * np.array([-30.0, -1.0, 5.0])) ** exponent
+    with mp.workdps(60):
+        z = [(mp.mpf(v) ** (1 / mp.mpf(exponent)) - 1) / mp.mpf(1e-8) for v in y]
+        below = [float(Phi(v if exponent > 0 else -v)) for v in z]
+    np.testing.assert_allclose(theory.cdf(dist, y), below, rtol=1e-10)
+
+
+def test_odd_powers_of_absolute_values():
+    """Their moments are not those of the odd power itself."""
+    normal = init.Normal(0.0, 1.0)
+    first = 2 * (2 / np.pi) ** 0.5
+    for cube in (abs(normal) ** 3, abs(normal**3), (abs(normal) ** 0.5) ** 6):
+        np.testing.assert_allclose(theory.mean(cube), first, rtol=1e-12)
+        np.testing.assert_allclose(theory.std(cube), (15 - first**2) ** 0.5, rtol=1e-12)
+    np.testing.assert_allclose(theory.mean(abs(init.Normal(-5.0, 0.25)) ** 3), 125.9375, rtol=1e-9)
+
+
+def test_around_the_peak_of_a_density():
+    """Where it bends a difference of two halves has no digits."""
+    x = np.array([1e-300, 1e-100, 1e-12, 1e-8])
+    laplace = init.Laplace(0.0, 1.0)
+    np.testing.assert_allclose(theory.cdf(abs(laplace), x), -np.expm1(-x), rtol=1e-12)
+    np.testing.assert_allclose(theory.ppf(abs(laplace), x), -np.log1p(-x), rtol=1e-12)
+    np.testing.assert_allclose(theory.sf(laplace**-1, 1 / x), -np.expm1(-x) / 2, rtol=1e-12)
+    sides = init.Mixture([init.Exponential(1.0), -1.0 * init.Exponential(2.0)], [0.25, 0.75])
+    wanted = -0.25 * np.expm1(-x / 4) - 0.75 * np.expm1(-x / 8)
+    np.testing.assert_allclose(theory.cdf(abs(4.0 * sides), x), wanted, rtol=1e-12)
+
+
+def test_whole_numbers_around_0():
+    """They have no density to be integrated."""
+    dist = abs(init.Poisson(1e8) - 1e8)
+    chance = 1 / np.sqrt(2 * np.pi * 1e8)
+    np.testing.assert_allclose(theory.cdf(dist, [0, 1, 50]), chance * np.array([1, 3, 101]), 1e-5)
+
+
+def test_roots_with_a_pole():
+    """The center must not be the pole, and panels get narrower towards it on both sides."""
+    for dist, raw in (
+        (abs(init.Uniform(-1.0, 1.0)), lambda t: 1 / (1 + t)),
+        (abs(init.Laplace(0.0, 1.0)), lambda t: mp.gamma(1 + t)),
+        (
+            abs(init.Normal(0.0, 1.0)),
+            lambda t: 2 ** (t / 2) * mp.gamma((1 + t) / 2) / mp.sqrt(mp.pi),
+        ),
+        (init.Weibull(1.05, 1.0), lambda t: mp.gamma(1 + t / mp.mpf(1.05))),
+    ):
+        power = dist**-0.24
+        mean, square = (float(raw(mp.mpf(-0.24) * n)) for n in (1, 2))
+        np.testing.assert_allclose(theory.mean(power), mean, rtol=1e-11)
+        np.testing.assert_allclose(theory.std(power) ** 2 + mean**2, square, rtol=1e-11)
+        cube, fourth = (float(raw(mp.mpf(-0.2) * n)) for n in (3, 4))
+        root = dist**-0.2
+        m, s, skew, kurt = (getattr(theory, name)(root) for name in MOMENTS)
+        np.testing.assert_allclose(skew * s**3 + 3 * m * s**2 + m**3, cube, rtol=1e-11)
+        whole = (kurt + 3) * s**4 + 4 * m * skew * s**3 + 6 * m**2 * s**2 + m**4
+        np.testing.assert_allclose(whole, fourth, rtol=1e-11)
+    assert np.isnan(theory.kurtosis(init.Gamma(0.3) ** -0.0745))  # it is 3,000 or more
+    assert theory.kurtosis(init.Gamma(0.3) ** -0.08) == np.inf
