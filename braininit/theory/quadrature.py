@@ -20,7 +20,7 @@ def gauss(n: int) -> tuple[np.ndarray, np.ndarray]:
     return (x + 1) / 2, w / 2
 
 
-@functools.cache
+@functools.lru_cache(maxsize=16)
 def _slopes(n: int) -> np.ndarray:
     """The matrix that takes values at these nodes to derivatives of their polynomial."""
     x, _ = gauss(n)
