@@ -81,7 +81,8 @@ def pairwise_bernoulli(
     Edges are in the order of their targets, and sources increase in each. Numerics: probabilities
     hold to 2^-64. Time and memory are of the order of the edges and targets where all pairs have
     one, or where it falls with distance: eagerly, with positions, only pairs with more than 2^-12
-    are looked at. An array, distances, and a profile under ``jax.jit`` are looked at pair by pair.
+    are looked at. An array, distances, and a profile under ``jax.jit`` are looked at pair by pair;
+    so is one number that is traced, which has other edges from the same key than a known one.
 
     Examples
     --------
