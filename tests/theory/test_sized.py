@@ -202,7 +202,7 @@ PAIRS = np.array([[0.1, 0.5, 0.0], [1.0, 0.2, 0.3]])
         (init.FixedTotalNumber(300), (80, 20), stats.binom(300, 1 / 1600)),
         (init.SmallWorld(4, 0.2), (40, 40), stats.binom(1, 0.1)),
     ],
-    ids=str,
+    ids=lambda x: str(x) if isinstance(x, (float, init.ConnectionRule)) else "",
 )
 def test_connected_is_a_mixture_over_numbers_of_edges(rule, size, edges):
     dist, (mean, square) = init.Connected(WEIGHTS, rule), (edges.mean(), edges.moment(2))
