@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -158,8 +160,9 @@ def test_parts_drawn_at_once_are_drawn_as_apart(base, kind):
                 base(init.path_key(key, (i,)), init.Parts(base, axis, sizes).part(shape, n), dtype)
                 for i, n in enumerate(sizes)
             ]
-            made = init.Parts(base, axis, sizes)(key, shape, dtype)
-            np.testing.assert_array_equal(made, jnp.concatenate(apart, axis))
+            draw = functools.partial(init.Parts(base, axis, sizes), shape=shape, dtype=dtype)
+            np.testing.assert_array_equal(draw(key), jnp.concatenate(apart, axis))
+            np.testing.assert_array_equal(jax.vmap(draw)(key[None])[0], draw(key))
 
 
 def test_parts_have_their_own_fans(key):
@@ -177,3 +180,5 @@ def test_parts_that_do_not_fit(key):
         init.Parts(init.Normal(), 1, [("a", 1), ("a", 2)])
     with pytest.raises(ValueError, match="`axis` = 2 is no axis"):
         init.Parts(init.Normal(), 2, (3, 3))(key, (6, 16))
+    with pytest.raises(TypeError, match="must be a real floating dtype .* got complex64"):
+        init.Parts(init.Laplace(), 1, (8, 8))(key, (6, 16), jnp.complex64)
