@@ -91,14 +91,17 @@ class Called(Recipe):
         else:
             more = ()
             if third:  # whatever its name: JAX and Flax pass it by its place
-                more = (given.pop("dtype", None) or result_dtype(dtype, "complex"),)
+                more = (given.pop("dtype", None) or result_dtype(dtype, "any"),)
             x = function(keys.typed(key, keys.legacy_impl(key)), shape, *more, **given)
         drawn = np.shape(u.get_mantissa(x))
         if drawn != shape:
             raise ValueError(f"{function!r} gave the shape {drawn}, not {shape} as asked")
         if dtype is None:
             return x
-        bare, unit = units.unwrap("the initializer's result", x, number=True)
+        if jnp.issubdtype(dtype, np.inexact):
+            bare, unit = units.unwrap("the initializer's result", x, number=True)
+        else:  # whole numbers, which a float might not hold, and booleans
+            bare, unit = units.parts(x)
         return units.on(jnp.asarray(bare).astype(dtype), unit)
 
 

@@ -8,6 +8,7 @@ layout that the user names.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -84,6 +85,16 @@ def _of_transpose(layer: Any) -> Layout:
     return Layout((-1,), (-2,)) if layer.transpose_kernel else JAX
 
 
+def _of_dense_bias(layer: Any) -> Layout:
+    ins, outs = (1 if n == "scalar" else n for n in (layer.in_features, layer.out_features))
+    return Layout(given=(ins, outs))
+
+
+def _of_conv_bias(layer: Any) -> Layout:
+    field = math.prod(layer.kernel_size)
+    return Layout(given=(layer.in_channels // layer.groups * field, layer.out_channels * field))
+
+
 # What the leaves of known layers are, by the classes' names in their libraries: the layout, None
 # where nothing is counted, and the number of axes; or functions of the layer. What has more axes
 # has kernels side by side, as the layers of an ensemble.
@@ -91,11 +102,12 @@ _GATES = {
     of: {f"weight_{n}": (TORCH._replace(gates=g), 2) for n in ("ih", "hh")}
     for of, g in (("GRUCell", 3), ("LSTMCell", 4))
 }
+_CONV = {"weight": (TORCH, lambda layer: layer.num_spatial_dims + 2), "bias": (_of_conv_bias, 0)}
 _LAYERS: Mapping[str, Mapping[str, Mapping[str, tuple[Any, Any]]]] = {
     "equinox": {
-        "Linear": {"weight": (TORCH, 2)},
-        "Conv": {"weight": (TORCH, lambda layer: layer.num_spatial_dims + 2)},
-        "ConvTranspose": {"weight": (TORCH, lambda layer: layer.num_spatial_dims + 2)},
+        "Linear": {"weight": (TORCH, 2), "bias": (_of_dense_bias, 0)},
+        "Conv": _CONV,
+        "ConvTranspose": _CONV,
         "Embedding": {"weight": (TORCH, 2)},  # a layer gets a row: its length is the fan
         "LayerNorm": {"weight": (None, 0), "bias": (None, 0)},
         "RMSNorm": {"weight": (None, 0), "bias": (None, 0)},
@@ -106,6 +118,8 @@ _LAYERS: Mapping[str, Mapping[str, Mapping[str, tuple[Any, Any]]]] = {
         "Conv": {"kernel": (JAX, lambda layer: len(layer.kernel_size) + 2)},
         "ConvTranspose": {"kernel": (_of_transpose, lambda layer: len(layer.kernel_size) + 2)},
         "LinearGeneral": {"kernel": (_of_linear_general, lambda layer: sum(_axes_of(layer)))},
+        "Einsum": {"kernel": (JAX, lambda layer: len(layer.kernel_shape))},
+        "LoRA": {"lora_a": (JAX, 2), "lora_b": (JAX, 2)},
         "Embed": {"embedding": (TORCH, 2)},
     },
 }
@@ -162,13 +176,19 @@ _KERNELS = ("weight_hh", "kernel", "weight", "w", "w_h")
 _BIASES = ("bias", "b")
 
 
-def layout_of_bias(name: str, siblings: Mapping[str, tuple[float, float] | None]) -> Layout | None:
-    """The layout of a bias, from the fans of the leaves beside it; None of anything else."""
+def layout_of_bias(
+    name: str, siblings: Mapping[str, tuple[float, float] | None], owner: Any
+) -> Layout | None:
+    """The layout of a bias, from the fans of the leaves beside it; None of anything else.
+
+    Equinox's `Shared` leaves no kernel beside it: the layer knows its fans.
+    """
     if name not in _BIASES and not name.startswith("bias_"):
         return None
     names = (name.replace("bias_", "weight_"), *_KERNELS) if name not in _BIASES else _KERNELS
     found = next((siblings[n] for n in names if siblings.get(n)), None)
-    return None if found is None else Layout(given=found)
+    its = layout_of_owner(owner, name, 0) if found is None else Layout(given=found)
+    return its if its and its.given else None
 
 
 # ---------------------------------------------------------------- by names

@@ -257,7 +257,7 @@ def _lay_out(
         if leaf.ndim > 1 and leaf.layout is not None:
             beside.setdefault(leaf.above, {})[leaf.name] = leaf.fans
     for leaf in leaves:
-        if leaf.above in beside and (its := layout_of_bias(leaf.name, beside[leaf.above])):
+        if its := layout_of_bias(leaf.name, beside.get(leaf.above, {}), leaf.owner):
             leaf.layout = its
 
 

@@ -222,7 +222,7 @@ def flax() -> list[Rule]:
     """
     rules = optional(
         (r"(^|/)(sigma$|scales/|(input|kernel|output_grad)_scale$)", 1.0),
-        (r"_amax_history$", 0.0),
+        (r"_amax_history$|(^|/)cache(d_key|d_value|_index)$", 0.0),
         (r"(^|/)u$", lambda leaf: Normal(0.0, 1.0 if leaf.variable is None else 0.01)),
         (r"(^|/)if/bias$", 1.0),  # of MGUCell; other cells have none of this name
         (r"(^|/)(dense_h|h[ifgornz]|\w*[cC]ell(_\d+)?/h)/kernel$", Orthogonal()),

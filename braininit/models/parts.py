@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
+from braininit._engine.sampler import compiled, result_dtype
 from braininit._engine.source import SideBySide, Source
-from braininit._jax.dtypes import wide
+from braininit._jax.dtypes import is_symbolic, wide
 from braininit._params import options, units
 from braininit._params.types import DType, InitializerLike, Key, Shape, Sharding, Values
 from braininit._params.values import static
@@ -17,7 +19,7 @@ from braininit.initializer.calls import explained
 from braininit.initializer.children import as_child
 from braininit.initializer.composite import composite, finished
 from braininit.initializer.initialization import Initialization
-from braininit.initializer.recipe import Asked, Recipe, are_same, draw
+from braininit.initializer.recipe import Asked, Facts, Recipe, are_same, draw
 from braininit.models.paths import path_key
 
 __all__ = ["Parts", "parts"]
@@ -129,9 +131,8 @@ def side_by_side(
             f"`sizes` {listed} must be {shape[at]} together, as axis {axis} of the size {shape} is"
         )
     each = tuple(None if source.key is None else path_key(source.key, (name,)) for name, _ in named)
-    one = None if context or source.key is None else alike(base, shape, at, named)
-    if one is not None:
-        return units.on(_at_once(one, each, shape, dtype, at, named), base.unit)
+    if source.key is not None and not context and alike(base, shape, at, named):
+        return units.on(_at_once(base, each, shape, dtype, at, named), base.unit)
     drawn = [
         base.drawn(Asked(key, size, wide(dtype), context=context, alone=False))
         for key, size in zip(each, _shapes(shape, at, named), strict=True)
@@ -143,23 +144,38 @@ def side_by_side(
 # ---------------------------------------------------------------- in one loop
 
 
-def alike(base: Recipe, shape: tuple[int, ...], axis: int, named: Any) -> Recipe | None:
-    """What draws all parts at once, if each number goes by its own words and all by one law."""
+def alike(base: Recipe, shape: tuple[int, ...], axis: int, named: Any) -> bool:
+    """Whether all parts can be drawn at once: each number by its own words, all by one law."""
     if type(base) is not Recipe or not (base.facts.elementwise and base.facts.random):
-        return None
+        return False
     if any(np.ndim(value) for value in base.values):
-        return None
-    sized = [base.for_draw(part, np.dtype(float), {}) for part in _shapes(shape, axis, named)]
-    return sized[0] if are_same(sized) else None
+        return False
+    parts = _shapes(shape, axis, named)
+    return are_same([base.for_draw(part, np.dtype(float), {}) for part in parts])
 
 
 def _at_once(
-    made: Recipe, keys: tuple[Any, ...], shape: Any, dtype: Any, axis: int, named: Any
+    base: Recipe, keys: tuple[Any, ...], shape: Any, dtype: Any, axis: int, named: Any
 ) -> Any:
-    source = SideBySide(keys, shape, axis=axis, sizes=tuple(n for _, n in named))
-    facts = made.facts
+    dtype = result_dtype(dtype, base.facts.kinds)
+    made = base.for_draw(_shapes(shape, axis, named)[0], dtype, {})
     made.fit(dtype)
-    return facts.kernel(source, dtype, *facts.static, *facts.ready(shape, dtype, made.values))
+    make = _program.__wrapped__ if is_symbolic(shape) else _program
+    program = make(made.facts.bare, shape, dtype, axis, tuple(n for _, n in named))
+    return program(keys, *made.values)
+
+
+@functools.lru_cache(maxsize=256)
+def _program(
+    facts: Facts, shape: tuple[int, ...], dtype: np.dtype, axis: int, sizes: tuple[int, ...]
+) -> Callable[..., Any]:
+    """The loop, compiled in a trace too: step by step it would differ in the last bit."""
+
+    def sample(keys: tuple[Any, ...], *values: Any) -> Any:
+        source = SideBySide(keys, shape, axis=axis, sizes=sizes)
+        return facts.kernel(source, dtype, *facts.static, *facts.ready(shape, dtype, values))
+
+    return compiled(sample, None, None)
 
 
 def _shapes(shape: tuple[int, ...], axis: int, named: Any) -> list[tuple[int, ...]]:

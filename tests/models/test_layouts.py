@@ -152,6 +152,30 @@ def test_layers_side_by_side_are_no_inputs():
 
     assert fans(build(jax.random.split(fresh(), 5)))["kernel"] == (30, 20)
 
+    @nnx.vmap
+    def others(key):
+        rngs = nnx.Rngs(key)
+        einsum = nnx.Einsum("nta,hab->nthb", (3, 20, 16), rngs=rngs)
+        return nnx.List([nnx.LoRALinear(30, 20, lora_rank=4, rngs=rngs), einsum])
+
+    its = fans(others(jax.random.split(fresh(), 5)))
+    assert (its["0/lora/lora_a"], its["0/lora/lora_b"]) == ((30, 4), (4, 20))
+    assert its["1/kernel"] == (60, 48)
+
+
+def test_a_bias_whose_kernel_is_shared_has_the_fans_of_its_layer():
+    def shared(*layers):
+        return eqx.nn.Shared(layers, lambda both: both[1].weight, lambda both: both[0].weight)
+
+    def build():
+        embed, linear = eqx.nn.Embedding(50, 30, key=fresh()), eqx.nn.Linear(30, 50, key=fresh())
+        conv = eqx.nn.Conv2d(6, 40, (3, 5), groups=2, key=fresh())
+        return shared(embed, linear), shared(conv, conv)
+
+    its = fans(eqx.filter_eval_shape(build))
+    assert its["0/pytree/1/bias"] == its["0/pytree/0/weight"] == (30, 50)
+    assert its["1/pytree/1/bias"] == its["1/pytree/0/weight"] == (45, 600)
+
 
 def test_names_of_axes():
     class Experts(nn.Module):

@@ -432,6 +432,14 @@ def test_vectors_of_spectral_normalization_of_nnx():
     assert not disagreements(nnx.state(build()), presets.flax(), nnx.eval_shape(build))
 
 
+def test_caches_of_attention_are_empty():
+    layer = nn.MultiHeadDotProductAttention(4, decode=True)
+    model = jax.eval_shape(layer.init, KEY, jnp.ones((2, 8, 40)))
+    cache = init.initialize(model, presets.flax(), KEY)["cache"]
+    assert len(cache) == 3
+    assert not any(np.any(x) for x in cache.values())
+
+
 def test_heads_are_no_layers_of_a_block():
     kernel = {"kernel": jax.ShapeDtypeStruct((32, 32), jnp.float32)}
     model = {"blocks": [{"fc": kernel, "output": kernel, "out": kernel}], "fc": kernel}

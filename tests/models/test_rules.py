@@ -167,6 +167,23 @@ def test_a_draw_in_another_unit_or_dtype_is_refused(key):
     assert init.initialize(model, [("", volts)], key)["w"].mantissa.tolist() == [1000] * 3
 
 
+def test_functions_draw_whole_numbers_and_booleans(key):
+    big = 2**24 + 1  # which float32 lacks
+    functions = {
+        "mask": (bool, lambda key, shape, _: jax.random.bernoulli(key, 0.5, shape)),
+        "count": (
+            jnp.int32,
+            lambda key, shape, kind: jax.random.randint(key, shape, big, big, kind),
+        ),
+        "known": (jnp.int32, lambda key, shape, kind: np.full(shape, big, kind)),
+    }
+    model = {name: S((64,), kind) for name, (kind, _) in functions.items()}
+    made = init.initialize(model, [(name, f) for name, (_, f) in functions.items()], key)
+    assert {name: x.dtype for name, x in made.items()} == {n: m.dtype for n, m in model.items()}
+    assert 10 < int(made["mask"].sum()) < 54
+    assert made["count"][0] == made["known"][0] == big
+
+
 def test_a_tied_leaf_asked_two_ways():
     class Tied(nnx.Module):
         def __init__(self, rngs):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -154,10 +156,10 @@ def test_parts_drawn_at_once_are_drawn_as_apart(base, key):
         _are_drawn_as_apart(base, key, axis, sizes, shape, dtype)
 
 
-def test_parts_by_other_keys(key):
+def test_parts_by_other_keys():
     for impl in ("rbg", "unsafe_rbg"):
-        for base in (init.Normal(), init.Gamma(2.0, 0.5)):
-            _are_drawn_as_apart(base, jax.random.key(3, impl=impl), 1, (3, 5), (4, 8), jnp.float32)
+        key, base = jax.random.key(3, impl=impl), init.Gamma(2.0, 0.5)
+        _are_drawn_as_apart(base, key, 1, (3, 5), (4, 8), jnp.float32)
 
 
 def _are_drawn_as_apart(base, key, axis, sizes, shape, dtype):
@@ -165,7 +167,9 @@ def _are_drawn_as_apart(base, key, axis, sizes, shape, dtype):
     apart = [
         base(init.path_key(key, (i,)), fused.part(shape, n), dtype) for i, n in enumerate(sizes)
     ]
-    np.testing.assert_array_equal(fused(key, shape, dtype), jnp.concatenate(apart, axis))
+    draw = functools.partial(fused, shape=shape, dtype=dtype)
+    np.testing.assert_array_equal(draw(key), jnp.concatenate(apart, axis))
+    np.testing.assert_array_equal(jax.vmap(draw)(key[None])[0], draw(key))
 
 
 def test_parts_have_their_own_fans(key):
@@ -183,3 +187,5 @@ def test_parts_that_do_not_fit(key):
         init.Parts(init.Normal(), 1, [("a", 1), ("a", 2)])
     with pytest.raises(ValueError, match="`axis` = 2 is no axis"):
         init.Parts(init.Normal(), 2, (3, 3))(key, (6, 16))
+    with pytest.raises(TypeError, match="must be a real floating dtype .* got complex64"):
+        init.Parts(init.Laplace(), 1, (8, 8))(key, (6, 16), jnp.complex64)
