@@ -91,7 +91,7 @@ class Called(Recipe):
         else:
             more = ()
             if third:  # whatever its name: JAX and Flax pass it by its place
-                more = (given.pop("dtype", None) or result_dtype(dtype, "any"),)
+                more = (given.pop("dtype", None) or result_dtype(dtype, "all"),)
             x = function(keys.typed(key, keys.legacy_impl(key)), shape, *more, **given)
         drawn = np.shape(u.get_mantissa(x))
         if drawn != shape:
