@@ -8,6 +8,7 @@ takes part it runs step by step, and the function sees what it would see by itse
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -161,12 +162,16 @@ def _program(
 def _made(facts: Facts, source: Source, dtype: np.dtype, context: Any, values: Any) -> Any:
     """What the kernel makes."""
 
-    def draw(kind: np.dtype) -> tuple[Any, u.Unit | None]:
+    def draw(source: Source, kind: np.dtype) -> tuple[Any, u.Unit | None]:
         return units.parts(facts.kernel(source, kind, context, *facts.static, *values))
 
     if dtype.kind not in "iu":
-        return units.on(*draw(dtype))
-    (near, _), (whole, unit) = draw(drawn_in(dtype)), draw(wide(dtype))
+        return units.on(*draw(source, dtype))
+    key = None if source.key is None else jax.random.clone(source.key)  # one draw in two dtypes
+    (near, _), (whole, unit) = (
+        draw(source, drawn_in(dtype)),
+        draw(dataclasses.replace(source, key=key), wide(dtype)),
+    )
     near = jnp.floor(near) if facts.bounds else near  # bounds are rounded inward
     return units.on(within(whole, near, dtype), unit)
 
