@@ -83,6 +83,11 @@ _IN_A_FUNCTION = (
 
 
 def _bare(x: Any) -> tuple[np.ndarray, Any]:
+    if isinstance(x, dict):  # of a Joint
+        raise TypeError(
+            f"these are draws of several, {', '.join(x)}; estimate one of them, as in "
+            f"theory.mean(lambda key, shape: dist(key, shape)[{next(iter(x))!r}], estimate=100_000)"
+        )
     bare, unit = units.unwrap("draws", x, number=True)
     if np.iscomplexobj(bare):
         raise TypeError("complex draws have no order; estimate their real part")

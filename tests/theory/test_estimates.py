@@ -102,3 +102,7 @@ def test_joint_names_its_margins():
     with pytest.raises(TypeError, match=r"as in theory.mean\(dist.margins\['rate'\]\)"):
         theory.mean(both)
     assert theory.mean(both.margins["rate"]) == 0
+    with pytest.raises(TypeError, match=r"draws of several, .*\['rate'\], estimate=100_000"):
+        theory.mean(both, estimate=2000)
+    one = theory.mean(lambda key, shape: both(key, shape)["delay"], estimate=100_000, rng=0)
+    assert abs(one.value - 1) < 5 * one.error
