@@ -14,6 +14,7 @@ from braininit._jax.rounding import round_here
 from braininit._jax.settings import setting
 
 __all__ = [
+    "INTEGERS_TOO",
     "Finfo",
     "default_float",
     "drawn_in",
@@ -101,6 +102,9 @@ _OTHERS = {
     "any": ("ciu", "a floating, complex or integer dtype"),
     "all": ("ciu", "a floating, complex, integer or boolean dtype"),
 }
+INTEGERS_TOO = ("whole", "any", "all")
+"""Kinds with integers among them."""
+
 _NARROWER = {
     "float64": np.dtype(np.float32),
     "complex128": np.dtype(np.complex64),

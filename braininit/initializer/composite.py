@@ -25,7 +25,7 @@ from braininit._engine.cpu.platforms import is_tunable
 from braininit._engine.rounding import rounded, within
 from braininit._engine.sampler import compiled, result_dtype
 from braininit._engine.source import Rows, Source
-from braininit._jax.dtypes import drawn_in, is_symbolic, wide
+from braininit._jax.dtypes import INTEGERS_TOO, drawn_in, is_symbolic, wide
 from braininit._jax.settings import eager
 from braininit._jax.shardings import along_one_axis, following, placed
 from braininit._params import units
@@ -53,7 +53,7 @@ class Composite(Recipe):
     @property
     def kinds(self) -> str:
         whole = self.facts.kinds == "whole"
-        whole = whole and all(part.kinds in ("whole", "any", "all") for part in self.parts())
+        whole = whole and all(part.kinds in INTEGERS_TOO for part in self.parts())
         return "any" if whole else "complex"
 
     @property

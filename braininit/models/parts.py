@@ -95,8 +95,7 @@ class Parts(Initialization, function=parts, recipe=_parts):
 
     def part(self, shape: tuple[int, ...], length: int) -> tuple[int, ...]:
         """The shape of a part of so many entries."""
-        at = self.axis % len(shape)
-        return (*shape[:at], length, *shape[at + 1 :])
+        return _shapes(shape, self.axis % len(shape), [("", length)])[0]
 
 
 def _named(sizes: Any) -> tuple[tuple[str, int], ...]:

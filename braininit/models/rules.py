@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from braininit._engine.sampler import result_dtype
+from braininit._jax.dtypes import INTEGERS_TOO
 from braininit._params import units
 from braininit._params.types import is_sequence
 from braininit.config import get
@@ -289,7 +290,7 @@ def _fit(at: int, initializer: Initialization | None, leaf: Leaf) -> Choice:
         return Choice(at, None)
     initializer = fitted(initializer, leaf.layout, leaf.shape)
     convert = _conversion(initializer, leaf.unit)
-    whole = initializer._recipe.kinds in ("whole", "any", "all")
+    whole = initializer._recipe.kinds in INTEGERS_TOO
     numbers = not jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
     if (whole and numbers) or jnp.issubdtype(leaf.dtype, np.inexact):
         _refuse_undrawable(initializer, leaf)
