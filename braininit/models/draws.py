@@ -36,7 +36,7 @@ from braininit.models.parts import alike, side_by_side
 from braininit.models.placement import in_place
 from braininit.models.rules import Choice, constant_of
 
-__all__ = ["one", "stacked"]
+__all__ = ["constants", "is_small_constant", "one", "stacked"]
 
 
 def one(choice: Choice, leaf: Leaf, key: Any, sharding: NamedSharding | None = None) -> Any:
@@ -46,7 +46,7 @@ def one(choice: Choice, leaf: Leaf, key: Any, sharding: NamedSharding | None = N
     if jnp.issubdtype(dtype, jax.dtypes.prng_key):  # no numbers: only a user's function makes them
         made = initializer.function(keys.typed(key, keys.legacy_impl(key)), shape, dtype)
         x = made if sharding is None else jax.device_put(made, sharding)
-    elif sharding is None and _is_small_constant(choice, leaf):
+    elif sharding is None and is_small_constant(choice, leaf):
         value = constant_of(initializer) + 0.0  # not -0
         value = value if is_whole(dtype) else drawn_in(dtype).type(value)
         x = units.on(jax.device_put(np.full(shape, value, dtype)), made.unit)
@@ -63,6 +63,27 @@ def one(choice: Choice, leaf: Leaf, key: Any, sharding: NamedSharding | None = N
     else:
         x = _foreign(initializer, shape, dtype, sharding, keys.legacy_impl(key))(key)
     return _finished(x, choice, leaf)
+
+
+def constants(pairs: Sequence[tuple[Choice, Leaf]]) -> list[Any]:
+    """The values of leaves that are small constants.
+
+    Equal ones are copies of one array, each with memory of its own, so that it may be donated.
+    JAX makes all copies at once, in a sixth of the time.
+    """
+    filled: dict[Any, Any] = {}
+    for choice, leaf in pairs:
+        alike = _alike(choice, leaf)
+        if alike not in filled:
+            filled[alike] = units.parts(one(choice, leaf, None))[0]
+    copies = jax.device_put([filled[_alike(*pair)] for pair in pairs], may_alias=False)
+    return [units.on(copy, leaf.unit) for copy, (_, leaf) in zip(copies, pairs, strict=True)]
+
+
+def _alike(choice: Choice, leaf: Leaf) -> Any:
+    """What the bare numbers of a constant depend on."""
+    assert isinstance(choice.initializer, Constant)
+    return leaf.shape, leaf.dtype, constant_of(choice.initializer), choice.convert
 
 
 def stacked(
@@ -146,7 +167,7 @@ def _whole_axes(made: Recipe, shape: tuple[int, ...]) -> frozenset[int]:
     return frozenset(own).union(*(_whole_axes(part, shape) for part in parts))
 
 
-def _is_small_constant(choice: Choice, leaf: Leaf) -> bool:
+def is_small_constant(choice: Choice, leaf: Leaf) -> bool:
     """Whether NumPy fills an eager leaf: a program for each shape takes 50 ms to compile."""
     its = choice.initializer
     return (

@@ -151,9 +151,13 @@ class ModelPlan(Generic[M]):
             source.left_out,
         )
         values |= {i: self._as_it_is(rows[i]) for i in kept}
-        paths = [split(leaf.path) for i in drawing for leaf in rows[i].stack.leaves]
+        known = [i for i in drawing if _is_known(rows[i])]
+        pairs = [(rows[i].choices[0], rows[i].stack.leaves[0]) for i in known]
+        values |= zip(known, draws.constants(pairs), strict=True)
+        random = [i for i in drawing if i not in values]
+        paths = [split(leaf.path) for i in random for leaf in rows[i].stack.leaves]
         each = iter(path_keys(key, paths))
-        for i in tracked(drawing, progress):
+        for i in tracked(random, progress):
             values[i] = _drawn(rows[i], [next(each) for _ in rows[i].stack.leaves])
         return cast(M, self._tree.closed(values[i] for i in range(len(rows))))
 
@@ -228,6 +232,12 @@ def _described(row: Row) -> str:
         f"{leaf.path} {leaf.shape} {leaf.dtype} {leaf.unit} {spec} {row.drawn} {name(choice)}"
         for leaf, choice in zip(row.stack.leaves, row.choices, strict=True)
     )
+
+
+def _is_known(row: Row) -> bool:
+    """Whether the leaf is a constant that no device shares with others."""
+    alone = row.sharding is None and row.stack.axis is None
+    return alone and draws.is_small_constant(row.choices[0], row.stack.leaves[0])
 
 
 def _drawn(row: Row, each: Sequence[Any]) -> Any:

@@ -273,6 +273,20 @@ def test_numbers_in_variables_are_leaves(key):
     assert neuron.rest == -65 * u.mV
 
 
+def test_equal_constants_have_memory_of_their_own(key):
+    """So that a training step may be given all of it."""
+    shapes = [jax.ShapeDtypeStruct((4,), kind) for kind in (jnp.float32, jnp.int8, bool) * 3]
+    model = {"a": shapes, "v": [jnp.ones(4) * u.volt] * 2}
+    plan = init.plan(model, [("^v", init.Constant(500.0 * u.mV)), ("", 1.0)])
+    params = plan(key)
+    assert len({x.unsafe_buffer_pointer() for x in jax.tree.leaves(params)}) == 11
+    assert {str(x) for x in params["v"]} == {"[0.5 0.5 0.5 0.5] V"}
+    same = jax.jit(lambda tree: jax.tree.map(jnp.copy, tree), donate_argnums=0)(params)
+    for before, after in zip(jax.tree.leaves(plan(key)), jax.tree.leaves(same), strict=True):
+        assert before.dtype == after.dtype
+        assert (before == after).all()
+
+
 def test_one_array_is_a_model(key):
     made = init.initialize(jax.ShapeDtypeStruct((3,), jnp.float32), [("", init.Normal())], key)
     np.testing.assert_array_equal(made, init.Normal()(init.path_key(key, ""), (3,), jnp.float32))
