@@ -21,6 +21,7 @@ from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from braininit._engine import keys
+from braininit._engine.cpu.layout import unfused
 from braininit._engine.sampler import compiled
 from braininit._jax.dtypes import drawn_in, is_whole
 from braininit._jax.settings import eager
@@ -228,7 +229,7 @@ def _in_parts(
         return units.parts(made.drawn(Asked(keys.typed(key, impl), shape, dtype)))[0]
 
     def sample(key: Any, made: Recipe) -> Any:
-        return _own_part(drawn(key, made), sharding, sharding.spec)
+        return _own_part(unfused(drawn)(key, made), sharding, sharding.spec)
 
     if not any(entries):
         return compiled(_on_each(sample, sharding), sharding, None)
@@ -253,17 +254,21 @@ def _stacked(
     layers, one = spec.pop(axis), PartitionSpec(*spec)
     whole = sharding is not None and not (elementwise and (same or layers is None))
 
-    def layer(words: Any, its: Recipe) -> Any:
+    def drawn(words: Any, its: Recipe) -> Any:
         key = jax.random.wrap_key_data(words, impl="threefry2x32")
-        x = units.parts(its.drawn(Asked(key, shape, dtype)))[0]
-        return _own_part(x, sharding, one) if whole and sharding else x
+        return units.parts(its.drawn(Asked(key, shape, dtype)))[0]
+
+    def layer(words: Any, its: Recipe) -> Any:
+        if sharding is None or not whole:
+            return drawn(words, its)
+        return _own_part(unfused(drawn)(words, its), sharding, one)
 
     def sample(each: Any, made: Recipe) -> Any:
         if same and elementwise:
             return jax.vmap(lambda words: layer(words, made), out_axes=axis)(each)
         one_by_one = (each, None) if same else (each, made)
-        drawn = lax.map(lambda of: layer(of[0], made if same else of[1]), one_by_one)
-        return jnp.moveaxis(drawn, 0, axis)
+        layers = lax.map(lambda of: layer(of[0], made if same else of[1]), one_by_one)
+        return jnp.moveaxis(layers, 0, axis)
 
     if sharding is None or not whole:
         return compiled(placed(sample, sharding), sharding, None)

@@ -21,7 +21,7 @@ def tracked(items: Sequence[T], shown: bool | None = None) -> Iterator[T]:
     start, rest = time.monotonic(), iter(items)
     for done, item in enumerate(rest):
         yield item
-        late = _is_watched() and time.monotonic() - start > _PATIENCE if shown is None else shown
+        late = time.monotonic() - start > _PATIENCE and _is_watched() if shown is None else shown
         if late and len(items) > done + 2 and (bar := _bar()) is not None:
             yield from bar(list(rest), done + 1, len(items))
             return

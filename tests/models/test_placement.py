@@ -129,13 +129,15 @@ def beside_its_part(initializer, shape, spec=BY_BOTH):
 
 
 @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
-@pytest.mark.parametrize("name", ["by layer", "orthogonal"])
+@pytest.mark.parametrize("name", ["by layer", "orthogonal", "parts of other fans"])
 def test_layers_on_devices_that_share_them(name, kind):
     rules = {
         "by layer": lambda leaf: init.TruncatedNormal(0.0, 1 / (leaf.layer + 1), -1.0, 2.0),
         "orthogonal": init.Orthogonal(),
+        "parts of other fans": init.Parts(init.XavierNormal(), -1, (64, 32)),
     }
-    tree, rule = {"blocks": {"w": S((8, 6, 4), jnp.float32)}}, [("", rules[name])]
+    shape = (8, 32, 96) if name.startswith("parts") else (8, 6, 4)
+    tree, rule = {"blocks": {"w": S(shape, jnp.float32)}}, [("", rules[name])]
     options = {"layers": r"blocks/(\d+)", "stacked": {"^blocks": 0}}
     one = init.initialize(tree, rule, jax.random.key(5), **options)["blocks"]["w"]
     for spec in (P("a"), P(("a", "b")), P("a", "b"), P(None, "a", "b"), P("b", None, "a")):

@@ -30,7 +30,7 @@ try:
 except Exception:  # without it no loop can be held apart, and none is
     set_xla_metadata = None
 
-__all__ = ["evenly", "laid_out", "lengthened"]
+__all__ = ["evenly", "laid_out", "lengthened", "unfused"]
 
 
 def laid_out(make: Callable[..., jax.Array], alone: bool) -> Callable[..., jax.Array]:
@@ -92,11 +92,26 @@ def evenly(make: Callable[..., Any], size: int, *arrays: jax.Array) -> Any:
     return by_platform(separate, lambda *arrays: make(size, *arrays))(*arrays)
 
 
+def unfused(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that XLA does not fuse with its consumers.
+
+    No tuning: where a device keeps a part of what it draws, XLA of jaxlib 0.10 would split the loop
+    of a truncated normal at the logarithm, which moves the last bit.
+    """
+    if set_xla_metadata is None:
+        return function
+    return by_platform(_held_apart(function), function)
+
+
+def _held_apart(function: Callable[..., Any]) -> Callable[..., Any]:
+    hold: Any = set_xla_metadata
+    return lambda *arguments: hold(jax.jit(function)(*arguments), inlineable="false")
+
+
 def _apart(make: Callable[..., Any], size: int, *arguments: Any) -> Any:
     """The first so many of the numbers that a function makes, in a loop that XLA holds apart."""
-    hold: Any = set_xla_metadata
-    made = hold(jax.jit(make)(*arguments), inlineable="false")
-    return jax.tree.map(lambda x: x if x.shape == (size,) else x[:size], made)
+    numbers = _held_apart(make)(*arguments)
+    return jax.tree.map(lambda x: x if x.shape == (size,) else x[:size], numbers)
 
 
 _FEW = 2**11
