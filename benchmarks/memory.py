@@ -1,4 +1,4 @@
-"""Temporary memory of a compiled draw, as XLA accounts for it: bytes per number drawn."""
+"""Temporary memory of a compiled draw, by XLA's account: bytes per number."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def run(quick: bool = False) -> dict[str, Any]:
 def _temporaries(peer: str, row: str, dtype: str) -> float:
     draw, arrays = peers.jitted(peer, row, SIZE, jnp.dtype(dtype))
     compiled = draw.lower(KEY, arrays).compile()
-    # The few bytes that a key's schedule takes are not per number.
+    # Rounding drops the few bytes of the key schedule, which are not per number.
     return round(compiled.memory_analysis().temp_size_in_bytes / SIZE, 2)
 
 
