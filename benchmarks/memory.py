@@ -17,16 +17,16 @@ def run(quick: bool = False) -> dict[str, Any]:
     dtypes = ("float32",) if quick else ("float32", "bfloat16")
     names = peers.GIVEN if quick else peers.ROWS
     rows = [(row, dtype) for row in names for dtype in dtypes]
-    progress, found = Progress("memory", len(rows)), []
+    progress, figures = Progress("memory", len(rows)), []
     for row, dtype in rows:
         progress.step(f"{row}, {dtype}")
         both = [p for p in (OURS, THEIRS) if peers.jitted(p, row, 1, jnp.dtype(dtype))]
         took = {peer: _temporaries(peer, row, dtype) for peer in both}
-        found.append({"row": row, "dtype": dtype, "bytes": took})
+        figures.append({"row": row, "dtype": dtype, "bytes": took})
     progress.close()
-    worst = max(f["bytes"][OURS] for f in found)
+    worst = max(f["bytes"][OURS] for f in figures)
     claims = [Claim("temporaries, bytes per number", worst, 0.0, at_least=False)]
-    return {"temporaries": found, "claims": claims}
+    return {"temporaries": figures, "claims": claims}
 
 
 def _temporaries(peer: str, row: str, dtype: str) -> float:

@@ -45,8 +45,8 @@ def where(m: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in m["versions"].items())
     gone = f" Left out, not installed: {', '.join(m['absent'])}." if m["absent"] else ""
     cores = "1 core" if m["cores"] == 1 else f"{m['cores']} cores"
-    told = "".join(f", `{name}={value}`" for name, value in m.get("settings", {}).items())
-    return f"{m['processor']}, {cores}, {m['system']}{told}; {versions}.{gone}"
+    settings = "".join(f", `{name}={value}`" for name, value in m.get("settings", {}).items())
+    return f"{m['processor']}, {cores}, {m['system']}{settings}; {versions}.{gone}"
 
 
 # ---------------------------------------------------------------- tables

@@ -58,8 +58,8 @@ def profile(
     pairs = canvas.named(profiles, DistanceProfile, "profiles", "distance profile")
     at, unit = _distances(pairs, distances)
     curves = []
-    for name, one in pairs:
-        function = one.probability if probability else one.weight_scaling
+    for name, shown in pairs:
+        function = shown.probability if probability else shown.weight_scaling
         y = np.asarray(function(units.on(at, unit)), np.float64)
         if y.shape != at.shape:
             raise ValueError(f"{name} has arrays of parameters; draw profiles of one number each")
@@ -94,8 +94,8 @@ def _distances(pairs: Any, distances: Any) -> tuple[np.ndarray, u.Unit | None]:
             f"got {units.show(at, unit)}"
         )
     spans = {}
-    for name, profile in pairs:
-        if (reach := span(profile)) is None:
+    for name, shown in pairs:
+        if (reach := span(shown)) is None:
             raise ValueError(f"how far {name} reaches is unknown; give `distances`")
         spans[name] = reach
     try:
@@ -155,10 +155,10 @@ def sheet(
         profile = modulated.distance_profile
         box = modulated.box if box is None else box  # pyright: ignore[reportAssignmentType]
         anisotropy = modulated.anisotropy if anisotropy is None else anisotropy  # pyright: ignore
-    ((name, checked),) = canvas.named([profile], DistanceProfile, "profile", "distance profile")
-    plane = _plane(checked, extent, center, positions, box, anisotropy)
+    ((name, shown),) = canvas.named([profile], DistanceProfile, "profile", "distance profile")
+    plane = _plane(shown, extent, center, positions, box, anisotropy)
     factor, label, unit = _scale(base, probability)
-    function = checked.probability if probability else checked.weight_scaling
+    function = shown.probability if probability else shown.weight_scaling
 
     def values_at(points: np.ndarray) -> np.ndarray:
         here, there = (units.on(x, plane.unit) for x in (plane.center[None], points))
@@ -179,7 +179,7 @@ def sheet(
     ax.set_xlabel(canvas.labelled("x", plane.unit))
     ax.set_ylabel(canvas.labelled("y", plane.unit))
     ax.locator_params(nbins=4 if canvas.is_small(ax) else 6)
-    canvas.heading(ax, name, canvas.parameters(checked))
+    canvas.heading(ax, name, canvas.parameters(shown))
     canvas.colour_bar(ax, mappable, canvas.labelled(label, unit), ends)
     return ax
 

@@ -197,7 +197,7 @@ def gamma(concentration: Any, scale: Any) -> Law:
         kurtosis=np.broadcast_to(6 / k, shape),
         support=(0.0, np.inf),
         family=(gamma, k, scale),
-        plus=lambda k_, scale_: gamma(k + k_, scale) if np.all(scale_ == scale) else None,
+        plus=lambda more, other: gamma(k + more, scale) if np.all(other == scale) else None,
         powered=lambda n: cumulants.of_gamma(k, scale, n),
     )
 

@@ -110,18 +110,18 @@ def _from_cases(name: str) -> Row:
 # ---------------------------------------------------------------- pages
 
 
-def page(it: Entry) -> str:
+def page(item: Entry) -> str:
     """One page, in reStructuredText."""
-    doc = NumpyDocString(inspect.getdoc(it.documented) or "")
+    doc = NumpyDocString(inspect.getdoc(item.documented) or "")
     parts = [
-        f"{it.name}\n{'=' * len(it.name)}\n\n.. currentmodule:: braininit\n",
+        f"{item.name}\n{'=' * len(item.name)}\n\n.. currentmodule:: braininit\n",
         "\n".join([*doc["Summary"], "", *doc["Extended Summary"], ""]),
-        _links(it),
-        _pictures(it),
-        *_tables(it),
-        _headed("Units", _units(it)),
-        _headed("Numerics", _numerics(it, doc["Notes"])),
-        _headed("The same in", _elsewhere(it)) if it.row.same else "",
+        _links(item),
+        _pictures(item),
+        *_tables(item),
+        _headed("Units", _units(item)),
+        _headed("Numerics", _numerics(item, doc["Notes"])),
+        _headed("The same in", _elsewhere(item)) if item.row.same else "",
     ]
     return "\n".join(part for part in parts if part)
 
@@ -130,63 +130,63 @@ def _headed(title: str, text: str) -> str:
     return f"{title}\n{'-' * len(title)}\n\n{text}\n"
 
 
-def _links(it: Entry) -> str:
-    described = f":class:`{it.name}`"
-    if it.documented is not it.cls:
-        described = f":func:`{it.documented.__name__}` and its twin {described}"
+def _links(item: Entry) -> str:
+    described = f":class:`{item.name}`"
+    if item.documented is not item.cls:
+        described = f":func:`{item.documented.__name__}` and its twin {described}"
     return f"Parameters and examples: {described}.\n"
 
 
-def _pictures(it: Entry) -> str:
+def _pictures(item: Entry) -> str:
     """The panels with their code, side by side where there is room."""
-    captions = list(it.drawn)
-    if it.is_profile:
+    captions = list(item.drawn)
+    if item.is_profile:
         captions = ["all four, which the table below names", f"in a plane: {captions[0]}"]
     lines = [".. grid:: 1 1 2 2\n   :gutter: 2\n"]
     for letter, text in zip(figures.LETTERS, captions, strict=False):
-        code = f"{letter} ``{text}``" if not it.is_profile else text
+        code = f"{letter} ``{text}``" if not item.is_profile else text
         lines.append(
-            f"   .. grid-item::\n\n      .. figure:: {it.name}-{letter}.png\n"
+            f"   .. grid-item::\n\n      .. figure:: {item.name}-{letter}.png\n"
             f"         :alt: {text}\n\n         {code}\n"
         )
     return "\n".join(lines)
 
 
-def _tables(it: Entry) -> Iterator[str]:
-    objects = list(it.drawn.values())
-    if it.is_profile:
-        yield _headed("Values", _table(it, measures.over_distance(objects)))
-    elif it.is_matrix:
-        yield _headed("Measured", _table(it, measures.of_matrices(it.values)))
+def _tables(item: Entry) -> Iterator[str]:
+    objects = list(item.drawn.values())
+    if item.is_profile:
+        yield _headed("Values", _table(item, measures.over_distance(objects)))
+    elif item.is_matrix:
+        yield _headed("Measured", _table(item, measures.of_matrices(item.values)))
     else:
-        size = it.row.size or None
-        yield _headed("Moments", _table(it, measures.moments(objects, size, it.values)))
-        yield _headed("Tails", _table(it, measures.tails(objects, size, it.values)))
+        size = item.row.size or None
+        yield _headed("Moments", _table(item, measures.moments(objects, size, item.values)))
+        yield _headed("Tails", _table(item, measures.tails(objects, size, item.values)))
 
 
-def _table(it: Entry, table: measures.Table) -> str:
-    kind = "numbers named" if it.is_profile else "numbers"
+def _table(item: Entry, table: measures.Table) -> str:
+    kind = "numbers named" if item.is_profile else "numbers"
     lines = [f"{table.words}\n\n.. list-table::\n   :header-rows: 1\n   :class: {kind}\n"]
-    letters = zip(figures.LETTERS, it.drawn, strict=False)  # the pictures show the code
-    named = [f"{letter} ``{text}``" if it.is_profile else letter for letter, text in letters]
+    letters = zip(figures.LETTERS, item.drawn, strict=False)  # the pictures show the code
+    named = [f"{letter} ``{text}``" if item.is_profile else letter for letter, text in letters]
     for first, cells in zip(["", *named], (table.head, *table.rows), strict=True):
         lines += [f"   * - {first}", *(f"     - {cell}" for cell in cells)]
     return "\n".join(lines) + "\n"
 
 
-def _units(it: Entry) -> str:
+def _units(item: Entry) -> str:
     """The parameters with a unit, from the fields of the class, and an example that is run here."""
-    by_kind = {kind: [f"`{n}`" for n, k in kinds(it.cls).items() if k == kind] for kind in _KINDS}
+    by_kind = {kind: [f"`{n}`" for n, k in kinds(item.cls).items() if k == kind] for kind in _KINDS}
     shared, parts = by_kind["shared"], by_kind["child"] + by_kind["children"]
     text = []
-    if it.is_profile:
+    if item.is_profile:
         if shared:
             text.append(f"{_listed(shared)}: in any unit of the distances' dimension.")
         if by_kind["reciprocal"]:
             text.append(f"{_listed(by_kind['reciprocal'])}: per length; a bare number is per unit "
                         "of the profile's lengths.")  # fmt: skip
         text.append("The profile's values are plain numbers.")
-    elif it.group == "layers":
+    elif item.group == "layers":
         text.append("`scale` has the squared unit of the draws, or `unit` gives them a unit.")
     elif shared:
         first = ", of the first if they differ" if len(shared) > 1 else ""
@@ -196,10 +196,10 @@ def _units(it: Entry) -> str:
         text.append("The unit of the draws follows from the parts and the operation.")
     if by_kind["unit"] and not shared:
         text.append("`unit` is the unit of the draws.")
-    if by_kind["number"] and not it.is_profile:
-        type_ = "a number, an array or a Quantity" if it.name == "Constant" else "without a unit"
+    if by_kind["number"] and not item.is_profile:
+        type_ = "a number, an array or a Quantity" if item.name == "Constant" else "without a unit"
         text.append(f"{_listed(by_kind['number'])}: {type_}.")
-    return " ".join(text) + "\n\n" + _example(it)
+    return " ".join(text) + "\n\n" + _example(item)
 
 
 _KINDS = ("shared", "number", "reciprocal", "child", "children", "unit")
@@ -209,14 +209,14 @@ def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _example(it: Entry) -> str:
+def _example(item: Entry) -> str:
     """The row's example; else a few draws of the first object with a unit."""
-    text = it.row.example
+    text = item.row.example
     if not text:
-        text = next((t for t in it.row.drawn if "u." in t), it.row.drawn[0])
+        text = next((t for t in item.row.drawn if "u." in t), item.row.drawn[0])
         if not isinstance(ast.parse(text, mode="eval").body, ast.Call):
             text = f"({text})"
-        text += "([0, 50, 200] * u.um)" if it.is_profile else "(3, rng=0)"
+        text += "([0, 50, 200] * u.um)" if item.is_profile else "(3, rng=0)"
     return f">>> import brainunit as u, braininit as init\n>>> {text}\n{_shown(text)}\n"
 
 
@@ -228,16 +228,16 @@ def _shown(text: str) -> str:
     return f'Quantity({array}, "{unit}")' if unit else f"Array({array})"
 
 
-def _numerics(it: Entry, notes: list[str]) -> str:
-    if not notes and it.group == "layers":
+def _numerics(item: Entry, notes: list[str]) -> str:
+    if not notes and item.group == "layers":
         notes = NumpyDocString(inspect.getdoc(init.variance_scaling) or "")["Notes"]
     before, _, text = "\n".join(notes).strip().rpartition("Numerics: ")
-    if text.split(" ")[0] not in kinds(it.cls):
+    if text.split(" ")[0] not in kinds(item.cls):
         text = text[:1].upper() + text[1:]
     text = before + text
     general = (
         "A profile is computed in the dtype of the distances."
-        if it.is_profile
+        if item.is_profile
         else "Dtypes of 16 and 8 bits are drawn in float32 and rounded once. The same key gives the"
         " same numbers in a `jax.jit`, up to the last bit, and on any number of devices."
     )
@@ -246,8 +246,8 @@ def _numerics(it: Entry, notes: list[str]) -> str:
     )
 
 
-def _elsewhere(it: Entry) -> str:
-    row, call = it.row, "" if it.is_profile else "(key, shape)"
+def _elsewhere(item: Entry) -> str:
+    row, call = item.row, "" if item.is_profile else "(key, shape)"
     lines = [f"Equivalents of ``{row.here}{call}``:\n"]
     if row.first:
         lines.append(f".. code-block:: python\n\n{indent(row.first.strip(), '   ')}\n")
@@ -279,7 +279,7 @@ def _comparison(same: Same, here: str) -> str:
 
 
 def of_peer(peer: str, table: Mapping[str, Row]) -> str:
-    """All equivalents in one peer, for the page about migrating from it."""
+    """All equivalents in one peer, for the page about migrating from item."""
     lines = [".. list-table::\n   :widths: auto\n   :class: same\n"]
     for name, row in table.items():
         if (same := row.same.get(peer)) is not None:
@@ -338,12 +338,12 @@ PyNN. Draws are blue, theory is orange.
 
 def make(name: str, folder: Path, newest: float) -> tuple[str, str]:
     """Make one page, and redraw its pictures if anything they depend on has changed."""
-    it = entry(name)
+    item = entry(name)
     small = folder / f"{name}-small.png"
     if not small.exists() or small.stat().st_mtime < newest:
-        figures.panels(it, lambda letter: folder / f"{name}-{letter}.png")
-        figures.small(it, small)
-    return f"{name}.rst", page(it)
+        figures.panels(item, lambda letter: folder / f"{name}-{letter}.png")
+        figures.small(item, small)
+    return f"{name}.rst", page(item)
 
 
 def _write_gallery(app: Sphinx) -> None:
