@@ -1,1 +1,1 @@
-"""Speed, shown by ratios of things timed in turn: ``python -m benchmarks --help``."""
+"""Benchmarks of speed, by calls that are timed in turn: ``python -m benchmarks --help``."""

@@ -1,10 +1,10 @@
 """Run the benchmarks: ``python -m benchmarks [--only eager] [--quick] [--write]``.
 
-``python -m benchmarks --again benchmarks/results/cpu.json --write`` makes the tables and
-the picture anew from figures already taken; with ``--only eager``, those are taken again.
+``python -m benchmarks --again benchmarks/results/cpu.json --write`` remakes the tables and the
+picture from stored figures; with ``--only eager``, that group is measured again.
 
-One core: ``taskset -c 0 python -m benchmarks --only throughput`` holds every distribution
-against NumPy, which uses no more than one.
+One core: ``taskset -c 0 python -m benchmarks --only throughput`` compares every distribution
+with NumPy, which uses no more than one.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument("--write", action="store_true", help="write benchmarks/results")
     parser.add_argument(
-        "--again", type=Path, help="report the figures in this file; measure those of --only anew"
+        "--again", type=Path, help="report the figures in this file; with --only, measure those"
     )
     options = parser.parse_args()
     if options.write and (options.quick or (options.only and not options.again)):
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def measure(names: list[str], quick: bool) -> dict[str, Any]:
-    """Run some groups; how long each took goes to stderr."""
+    """Run some groups, and print the time of each to stderr."""
     groups: dict[str, Any] = {}
     for name in names:
         start = time.perf_counter()
@@ -94,7 +94,7 @@ def measure(names: list[str], quick: bool) -> dict[str, Any]:
 
 
 def joined(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """Figures, some of them taken again on the same machine."""
+    """Replace some figures by figures measured again on the same machine."""
     if {"settings": {}} | old["machine"] != new["machine"]:
         raise SystemExit(f"figures of {old['machine']}, not of {new['machine']}: take all of them")
     claims = {claim.what: claim for claim in [*old["claims"], *new["claims"]]}

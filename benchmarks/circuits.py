@@ -1,9 +1,9 @@
-"""What it costs to draw published circuits: the microcircuit at full scale, and Brunel's network.
+"""The cost of drawing published circuits: the microcircuit at full scale, and Brunel's network.
 
-Each edge gets both indices, a weight and a delay in steps. NumPy draws the same laws. All draw
-projection by projection and keep none. Each does so in a process of its own: the first time pays
-for compiling, and memory is that of the process. ``python -m benchmarks.circuits WHO CIRCUIT all``
-is such a process.
+Each edge has two indices, a weight and a delay in steps. NumPy draws from the same distributions.
+Every run draws projection by projection, keeps none, and is a separate process: the first time
+includes compiling, and the memory is that of the process. ``python -m benchmarks.circuits WHO
+CIRCUIT all`` is such a process.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ EDGE = 2 + 2 + 4 + 1
 
 
 def circuit(name: str) -> init.Circuit:
-    """A published circuit; "spread" with weights and delays that are drawn as the first one's are.
+    """A published circuit; with "spread", weights and delays are random as in the microcircuit.
 
-    Brunel's are the same for all edges: of it only indices are random.
+    In Brunel's network they are the same for all edges, and only the indices are random.
     """
     which, _, spread = name.partition(", ")
-    made = getattr(init.presets, which)()
+    original = getattr(init.presets, which)()
     if not spread:
-        return made
+        return original
 
     def drawn(mean: Any, std: float, least: Any, most: Any = None) -> Any:
         return init.Normal(mean, std * abs(mean)).truncated(least, most)
@@ -52,10 +52,10 @@ def circuit(name: str) -> init.Circuit:
         delays = drawn(delay, 0.5, 0.05 * u.ms).on_grid(STEP)
         return dataclasses.replace(projection, weights=drawn(weight, 0.1, *ends), delays=delays)
 
-    return dataclasses.replace(made, projections=(*map(changed, made.projections),))
+    return dataclasses.replace(original, projections=(*map(changed, original.projections),))
 
 
-# ---------------------------------------------------------------- who draws
+# ---------------------------------------------------------------- the contestants
 
 
 def ours(projection: Any, key: Any) -> Any:
@@ -63,12 +63,12 @@ def ours(projection: Any, key: Any) -> Any:
 
 
 def called(projection: Any, key: Any) -> Any:
-    """As arrays of JAX's."""
+    """Draw JAX arrays, by calling the projection."""
     return jax.block_until_ready(projection(key, dtype="uint16", step=STEP))
 
 
 def theirs(projection: Any, rng: np.random.Generator, single: bool = False) -> Any:
-    """`integers`, `normal` and redraws, as scripts have it; in-degrees are exact by `repeat`."""
+    """`integers`, `normal` and redraws, as in scripts; `repeat` makes in-degrees exact."""
     n_pre, n_post = projection.sizes
     if isinstance(projection.rule, init.FixedInDegree):
         post = np.repeat(np.arange(n_post, dtype=np.uint16), projection.rule.degree)
@@ -117,17 +117,17 @@ WHO: dict[str, Callable[[Any, int], Any]] = {
 }
 
 
-# ---------------------------------------------------------------- a process of its own
+# ---------------------------------------------------------------- one process
 
 
-def _told(who: str, name: str, part: str) -> dict[str, float]:
+def _measure(who: str, name: str, part: str) -> dict[str, float]:
     """Seconds to draw a circuit, first and again, or bytes that its largest projection takes."""
-    jax.block_until_ready(jax.random.key(0))  # JAX is started
+    jax.block_until_ready(jax.random.key(0))  # starts JAX
     projections = sorted(circuit(name).projections, key=_count)
     draw = WHO[who]
     if part == "memory":
         for projection in projections[:-1] if len(projections) < 8 else projections[7:12]:
-            draw(projection, 0)  # whose programs, once compiled, are counted by themselves
+            draw(projection, 0)  # compiles the programs, which are not to be counted
         before = _now()
         draw(projections[-1], 1)
         peak = _peak() - before
@@ -159,42 +159,42 @@ def _count(projection: Any) -> int:
 
 
 def _peak() -> int:
-    """The most bytes that the process has had in memory, on Linux."""
+    """The peak memory of the process in bytes, on Linux."""
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _now() -> int:
-    """The bytes that it has."""
+    """The present memory of the process in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-def _alone(*arguments: str) -> dict[str, float]:
+def _in_process(*arguments: str) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.circuits", *arguments]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(run.stdout.splitlines()[-1])
 
 
-# ---------------------------------------------------------------- what is held against what
+# ---------------------------------------------------------------- comparisons
 
 
 def run(quick: bool = False) -> dict[str, Any]:
-    """The least of several processes, which are started in turn."""
+    """Measure in several processes, started in turn; return the least figures."""
     timed = [(who, name, "quick" if quick else "all") for name in CIRCUITS for who in WHO]
     turns = timed * (1 if quick else 2) + [(*turn[:2], "memory") for turn in timed]
     progress = Progress("circuits", len(turns))
-    told: dict[str, list[dict[str, float]]] = {}
+    times: dict[str, list[dict[str, float]]] = {}
     memory: dict[str, dict[str, float]] = {}
     for who, name, part in turns:
         progress.step(f"{name}, {who}")
-        found = _alone(who, name, part)
+        figures = _in_process(who, name, part)
         if part == "memory":
-            memory[f"{name}, {who}"] = found
+            memory[f"{name}, {who}"] = figures
         else:
-            told.setdefault(f"{name}, {who}", []).append(found)
+            times.setdefault(f"{name}, {who}", []).append(figures)
     progress.close()
     took = {
-        name: {what: min(each[what] for each in every) for what in every[0]} | memory[name]
-        for name, every in told.items()
+        name: {what: min(run[what] for run in runs) for what in runs[0]} | memory[name]
+        for name, runs in times.items()
     }
     return {"took": took, "claims": [c for name in CIRCUITS for c in _claims(took, name)]}
 
@@ -222,12 +222,12 @@ def show(result: dict[str, Any]) -> list[str]:
     for name, took in result["took"].items():
         first = f"{took['first']:.2f} ({took['first_cpu']:.2f})"
         again = f"{took['again']:.2f} ({took['again_cpu']:.2f})"
-        each, edges = took["again"] / took["edges"] * 1e9, f"{took['edges']:,.0f}"
+        per_edge, edges = took["again"] / took["edges"] * 1e9, f"{took['edges']:,.0f}"
         memory = f"{took['peak']:.2f} | {took['process'] / 1e6:.0f}"
-        lines.append(f"| {name} | {edges} | {first} | {again} | {each:.2f} | {memory} |")
+        lines.append(f"| {name} | {edges} | {first} | {again} | {per_edge:.2f} | {memory} |")
     return ["### Circuits", "", *lines]
 
 
 if __name__ == "__main__":
     WHOSE, NAME, SIZE = sys.argv[1:]
-    print(json.dumps(_told(WHOSE, NAME, SIZE)))
+    print(json.dumps(_measure(WHOSE, NAME, SIZE)))

@@ -1,4 +1,4 @@
-"""What the first call costs: tracing and compiling one draw, and many in one program."""
+"""The cost of a first call: tracing and compiling one draw, and many in one program."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LIMITS = {"100 differently shaped normals in one jit": 1 / 0.6}  # every other f
 
 
 def run(quick: bool = False) -> dict[str, Any]:
-    """Seconds of a first call, all caches emptied before each, the two taken in turn."""
+    """Seconds of a first call with empty caches, braininit and JAX in turn."""
     many = 20 if quick else 100
     rows = [str(case) for case in peers.PLAIN][: 2 if quick else None]
     progress, took = Progress("compile", len(rows) + 1), {}
@@ -38,14 +38,14 @@ def run(quick: bool = False) -> dict[str, Any]:
 
 
 def _first_calls(make: Callable[[str], Callable[[], Any]], rounds: int) -> dict[str, float]:
-    taken: dict[str, list[float]] = {OURS: [], THEIRS: []}
+    seconds: dict[str, list[float]] = {OURS: [], THEIRS: []}
     for _ in range(rounds):
-        for peer, times in taken.items():
+        for peer, times in seconds.items():
             call = make(peer)
             jax.clear_caches()
             init.clear_caches()
             times.append(once(call))
-    return {peer: statistics.median(times) for peer, times in taken.items()}
+    return {peer: statistics.median(times) for peer, times in seconds.items()}
 
 
 def _draw(peer: str, row: str) -> Callable[[], Any]:

@@ -1,4 +1,4 @@
-"""What initializers made of others cost, and matrices: mixtures, modulated weights, orthogonals."""
+"""The cost of composite initializers and matrices: mixtures, modulated weights, orthogonals."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import braininit as init
 from benchmarks.timing import Claim, Progress, in_turn
 
 SIZE = 1_000_000
-CALLS = 12_450  # eager draws of size 1 that a tutorial of BrainTools makes
+CALLS = 12_450  # eager draws of size 1 in a BrainTools tutorial
 SIDE = 2048
 
 PARTS = {
@@ -25,7 +25,7 @@ MODULATED = init.DistanceModulated(PARTS["Normal"], init.GaussianProfile(100 * u
 
 
 def run(quick: bool = False) -> dict[str, Any]:
-    """Seconds of each, the ones that are compared taken in turn."""
+    """Seconds of each call; calls that are compared are timed in turn."""
     progress, rounds = Progress("composed", 4), 5 if quick else 21
     key, generator = jax.random.key(0), np.random.default_rng(0)
     progress.step("mixture")
@@ -55,11 +55,11 @@ def run(quick: bool = False) -> dict[str, Any]:
 
     progress.step("modulated weights, one by one")
     clipped = MODULATED.clip(0 * u.nS, 2 * u.nS)
-    places = np.linspace(0, 300, 100) * u.um
+    distances = np.linspace(0, 300, 100) * u.um
 
     def one_by_one() -> Any:
         for i in range(100):
-            weight = clipped(1, distances=places[i : i + 1], rng=generator)
+            weight = clipped(1, distances=distances[i : i + 1], rng=generator)
         return weight
 
     took["modulated"] = in_turn({"": one_by_one}, rounds=rounds, seconds=0)[""] * CALLS / 100

@@ -1,4 +1,4 @@
-"""What a call costs eagerly: objects with units against jax.random and the bare sampler."""
+"""The cost of an eager call: objects with units against jax.random and the bare sampler."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ JAX = "0.5 + 0.15 * jax.random.normal"
 
 
 def compiled_sampler(case: Any, size: int) -> Any:
-    """The compiled sampler an eager call ends in, called with nothing around it."""
+    """A call of the compiled sampler that an eager call ends in, without everything around it."""
     from braininit._engine import sampler
 
     seen = {}
@@ -40,7 +40,7 @@ def compiled_sampler(case: Any, size: int) -> Any:
 
 
 def run(quick: bool = False) -> dict[str, Any]:
-    """Time everything in turn; return microseconds, and what is to be held against what."""
+    """Time everything in turn; return microseconds and claims."""
     key, generator = jax.random.key(0), np.random.default_rng(0)
     progress = Progress("eager", 1)
     progress.step(f"{SIZE} numbers with a unit")
@@ -60,7 +60,7 @@ def run(quick: bool = False) -> dict[str, Any]:
 
 
 def _braintools(generator: np.random.Generator) -> dict[str, Any]:
-    """BrainTools' objects with the same parameters, on its default rng and on NumPy's."""
+    """BrainTools' objects with the same parameters, with its default rng and with NumPy's."""
     if "BrainTools" in absent():
         return {}
     from braintools import init

@@ -1,4 +1,4 @@
-"""Temporary memory of a compiled draw, as XLA accounts for it: bytes per number drawn."""
+"""Temporary memory of a compiled draw, by XLA's account: bytes per number."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ def run(quick: bool = False) -> dict[str, Any]:
     dtypes = ("float32",) if quick else ("float32", "bfloat16")
     names = peers.GIVEN if quick else peers.ROWS
     rows = [(row, dtype) for row in names for dtype in dtypes]
-    progress, found = Progress("memory", len(rows)), []
+    progress, figures = Progress("memory", len(rows)), []
     for row, dtype in rows:
         progress.step(f"{row}, {dtype}")
         both = [p for p in (OURS, THEIRS) if peers.jitted(p, row, 1, jnp.dtype(dtype))]
         took = {peer: _temporaries(peer, row, dtype) for peer in both}
-        found.append({"row": row, "dtype": dtype, "bytes": took})
+        figures.append({"row": row, "dtype": dtype, "bytes": took})
     progress.close()
-    worst = max(f["bytes"][OURS] for f in found)
+    worst = max(f["bytes"][OURS] for f in figures)
     claims = [Claim("temporaries, bytes per number", worst, 0.0, at_least=False)]
-    return {"temporaries": found, "claims": claims}
+    return {"temporaries": figures, "claims": claims}
 
 
 def _temporaries(peer: str, row: str, dtype: str) -> float:
     draw, arrays = peers.jitted(peer, row, SIZE, jnp.dtype(dtype))
     compiled = draw.lower(KEY, arrays).compile()
-    # The few bytes that a key's schedule takes are not per number.
+    # Rounding drops the few bytes of the key schedule, which are not per number.
     return round(compiled.memory_analysis().temp_size_in_bytes / SIZE, 2)
 
 

@@ -1,7 +1,8 @@
-"""What it costs to initialize a whole model: a GPT whose layers have a std each, and 10^5 leaves.
+"""The cost of initializing a whole model: a GPT with a std per layer, and 10^5 leaves.
 
-Every first call is made in a Python process of its own, JAX being loaded and started: it pays for
-planning, tracing and compiling. ``python -m benchmarks.models WHO LAYERS WIDTH`` is such a process.
+Every first call is made in a separate Python process, where JAX is already loaded and started: its
+time is planning, tracing and compiling. ``python -m benchmarks.models WHO LAYERS WIDTH`` is such a
+process.
 """
 
 from __future__ import annotations
@@ -22,38 +23,38 @@ from benchmarks.timing import Claim, Progress, once
 
 LAYERS, VOCABULARY, CONTEXT = 48, 8192, 256
 WIDTHS = {64: "calls and compiling", 512: "drawing"}
-"""Of a small model and of one of 155 million numbers: and what takes the time in each."""
+"""Widths of a small model and of one with 155 million numbers, and what takes the time in each."""
 BY_LEAF, BY_FOLD, ONE_JIT = "leaf by leaf", "leaf by leaf, fold_in", "one jit"
 MANY = 100_000
 EVENT = "/jax/core/compile/backend_compile_duration"
 
 
-# ---------------------------------------------------------------- the model, and who draws it
+# ---------------------------------------------------------------- the model, and the contestants
 
 
 def gpt(layers: int, width: int) -> dict[str, Any]:
-    """The shapes of its leaves, 12 a layer."""
+    """The shapes of a GPT's leaves, 12 per layer."""
 
-    def of(*shape: int) -> Any:
+    def leaf(*shape: int) -> Any:
         return jax.ShapeDtypeStruct(shape, jnp.float32)
 
     def dense(n: int, m: int) -> Any:
-        return {"kernel": of(n, m), "bias": of(m)}
+        return {"kernel": leaf(n, m), "bias": leaf(m)}
 
     def norm() -> Any:
-        return {"scale": of(width), "bias": of(width)}
+        return {"scale": leaf(width), "bias": leaf(width)}
 
     def block() -> Any:
         attention = {"qkv": dense(width, 3 * width), "out": dense(width, width)}
         mlp = {"up": dense(width, 4 * width), "down": dense(4 * width, width)}
         return {"attention": attention, "mlp": mlp, "norm_1": norm(), "norm_2": norm()}
 
-    tables = {"tokens": of(VOCABULARY, width), "positions": of(CONTEXT, width)}
+    tables = {"tokens": leaf(VOCABULARY, width), "positions": leaf(CONTEXT, width)}
     return tables | {"blocks": [block() for _ in range(layers)], "norm": norm()}
 
 
 def std_of(layer: int) -> float:
-    """The std of what is added to the residual stream."""
+    """The std of kernels that add to the residual stream."""
     return 0.02 / (2 * (layer + 1)) ** 0.5
 
 
@@ -70,10 +71,10 @@ def ours(layers: int, width: int) -> Callable[[Any], Any]:
 
 
 def theirs(layers: int, width: int, fold: bool = False) -> Callable[[Any], Any]:
-    """The same leaves by `jax.nn.initializers`, each with a key of its own.
+    """The same leaves by `jax.nn.initializers`, with a key for each.
 
-    As JAX's documentation has it, keys come from one split. To fold in a number for each leaf
-    compiles less: a split into hundreds is a program with as many results.
+    By default keys come from one split, as in JAX's documentation. `fold_in` of a number per leaf
+    compiles less: a split into hundreds of keys is a program with as many results.
     """
     from jax.nn import initializers
 
@@ -90,8 +91,8 @@ def theirs(layers: int, width: int, fold: bool = False) -> Callable[[Any], Any]:
     def draw(key: Any) -> Any:
         folded = (jax.random.fold_in(key, i) for i in range(len(leaves)))
         keys = folded if fold else jax.random.split(key, len(leaves))
-        each = zip(hooks, keys, leaves, strict=True)
-        return definition.unflatten([h(k, x.shape, x.dtype) for h, k, (_, x) in each])
+        triples = zip(hooks, keys, leaves, strict=True)
+        return definition.unflatten([h(k, x.shape, x.dtype) for h, k, (_, x) in triples])
 
     return draw
 
@@ -100,43 +101,43 @@ def by(who: str, layers: int, width: int) -> Callable[[Any], Any]:
     """A function of a key that draws the model."""
     if who == OURS:
         return ours(layers, width)
-    drawn = theirs(layers, width, who == BY_FOLD)
-    return jax.jit(drawn) if who == ONE_JIT else drawn
+    draw = theirs(layers, width, who == BY_FOLD)
+    return jax.jit(draw) if who == ONE_JIT else draw
 
 
-# ---------------------------------------------------------------- a process of its own
+# ---------------------------------------------------------------- one process
 
 
-def _told(who: str, layers: int, width: int) -> dict[str, float]:
-    """Seconds of the first call, and of others; how many programs the first compiled."""
+def _measure(who: str, layers: int, width: int) -> dict[str, float]:
+    """Seconds of the first and of later calls, and the number of programs the first compiled."""
     keys = [jax.block_until_ready(jax.random.key(i)) for i in range(8)]
     jax.block_until_ready(jnp.zeros(3) + 1)
     compiled: list[str] = []
     jax.monitoring.register_event_duration_secs_listener(
         lambda event, seconds, **_: compiled.append(event) if event == EVENT else None
     )
-    made: list[Any] = []
+    drawers: list[Any] = []
 
     def first() -> Any:
-        made.append(by(who, layers, width))
-        return made[0](keys[0])
+        drawers.append(by(who, layers, width))
+        return drawers[0](keys[0])
 
-    cold, cold_cpu = _both(first)
+    cold, cold_cpu = _timed(first)
     programs = len(compiled)
-    again = [_both(lambda key=key: made[0](key)) for key in keys[1:]]
-    warm, warm_cpu = (min(each) for each in zip(*again, strict=True))
+    later = [_timed(lambda key=key: drawers[0](key)) for key in keys[1:]]
+    warm, warm_cpu = map(min, zip(*later, strict=True))
     times = {"cold": cold, "warm": warm, "cold_cpu": cold_cpu, "warm_cpu": warm_cpu}
     return times | {"programs": programs}
 
 
-def _both(call: Callable[[], Any]) -> tuple[float, float]:
-    """Seconds that a call takes, and seconds of all cores in it, which other work alters less."""
+def _timed(call: Callable[[], Any]) -> tuple[float, float]:
+    """Wall and CPU seconds of a call; other work on the machine affects the latter less."""
     start = time.process_time()
     return once(call), time.process_time() - start
 
 
 def _many() -> dict[str, float]:
-    """Seconds to plan, and to draw, very many leaves of 4 shapes."""
+    """Seconds to plan and to draw `MANY` leaves of 4 shapes."""
 
     def layer(n: int) -> Any:
         shapes = {"kernel": (n, 8), "bias": (n,)}
@@ -146,49 +147,49 @@ def _many() -> dict[str, float]:
     key = jax.block_until_ready(jax.random.key(0))
     plans: list[Any] = []
 
-    def planned(*rules: Any) -> Any:
+    def plan(*rules: Any) -> Any:
         plans.append(init.plan(model, [*rules], layers=r"blocks/(\d+)"))
 
     zeros = (r"bias$", 0.0)
     took = {
-        "plan": once(lambda: planned(zeros, (r"kernel$", init.LecunNormal()))),
+        "plan": once(lambda: plan(zeros, (r"kernel$", init.LecunNormal()))),
         "plan with a function of the leaf": once(
-            lambda: planned(zeros, (r"kernel$", lambda leaf: init.Normal(0.0, std_of(leaf.layer))))
+            lambda: plan(zeros, (r"kernel$", lambda leaf: init.Normal(0.0, std_of(leaf.layer))))
         ),
     }
-    for name, plan in zip(tuple(took), plans, strict=True):
-        took[f"first draw of the {name}"] = once(lambda plan=plan: plan(key, progress=False))
-        took[f"next draw of the {name}"] = once(lambda plan=plan: plan(key, progress=False))
+    for name, draw in zip(tuple(took), plans, strict=True):
+        took[f"first draw of the {name}"] = once(lambda draw=draw: draw(key, progress=False))
+        took[f"next draw of the {name}"] = once(lambda draw=draw: draw(key, progress=False))
     return took
 
 
-def _alone(*arguments: str) -> dict[str, float]:
+def _in_process(*arguments: str) -> dict[str, float]:
     command = [sys.executable, "-m", "benchmarks.models", *arguments]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(run.stdout.splitlines()[-1])
 
 
-# ---------------------------------------------------------------- what is held against what
+# ---------------------------------------------------------------- comparisons
 
 
 def run(quick: bool = False) -> dict[str, Any]:
-    """The least of several processes, which are started in turn."""
+    """Measure in several processes, started in turn; return the least figures."""
     layers, rounds = (4, 1) if quick else (LAYERS, 3)
-    each = ((OURS, layers), (BY_LEAF, layers), (OURS, 2 * layers), (BY_FOLD, layers))
-    one = [*each * rounds, (ONE_JIT, layers)]  # which compiles for a minute
-    turns = [(*turn, width) for width in WIDTHS for turn in one]
+    pairs = ((OURS, layers), (BY_LEAF, layers), (OURS, 2 * layers), (BY_FOLD, layers))
+    every = [*pairs * rounds, (ONE_JIT, layers)]  # once: one jit compiles for a minute
+    turns = [(*pair, width) for width in WIDTHS for pair in every]
     progress = Progress("models", len(turns) + 1)
-    told: dict[str, list[dict[str, float]]] = {}
+    figures: dict[str, list[dict[str, float]]] = {}
     for who, n, width in turns:
         name = _named(who, n, width)
         progress.step(name)
-        told.setdefault(name, []).append(_alone(who, str(n), str(width)))
+        figures.setdefault(name, []).append(_in_process(who, str(n), str(width)))
     progress.step("very many leaves")
-    many = {} if quick else _alone("many")
+    many = {} if quick else _in_process("many")
     progress.close()
     took = {
-        name: {what: min(each[what] for each in every) for what in every[0]}
-        for name, every in told.items()
+        name: {what: min(run[what] for run in runs) for what in runs[0]}
+        for name, runs in figures.items()
     }
     claims = [claim for width in WIDTHS for claim in _claims(took, layers, width)]
     if many:
@@ -234,4 +235,4 @@ def show(result: dict[str, Any]) -> list[str]:
 
 if __name__ == "__main__":
     WHO, *MORE = sys.argv[1:]
-    print(json.dumps(_many() if WHO == "many" else _told(WHO, *map(int, MORE))))
+    print(json.dumps(_many() if WHO == "many" else _measure(WHO, *map(int, MORE))))

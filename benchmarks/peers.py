@@ -1,7 +1,7 @@
-"""How each peer draws what `tests/cases.py` lists: its fastest documented way.
+"""Draws of the distributions in `tests/cases.py` by each peer, in its fastest documented way.
 
-A peer's named draw, or where that is faster its standard draw finished in place, in the
-dtype asked for where the peer has it. Functions take a case's parameters by their names.
+That is the peer's named draw, or a standard draw finished in place if that is faster, in the
+requested dtype where the peer has it. Functions take a case's parameters by their names.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = [
     "versions",
 ]
 
-PLAIN = tuple(case for case in RANDOM if not case.powers)  # those that peers have by these names
+PLAIN = tuple(case for case in RANDOM if not case.powers)  # peers have these names too
 KEY = jax.random.key(0)
 OURS, THEIRS = "braininit", "jax.random"
 PACKAGES = {"PyTorch": "torch", "numpyro": "numpyro", "BrainTools": "braintools"}
@@ -48,26 +48,26 @@ Draw = Callable[..., Any]
 
 
 def eagerly(peer: str) -> str:
-    """The name of a peer that is called as it is, not within a `jax.jit` of the caller's."""
+    """The name of a peer that is called eagerly, outside a `jax.jit`."""
     return f"{peer} eager"
 
 
 def absent() -> list[str]:
-    """The peers that are not installed here."""
+    """The peers that are not installed."""
     return [name for name, module in PACKAGES.items() if importlib.util.find_spec(module) is None]
 
 
 def versions() -> dict[str, str]:
     packages = ["jax", "jaxlib", "brainunit", "numpy", *PACKAGES.values()]
-    found = {name: version(name) for name in packages if importlib.util.find_spec(name)}
-    return {"braininit": braininit.__version__} | found
+    installed = {name: version(name) for name in packages if importlib.util.find_spec(name)}
+    return {"braininit": braininit.__version__} | installed
 
 
-# ---------------------------------------------------------------- what is drawn
+# ---------------------------------------------------------------- rows
 
 
 class Between(NamedTuple):
-    """A parameter of its own for each number."""
+    """An array parameter: one value for each number, evenly spaced from `low` to `high`."""
 
     low: float
     high: float
@@ -98,17 +98,17 @@ def _log_parameters(mean: float, std: float) -> tuple[float, float]:
     return float(np.log(mean) - variance / 2), float(np.sqrt(variance))
 
 
-# ---------------------------------------------------------------- JAX's way: from a key
+# ---------------------------------------------------------------- peers that draw from a key
 
 
 def _braininit() -> dict[str, Draw]:
-    def of(case: Any) -> Draw:
-        def draw(key: Any, n: int, dtype: Any, **given: Any) -> Any:
-            return case.function(key, (n,), **case.called(given), dtype=dtype)
+    def draw_of(case: Any) -> Draw:
+        def draw(key: Any, n: int, dtype: Any, /, **parameters: Any) -> Any:  # `n` of Binomial
+            return case.function(key, (n,), **case.called(parameters), dtype=dtype)
 
         return draw
 
-    draws = {str(case): of(case) for case in DRAWN}
+    draws = {str(case): draw_of(case) for case in DRAWN}
     draws["bits"] = lambda key, n, dtype: Source(key, (n,)).words(np.dtype(np.float32))
     return draws
 
@@ -175,7 +175,7 @@ def _numpyro() -> dict[str, Draw]:
     }
 
 
-# ---------------------------------------------------------------- the others: from a state
+# ---------------------------------------------------------------- peers that draw from a state
 
 
 def _numpy(seed: int = 0) -> dict[str, Draw]:
@@ -257,13 +257,13 @@ def _torch() -> dict[str, Draw]:
 def _braintools(**rng: Any) -> dict[str, Draw]:
     from braintools import init
 
-    def of(name: str) -> Draw:
-        return lambda n, dtype, **given: getattr(init, name)(**given)(n, **rng)
+    def draw_of(name: str) -> Draw:
+        return lambda n, dtype, **parameters: getattr(init, name)(**parameters)(n, **rng)
 
-    return {str(case): of(str(case)) for case in PLAIN if hasattr(init, str(case))}
+    return {str(case): draw_of(str(case)) for case in PLAIN if hasattr(init, str(case))}
 
 
-# ---------------------------------------------------------------- all of them
+# ---------------------------------------------------------------- all peers
 
 
 def _table() -> tuple[dict[str, dict[str, Draw]], dict[str, dict[str, Draw]]]:
@@ -284,7 +284,7 @@ _KEYED, _STATEFUL = _table()
 
 
 def drawn_by(peer: str, seed: int = 0) -> dict[str, Draw]:
-    """A peer's draws by the names of the table; of one that has a state, from a seed."""
+    """A peer's draws by the names of the table; a peer with a state is seeded."""
     if peer in _KEYED:
         return _KEYED[peer]
     if peer == "NumPy":
@@ -312,7 +312,7 @@ _FLOAT32_ONLY = {("PyTorch", name) for name in ("Gamma", "Beta", "Laplace", "Von
 
 
 def jitted(peer: str, row: str, n: int, dtype: Any) -> tuple[Any, dict[str, Any]] | None:
-    """A keyed peer's compiled draw and the array parameters it takes after the key."""
+    """A keyed peer's compiled draw, and the array parameters that it takes after the key."""
     name, given = ROWS[row]
     draw = _KEYED[peer].get(name)
     if draw is None or (np.dtype(dtype) != np.float32 and peer not in _ANY_DTYPE):
@@ -323,12 +323,12 @@ def jitted(peer: str, row: str, n: int, dtype: Any) -> tuple[Any, dict[str, Any]
 
 
 def calls(row: str, n: int, dtype: Any) -> dict[str, Callable[[], Any]]:
-    """Every peer's call that draws `n` numbers of a row, by the peer's name."""
+    """The calls that draw `n` numbers of a row, by peer."""
     name, given = ROWS[row]
-    found: dict[str, Callable[[], Any]] = {}
+    by_peer: dict[str, Callable[[], Any]] = {}
     for peer in _KEYED:
         if (compiled := jitted(peer, row, n, dtype)) is not None:
-            found[peer] = lambda c=compiled: c[0](KEY, c[1])
+            by_peer[peer] = lambda c=compiled: c[0](KEY, c[1])
     if name != "bits":
         for peer in (OURS, THEIRS):
             values = {
@@ -337,27 +337,23 @@ def calls(row: str, n: int, dtype: Any) -> dict[str, Callable[[], Any]]:
             }
             if (draw := _KEYED[peer].get(name)) is None:
                 continue
-            found[eagerly(peer)] = lambda d=draw, g=values: d(KEY, n, dtype, **g)
+            by_peer[eagerly(peer)] = lambda d=draw, g=values: d(KEY, n, dtype, **g)
     for peer, draws in _STATEFUL.items():
         no_dtype = np.dtype(dtype) != np.float32 and (
             peer not in _ANY_DTYPE or (peer, name) in _FLOAT32_ONLY
         )
         if name not in draws or no_dtype:
             continue
-        values = {k: _own(peer, v(n)) if isinstance(v, Between) else v for k, v in given.items()}
-        if (
-            draws[name](
-                1 if not any(isinstance(v, Between) for v in given.values()) else n, dtype, **values
-            )
-            is None
-        ):
+        values = {k: _native(peer, v(n)) if isinstance(v, Between) else v for k, v in given.items()}
+        has_arrays = any(isinstance(v, Between) for v in given.values())
+        if draws[name](n if has_arrays else 1, dtype, **values) is None:  # not offered
             continue
-        found[peer] = lambda d=draws[name], g=values: d(n, dtype, **g)
-    return found
+        by_peer[peer] = lambda d=draws[name], g=values: d(n, dtype, **g)
+    return by_peer
 
 
-def _own(peer: str, array: np.ndarray) -> Any:
-    """An array parameter in the form a peer takes without converting it."""
+def _native(peer: str, array: np.ndarray) -> Any:
+    """An array parameter in the form that a peer takes without conversion."""
     if peer == "PyTorch":
         import torch
 

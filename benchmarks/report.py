@@ -1,4 +1,4 @@
-"""What was measured, as Markdown, and as a picture."""
+"""The report of the benchmarks, in Markdown and as a picture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LABELS = {name: name for name in PEERS} | {ITSELF: OURS, OURS: f"{OURS}, in a ji
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores and versions; nothing that names the machine."""
+    """Processor, cores and versions, without the name of the machine."""
     model = platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -37,7 +37,7 @@ def machine() -> dict[str, Any]:
     }
 
 
-# What compilers and peers are told by the environment, as of a CPU's abilities.
+# Environment variables that set options of compilers and peers, as which CPU features they use.
 _SETTINGS = ("XLA_FLAGS", "ATEN_CPU_CAPABILITY", "NPY_DISABLE_CPU_FEATURES")
 
 
@@ -45,8 +45,8 @@ def where(m: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in m["versions"].items())
     gone = f" Left out, not installed: {', '.join(m['absent'])}." if m["absent"] else ""
     cores = "1 core" if m["cores"] == 1 else f"{m['cores']} cores"
-    told = "".join(f", `{name}={value}`" for name, value in m.get("settings", {}).items())
-    return f"{m['processor']}, {cores}, {m['system']}{told}; {versions}.{gone}"
+    settings = "".join(f", `{name}={value}`" for name, value in m.get("settings", {}).items())
+    return f"{m['processor']}, {cores}, {m['system']}{settings}; {versions}.{gone}"
 
 
 # ---------------------------------------------------------------- tables
@@ -66,7 +66,7 @@ def claims(found: list[Claim]) -> list[str]:
 
 
 def speed(result: dict[str, Any]) -> list[str]:
-    """The table that the README quotes: every row at the size of the claims, in float32."""
+    """The table that the README quotes: every row in float32, at `REFERENCE` numbers."""
     names = [p for p in PEERS if any(p in f["warm"] for f in result["figures"])]
     lines = [
         f"| ns a number | {' | '.join(LABELS[p] for p in names)} | x jax.random | x best other |",
@@ -90,7 +90,7 @@ def _ns(value: float | None) -> str:
 
 
 def grid(result: dict[str, Any]) -> list[str]:
-    """Everything: sizes, dtypes, eager and jitted, cold and warm."""
+    """All figures: sizes, dtypes, eager and jitted, cold and warm."""
     lines: list[str] = []
     order = (ITSELF, OURS, THEIRS, eagerly(THEIRS), *PEERS[3:])
     for n in SIZES:
@@ -143,7 +143,7 @@ def document(results: dict[str, Any]) -> str:
 
 
 def write(results: dict[str, Any]) -> list[Path]:
-    """The report and its picture; the README quotes lines of the report, as a test checks."""
+    """Write the report and its picture. The README quotes lines of the report; a test compares."""
     written = [RESULTS / "cpu.md", RESULTS / "cpu.png"]
     written[0].write_text(document(results))
     picture(results, written[1])
@@ -152,7 +152,7 @@ def write(results: dict[str, Any]) -> list[Path]:
 
 # ---------------------------------------------------------------- picture
 
-COLOURS = {  # Okabe and Ito's, told apart by colour-blind readers
+COLOURS = {  # Okabe and Ito's, distinct for colour-blind readers
     ITSELF: "#0072B2",
     OURS: "#0072B2",  # hatched
     THEIRS: "#D55E00",
@@ -165,7 +165,7 @@ COLOURS = {  # Okabe and Ito's, told apart by colour-blind readers
 
 
 def picture(results: dict[str, Any], path: Path) -> None:
-    """Nanoseconds a number, one group of bars per distribution, logarithmic."""
+    """Draw nanoseconds per number on a logarithmic axis, a group of bars per distribution."""
     import matplotlib
 
     matplotlib.use("Agg")

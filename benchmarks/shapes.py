@@ -1,4 +1,4 @@
-"""Short last axes, odd sizes: as many normals in other shapes, against `jax.random`."""
+"""Normals in shapes with short last axes and odd sizes, against `jax.random`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHAPES = ((SIZE,), (SIZE + 1,), *((SIZE // n, n) for n in LAST))
 
 
 def run(quick: bool = False) -> dict[str, Any]:
-    """Nanoseconds a number by the shape, all of a shape in turn."""
+    """Nanoseconds per number by shape; the calls of a shape are timed in turn."""
     progress, took = Progress("shapes", len(SHAPES)), {}
     for shape in SHAPES:
         progress.step(str(shape))

@@ -1,13 +1,12 @@
-"""Time per number, every distribution against every peer, from one number to 3e7.
+"""Time per number of every distribution against every peer, from one number to 3e7.
 
-Cold is a call's first time in this process, tracing and compiling included; warm is the
-median of later ones. A peer is left out of a size that its rate at a smaller one says would
-take more than four seconds.
+Cold is the first call in this process, including tracing and compiling; warm is the median of
+later calls. A peer is left out of a size that would take more than four seconds by its rate at
+a smaller size.
 
-Claims are read off at 4e6 for braininit called as it is, against the others jitted. Beside
-them stands what braininit does as a part of a `jax.jit`, and at 1e6 and 3e7. At 1e6 memory
-that one call frees may serve the next one, so that what `jax.random` needs beside its result
-costs it little; a model keeps what it draws.
+Claims are made at 4e6 numbers for eager braininit against the others jitted. The report also has
+braininit in a `jax.jit`, and figures at 1e6 and 3e7. At 1e6 a call may reuse memory that the call
+before has freed, so that the temporary arrays of `jax.random` cost little; a model keeps its draws.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ from benchmarks.timing import Claim, Progress, in_turn, once
 
 SIZES = (1, 1_000, 1_000_000, 4_000_000, 30_000_000)
 LARGE = SIZES[2:]
-REFERENCE = 4_000_000  # where claims are read off
+REFERENCE = 4_000_000  # the size of the claims
 LONGEST = 4.0  # seconds a call may take
 
-# what is claimed: rows, at least so many times jax.random, at least so many times the best other
+# Each claim: the rows, the least speed relative to jax.random, and relative to the best other peer.
 CLAIMS: dict[str, tuple[tuple[str, ...], float, float | None]] = {
     "bits": (("bits",), 5.0, None),
     "uniform": (("Uniform", "Uniform, standard"), 5.0, 1.0),
@@ -91,13 +90,13 @@ def _one(row: str, dtype: str, n: int, rates: dict[str, float], quick: bool) -> 
 
 
 def warm(figures: list[dict[str, Any]], row: str, n: int, dtype: str = "float32") -> dict:
-    """One row's nanoseconds by peer; empty where it was not measured."""
-    found = (f["warm"] for f in figures if (f["row"], f["size"], f["dtype"]) == (row, n, dtype))
-    return next(found, {})
+    """The nanoseconds of a row by peer; empty where it was not measured."""
+    matches = (f["warm"] for f in figures if (f["row"], f["size"], f["dtype"]) == (row, n, dtype))
+    return next(matches, {})
 
 
 def best_other(took: dict[str, float]) -> str | None:
-    """The fastest peer besides jax.random."""
+    """The fastest peer other than jax.random."""
     others = {k: v for k, v in took.items() if not k.startswith((OURS, THEIRS))}
     return min(others, key=others.__getitem__, default=None)
 

@@ -1,4 +1,4 @@
-"""Time several things in turn, so that what else the machine does falls on all alike."""
+"""Time several calls in turn, so that other work on the machine slows all of them alike."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any, NamedTuple
 
 import jax
 
-WARMING = 0.02  # seconds; one call at least. OpenMP threads spin for half of it after a call
+WARMING = 0.02  # seconds, at least one call; OpenMP threads spin for half of it after a call
 
 
 class Claim(NamedTuple):
-    """A figure and the limit it is held to; the table shows both, met or not."""
+    """A figure and its limit; the table shows both, met or not."""
 
     what: str
     value: float
     limit: float
     at_least: bool = True
-    others: tuple[float | None, ...] = ()  # the same figure at other sizes, where it was taken
+    others: tuple[float | None, ...] = ()  # the same figure in a jit and at other sizes
 
     @property
     def met(self) -> bool:
@@ -28,7 +28,7 @@ class Claim(NamedTuple):
 
 
 def once(call: Callable[[], Any]) -> float:
-    """Seconds of one call, its result waited for."""
+    """Seconds of one call until its result is ready."""
     start = time.perf_counter()
     jax.block_until_ready(call())
     return time.perf_counter() - start
@@ -42,18 +42,17 @@ def in_turn(
     budget: float = 1e9,
     compiled: bool = False,
 ) -> dict[str, float]:
-    """Median seconds of each call, taken round by round.
+    """Median seconds of each call, measured round by round.
 
-    A round makes as many calls as fill `seconds` and waits for the last result. The
-    median over rounds is what a user sees on a machine that is not quiet. With `seconds`
-    0 every call is waited for, because JAX would run several at once otherwise, and comes
-    after `WARMING` seconds of its own that are not counted: the threads of the call before
-    still spin, or its own are asleep, and the memory it freed is there or not. A call that
-    would take more than `budget` seconds in all sits out some rounds, spread evenly, but is
-    made three times at least.
+    A round repeats each call until it fills `seconds`, and waits for the last result. The median
+    over rounds is the time that a user sees on a busy machine. With `seconds` 0 a round makes each
+    call once and waits for it, because JAX would otherwise run several at once. `WARMING` seconds
+    of uncounted calls precede it: threads of the previous call may still spin, its own may be
+    asleep, and freed memory may be there or not. A call that would take more than `budget` seconds
+    in all is left out of some rounds, spread evenly, but made at least three times.
     """
     repeats, turns = {}, {}
-    taken: dict[str, list[float]] = {name: [] for name in calls}
+    seconds_of: dict[str, list[float]] = {name: [] for name in calls}
     for name, call in calls.items():
         if not compiled:
             once(call)
@@ -71,13 +70,13 @@ def in_turn(
             for _ in range(repeats[name]):
                 out = call()
             jax.block_until_ready(out)
-            taken[name].append((time.perf_counter() - start) / repeats[name])
+            seconds_of[name].append((time.perf_counter() - start) / repeats[name])
             del out
-    return {name: statistics.median(times) for name, times in taken.items()}
+    return {name: statistics.median(times) for name, times in seconds_of.items()}
 
 
 class Progress:
-    """One line on stderr that says how far a group is."""
+    """A progress bar for a group, on one line of stderr."""
 
     def __init__(self, group: str, steps: int) -> None:
         self.group, self.steps, self.done = group, steps, 0

@@ -1,4 +1,4 @@
-"""Distributions cut off at bounds, against the same distribution whole."""
+"""Truncated distributions, against the same distributions without bounds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WINDOWS = {
 
 
 def run(quick: bool = False) -> dict[str, Any]:
-    """How many times as long as the whole distribution, all of a window in turn."""
+    """Times relative to the whole distribution; the calls of a window are timed in turn."""
     progress, times = Progress("windows", len(WINDOWS)), {}
     for name, window in WINDOWS.items():
         progress.step(name)
@@ -49,7 +49,7 @@ def run(quick: bool = False) -> dict[str, Any]:
 
 
 WHOLE = ", whole"
-ARRAY_PART = 1 / 16  # of the numbers: every draw of an array is worked out by itself
+ARRAY_PART = 1 / 16  # of the numbers: with array bounds each draw is solved separately
 
 
 def _calls(base: Any, low: float, high: float | None) -> dict[str, Any]:

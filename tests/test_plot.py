@@ -14,7 +14,7 @@ from scipy import stats
 
 import braininit as init
 from braininit import plot, theory
-from braininit.plot import curves as its
+from braininit.plot import curves
 from braininit.plot.values import Draws
 
 NORMAL = init.Normal(0.5 * u.nS, 0.1 * u.nS)
@@ -174,7 +174,7 @@ def test_cdf_shows_the_band_of_dkw():
 @pytest.mark.parametrize("n", [3, 500, 300_000])
 def test_the_largest_distance_is_that_of_kolmogorov(n):
     x = np.sort(np.random.default_rng(n).normal(0.5, 0.1, n))
-    found = its._largest_distance(x, Draws(x * u.nS, NORMAL, ""))
+    found = curves._largest_distance(x, Draws(x * u.nS, NORMAL, ""))
     expected = stats.ks_1samp(x, stats.norm(0.5, 0.1).cdf, method="asymp").statistic
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
@@ -193,10 +193,10 @@ def test_rounding_is_no_distance():
     """Of 16-bit draws, whose steps are larger than the band; and of a constant in float32."""
     dist = init.Uniform(0.5, 1.0)
     draws = dist(jax.random.key(3), 200_000, "bfloat16")
-    distance = its._largest_distance(*_sorted(draws, dist))
+    distance = curves._largest_distance(*_sorted(draws, dist))
     assert distance < 0.0036  # sqrt(log(2e6) / 2 / 200,000), alarm 1e-6; the steps are 0.008
     constant = init.Constant(0.1 * u.nS)
-    assert its._largest_distance(*_sorted(constant(5), constant)) == 0
+    assert curves._largest_distance(*_sorted(constant(5), constant)) == 0
 
 
 @pytest.mark.parametrize("low", [0.0, 0.1])
@@ -204,7 +204,7 @@ def test_shares_of_single_values_are_no_distance(low):
     """Half of the draws are at the bound; of 5,000 sqrt(log(2e6) / 10,000) has alarm 1e-6."""
     dist = init.Normal(low, 1.0).clip(low, None)
     draws = dist(5000, rng=5)
-    assert 0 < its._largest_distance(*_sorted(draws, dist)) < 0.038
+    assert 0 < curves._largest_distance(*_sorted(draws, dist)) < 0.038
     ax = plot.histogram(draws, dist)
     share = float((np.asarray(draws) == np.float32(low)).mean())
     assert f"{100 * share:.3g} %\ntheory 50 %" in texts(ax)
@@ -262,19 +262,19 @@ def test_qq_has_units_and_the_exact_band():
 @pytest.mark.parametrize("n", [1, 20, 5000])
 def test_the_simultaneous_band_holds_all_points_together(n):
     """95 of 100 samples lie within; both are simulated, 5 standard errors have alarm 6e-7."""
-    rng, ranks = np.random.default_rng(17), its._ranks(n)
+    rng, ranks = np.random.default_rng(17), curves._ranks(n)
     low, high = (
-        its._order_statistic(ranks, n, t)[0]
-        for t in (its._level(n, 0.95) / 2, 1 - its._level(n, 0.95) / 2)
+        curves._order_statistic(ranks, n, t)[0]
+        for t in (curves._level(n, 0.95) / 2, 1 - curves._level(n, 0.95) / 2)
     )
     samples = np.sort(rng.random((4000, n)), axis=1)[:, ranks - 1]
     within = ((samples >= low) & (samples <= high)).all(axis=1).mean()
     assert abs(within - 0.95) < 5 * np.sqrt(0.05 * 0.95 * (1 / 4000 + 1 / 20_000))
-    assert its._level(n, 0.95) < 0.05 + 1e-6
+    assert curves._level(n, 0.95) < 0.05 + 1e-6
 
 
 def test_order_statistics_keep_digits_at_both_ends():
-    below, above = its._order_statistic(np.array([1, 10**7]), 10**7, 0.5)
+    below, above = curves._order_statistic(np.array([1, 10**7]), 10**7, 0.5)
     np.testing.assert_allclose([below[0], above[1]], -np.expm1(-np.log(2) / 1e7), rtol=1e-9)
 
 
@@ -528,7 +528,7 @@ def test_a_large_matrix_is_averaged():
         ({"populations": {"E": 2, "I": 3}}, ValueError, "each of the 4 rows of `w` once"),
         ({"populations": {"E": [0, 1], "I": [1, 2]}}, ValueError, "once; there are E: 2, I: 2"),
         ({"populations": ["E", "I"]}, ValueError, "names 2 neurons, and `w` has 4 rows"),
-        ({"columns": {"E": 0.5}}, TypeError, r"`columns`\['E'\] must be how many"),
+        ({"columns": {"E": 0.5}}, TypeError, r"`columns`\['E'\] must be the number of neurons"),
     ],
 )
 def test_matrices_that_have_no_picture(given, error, message):

@@ -1,14 +1,14 @@
-"""Pictures: draws beside their theory, profiles, matrices, plans, signals through depth.
+"""Pictures of draws with their theory, profiles, matrices, plans, and signals through depth.
 
 =============  =========================================================================
-draws          `histogram`, `cdf` and `qq` of values against a distribution; `compare` of several
+draws          `histogram`, `cdf` and `qq` of values against a distribution; `compare` several
 profiles       `profile` over distance, `sheet` in a plane
 matrices       `matrix` of weights or connections, sorted by population
 whole models   `plan`: std by leaf; `signals` through depth
 =============  =========================================================================
 
-Axes show units, lines differ in dashes as well as in colour, and every picture goes into given
-axes or a new figure. matplotlib stays optional: it is imported when a picture is made.
+Axes show units, and lines differ in dashes as well as in colour. Every picture is drawn into the
+axes passed as `ax`, or into a new figure. matplotlib is optional; it is imported on first use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What all pictures share: axes, colours, labels with units, numbers to draw."""
+"""Shared helpers of the pictures: axes, colours, labels with units, numbers to draw."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ __all__ = [
     "width",
 ]
 
-# From the palette of Okabe and Ito, whose colours stay apart for every kind of colour vision.
+# From the palette of Okabe and Ito, which is distinct for every kind of colour vision.
 SKY, SECOND, INK, FAINT = "#56b4e9", "#d55e00", "#000000", "#666666"
 
 # Lines differ in dashes too, for grey print; neighbours also in lightness. No yellow: too faint.
@@ -62,7 +62,7 @@ _LINES = (
 
 
 def styles(n: int) -> list[dict[str, Any]]:
-    """Styles of n lines. After eight they repeat, thinner."""
+    """Styles of n lines. After eight they repeat, fainter."""
     every = itertools.product((1.0, 0.55), _LINES)
     return [
         {"color": colour, "linestyle": dashes, "alpha": alpha}
@@ -71,7 +71,7 @@ def styles(n: int) -> list[dict[str, Any]]:
 
 
 def pyplot() -> Any:
-    """matplotlib, or the error that says how to get it."""
+    """Return `matplotlib.pyplot`; the error without it says how to install it."""
     try:
         import matplotlib.pyplot
     except ImportError as error:
@@ -80,16 +80,16 @@ def pyplot() -> Any:
 
 
 def axes(ax: Axes | None, figsize: tuple[float, float] = (6.4, 4.2)) -> Axes:
-    """The axes that are given, or those of a new figure."""
+    """Return `ax`, or the axes of a new figure."""
     if ax is None:
         ax = cast("Axes", pyplot().subplots(figsize=figsize, layout="constrained")[1])
     return ax
 
 
 def plain(ax: Axes, grid: str = "y") -> None:
-    """Axes without a frame, on a faint grid, with smaller labels where there is little room."""
+    """Remove the frame, add a faint grid, and make the labels of small axes smaller."""
     ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(visible=False)  # whatever a user's style has
+    ax.grid(visible=False)  # a user's style may have one
     ax.grid(axis=cast(Any, grid), color="0.9", linewidth=0.8)
     ax.set_axisbelow(True)
     if is_small(ax):
@@ -99,44 +99,44 @@ def plain(ax: Axes, grid: str = "y") -> None:
 
 
 def heading(ax: Axes, title: str, below: str = "") -> None:
-    """A title, and a smaller line below it, cut to the width of the axes."""
-    most = max(24, int(21 * width(ax)))
-    below = below if len(below) <= most else below[: most - 3] + "..."
+    """Write a title, and a smaller line below it, shortened to the width of the axes."""
+    limit = max(24, int(21 * width(ax)))
+    below = below if len(below) <= limit else below[: limit - 3] + "..."
     entitle(ax, title, above=bool(below))
     if below:
         ax.text(0, 1.025, below, transform=ax.transAxes, fontsize=8, color=FAINT)
 
 
 def width(ax: Axes) -> float:
-    """Roughly how many inches there are, before the labels take theirs."""
+    """The approximate width in inches, before labels take their part."""
     return ax.get_window_extent().width / cast(Any, ax.figure).dpi
 
 
 def height(ax: Axes) -> float:
-    """The same of the height."""
+    """The approximate height in inches, before labels take their part."""
     return ax.get_window_extent().height / cast(Any, ax.figure).dpi
 
 
 def entitle(ax: Axes, title: str, *, above: bool = False) -> None:
-    """A title at the left, above a smaller line or not."""
+    """Write a title at the left; with `above`, leave room for a line below it."""
     ax.set_title(title, loc="left", fontsize=11, fontweight="bold", pad=20 if above else 8)
 
 
 def is_small(ax: Axes) -> bool:
-    """Whether the axes are those of a column in print."""
+    """Whether the axes are as narrow as a printed column."""
     return width(ax) < 3.2
 
 
 def legend(ax: Axes, first: Sequence[str] = ()) -> None:
-    """A legend below the labels of the axes, in as many columns as fit."""
+    """Add a legend below the labels of the axes, in as many columns as fit."""
     from matplotlib.transforms import ScaledTranslation
 
     pairs = entries(ax, first)
     if not pairs:
         return
     size, handle = (7.5, 1.6) if is_small(ax) else (9.0, 2.4)
-    each = [size / 72 * (handle + 2.0 + 0.57 * len(label)) for _, label in pairs]  # inches
-    columns = next(k for k in (*range(len(each), 1, -1), 1) if _fits(each, k, width(ax) + 0.4))
+    widths = [size / 72 * (handle + 2.0 + 0.57 * len(label)) for _, label in pairs]  # inches
+    columns = next(k for k in range(len(widths), 0, -1) if _fits(widths, k, width(ax) + 0.4))
     figure: Any = ax.figure
     ax.legend(
         *zip(*pairs, strict=True),
@@ -152,20 +152,21 @@ def legend(ax: Axes, first: Sequence[str] = ()) -> None:
 
 
 def entries(ax: Axes, first: Sequence[str] = ()) -> list[tuple[Any, str]]:
-    """What a legend shows, in order."""
+    """Handles and labels of a legend; labels in `first` come first."""
     handles, labels = ax.get_legend_handles_labels()
     order = [*first, *labels]
     return sorted(zip(handles, labels, strict=True), key=lambda pair: order.index(pair[1]))
 
 
-def _fits(each: Sequence[float], columns: int, room: float) -> bool:
-    """Whether entries fit, which fill one column after the other."""
-    rows = -(-len(each) // columns)
-    return columns == 1 or sum(max(each[i : i + rows]) for i in range(0, len(each), rows)) <= room
+def _fits(widths: Sequence[float], columns: int, room: float) -> bool:
+    """Whether entries of these widths, which fill column after column, fit into the room."""
+    rows = -(-len(widths) // columns)
+    starts = range(0, len(widths), rows)
+    return columns == 1 or sum(max(widths[i : i + rows]) for i in starts) <= room
 
 
 def direct_labels(ax: Axes, ends: Sequence[tuple[float, str, dict[str, Any]]]) -> None:
-    """Names at the right of the axes, each as near to its line's end as the others allow.
+    """Write names at the right of the axes, as near to the ends of their lines as possible.
 
     An end is the height in fractions of the axes, the name, and the style of the line.
     """
@@ -188,49 +189,49 @@ def direct_labels(ax: Axes, ends: Sequence[tuple[float, str, dict[str, Any]]]) -
         )
 
 
-def spread(wanted: np.ndarray, apart: float, low: float, high: float) -> np.ndarray:
-    """The places nearest to the wanted ones, which increase, that are so far apart."""
-    steps = apart * np.arange(wanted.size)
+def spread(wanted: np.ndarray, gap: float, low: float, high: float) -> np.ndarray:
+    """Return the places nearest to the increasing wanted ones that are at least a gap apart."""
+    steps = gap * np.arange(wanted.size)
     nearest = optimize.isotonic_regression(wanted - steps).x
     return np.clip(nearest, low, max(high - steps[-1], low)) + steps
 
 
 def colours(values: np.ndarray, *, robust: bool = False) -> tuple[dict[str, Any], str]:
-    """A colour map and its limits, and at which ends values lie beyond.
+    """Choose a colour map with its limits, and the ends beyond which values lie.
 
-    White is 0, orange above and blue below, as far on either side; blue gets darker, for grey
-    print. A robust choice leaves out values far beyond the 98th percentile, which would wash out
-    the rest.
+    White is 0, orange above and blue below, with the same limit on both sides; blue gets darker,
+    for grey print. A robust choice cuts off values far beyond the 98th percentile, which would wash
+    out the rest.
     """
     import matplotlib as mpl
     from matplotlib.colors import ListedColormap
 
     x = values[np.isfinite(values)]
     sizes = np.abs(x[x != 0])
-    most = top = float(sizes.max(initial=0)) or 1.0
+    limit = top = float(sizes.max(initial=0)) or 1.0
     if robust and top > 1.5 * (usual := float(np.quantile(sizes, 0.98)) if sizes.size else top):
-        most = usual
+        limit = usual
     low, high = x.min(initial=0), x.max(initial=0)
     side = np.linspace(0, 1, 128)
     if low < 0 < high:
         below, above = mpl.colormaps["Blues_r"](side), mpl.colormaps["Oranges"](0.8 * side)
         limits = {
             "cmap": ListedColormap(np.concatenate([below, above])),
-            "vmin": -most,
-            "vmax": most,
+            "vmin": -limit,
+            "vmax": limit,
         }
     elif low < 0:
-        limits = {"cmap": "Blues_r", "vmin": -most, "vmax": 0.0}
+        limits = {"cmap": "Blues_r", "vmin": -limit, "vmax": 0.0}
     else:
-        limits = {"cmap": "Oranges", "vmin": 0.0, "vmax": most}
+        limits = {"cmap": "Oranges", "vmin": 0.0, "vmax": limit}
     ends = {(True, True): "both", (True, False): "min", (False, True): "max"}
-    return limits, ends.get((low < -most, high > most), "neither")
+    return limits, ends.get((low < -limit, high > limit), "neither")
 
 
-def colour_bar(ax: Axes, shown: Any, label: str, ends: str) -> Any:
-    """A bar beside the axes, of their height; no grid over the colours."""
+def colour_bar(ax: Axes, mappable: Any, label: str, ends: str) -> Any:
+    """Add a colour bar beside the axes, and remove the grid over the colours."""
     ax.grid(visible=False)
-    bar = ax.figure.colorbar(shown, ax=ax, label=label, extend=ends, shrink=0.9, pad=0.02)
+    bar = ax.figure.colorbar(mappable, ax=ax, label=label, extend=ends, shrink=0.9, pad=0.02)
     bar.outline.set_visible(False)
     bar.ax.locator_params(nbins=6)
     return bar
@@ -240,13 +241,13 @@ def colour_bar(ax: Axes, shown: Any, label: str, ends: str) -> Any:
 
 
 def bare(name: str, values: Any) -> tuple[np.ndarray, u.Unit | None]:
-    """Real and finite numbers in float64, and their unit."""
+    """Check that numbers are real and finite; return them in float64, and their unit."""
     if getattr(values, "dtype", None) is np.dtype(bool):
         values = np.asarray(values, np.float64)
-    found, unit = units.unwrap(name, values, number=True)
-    if np.iscomplexobj(found):
+    numbers, unit = units.unwrap(name, values, number=True)
+    if np.iscomplexobj(numbers):
         raise TypeError(f"`{name}` are complex, which have no order; plot .real and .imag")
-    x = np.asarray(found).astype(np.float64)
+    x = np.asarray(numbers).astype(np.float64)
     if not x.size:
         raise ValueError(f"`{name}` are empty: there is nothing to draw")
     bad = x.size - int(np.isfinite(x).sum())
@@ -269,7 +270,7 @@ def pretty(unit: Any) -> str:
 
 
 def named(objects: Any, kind: Any, what: str, noun: str) -> list[tuple[str, Any]]:
-    """Objects by name: of one, of several, or of a mapping from names."""
+    """Return (name, object) pairs from one object, several, or a mapping from names."""
     if isinstance(objects, Mapping):
         pairs = [(str(name), value) for name, value in objects.items()]
     else:
@@ -289,14 +290,14 @@ def named(objects: Any, kind: Any, what: str, noun: str) -> list[tuple[str, Any]
 
 
 def names(objects: Sequence[Any]) -> list[str]:
-    """A name for each: that of its class, with what differs where classes are the same."""
-    made = []
+    """Name each object by its class, and those of one class by the parameters that differ."""
+    result = []
     short = [title(obj) for obj in objects]
     for i, (name, obj) in enumerate(zip(short, objects, strict=True)):
         twins = [dict(given(o)) for o, other in zip(objects, short, strict=True) if other == name]
         differs = [f"{k} = {v}" for k, v in given(obj) if any(twin.get(k) != v for twin in twins)]
         before = short[:i].count(name)
-        made.append(
+        result.append(
             f"{name}({', '.join(differs)})" if differs else name + f" {before + 1}" * (before > 0)
         )
-    return made
+    return result

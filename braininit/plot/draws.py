@@ -1,4 +1,4 @@
-"""Pictures of draws, with their theory on top."""
+"""Pictures of draws, with the theory on top."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ __all__ = ["cdf", "compare", "draw_all", "histogram", "panels", "qq"]
 def histogram(
     values: Any, dist: Any = None, ax: Axes | None = None, *, label: str = "draws"
 ) -> Axes:
-    """Draw a histogram of values, with the theory's density and the mean; return its axes.
+    """Draw a histogram of values, with the theory's density and the mean; return the axes.
 
     The axes show the values' unit. A tail that would squeeze the rest is cut off; the label says
-    how many values lie beyond. A value that has a probability of its own, as where draws are
-    clipped, is a thin bar apart, with the probability written at it.
+    how many values lie beyond. A single value with a nonzero probability, such as the bound of
+    clipped draws, is a separate thin bar, labelled with the probability.
 
     Parameters
     ----------
     values : array or Quantity
         The draws or the data, of any shape, real and finite.
     dist : Initialization, optional
-        The distribution of the draws, or that which was fitted to the data. Its density is drawn on
-        top where `braininit.theory` knows it, for values of this shape where it depends on that;
-        its parameters are the title.
+        The distribution of the draws, or a distribution fitted to the data. Its density, for values
+        of this shape, is drawn on top where `braininit.theory` knows it; the title shows its
+        parameters.
     ax : matplotlib Axes, optional
-        Where to draw; None makes a new figure.
+        The axes to draw into; None makes a new figure.
     label : str
-        What the values are called.
+        The name of the values in the legend and the labels.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def histogram(
     >>> axes.get_xlabel()
     'value (nS)'
     """
-    return _drawn(draw_histogram, values, dist, ax, label)
+    return _picture(draw_histogram, values, dist, ax, label)
 
 
 def cdf(
@@ -64,21 +64,21 @@ def cdf(
     confidence: float = 0.95,
     label: str = "draws",
 ) -> Axes:
-    r"""Draw the distribution function of values against that of theory; return the axes.
+    r"""Draw the distribution function of values against the theory; return the axes.
 
-    The band is that of Dvoretzky, Kiefer, Wolfowitz and Massart: with probability `confidence` the
-    whole line of n independent draws lies within
+    With probability `confidence` the whole empirical line of n independent draws lies within
 
     .. math:: \pm \sqrt{\log(2 / (1 - confidence)) / (2 n)}
 
-    of their distribution function. The largest distance is written beside it, of all values, also
-    of those the picture cuts off. The band is wider than needed around a distribution that was
-    fitted to the same values, and where values are rounded or draws have array parameters.
+    of their distribution function: the band of Dvoretzky, Kiefer, Wolfowitz and Massart. The
+    largest distance is written beside it; it includes values that the picture cuts off. The band is
+    wider than needed around a distribution that was fitted to the same values, and where values
+    are rounded or draws have array parameters.
 
     Parameters
     ----------
     values, dist, ax, label
-        As in `histogram`. Without a `dist` the band is around the values' own line.
+        As in `histogram`. Without a `dist` the band is around the empirical line.
     confidence : float
         The probability of the band, between 0 and 1.
 
@@ -90,8 +90,8 @@ def cdf(
     >>> axes.get_ylabel(), [line.get_label() for line in axes.lines]
     ('share at or below', ['draws', 'theory'])
     """
-    draw = functools.partial(draw_cdf, confidence=_share("confidence", confidence))
-    return _drawn(draw, values, dist, ax, label)
+    draw = functools.partial(draw_cdf, confidence=_fraction("confidence", confidence))
+    return _picture(draw, values, dist, ax, label)
 
 
 def qq(
@@ -103,11 +103,11 @@ def qq(
     band: str = "simultaneous",
     label: str = "draws",
 ) -> Axes:
-    """Draw the quantiles of values against those of a distribution; return the axes.
+    """Draw the quantiles of values against the quantiles of a distribution; return the axes.
 
-    Draws of the distribution lie along the diagonal. Of more than 160 values fewer are drawn, but
-    those at both ends one by one. Axes are logarithmic where positive values spread over two powers
-    of ten and more.
+    Draws of the distribution lie along the diagonal. Of more than 160 values some are left out, but
+    none at the two ends. Axes are logarithmic where positive values spread over two powers of ten
+    or more.
 
     Parameters
     ----------
@@ -116,9 +116,9 @@ def qq(
     confidence : float
         The probability of the band, between 0 and 1.
     band : {'simultaneous', 'pointwise'}
-        All points that are drawn lie in the band with this probability, or each point by itself.
+        Whether all drawn points lie in the band with this probability, or each point by itself.
         Both bands are quantiles of the exact beta distribution of an order statistic, at the same
-        level everywhere; for the simultaneous one the level is found from 20,000 simulated samples.
+        level everywhere; for the simultaneous band 20,000 simulated samples give the level.
 
     Examples
     --------
@@ -130,9 +130,11 @@ def qq(
     """
     one_of("band", band, ("simultaneous", "pointwise"))
     draw = functools.partial(
-        draw_qq, confidence=_share("confidence", confidence), together=band == "simultaneous"
+        draw_qq,
+        confidence=_fraction("confidence", confidence),
+        simultaneous=band == "simultaneous",
     )
-    return _drawn(draw, values, dist, ax, label)
+    return _picture(draw, values, dist, ax, label)
 
 
 def compare(
@@ -143,18 +145,18 @@ def compare(
     columns: int = 3,
     kind: str = "histogram",
 ) -> Figure:
-    """Draw from several distributions and set their pictures side by side, in one figure.
+    """Draw from several distributions, and show their pictures side by side in one figure.
 
     Parameters
     ----------
     dists : mapping or sequence of initializers
-        The distributions, by title; those of a sequence have the names of their classes.
+        The distributions, by title; in a sequence they are named by their classes.
     size : int or tuple of int
-        How much to draw from each.
+        The shape to draw from each.
     rng : key, int, Generator, ..., optional
         As in a call of an initializer. One key is made from it, and split among the distributions.
     columns : int
-        Panels in a row.
+        The number of panels in a row.
     kind : {'histogram', 'cdf', 'qq'}
         The picture in each panel.
 
@@ -171,7 +173,7 @@ def compare(
 
 
 def draw_all(dists: list[Any], size: Shape, rng: Any) -> list[Any]:
-    """Draw from each distribution, by a key of its own."""
+    """Draw from each distribution, with separate keys."""
     key = _keys.typed(_keys.as_key(_keys.from_rng(rng)))
     return [
         dist(size, rng=k) if isinstance(dist, Initialization) else dist(k, size)
@@ -208,16 +210,16 @@ KINDS: dict[str, Callable[..., Axes]] = {"histogram": histogram, "cdf": cdf, "qq
 """The pictures of draws by name; each takes values, a distribution and axes."""
 
 
-def _drawn(
-    picture: Callable[..., None], values: Any, dist: Any, ax: Axes | None, label: str
+def _picture(
+    draw: Callable[..., None], values: Any, dist: Any, ax: Axes | None, label: str
 ) -> Axes:
-    """One picture with its title and its legend."""
-    its = Draws(values, dist, label)
+    """Draw one picture with a title and a legend."""
+    draws = Draws(values, dist, label)
     ax = canvas.axes(ax)
     canvas.plain(ax)
     if dist is not None:
         canvas.heading(ax, canvas.title(dist), canvas.parameters(dist))
-    picture(ax, its)
+    draw(ax, draws)
     canvas.legend(ax, _legend_order(label))
     return ax
 
@@ -226,7 +228,7 @@ def _legend_order(label: str) -> tuple[str, ...]:
     return label, f"{label} at one value", "theory"
 
 
-def _share(name: str, value: Any) -> float:
+def _fraction(name: str, value: Any) -> float:
     if not (isinstance(value, (int, float)) and 0 < value < 1):
         raise ValueError(f"`{name}` must lie between 0 and 1, got {value!r}; 0.95, for example")
     return float(value)

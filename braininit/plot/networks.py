@@ -1,4 +1,4 @@
-"""Pictures of models: the plan of one, and signals through its depth."""
+"""Pictures of models: a plan, and signals through depth."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ if TYPE_CHECKING:
 
 __all__ = ["plan", "signals"]
 
-_MOST = 120  # bars; of more leaves, those that differ only in numbers share one
+_MAX_BARS = 120  # with more leaves, those whose paths differ only in numbers share a bar
 _SMALL = {"va": "center", "fontsize": 7, "color": canvas.FAINT}
-_DECADES = 9  # of std that are shown on either side of 1
-_WIDE = 30  # from the smallest std to the largest: beyond, the axis is logarithmic
+_DECADES = 9  # of std shown on either side of 1
+_WIDE = 30  # above this ratio of the largest std to the smallest, the axis is logarithmic
 
 
 def plan(plan: ModelPlan[Any], values: Any = None) -> Figure:
     """Draw the std of each leaf of a plan as a bar; return the figure.
 
-    The std is what the plan expects, in the order of the tree; leaves of each unit have a panel of
-    their own. Nothing is drawn from the initializers. Of more than 120 leaves, those whose paths
-    differ only in numbers share a bar, with a line from the smallest to the largest std.
+    Bars show the std that the plan expects, in the order of the tree, with one panel per unit.
+    Nothing is drawn from the initializers. With more than 120 leaves, those whose paths differ
+    only in numbers share a bar, with a line from the smallest to the largest std.
 
     Parameters
     ----------
     plan : ModelPlan
-        What `braininit.plan` returns.
+        The plan, from `braininit.plan`.
     values : tree or mapping, optional
-        The model that was drawn, or what else a plan takes as ``given=``: a dot on each bar is the
-        std of the leaf's numbers.
+        The drawn model, or anything that a plan takes as ``given=``: a dot on each bar is the std
+        of the leaf's numbers.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def plan(plan: ModelPlan[Any], values: Any = None) -> Figure:
         panels.setdefault(str(bar.unit or ""), []).append(bar)
     if not panels:
         raise ValueError("the plan has no leaf of numbers: there is nothing to draw")
-    heights = [0.19 * len(of_unit) + 0.7 for of_unit in panels.values()]
+    heights = [0.19 * len(panel) + 0.7 for panel in panels.values()]
     figure, grid = canvas.pyplot().subplots(
         len(panels),
         figsize=(7.4, sum(heights) + 0.4),
@@ -78,11 +78,11 @@ def plan(plan: ModelPlan[Any], values: Any = None) -> Figure:
         squeeze=False,
         layout="constrained",
     )
-    for ax, of_unit in zip(grid.flat, panels.values(), strict=True):
-        _panel(ax, of_unit)
+    for ax, panel in zip(grid.flat, panels.values(), strict=True):
+        _draw_panel(ax, panel)
     if values is not None:
         fullest = max(grid.flat, key=lambda ax: len(ax.get_legend_handles_labels()[1]))
-        handles, labels = (reversed(each) for each in fullest.get_legend_handles_labels())
+        handles, labels = map(reversed, fullest.get_legend_handles_labels())
         figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
     return figure
 
@@ -98,29 +98,29 @@ class _Bar(NamedTuple):
 
 
 def _bars(plan: ModelPlan[Any], values: Any) -> list[_Bar]:
-    given = {} if values is None else taken(values, (), None, plan.rows, "ignore").values
+    arrays = {} if values is None else taken(values, (), None, plan.rows, "ignore").values
     bars = []
     for i, row in enumerate(plan.rows):
         if not jnp.issubdtype(row.stack.leaves[0].dtype, jnp.inexact):
             continue  # keys and counters
-        its = None if i not in given else np.asarray(bare(given[i]))
+        x = None if i not in arrays else np.asarray(bare(arrays[i]))
         for j, (leaf, choice) in enumerate(zip(row.stack.leaves, row.choices, strict=True)):
-            part = its if its is None or row.stack.axis is None else its.take(j, row.stack.axis)
+            part = x if x is None or row.stack.axis is None else x.take(j, row.stack.axis)
             drawn = None if part is None or not part.size else _std(part)
             rule = "kept" if choice.initializer is None else name_of(choice.initializer)
             planned = moments(choice, leaf)[1]
             bars.append(_Bar(leaf.path, leaf.unit, rule, planned, drawn))
-    return bars if len(bars) <= _MOST else _shared(bars)
+    return bars if len(bars) <= _MAX_BARS else _merged(bars)
 
 
 def _std(x: np.ndarray) -> float:
-    """Of numbers of any floating dtype; of complex ones, of their distance from the mean."""
-    kind = np.complex128 if np.iscomplexobj(x) else np.float64
-    return float(np.std(x.astype(kind)))
+    """The std in float64; for complex numbers, by their distances from the mean."""
+    dtype = np.complex128 if np.iscomplexobj(x) else np.float64
+    return float(np.std(x.astype(dtype)))
 
 
-def _shared(bars: Sequence[_Bar]) -> list[_Bar]:
-    """One bar for leaves that differ only in the numbers of their paths."""
+def _merged(bars: Sequence[_Bar]) -> list[_Bar]:
+    """Merge the bars of leaves whose paths differ only in numbers."""
     groups: dict[Any, list[_Bar]] = {}
     for bar in bars:
         path = re.sub(r"(?<![^/])\d+(?![^/])", "*", bar.path)
@@ -130,24 +130,24 @@ def _shared(bars: Sequence[_Bar]) -> list[_Bar]:
         known = [x for x in numbers if x is not None]
         return float(np.mean(known)) if known else None
 
-    made = []
-    for (path, _, rule), of in groups.items():
-        known = [bar.planned for bar in of if bar.planned is not None]
-        name = path if len(of) == 1 else f"{path}  x{len(of)}"
+    merged = []
+    for (path, _, rule), group in groups.items():
+        known = [bar.planned for bar in group if bar.planned is not None]
+        name = path if len(group) == 1 else f"{path}  x{len(group)}"
         ends = (min(known), max(known)) if known else (None, None)
-        stds = (mean([bar.planned for bar in of]), mean([bar.drawn for bar in of]))
-        made.append(_Bar(name, of[0].unit, rule, *stds, *ends))
-    return made
+        stds = (mean([bar.planned for bar in group]), mean([bar.drawn for bar in group]))
+        merged.append(_Bar(name, group[0].unit, rule, *stds, *ends))
+    return merged
 
 
-def _panel(ax: Axes, bars: Sequence[_Bar]) -> None:
-    """The bars of one unit."""
+def _draw_panel(ax: Axes, bars: Sequence[_Bar]) -> None:
+    """Draw the bars of one unit."""
     canvas.plain(ax, "x")
     stds = np.array([np.nan if b.planned is None else b.planned for b in bars])
     drawn = np.array([np.nan if b.drawn is None else b.drawn for b in bars])
-    seen = np.concatenate([stds, drawn])
-    seen = seen[np.isfinite(seen) & (seen > 0)]
-    top, least = seen.max(initial=0) or 1.0, seen.min(initial=np.inf)
+    positive = np.concatenate([stds, drawn])
+    positive = positive[np.isfinite(positive) & (positive > 0)]
+    top, least = positive.max(initial=0) or 1.0, positive.min(initial=np.inf)
     start = 0.0
     if top > _WIDE * least:
         start = 10.0 ** np.floor(np.log10(least) - 0.15)
@@ -159,9 +159,9 @@ def _panel(ax: Axes, bars: Sequence[_Bar]) -> None:
         if bar.least is not None and bar.most is not None and bar.least < bar.most:
             ax.plot((bar.least, bar.most), (i, i), color=canvas.INK, linewidth=1.2)
     if np.isfinite(drawn).any():
-        shown = np.where(drawn > start, drawn, np.nan if start else 0.0)
+        x = np.where(drawn > start, drawn, np.nan if start else 0.0)
         dot = {"color": "white", "markeredgecolor": canvas.INK, "markersize": 4.5}
-        ax.plot(shown, y, "o", label="drawn", clip_on=False, **dot)
+        ax.plot(x, y, "o", label="drawn", clip_on=False, **dot)
     for i, bar in enumerate(bars):
         std = "unknown" if bar.planned is None else f"{bar.planned:.3g}"
         text = bar.rule if bar.rule == "kept" else f"{std}  {bar.rule}"
@@ -187,21 +187,22 @@ def signals(
     rng: Any = 0,
     columns: int = 2,
 ) -> Figure:
-    """Draw how large signals are in each layer of deep networks; return the figure.
+    """Draw the size of signals in each layer of deep networks; return the figure.
 
     Each network is a chain of dense layers, ``x = nonlinearity(x @ w)``, with weights of one
     initializer and without biases. The inputs are standard normal, and so are the gradients at the
-    outputs. One panel has the std of the activations after each layer, one that of the gradients
-    by them, on a logarithmic axis; a line ends where float32 does.
+    outputs. One panel shows the std of the activations after each layer, the other the std of the
+    gradients with respect to them, on a logarithmic axis. A line ends where float32 over- or
+    underflows.
 
     Parameters
     ----------
     initializers : initializer, or a sequence or mapping of them
-        What draws the weights, by name; those of a sequence have the names of their classes.
+        The initializers of the weights, by name; in a sequence they are named by their classes.
     nonlinearity : callable
-        A function of arrays in JAX, element by element.
+        An elementwise function of a JAX array.
     depth, width, batch : int
-        Layers, neurons in each, inputs.
+        The numbers of layers, of neurons per layer and of inputs.
     rng : key, int, Generator, ..., optional
         As in a call of an initializer. All networks have the same inputs.
     columns : int
@@ -221,14 +222,14 @@ def signals(
         for name, size in (("depth", depth), ("width", width), ("batch", batch))
     )
     key = keys.typed(keys.as_key(keys.from_rng(rng)))
-    first, *every = jax.random.split(key, 1 + depth * len(pairs))
-    x, g = normal(first, (2, batch, width), dtype=np.float32)
-    through = jax.jit(functools.partial(_through, _elementwise(nonlinearity, x)))
+    input_key, *layer_keys = jax.random.split(key, 1 + depth * len(pairs))
+    x, g = normal(input_key, (2, batch, width), dtype=np.float32)
+    stds = jax.jit(functools.partial(_stds, _elementwise(nonlinearity, x)))
     runs = []
-    for i, (name, each) in enumerate(pairs):
-        its = every[i * depth : (i + 1) * depth]
-        layers = jnp.stack([_weights(name, each, k, width) for k in its])
-        runs.append([np.asarray(std, np.float64) for std in through(x, g, layers)])
+    for i, (name, initializer) in enumerate(pairs):
+        own_keys = layer_keys[i * depth : (i + 1) * depth]
+        layers = jnp.stack([_weights(name, initializer, k, width) for k in own_keys])
+        runs.append([np.asarray(std, np.float64) for std in stds(x, g, layers)])
 
     columns = min(whole("columns", columns, 1), 2)
     shape = (1, 2) if columns == 2 else (2, 1)
@@ -237,33 +238,35 @@ def signals(
     )
     labels = ("std of activations", "std of gradients")
     for i, (ax, label) in enumerate(zip(grid.flat, labels, strict=True)):
-        _lines(ax, [name for name, _ in pairs], [run[i] for run in runs], label)
-    grid.flat[1].invert_xaxis()  # the way gradients go
+        _draw_lines(ax, [name for name, _ in pairs], [run[i] for run in runs], label)
+    grid.flat[1].invert_xaxis()  # the direction of gradients
     return figure
 
 
 def _elementwise(nonlinearity: Any, x: jax.Array) -> Any:
-    """Refuse what is no function of arrays, element by element."""
+    """Return the nonlinearity, if it is a function of arrays that keeps the shape."""
     if not callable(nonlinearity) or isinstance(nonlinearity, (type, Initialization)):
-        raise TypeError(f"`nonlinearity` must be a function as jax.nn.relu, got {nonlinearity!r}")
-    found = jax.eval_shape(nonlinearity, x)
-    if getattr(found, "shape", None) != x.shape:
-        raise ValueError(f"`nonlinearity` must keep the shape {x.shape}, and makes {found}")
+        raise TypeError(
+            f"`nonlinearity` must be a function such as jax.nn.relu, got {nonlinearity!r}"
+        )
+    result = jax.eval_shape(nonlinearity, x)
+    if getattr(result, "shape", None) != x.shape:
+        raise ValueError(f"`nonlinearity` must keep the shape {x.shape}, and makes {result}")
     return nonlinearity
 
 
-def _weights(name: str, each: Any, key: Any, width: int) -> jax.Array:
-    """The weights of one layer."""
-    w = draw(as_child(name, each)._recipe, key, (width, width), np.float32)
+def _weights(name: str, initializer: Any, key: Any, width: int) -> jax.Array:
+    """Draw the weights of one layer."""
+    w = draw(as_child(name, initializer)._recipe, key, (width, width), np.float32)
     w, unit = units.unwrap(name, w)
     if unit is not None:
         raise units.UnitError(
-            f"{name} draws weights in {unit}; signals keep no unit: give it numbers without one"
+            f"{name} draws weights in {unit}; signals have no unit: give it numbers without one"
         )
     return jnp.asarray(w, np.float32)
 
 
-def _through(f: Any, x: jax.Array, g: jax.Array, layers: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _stds(f: Any, x: jax.Array, g: jax.Array, layers: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The std of all activations and of all gradients, from the first layer to the last."""
 
     def layer(x: jax.Array, w: jax.Array) -> jax.Array:
@@ -271,45 +274,45 @@ def _through(f: Any, x: jax.Array, g: jax.Array, layers: jax.Array) -> tuple[jax
 
     def forward(x: jax.Array, w: jax.Array) -> tuple[jax.Array, Any]:
         y = layer(x, w)
-        return y, (x, _spread(y))
+        return y, (x, _std_in_range(y))
 
     def backward(g: jax.Array, at: Any) -> tuple[jax.Array, jax.Array]:
         x, w = at
         g = jax.vjp(lambda x: layer(x, w), x)[1](g)[0]
-        return g, _spread(g)
+        return g, _std_in_range(g)
 
-    first, last = _spread(x), _spread(g)
+    first, last = _std_in_range(x), _std_in_range(g)
     _, (inputs, after) = jax.lax.scan(forward, x, layers)
     _, before = jax.lax.scan(backward, g, (inputs, layers), reverse=True)
     return jnp.append(first, after), jnp.append(before, last)
 
 
-def _spread(x: jax.Array) -> jax.Array:
-    """The std, of numbers whose squares float32 does not hold, too."""
+def _std_in_range(x: jax.Array) -> jax.Array:
+    """The std, also of numbers whose squares are out of float32's range."""
     size = jnp.max(jnp.abs(x))
     return jnp.where(size > 0, jnp.std(x / jnp.where(size > 0, size, 1)) * size, 0)
 
 
-def _lines(ax: Axes, names: Sequence[str], curves: Sequence[np.ndarray], label: str) -> None:
-    """One panel: a line for each initializer, its name where it ends."""
+def _draw_lines(ax: Axes, names: Sequence[str], curves: Sequence[np.ndarray], label: str) -> None:
+    """Draw a line for each initializer, with the name at its end."""
     canvas.plain(ax)
     ax.set_yscale("log")
     ax.axhline(1, color=canvas.FAINT, linewidth=0.8, zorder=1)
     layers = np.arange(curves[0].size)
     styles = canvas.styles(len(curves))
-    seen = [np.where(np.isfinite(y) & (y > 0), y, np.nan) for y in curves]
-    for y, name, style in zip(seen, names, styles, strict=True):
+    positive = [np.where(np.isfinite(y) & (y > 0), y, np.nan) for y in curves]
+    for y, name, style in zip(positive, names, styles, strict=True):
         ax.plot(layers, y, linewidth=1.8, label=name, **style)
-    low = max(min(np.nanmin(y, initial=1.0) for y in seen), 10.0**-_DECADES)
-    high = min(max(np.nanmax(y, initial=1.0) for y in seen), 10.0**_DECADES)
+    low = max(min(np.nanmin(y, initial=1.0) for y in positive), 10.0**-_DECADES)
+    high = min(max(np.nanmax(y, initial=1.0) for y in positive), 10.0**_DECADES)
     ax.set_ylim(low / 1.6, high * 1.6)
     ax.set_xlim(0, layers[-1])
     ax.set_xlabel("layer")
     ax.set_ylabel(label)
     ends = []
-    for y, name, style in zip(seen, names, styles, strict=True):
-        far = y if label.endswith("activations") else y[::-1]
-        known = far[np.isfinite(far)]
-        height = ax.transAxes.inverted().transform(ax.transData.transform((0, known[-1])))[1]
+    for y, name, style in zip(positive, names, styles, strict=True):
+        path = y if label.endswith("activations") else y[::-1]
+        last = path[np.isfinite(path)][-1]
+        height = ax.transAxes.inverted().transform(ax.transData.transform((0, last)))[1]
         ends.append((float(np.clip(height, 0, 1)), name, style))
     canvas.direct_labels(ax, ends)

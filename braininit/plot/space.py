@@ -1,4 +1,4 @@
-"""Pictures of distance profiles: over distance, and on a sheet."""
+"""Pictures of distance profiles, over distance and in a plane."""
 
 from __future__ import annotations
 
@@ -33,18 +33,19 @@ def profile(
     *,
     probability: bool = False,
 ) -> Axes:
-    """Draw profiles over distance, several in one picture; return the axes.
+    """Draw one or several profiles over distance in one picture; return the axes.
 
     Parameters
     ----------
     profiles : DistanceProfile, or a sequence or mapping of them
-        The profiles, by name; those of a sequence have the names of their classes.
+        The profiles, by name; in a sequence they are named by their classes.
     distances : number, array or Quantity, optional
-        The largest distance, or all that are drawn; None goes as far as the profiles change.
+        The largest distance, or all distances to draw; None goes as far as the profiles change.
     ax : matplotlib Axes, optional
-        Where to draw; None makes a new figure.
+        The axes to draw into; None makes a new figure.
     probability : bool
-        Whether `DistanceProfile.probability` is drawn, cut to [0, 1], or `weight_scaling`.
+        Whether to draw `DistanceProfile.probability`, clipped to [0, 1], instead of
+        `weight_scaling`.
 
     Examples
     --------
@@ -57,9 +58,9 @@ def profile(
     pairs = canvas.named(profiles, DistanceProfile, "profiles", "distance profile")
     at, unit = _distances(pairs, distances)
     curves = []
-    for name, each in pairs:
-        values = each.probability if probability else each.weight_scaling
-        y = np.asarray(values(units.on(at, unit)), np.float64)
+    for name, shown in pairs:
+        function = shown.probability if probability else shown.weight_scaling
+        y = np.asarray(function(units.on(at, unit)), np.float64)
         if y.shape != at.shape:
             raise ValueError(f"{name} has arrays of parameters; draw profiles of one number each")
         curves.append((name, np.where(np.isfinite(y), y, np.nan)))
@@ -81,9 +82,9 @@ def profile(
     return ax
 
 
-def _distances(pairs: Any, given: Any) -> tuple[np.ndarray, u.Unit | None]:
-    if given is not None:
-        at, unit = canvas.bare("distances", given)
+def _distances(pairs: Any, distances: Any) -> tuple[np.ndarray, u.Unit | None]:
+    if distances is not None:
+        at, unit = canvas.bare("distances", distances)
         if at.ndim == 0 and at > 0:
             return np.linspace(0, float(at), _POINTS), unit
         if at.ndim == 1 and at.size > 1 and (at >= 0).all():
@@ -92,23 +93,17 @@ def _distances(pairs: Any, given: Any) -> tuple[np.ndarray, u.Unit | None]:
             "`distances` must be the largest one, positive, or several along one axis, "
             f"got {units.show(at, unit)}"
         )
-    ends = [_reach(name, each, "distances") for name, each in pairs]
-    named = {name: units.on(*end) for (name, _), end in zip(pairs, ends, strict=True)}
+    spans = {}
+    for name, shown in pairs:
+        if (reach := span(shown)) is None:
+            raise ValueError(f"how far {name} reaches is unknown; give `distances`")
+        spans[name] = reach
     try:
-        unit, numbers = units.off(**named)
+        unit, numbers = units.off(**{name: units.on(*reach) for name, reach in spans.items()})
     except units.UnitError:
-        listed = ", ".join(
-            f"{n} in {end[1] or 'numbers'}" for (n, _), end in zip(pairs, ends, strict=True)
-        )
+        listed = ", ".join(f"{name} in {unit or 'numbers'}" for name, (_, unit) in spans.items())
         raise units.UnitError(f"distances of the profiles differ in dimension: {listed}") from None
     return np.linspace(0, float(max(numbers)), _POINTS), unit
-
-
-def _reach(name: str, each: DistanceProfile, remedy: str) -> tuple[float, u.Unit | None]:
-    found = span(each)
-    if found is None:
-        raise ValueError(f"how far {name} reaches is unknown; give `{remedy}`")
-    return found
 
 
 def sheet(
@@ -122,29 +117,30 @@ def sheet(
     anisotropy: QuantityLike | None = None,
     probability: bool = False,
 ) -> Axes:
-    """Draw a profile's value in a plane, by the distance from one neuron; return the axes.
+    """Draw a profile in a plane, by the distance from one neuron; return the axes.
 
-    The colours of values of both signs are centred at 0, where a line is drawn; a dashed one goes
-    around what is below half of the lowest. In a periodic box distances go to the nearest image,
-    and the sheet is the box.
+    With values of both signs, colours are centred at 0, and a line is drawn at 0; a dashed line is
+    drawn at half of the lowest value. In a periodic box distances go to the nearest image, and the
+    sheet is the box.
 
     Parameters
     ----------
     profile : DistanceProfile or DistanceModulated
-        What is drawn; of weights modulated by distance, their profile in their box.
+        The profile; for weights modulated by distance, their profile in their box.
     extent : number or Quantity, optional
-        How far the sheet goes from its centre; None goes as far as the profile changes.
+        The distance from the centre to the edges; None goes as far as the profile changes.
     ax : matplotlib Axes, optional
-        Where to draw; None makes a new figure.
+        The axes to draw into; None makes a new figure.
     center : array or Quantity, optional
-        The place of the neuron, two coordinates; by default in the middle.
+        The two coordinates of the neuron; by default the middle.
     positions : array or Quantity, optional
-        Places of other neurons, of shape (n, 2): each is a dot in the colour of its value, in place
-        of the whole plane.
+        Positions of other neurons, of shape (n, 2): each is a dot in the colour of its value,
+        instead of the whole plane.
     box, anisotropy : number, array or Quantity, optional
         As in `pairwise_distances`.
     probability : bool
-        Whether `DistanceProfile.probability` is drawn, cut to [0, 1], or `weight_scaling`.
+        Whether to draw `DistanceProfile.probability`, clipped to [0, 1], instead of
+        `weight_scaling`.
 
     Examples
     --------
@@ -159,21 +155,21 @@ def sheet(
         profile = modulated.distance_profile
         box = modulated.box if box is None else box  # pyright: ignore[reportAssignmentType]
         anisotropy = modulated.anisotropy if anisotropy is None else anisotropy  # pyright: ignore
-    ((name, of),) = canvas.named([profile], DistanceProfile, "profile", "distance profile")
-    plane = _plane(of, extent, center, positions, box, anisotropy)
+    ((name, shown),) = canvas.named([profile], DistanceProfile, "profile", "distance profile")
+    plane = _plane(shown, extent, center, positions, box, anisotropy)
     factor, label, unit = _scale(base, probability)
-    values = of.probability if probability else of.weight_scaling
+    function = shown.probability if probability else shown.weight_scaling
 
-    def at(points: np.ndarray) -> np.ndarray:
+    def values_at(points: np.ndarray) -> np.ndarray:
         here, there = (units.on(x, plane.unit) for x in (plane.center[None], points))
         d = pairwise_distances(here, there, box=box, anisotropy=anisotropy)
-        found = np.asarray(values(d), np.float64)
-        if found.shape != (1, len(points)):
+        values = np.asarray(function(d), np.float64)
+        if values.shape != (1, len(points)):
             raise ValueError(f"{name} has arrays of parameters; draw profiles of one number each")
-        return np.where(np.isfinite(found), found, np.nan)[0] * factor
+        return np.where(np.isfinite(values), values, np.nan)[0] * factor
 
     ax = canvas.axes(ax, (5.4, 4.4))
-    shown, ends = (_image if plane.positions is None else _dots)(ax, plane, at)
+    mappable, ends = (_image if plane.positions is None else _dots)(ax, plane, values_at)
     for size, width, colour in ((9, 3.5, canvas.INK), (7, 1.5, "white")):
         ax.plot(*plane.center, "+", color=colour, markersize=size, markeredgewidth=width)
     ax.set(xlim=plane.sides[0], ylim=plane.sides[1], aspect="equal")
@@ -183,40 +179,40 @@ def sheet(
     ax.set_xlabel(canvas.labelled("x", plane.unit))
     ax.set_ylabel(canvas.labelled("y", plane.unit))
     ax.locator_params(nbins=4 if canvas.is_small(ax) else 6)
-    canvas.heading(ax, name, canvas.parameters(of))
-    canvas.colour_bar(ax, shown, canvas.labelled(label, unit), ends)
+    canvas.heading(ax, name, canvas.parameters(shown))
+    canvas.colour_bar(ax, mappable, canvas.labelled(label, unit), ends)
     return ax
 
 
-def _image(ax: Axes, plane: _Plane, at: Callable[[Any], np.ndarray]) -> tuple[Any, str]:
-    """The whole plane; lines where the values change sign, and dashed at half of the lowest."""
+def _image(ax: Axes, plane: _Plane, values_at: Callable[[Any], np.ndarray]) -> tuple[Any, str]:
+    """Draw the plane, a line where values change sign, and a dashed one at half of the lowest."""
     x, y = (np.linspace(low, high, _CELLS) for low, high in plane.sides)
-    z = at(np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)).reshape(y.size, x.size)
+    z = values_at(np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)).reshape(y.size, x.size)
     colours, ends = canvas.colours(z)
     half = [(side[1] - side[0]) / 2 for side in (x, y)]
-    reached = (x[0] - half[0], x[-1] + half[0], y[0] - half[1], y[-1] + half[1])
-    shown = ax.imshow(z, origin="lower", extent=reached, rasterized=True, **colours)
+    edges = (x[0] - half[0], x[-1] + half[0], y[0] - half[1], y[-1] + half[1])
+    image = ax.imshow(z, origin="lower", extent=edges, rasterized=True, **colours)
     if np.nanmin(z) < 0 < np.nanmax(z):
         levels = {"levels": [np.nanmin(z) / 2, 0.0], "linestyles": ["--", "-"]}
         ax.contour(x, y, z, **levels, colors=canvas.INK, linewidths=0.8)
-    return shown, ends
+    return image, ends
 
 
-def _dots(ax: Axes, plane: _Plane, at: Callable[[Any], np.ndarray]) -> tuple[Any, str]:
-    """Neurons at their places, the strongest in front."""
-    places: Any = plane.positions
-    z = at(places)
+def _dots(ax: Axes, plane: _Plane, values_at: Callable[[Any], np.ndarray]) -> tuple[Any, str]:
+    """Draw neurons at their positions, the strongest in front."""
+    positions: Any = plane.positions
+    z = values_at(positions)
     order = np.argsort(abs(z), kind="stable")
     colours, ends = canvas.colours(z)
     size = float(np.clip(1.6e3 * canvas.width(ax) ** 2 / z.size, 3, 60))
     dots = {"s": size, "edgecolors": canvas.FAINT, "linewidths": 0.4}
     rasterized = z.size > 2000  # a file of millions of circles opens slowly
-    shown = ax.scatter(*places[order].T, c=z[order], rasterized=rasterized, **dots, **colours)
-    return shown, ends
+    points = ax.scatter(*positions[order].T, c=z[order], rasterized=rasterized, **dots, **colours)
+    return points, ends
 
 
 def _scale(base: Any, probability: bool) -> tuple[float, str, u.Unit | None]:
-    """What the values are multiplied by, what they are then, and in which unit."""
+    """The factor of the values, the name of the product, and its unit."""
     if probability:
         return 1.0, "probability of a connection", None
     try:
@@ -230,7 +226,7 @@ def _scale(base: Any, probability: bool) -> tuple[float, str, u.Unit | None]:
 
 
 class _Plane(NamedTuple):
-    """Where a sheet lies: bare numbers in one unit, for x and y."""
+    """The geometry of a sheet: bare numbers in one unit, for x and y."""
 
     center: np.ndarray
     sides: np.ndarray
@@ -242,19 +238,17 @@ class _Plane(NamedTuple):
 def _plane(
     profile: Any, extent: Any, center: Any, positions: Any, box: Any, anisotropy: Any
 ) -> _Plane:
-    given = {"extent": extent, "positions": positions, "box": box, "center": center}
-    given = {name: value for name, value in given.items() if value is not None}
-    found = span(profile)
-    needed = extent is None and positions is None and not _closed(box)
-    if needed and found is None:
-        raise ValueError("how far the profile reaches is unknown; give `extent`")
-    if found is not None and needed:
+    lengths = {"extent": extent, "positions": positions, "box": box, "center": center}
+    lengths = {name: value for name, value in lengths.items() if value is not None}
+    if extent is None and positions is None and not _is_closed(box):
+        if (reach := span(profile)) is None:
+            raise ValueError("how far the profile reaches is unknown; give `extent`")
         stretch, own = units.unwrap("anisotropy", 1.0 if anisotropy is None else anisotropy)
         if own is not None:
-            found = (units.dimensionless("profile", units.on(*found)), own)
-        given["reach"] = units.on(np.asarray(found[0] * stretch), found[1])
-    unit, numbers = units.off(**given)
-    bare = dict(zip(given, map(np.asarray, numbers), strict=True))
+            reach = (units.dimensionless("profile", units.on(*reach)), own)
+        lengths["reach"] = units.on(np.asarray(reach[0] * stretch), reach[1])
+    unit, numbers = units.off(**lengths)
+    bare = dict(zip(lengths, map(np.asarray, numbers), strict=True))
     for name, shape in (("extent", ()), ("center", (2,)), ("box", (2,)), ("reach", (2,))):
         if name in bare and bare[name].shape not in ((), shape):
             raise ValueError(f"`{name}` must have the shape {shape}, got {bare[name].shape}")
@@ -281,6 +275,6 @@ def _plane(
     return _Plane(center, np.stack([low, high], axis=1), period, at, unit)
 
 
-def _closed(box: Any) -> bool:
+def _is_closed(box: Any) -> bool:
     """Whether a box has a period along both axes."""
     return box is not None and bool(np.isfinite(units.unwrap("box", box)[0]).all())

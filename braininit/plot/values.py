@@ -1,4 +1,4 @@
-"""Values beside their law: what the pictures of draws show of both."""
+"""Values and their law, as the pictures of draws show them."""
 
 from __future__ import annotations
 
@@ -18,52 +18,53 @@ if TYPE_CHECKING:
 
 __all__ = ["Draws", "figures", "label_values", "law_of", "limits", "view"]
 
-_FAR = 6  # times from the median to the last tenth: no tail is shown further
+_FAR = 6  # no tail is shown beyond this multiple of the distance from median to outer tenth
 _ROUNDING = 4e-15
 
 
 class Draws:
-    """Values as they are drawn: bare numbers, and the law in their unit."""
+    """Values for a picture: bare numbers, and the law in their unit."""
 
     def __init__(self, values: Any, dist: Any, label: str) -> None:
         bare, self.unit = canvas.bare("values", values)
         self.x, self.shape, self.label = bare.ravel(), bare.shape, label
         self.name = "None" if dist is None else canvas.title(dist)
-        law, own = law_of(dist, bare.shape)
+        law, law_unit = law_of(dist, bare.shape)
         self.law = law if law is not None and law.has_functions else None
-        self.mean, self.ratio = None, 1.0  # of the law's units to one of the values'
+        self.mean, self.ratio = None, 1.0  # the unit of the values in units of the law
         if law is not None:
-            named = {"dist": units.on(1.0, own), "values": units.on(1.0, self.unit)}
-            self.ratio = units.off(**named)[1][1]
+            self.ratio = units.off(dist=units.on(1.0, law_unit), values=units.on(1.0, self.unit))[
+                1
+            ][1]
             with contextlib.suppress(ArithmeticError):  # a mean that theory can't sum up
                 rounding = abs(law.mean) <= 1e-12 * law.std
                 self.mean = 0.0 if rounding else law.mean / self.ratio
-        kind = units.parts(values)[0] if isinstance(values, u.Quantity) else values
-        kind = getattr(kind, "dtype", np.dtype(float))
-        inexact = jnp.issubdtype(kind, jnp.inexact)  # theory rounds too, in float64
-        self._step = max(float(jnp.finfo(kind).eps), _ROUNDING) if inexact else 0.0
+        numbers = units.parts(values)[0] if isinstance(values, u.Quantity) else values
+        dtype = getattr(numbers, "dtype", np.dtype(float))
+        inexact = jnp.issubdtype(dtype, jnp.inexact)  # theory rounds too, in float64
+        self._step = max(float(jnp.finfo(dtype).eps), _ROUNDING) if inexact else 0.0
 
     def spacing(self, x: Any) -> Any:
-        """How far apart numbers of the values' dtype are at x."""
+        """The distance between neighbouring numbers of the values' dtype at x."""
         return self._step * np.abs(x)
 
     def cdf(self, x: Any) -> Any:
         return cast(Any, self.law).cdf(np.asarray(x) * self.ratio)
 
     def quantile(self, p: Any, q: Any) -> Any:
-        """By the smaller of the probabilities below and above, which has the digits."""
+        """The quantile, from the smaller of the probabilities below and above it."""
         law: Any = self.law
         below, above = law.ppf(np.minimum(p, 0.5)), law.isf(np.minimum(q, 0.5))
         return np.where(p < q, below, above) / self.ratio
 
     def atoms(self) -> list[tuple[float, float]]:
-        """Values that have a probability of their own, with it."""
-        found = () if self.law is None else self.law.atoms
-        return [(float(x) / self.ratio, float(p)) for x, p in found if np.ndim(x) == 0 and p > 0]
+        """Values with a nonzero probability, and that probability."""
+        atoms = () if self.law is None else self.law.atoms
+        return [(float(x) / self.ratio, float(p)) for x, p in atoms if np.ndim(x) == 0 and p > 0]
 
 
 def law_of(dist: Any, shape: tuple[int, ...]) -> tuple[theory.Law | None, u.Unit | None]:
-    """The law of draws of this shape, on which those scaled by fan depend; None where unknown."""
+    """The law of draws of this shape, and draws unit; None and None where unknown."""
     if dist is None:
         return None, None
     try:
@@ -75,19 +76,19 @@ def law_of(dist: Any, shape: tuple[int, ...]) -> tuple[theory.Law | None, u.Unit
 
 
 def figures(x: np.ndarray) -> int:
-    """Choose how many digits to write: four, and more where the values lie close together."""
-    most, least = x.max(), x.min()
-    if not np.isfinite([least, most]).all() or least == most:
+    """Choose the number of digits to write: four, and more where the values lie close together."""
+    low, high = x.min(), x.max()
+    if not np.isfinite([low, high]).all() or low == high:
         return 4
-    return 4 + int(np.clip(np.log10(max(abs(least), abs(most)) / (most - least)), 0, 8))
+    return 4 + int(np.clip(np.log10(max(abs(low), abs(high)) / (high - low)), 0, 8))
 
 
-def view(its: Draws) -> tuple[float, float]:
-    """Choose the part to show: all, unless a tail reaches far beyond most of the values.
+def view(draws: Draws) -> tuple[float, float]:
+    """Choose the range to show: all values, unless a tail reaches far beyond most of them.
 
-    Around a few values, the part where theory has nearly all.
+    With fewer than 100 values, it includes 98 % of the law.
     """
-    x = its.x
+    x = draws.x
     low, high = x.min(), x.max()
     a, tenth, middle, ninetieth, b = np.quantile(x, [0.005, 0.1, 0.5, 0.9, 0.995])
     low_end = max(a - (b - a), middle - _FAR * (middle - tenth))
@@ -96,9 +97,9 @@ def view(its: Draws) -> tuple[float, float]:
         low = x[x >= low_end].min()
     if middle < ninetieth and high > high_end:
         high = x[x <= high_end].max()
-    if its.law is not None and x.size < 100:
-        low = min(low, float(its.quantile(0.01, 0.99)))
-        high = max(high, float(its.quantile(0.99, 0.01)))
+    if draws.law is not None and x.size < 100:
+        low = min(low, float(draws.quantile(0.01, 0.99)))
+        high = max(high, float(draws.quantile(0.99, 0.01)))
     return float(low), float(high)
 
 
@@ -108,7 +109,7 @@ def limits(ax: Axes, low: float, high: float) -> None:
     ax.ticklabel_format(axis="x", useOffset=False)
 
 
-def label_values(ax: Axes, its: Draws, low: float, high: float) -> None:
-    outside = int(np.sum((its.x < low) | (its.x > high)))
-    beyond = f", {outside} of {its.x.size} beyond" if outside else ""
-    ax.set_xlabel(canvas.labelled("value", its.unit) + beyond)
+def label_values(ax: Axes, draws: Draws, low: float, high: float) -> None:
+    outside = int(np.sum((draws.x < low) | (draws.x > high)))
+    beyond = f", {outside} of {draws.x.size} beyond" if outside else ""
+    ax.set_xlabel(canvas.labelled("value", draws.unit) + beyond)

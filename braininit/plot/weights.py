@@ -18,9 +18,9 @@ __all__ = ["matrix"]
 
 Populations = Mapping[str, Any] | Sequence[Any] | np.ndarray
 
-_CELLS = 150  # an inch: more are averaged, as print and screens show no more
-_NARROW = 0.12  # of a side: narrower populations have no room for a number
-_NONE = "#ececec"  # no connection: a grey that no colour map has
+_CELLS = 150  # per inch; print and screens show no more, so more are averaged
+_NARROW = 0.12  # of a side; narrower populations have no room for a number
+_NONE = "#ececec"  # no connection: a grey that is in no colour map
 
 
 def matrix(
@@ -32,23 +32,23 @@ def matrix(
 ) -> Axes:
     r"""Draw a matrix of weights or connections, sorted by population; return the axes.
 
-    Rows are where connections come from, columns where they go to. Zeros are no connections, and
-    grey. Weights of both signs have the same strength of colour on either side of 0; a few extreme
-    weights do not wash out the rest. Where more than 150 cells would share an inch, blocks of them
-    are averaged, zeros included.
+    Rows are presynaptic neurons, columns postsynaptic ones. Zeros are no connections, and grey. The
+    colours are symmetric about 0; a few extreme weights do not wash out the rest. With more than
+    150 cells per inch, blocks of cells are averaged, zeros included.
 
     Parameters
     ----------
     w : array or Quantity
-        Of shape (n_pre, n_post): weights, or booleans that say what is connected.
+        The weights, or booleans that are True where neurons are connected, of shape
+        (n_pre, n_post).
     populations : mapping or sequence, optional
-        Of the rows: how many neurons each population has, in order, as ``{"E": 80, "I": 20}``; the
-        indices of its neurons; or for each neuron the name of its population. Rows are sorted by
-        it, and lines drawn between.
+        The populations of the rows: their sizes, in order, as ``{"E": 80, "I": 20}``; the indices
+        of their neurons; or a sequence with the population name of each neuron. Rows are sorted by
+        population, with lines between.
     ax : matplotlib Axes, optional
-        Where to draw; None makes a new figure.
+        The axes to draw into; None makes a new figure.
     columns : mapping or sequence, optional
-        Populations of the columns; of a square matrix those of the rows, by default.
+        The populations of the columns; for a square matrix, by default the populations of the rows.
 
     Examples
     --------
@@ -63,9 +63,9 @@ def matrix(
         raise ValueError(f"`w` must be a matrix, (n_pre, n_post); got the shape {x.shape}")
     if columns is None and x.shape[0] == x.shape[1]:
         columns = populations
-    rows, of_rows = _sorted("populations", populations, x.shape[0])
-    across, of_columns = _sorted("columns", columns, x.shape[1])
-    x = x[np.ix_(rows, across)]
+    row_order, row_groups = _sorted("populations", populations, x.shape[0])
+    column_order, column_groups = _sorted("columns", columns, x.shape[1])
+    x = x[np.ix_(row_order, column_order)]
     binary = bool(((x == 0) | (x == 1)).all())
     ax = canvas.axes(ax, (5.4, 4.7))
     z, block = _averaged(x, _CELLS * min(canvas.width(ax), canvas.height(ax)))
@@ -73,10 +73,10 @@ def matrix(
 
     colours, ends = canvas.colours(z, robust=True)
     weights = np.unique(z[z != 0])
-    if weights.size < 2:  # nothing to tell apart
+    if weights.size < 2:  # one colour is enough
         colours = {"cmap": ListedColormap(["#1f4e79"]), "vmin": 0, "vmax": 1}
     n, m = x.shape
-    shown = ax.imshow(
+    image = ax.imshow(
         np.ma.masked_equal(z, 0),
         extent=(-0.5, m - 0.5, n - 0.5, -0.5),
         aspect="equal" if 0.4 <= n / m <= 2.5 else "auto",
@@ -85,8 +85,8 @@ def matrix(
     )
     ax.set_facecolor(_NONE)
     ax.grid(visible=False)
-    _divide(ax.xaxis, ax.axvline, of_columns, "to", "\n")
-    _divide(ax.yaxis, ax.axhline, of_rows, "from", " ")
+    _divide(ax.xaxis, ax.axvline, column_groups, "to", "\n")
+    _divide(ax.yaxis, ax.axhline, row_groups, "from", " ")
     share = f"{100 * np.count_nonzero(x) / x.size:.3g} % of {n} x {m} connected"
     if weights.size == 1 and x.any() and unit is not None:
         share += f", each {x[x != 0][0]:.4g} {canvas.pretty(unit)}"
@@ -96,24 +96,24 @@ def matrix(
         if block != (1, 1):
             mean = "share connected" if binary else "mean weight"
             label = f"{mean} of {block[0]} x {block[1]}"
-        canvas.colour_bar(ax, shown, canvas.labelled(label, unit), ends)
+        canvas.colour_bar(ax, image, canvas.labelled(label, unit), ends)
     return ax
 
 
-def _sorted(name: str, given: Any, n: int) -> tuple[np.ndarray, list[tuple[str, int]]]:
-    """The order of neurons, and how many follow of which population."""
+def _sorted(name: str, populations: Any, n: int) -> tuple[np.ndarray, list[tuple[str, int]]]:
+    """The neurons in order of population, and the label and size of each population."""
     side = "rows" if name == "populations" else "columns"
-    if given is None:
+    if populations is None:
         return np.arange(n), []
-    if not isinstance(given, Mapping):
-        labels = [str(label) for label in np.ravel(np.asarray(given))]
+    if not isinstance(populations, Mapping):
+        labels = [str(label) for label in np.ravel(np.asarray(populations))]
         if len(labels) != n:
             raise ValueError(f"`{name}` names {len(labels)} neurons, and `w` has {n} {side}")
-        given = {label: [] for label in labels}
+        populations = {label: [] for label in labels}
         for i, label in enumerate(labels):
-            given[label].append(i)
+            populations[label].append(i)
     members, start = [], 0
-    for label, value in given.items():
+    for label, value in populations.items():
         value = np.asarray(value)
         if value.ndim == 0 and value.dtype.kind in "iu" and value >= 0:
             members.append(np.arange(start, start + int(value)))
@@ -122,21 +122,22 @@ def _sorted(name: str, given: Any, n: int) -> tuple[np.ndarray, list[tuple[str, 
             members.append(value.astype(int))
         else:
             raise TypeError(
-                f"`{name}`[{label!r}] must be how many neurons there are, or their indices, "
+                f"`{name}`[{label!r}] must be the number of neurons or their indices, "
                 f"got {value.dtype} of shape {value.shape}"
             )
+    groups = [(str(k), len(v)) for k, v in zip(populations, members, strict=True)]
     order = np.concatenate([np.zeros(0, int), *members])
     if not np.array_equal(np.sort(order), np.arange(n)):
         raise ValueError(
             f"`{name}` must have each of the {n} {side} of `w` once; "
-            f"there are {', '.join(f'{k}: {len(v)}' for k, v in zip(given, members, strict=True))}"
+            f"there are {', '.join(f'{label}: {size}' for label, size in groups)}"
         )
-    return order, [(str(k), len(v)) for k, v in zip(given, members, strict=True)]
+    return order, groups
 
 
-def _averaged(x: np.ndarray, most: float) -> tuple[np.ndarray, tuple[int, int]]:
-    """At most so many cells along a side, each the mean of a block."""
-    rows, columns = (max(1, math.ceil(n / most)) for n in x.shape)
+def _averaged(x: np.ndarray, limit: float) -> tuple[np.ndarray, tuple[int, int]]:
+    """Average blocks, so that at most `limit` cells lie along a side; return them and the block."""
+    rows, columns = (max(1, math.ceil(n / limit)) for n in x.shape)
     block = (rows, columns)
     for axis, size in enumerate(block):
         if size > 1:
@@ -148,7 +149,7 @@ def _averaged(x: np.ndarray, most: float) -> tuple[np.ndarray, tuple[int, int]]:
 
 
 def _divide(axis: Any, line: Any, groups: list[tuple[str, int]], name: str, between: str) -> None:
-    """Lines between populations, and their names in the middle."""
+    """Draw lines between populations, and write the name of each at its middle."""
     axis.set_label_text(name)
     if not groups:
         axis.get_major_locator().set_params(integer=True, min_n_ticks=1)

@@ -1,20 +1,19 @@
-"""What the distributions should look like: density, quantiles, moments.
+"""Laws of the distributions: density, quantiles and moments.
 
-All in float64 NumPy, whatever JAX is set to, and independent of the code that draws, so that one
-can check the other. `dist` is an initializer object, whose parameters may be arrays; `x` and
-probabilities broadcast with them, `x` in any unit of its dimension. Known are the distributions;
-sums, products and quotients with numbers; powers, absolute values, mixtures, clipped and truncated
-ones; of independent sums and products the moments.
+All results are float64 NumPy, whatever JAX is set to, and independent of the code that draws, so
+that each can check the other. `dist` is an initializer object. Its parameters may be arrays; `x`
+and probabilities broadcast with them. `x` may be in any unit of its dimension. The known laws are
+the distributions; their sums, products and quotients with numbers; powers, absolute values,
+mixtures, clipped and truncated distributions. Sums and products of independent draws have moments.
 
-Relative errors stay below 1e-10, from tails of 1e-300 on; of powers as long as a mean is below 1e10
-std. A skewness or a kurtosis that nearly vanishes, as of the root of a narrow distribution or in a
-narrow window, may be off by 1e-10 of 1. A bound that is shifted or scaled is where its rounded
-number is.
+Relative errors stay below 1e-10, in tails down to 1e-300; for powers, as long as a mean is below
+1e10 std. A skewness or a kurtosis that nearly vanishes, as for the root of a narrow distribution or
+in a narrow window, may be off by 1e-10. A shifted or scaled bound lies at its rounded value.
 
-Some laws depend on the `size`: those scaled by fan, matrices, conditionals. Where entries differ by
-their place, the law is that of an entry picked at random. Where no law is known, TypeError says so;
-``estimate=100_000`` makes so many draws instead, and gives an `Estimate` with its standard error.
-`laws` has one entry per function; your own distribution can join it in one statement.
+Some laws depend on the `size`: initializers scaled by fan, matrices, conditionals. Where entries
+differ by position, the law is that of an entry picked at random. Without a known law, TypeError is
+raised; ``estimate=100_000`` makes that many draws instead and returns an `Estimate` with its
+standard error. `laws` has one entry per function; one statement adds your own distribution.
 
 >>> import brainunit as u, braininit as init
 >>> from braininit import theory
@@ -112,24 +111,25 @@ def support(dist: Any, size: Any = None) -> tuple[Any, Any]:
 
 
 def pdf(dist: Any, x: Any, size: Any = None) -> Any:
-    """Return the density of a distribution at x, in one over the unit of its draws.
+    """Return the density of a distribution at x, in the inverse unit of its draws.
 
-    It is infinite at a value that has a probability of its own, as with `Constant` or ``std=0``.
+    It is infinite at a value with a nonzero probability, as with `Constant` or ``std=0``.
     """
-    law, unit = _whole(dist, size)
-    return units.on(_plain(law.pdf(_beside(law, x, unit))), units.inverse(unit))
+    law, unit = _law_with_functions(dist, size)
+    return units.on(_plain(law.pdf(_points(law, x, unit))), units.inverse(unit))
 
 
 def pmf(dist: Any, x: Any, size: Any = None) -> Any:
-    """Return the probability of x itself: of a multiple on a grid, of a bound of what is clipped.
+    """Return the probability of the value x: a multiple on a grid, or a bound of clipped draws.
 
-    It is 0 where draws are continuous. A value counts to 1e-6 of itself, as float32 has it.
+    It is 0 where draws are continuous. An x rounded to float32, off by up to 1e-6 of the value,
+    still counts as the value.
 
     >>> import brainunit as u, braininit as init
     >>> print(f"{init.theory.pmf(init.Normal(0.0, 1.0).clip(min_val=0.0), [0, 1])}")
     [0.5 0. ]
     """
-    law, unit = _whole(dist, size)
+    law, unit = _law_with_functions(dist, size)
     x = law.snapped(numbers_in("x", x, unit), 1e-6)
     p, (low, high) = law.at(x), law.support
     if np.any((p == 0) & (law.pdf(x) == np.inf) & (x > low) & (x < high)):
@@ -138,16 +138,16 @@ def pmf(dist: Any, x: Any, size: Any = None) -> Any:
 
 
 def log_pdf(dist: Any, x: Any, size: Any = None) -> Any:
-    """Return the natural logarithm of the density at x, of the bare number in the draws' unit.
+    """Return the natural logarithm of the density at x, also where the density itself underflows.
 
-    That is the unit of `mean`. It goes on where the density itself underflows.
+    It is the density of draws without their unit, which is the unit of `mean`.
 
     >>> import braininit as init
     >>> init.theory.log_pdf(init.Normal(0.0, 1.0), 1e100)
     -5e+199
     """
-    law, unit = _whole(dist, size)
-    return _plain(law.log_pdf(_beside(law, x, unit)))
+    law, unit = _law_with_functions(dist, size)
+    return _plain(law.log_pdf(_points(law, x, unit)))
 
 
 def cdf(
@@ -155,24 +155,24 @@ def cdf(
 ) -> Any:
     """Return the distribution function: the probability of a draw up to x.
 
-    Right to 1e-10 of itself wherever float64 can hold it, for shape parameters from 1e-3 to 1e15;
-    `pdf` and `sf` too.
+    Its relative error, like that of `pdf` and `sf`, is below 1e-10 wherever float64 can hold the
+    value, for shape parameters from 1e-3 to 1e15.
     """
     if estimate is not None:
-        return _share(False, dist, x, size, estimate, rng)
-    law, unit = _whole(dist, size)
-    return _plain(law.cdf(_beside(law, x, unit)))
+        return _estimated_tail(False, dist, x, size, estimate, rng)
+    law, unit = _law_with_functions(dist, size)
+    return _plain(law.cdf(_points(law, x, unit)))
 
 
 def sf(dist: Any, x: Any, size: Any = None, *, estimate: int | None = None, rng: Any = None) -> Any:
     """Return the survival function: the probability of a draw beyond x.
 
-    That is 1 - `cdf`, but exact where `cdf` is nearly 1.
+    It equals 1 - `cdf`, and keeps all digits where `cdf` is nearly 1.
     """
     if estimate is not None:
-        return _share(True, dist, x, size, estimate, rng)
-    law, unit = _whole(dist, size)
-    return _plain(law.sf(_beside(law, x, unit)))
+        return _estimated_tail(True, dist, x, size, estimate, rng)
+    law, unit = _law_with_functions(dist, size)
+    return _plain(law.sf(_points(law, x, unit)))
 
 
 # ---------------------------------------------------------------- functions of a probability
@@ -187,11 +187,11 @@ def ppf(
     >>> print(f"{init.theory.ppf(init.Exponential(2 * u.ms), 0.95):.4f}")
     5.9915 ms
     """
-    p = _chance("p", p)
+    p = _probability("p", p)
     if estimate is not None:
-        return _quantile(p, dist, size, estimate, rng)
-    law, unit = _whole(dist, size)
-    return units.on(_plain(law.ppf(_broadcast("p", p, law))), unit)
+        return _estimated_quantile(p, dist, size, estimate, rng)
+    law, unit = _law_with_functions(dist, size)
+    return units.on(_plain(law.ppf(_broadcastable("p", p, law))), unit)
 
 
 def isf(
@@ -199,23 +199,24 @@ def isf(
 ) -> Any:
     """Return the inverse of `sf`: the smallest x that a draw exceeds with probability q at most.
 
-    That is `ppf` at 1 - q, but with all digits where q is small.
+    It equals `ppf` at 1 - q, and keeps all digits where q is small.
     """
-    q = _chance("q", q)
+    q = _probability("q", q)
     if estimate is not None:
-        return _quantile(1 - q, dist, size, estimate, rng)
-    law, unit = _whole(dist, size)
-    return units.on(_plain(law.isf(_broadcast("q", q, law))), unit)
+        return _estimated_quantile(1 - q, dist, size, estimate, rng)
+    law, unit = _law_with_functions(dist, size)
+    return units.on(_plain(law.isf(_broadcastable("q", q, law))), unit)
 
 
 # ---------------------------------------------------------------- all draws together
 
 
 def pooled(dist: Any, size: Any = None) -> tuple[Law | None, u.Unit | None]:
-    """Return the law of one draw picked at random among all, and its unit; or None and None.
+    """Return the law of one draw picked at random among all, and its unit.
 
     With array parameters every element has its own law; a histogram of the draws shows their
-    mixture. A law of which only the moments are known has ``has_functions`` False.
+    mixture. If only its moments are known, ``has_functions`` is False. Without a known law the
+    result is ``(None, None)``.
     """
     try:
         law, unit = find(dist, size)
@@ -224,23 +225,23 @@ def pooled(dist: Any, size: Any = None) -> tuple[Law | None, u.Unit | None]:
     return pooled_law(law), unit
 
 
-# ---------------------------------------------------------------- what they share
+# ---------------------------------------------------------------- helpers
 
 
-def _whole(dist: Any, size: Any) -> tuple[Law, u.Unit | None]:
-    """A law with density and quantiles, not moments alone."""
+def _law_with_functions(dist: Any, size: Any) -> tuple[Law, u.Unit | None]:
+    """The law and its unit; raise where only moments are known."""
     law, unit = find(dist, size)
     if not law.has_functions:
         raise unknown(f"{type(dist).__name__} but its moments")
     return law, unit
 
 
-def _beside(law: Law, x: Any, unit: Any) -> np.ndarray:
-    return _broadcast("x", numbers_in("x", x, unit), law)
+def _points(law: Law, x: Any, unit: Any) -> np.ndarray:
+    return _broadcastable("x", numbers_in("x", x, unit), law)
 
 
-def _broadcast(name: str, value: Any, law: Law) -> Any:
-    """The numbers, if they go with the parameters' shape."""
+def _broadcastable(name: str, value: Any, law: Law) -> Any:
+    """Return the numbers, if they broadcast with the parameters."""
     shape = np.shape(value)
     if shape:
         try:
@@ -258,11 +259,11 @@ def _moment(
 ) -> Any:
     has_unit = name in ("mean", "std")
 
-    def measured(x: Any, unit: Any) -> Any:
-        return units.on(_plain(np.asarray(statistic(x))), unit if has_unit else None)
+    def moment_of(draws: Any, unit: Any) -> Any:
+        return units.on(_plain(np.asarray(statistic(draws))), unit if has_unit else None)
 
     if estimate is not None:
-        return estimated(measured, dist, size, estimate, rng)
+        return estimated(moment_of, dist, size, estimate, rng)
     law, unit = find(dist, size)
     try:
         value = np.broadcast_to(getattr(law, name), law.shape).copy()
@@ -272,41 +273,40 @@ def _moment(
 
 
 def _standardized(x: np.ndarray, n: int) -> Any:
-    with np.errstate(invalid="ignore"):  # where all draws are the same
+    with np.errstate(invalid="ignore"):  # NaN where all draws are equal
         return ((x - x.mean(0)) ** n).mean(0) / x.std(0) ** n
 
 
-def _share(up: bool, dist: Any, x: Any, size: Any, estimate: Any, rng: Any) -> Any:
-    """The share of draws up to x, or beyond it."""
+def _estimated_tail(upper: bool, dist: Any, x: Any, size: Any, estimate: Any, rng: Any) -> Any:
+    """Estimate the share of draws up to x, or beyond it."""
 
-    def measured(draws: Any, unit: Any) -> Any:
-        at = np.asarray(numbers_in("x", x, unit))
+    def share_of(draws: Any, unit: Any) -> Any:
+        points = np.asarray(numbers_in("x", x, unit))
         if draws.ndim == 1:
-            share = np.searchsorted(np.sort(draws), at, side="right") / len(draws)
+            share = np.searchsorted(np.sort(draws), points, side="right") / len(draws)
         else:
-            shape = np.broadcast_shapes(at.shape, draws.shape[1:])
-            draws = draws.reshape(
-                len(draws), *[1] * (len(shape) - draws.ndim + 1), *draws.shape[1:]
-            )
-            share = (draws <= at).mean(0)
-        return _plain(np.asarray(1 - share if up else share))
+            rank = np.broadcast(points, draws[0]).ndim
+            draws = draws.reshape(len(draws), *[1] * (rank + 1 - draws.ndim), *draws.shape[1:])
+            share = (draws <= points).mean(0)
+        return _plain(np.asarray(1 - share if upper else share))
 
-    value, error = estimated(measured, dist, size, estimate, rng)
+    value, error = estimated(share_of, dist, size, estimate, rng)
     return Estimate(value, np.maximum(error, 1 / estimate))  # never seen is not impossible
 
 
-def _quantile(p: Any, dist: Any, size: Any, estimate: Any, rng: Any) -> Any:
-    def measured(draws: Any, unit: Any) -> Any:
+def _estimated_quantile(p: Any, dist: Any, size: Any, estimate: Any, rng: Any) -> Any:
+    def quantile_of(draws: Any, unit: Any) -> Any:
         return units.on(_plain(np.asarray(np.quantile(draws, p, axis=0))), unit)
 
-    return estimated(measured, dist, size, estimate, rng)
+    return estimated(quantile_of, dist, size, estimate, rng)
 
 
 def _plain(value: Any) -> Any:
+    """A Python scalar in place of a 0-d array."""
     return value.item() if isinstance(value, (np.ndarray, np.generic)) and not value.ndim else value
 
 
-def _chance(name: str, value: Any) -> np.ndarray:
+def _probability(name: str, value: Any) -> np.ndarray:
     p = np.asarray(double(units.dimensionless(name, value)))
     bad = p[(p < 0) | (p > 1)]
     if bad.size:

@@ -10,7 +10,7 @@ import numpy as np
 from braininit._math import special
 from braininit.theory.law import Law, adds, point, unless_zero
 
-__all__ = ["affine", "beside", "carried", "product", "total"]
+__all__ = ["affine", "evaluated", "on_side", "product", "total"]
 
 
 def affine(law: Law, shift: Any, factor: Any) -> Law:
@@ -22,16 +22,17 @@ def affine(law: Law, shift: Any, factor: Any) -> Law:
     up = factor > 0
 
     def at_origin(name: str, x: Any) -> Any:
-        (away, lost), y = special.difference(x, shift), (x - shift) / factor
-        for at, _ in law.atoms:  # rounding must not carry x onto one, nor past it
-            y = beside(y, at, np.sign((x - forth(at)) * np.where(up, 1.0, -1.0)))
-        back, rest = special.product(y, factor)
-        return carried(law, name, y, ((away - back) + (lost - rest)) / factor)
+        """Evaluate a function of `law` at (x - shift) / factor, less the rounding error."""
+        (gap, gap_lost), y = special.difference(x, shift), (x - shift) / factor
+        for at, _ in law.atoms:  # rounding must not move y onto an atom, nor past it
+            y = on_side(y, at, np.sign((x - forward(at)) * np.where(up, 1.0, -1.0)))
+        back, back_lost = special.product(y, factor)
+        return evaluated(law, name, y, ((gap - back) + (gap_lost - back_lost)) / factor)
 
     def either(x: Any, y: Any) -> Any:
         return np.where(up, x, y)
 
-    def forth(x: Any) -> Any:
+    def forward(x: Any) -> Any:
         with np.errstate(invalid="ignore"):  # 0 times an infinite bound
             return shift + factor * x
 
@@ -42,32 +43,32 @@ def affine(law: Law, shift: Any, factor: Any) -> Law:
             "log_pdf": lambda x: at_origin("log_pdf", x) - np.log(abs(factor)),
             "cdf": lambda x: either(at_origin("cdf", x), at_origin("above", x)),
             "sf": lambda x: either(at_origin("sf", x), at_origin("below", x)),
-            "quantile": lambda p, q: forth(law.quantile(either(p, q), either(q, p))),
+            "quantile": lambda p, q: forward(law.quantile(either(p, q), either(q, p))),
         }
     low, high = law.support
     if "moved" in law.closed:
         with np.errstate(all="ignore"):
             moved = law.closed["moved"](shift, factor)
-        if not np.any(np.isfinite((low, high))):  # a bound is where its rounded number is
+        if not np.any(np.isfinite((low, high))):  # a finite bound lies at its rounded value
             moved = moved.with_functions(**functions)
         return unless_zero(factor, shift, moved)
     moved = Law(
-        lambda: forth(law.mean),
+        lambda: forward(law.mean),
         lambda: abs(factor) * law.std,
         **functions,
         skewness=lambda: np.sign(factor) * law.skewness,
         kurtosis=lambda: np.where(factor == 0, np.nan, law.kurtosis),
-        support=(forth(either(low, high)), forth(either(high, low))),
-        breaks=tuple(forth(x) for x in law.breaks),
-        atoms=tuple((forth(x), p) for x, p in law.atoms),
+        support=(forward(either(low, high)), forward(either(high, low))),
+        breaks=tuple(forward(x) for x in law.breaks),
+        atoms=tuple((forward(x), p) for x, p in law.atoms),
     )
     return unless_zero(factor, shift, moved)
 
 
-def carried(law: Law, name: str, y: Any, lost: Any) -> Any:
-    """A function of a law at y + lost, where y is rounded by so much.
+def evaluated(law: Law, name: str, y: Any, lost: Any) -> Any:
+    """Evaluate a function of a law at y + lost, where `lost` is the rounding error of y.
 
-    That may be much of a narrow law's std.
+    That error may be much of a narrow law's std.
     """
     p = getattr(law, name)(y)
     lost = np.where(abs(lost) < 1e-13 * abs(y), lost, 0.0)  # not where a product overflows
@@ -76,15 +77,15 @@ def carried(law: Law, name: str, y: Any, lost: Any) -> Any:
     with np.errstate(all="ignore"):
         if name in ("pdf", "log_pdf"):
             above, below = (y * (1 + side * 2.0**-44) for side in (1, -1))
-            more = (law.log_pdf(above) - law.log_pdf(below)) / (above - below) * lost
+            log_change = (law.log_pdf(above) - law.log_pdf(below)) / (above - below) * lost
         else:
-            more = np.where(name in ("cdf", "below"), 1, -1) * law.pdf(y) * lost / p
-        more = np.where(abs(more) < 1, more, 0.0)
-        return p + more if name == "log_pdf" else p * np.exp(more)
+            log_change = np.where(name in ("cdf", "below"), 1, -1) * law.pdf(y) * lost / p
+        log_change = np.where(abs(log_change) < 1, log_change, 0.0)
+        return p + log_change if name == "log_pdf" else p * np.exp(log_change)
 
 
-def beside(y: Any, at: Any, side: Any) -> Any:
-    """Bring y onto `at` where `side` is 0, and to that side of it where it is -1 or 1."""
+def on_side(y: Any, at: Any, side: Any) -> Any:
+    """Move y onto `at` where `side` is 0, below it where -1, above it where 1, if it is not yet."""
     below, above = np.nextafter(at, -np.inf), np.nextafter(at, np.inf)
     moved = np.where(side < 0, np.minimum(y, below), np.maximum(y, above))
     return np.where(side == 0, at, np.where(np.isnan(side), y, moved))
@@ -93,7 +94,7 @@ def beside(y: Any, at: Any, side: Any) -> Any:
 def total(first: Law, second: Law) -> Law:
     """Return the law of the sum of independent draws: cumulants add.
 
-    Its density is known only where both are of a family that has it.
+    Its density is known only where both laws are of one family that is closed under sums.
     """
     if second.is_point:
         return affine(first, second.mean, 1.0)
@@ -117,7 +118,7 @@ def total(first: Law, second: Law) -> Law:
 
 
 def product(first: Law, second: Law) -> Law:
-    """Return the law of the product of independent draws: of each its moments are known."""
+    """Return the law of the product of independent draws, from the moments of both."""
     if second.is_point:
         return affine(first, 0.0, second.mean)
     if first.is_point:
@@ -125,22 +126,23 @@ def product(first: Law, second: Law) -> Law:
     if "times" in first.closed and (law := first.closed["times"](second)) is not None:
         return law
 
-    # Counted in sizes of their own, whose fourth powers are in range.
+    # Each law is measured in a size of its own, so that fourth powers are in range.
     sizes = [np.maximum(abs(law.mean), law.std) for law in (first, second)]
     sizes = [np.where((size > 0) & (size < np.inf), size, 1.0) for size in sizes]
 
     def central(n: int) -> Any:
-        """E[(xy - E[xy])^n], by what each differs from its mean."""
+        """E[(xy - E[xy])^n], from the central moments of x and y."""
         pair = list(zip((first, second), sizes, strict=True))
         moments = [_central(law, size) for law, size in pair]
         means = [law.mean / size for law, size in pair]
         value = 0.0
         for i in range(n + 1):
             for j in range(n + 1 - i):
-                k = n - i - j  # of the terms x's mean times y's rest, the reverse, both rests
+                # Powers of mean(x) dy, of mean(y) dx, and of dx dy.
+                k = n - i - j
                 ways = math.factorial(n) // math.prod(map(math.factorial, (i, j, k)))
-                both = means[0] ** i * means[1] ** j
-                value = value + ways * both * moments[0][j + k] * moments[1][i + k]
+                powers = means[0] ** i * means[1] ** j
+                value = value + ways * powers * moments[0][j + k] * moments[1][i + k]
         return value
 
     with np.errstate(invalid="ignore"):  # 0 times infinity
@@ -158,7 +160,7 @@ def product(first: Law, second: Law) -> Law:
 
 
 def _central(law: Law, size: Any) -> list[Any]:
-    """The central moments from the zeroth to the fourth, over powers of a size."""
+    """The central moments from the zeroth to the fourth, in units of a size."""
     std = law.std / size
     flat = std == 0
     third, fourth = np.where(flat, 0.0, law.skewness), np.where(flat, 0.0, law.kurtosis + 3)

@@ -23,8 +23,8 @@ def uniform(low: Any, high: Any) -> Law:
     middle = low / 2 + high / 2
 
     def quantile(p: Any, q: Any) -> Any:
-        near = middle + (p - q) * half
-        return np.where(p < 0.25, low + 2 * p * half, np.where(q < 0.25, high - 2 * q * half, near))
+        x = middle + (p - q) * half
+        return np.where(p < 0.25, low + 2 * p * half, np.where(q < 0.25, high - 2 * q * half, x))
 
     def cut(least: Any, most: Any) -> Law:
         return uniform(np.maximum(low, least), np.minimum(high, most))
@@ -70,7 +70,7 @@ def normal(mean: Any, std: Any) -> Law:
         moved=lambda shift, factor: normal(shift + factor * mean, abs(factor) * std),
         cut=lambda low, high: truncated_normal(mean, std, low, high),
         family=(normal, mean, std),
-        plus=lambda its, spread: normal(mean + its, np.hypot(std, spread)),
+        plus=lambda other_mean, other_std: normal(mean + other_mean, np.hypot(std, other_std)),
         powered=lambda n: cumulants.of_normal(mean, std, n),
     )
     return unless_zero(std, mean, law)
@@ -90,9 +90,9 @@ def laplace(loc: Any, scale: Any) -> Law:
         return np.where(t > 0, np.exp(-abs(t)) / 2, 0.5 - np.expm1(-abs(t)) / 2)
 
     def quantile(p: Any, q: Any) -> Any:
-        away = -np.log1p(-abs(p - q))  # near the median this has the digits
-        less = np.minimum(p, q)
-        away = np.where(less < 0.25, -np.log(2 * less), away)
+        away = -np.log1p(-abs(p - q))  # accurate near the median
+        smaller = np.minimum(p, q)
+        away = np.where(smaller < 0.25, -np.log(2 * smaller), away)
         return loc + np.where(p < q, -scale, scale) * away
 
     return Law(
@@ -119,9 +119,9 @@ def beta_law(alpha: Any, beta: Any, low: Any, high: Any) -> Law:
     width = up - down
 
     def kernel(x: Any) -> tuple[Any, Any]:
-        """The distance of x from the mean; and the logarithm of the density in log(y / (1 - y)).
+        """The distance n y - a of x from the mean, and the log of the density in log(y / (1 - y)).
 
-        y is x in widths from low. Above the mean the first is n y - a > 0.
+        y is the distance of x from low, in widths.
         """
         x = np.clip(x, low, high)
         at = np.ldexp(x, -exponent)
@@ -136,18 +136,18 @@ def beta_law(alpha: Any, beta: Any, low: Any, high: Any) -> Law:
         return away, norm - excess
 
     def log_pdf(x: Any) -> Any:
-        # In halves, which don't overflow.
+        # Halved, so that nothing overflows.
         below, above = x / 2 - low / 2, high / 2 - x / 2
         p = kernel(x)[1] + np.log(high / 2 - low / 2) - math.log(2) - np.log(below) - np.log(above)
-        p = np.where(below == 0, np.log(at_the_edge(a, b / 2 / (high / 2 - low / 2))), p)
-        p = np.where(above == 0, np.log(at_the_edge(b, a / 2 / (high / 2 - low / 2))), p)
+        p = np.where(below == 0, np.log(edge_density(a, b / 2 / (high / 2 - low / 2))), p)
+        p = np.where(above == 0, np.log(edge_density(b, a / 2 / (high / 2 - low / 2))), p)
         return np.where((x < low) | (x > high), -np.inf, p)
 
     def tails(x: Any) -> tuple[Any, Any]:
         away, log_kernel = kernel(x)
         at = np.ldexp(np.clip(x, low, high), -exponent)
         y, rest = (at - down) / width, (up - at) / width
-        flip = y > rest  # the smaller of the two has the digits
+        flip = y > rest  # the smaller of the two is accurate
         below, above = special.beta_tails(
             np.where(flip, b, a),
             np.where(flip, a, b),
@@ -157,9 +157,9 @@ def beta_law(alpha: Any, beta: Any, low: Any, high: Any) -> Law:
         )
         return np.where(flip, above, below), np.where(flip, below, above)
 
-    # In ratios, which don't overflow.
+    # Ratios, which don't overflow.
     share = a / n * (b / n)
-    apart = (b - a) / n
+    asymmetry = (b - a) / n
 
     def moved(shift: Any, factor: Any) -> Law:
         shapes = np.where(factor < 0, b, a), np.where(factor < 0, a, b)
@@ -171,15 +171,15 @@ def beta_law(alpha: Any, beta: Any, low: Any, high: Any) -> Law:
         cdf=lambda x: tails(x)[0],
         sf=lambda x: tails(x)[1],
         log_pdf=log_pdf,
-        skewness=2 * apart * np.sqrt((n + 1) / share) / (n + 2),
-        kurtosis=6 * (apart**2 / share * ((n + 1) / (n + 2)) - 1) / (n + 3),
+        skewness=2 * asymmetry * np.sqrt((n + 1) / share) / (n + 2),
+        kurtosis=6 * (asymmetry**2 / share * ((n + 1) / (n + 2)) - 1) / (n + 3),
         support=(low, high),
         moved=moved,
     )
 
 
-def at_the_edge(shape: Any, at_one: Any) -> Any:
-    """The density at the end of a support, by the shape parameter of that end."""
+def edge_density(shape: Any, at_one: Any) -> Any:
+    """The density at an end of the support; `shape` is the shape parameter of that end."""
     return np.where(shape < 1, np.inf, np.where(shape == 1, at_one, 0.0))
 
 
@@ -189,14 +189,14 @@ def at_the_edge(shape: Any, at_one: Any) -> Any:
 def truncated_normal(mean: Any, std: Any, low: Any, high: Any) -> Law:
     """By quadrature outwards from the anchor, the point of [low, high] nearest the mean.
 
-    Relative to the anchor the density is e^(-t (2 alpha + t) / 2) at t std away from it: however
-    far out a tail is, that neither underflows nor cancels.
+    At t std from the anchor the density relative to it is e^(-t (2 alpha + t) / 2), which neither
+    underflows nor cancels, however far out the tail is.
     """
     low = -np.inf if low is None else low
     high = np.inf if high is None else high
 
     def split(low: Any, high: Any) -> tuple[Any, Any, Any, Any]:
-        """Anchor of a window, its distance from the mean, and the window's reach."""
+        """Anchor of a window, its distance from the mean, and the reach of the window around it."""
         anchor = np.clip(mean, low, high)
         alpha = np.minimum(abs(anchor - mean) / std, 1e150)
         return anchor, alpha, (high - anchor) / std, (anchor - low) / std
@@ -252,34 +252,34 @@ def truncated_normal(mean: Any, std: Any, low: Any, high: Any) -> Law:
 def _window_moments(offset: Any, up: Any, down: Any) -> tuple[Any, Any, Any, Any]:
     """Mean from the anchor, std, skewness and kurtosis of a standard normal within a window.
 
-    Three ways, each where it cancels nothing: wide windows around the mean in what the tails
-    lack, narrow ones about their middle, all others outwards from the anchor.
+    Three methods, each where nothing cancels: wide windows around the mean as a normal less its
+    tails, narrow windows about their middle, all others outwards from the anchor.
     """
     half, away = (up + down) / 2, (up - down) / 2
     wide = (np.minimum(up, down) >= 1) & (offset == 0)
     narrow = ~wide & (half <= 2) & (abs(offset + away) * half <= 4)
-    ways = (
+    methods = (
         (wide, _wide(*(np.where(wide, reach, 1.0) for reach in (up, down)))),
         (narrow, _narrow(np.where(narrow, away, 0.0), np.where(narrow, offset, 0.0),
                          np.where(narrow, half, 1.0))),
     )  # fmt: skip
-    found = _anchored(abs(offset), up, down)
-    for which, way in ways:
-        found = tuple(np.where(which, *each) for each in zip(way, found, strict=True))
-    return found  # pyright: ignore[reportReturnType]
+    moments = _anchored(abs(offset), up, down)
+    for where, values in methods:
+        moments = tuple(np.where(where, *pair) for pair in zip(values, moments, strict=True))
+    return moments  # pyright: ignore[reportReturnType]
 
 
 def _wide(up: Any, down: Any) -> tuple[Any, Any, Any, Any]:
-    """By parts: the moments are those of the normal, less terms of the density at both ends."""
-    # Beyond 40 the density underflows; infinite ends would leave 0 times infinity.
-    near, far = (np.minimum(each, 100.0) for each in (np.minimum(up, down), np.maximum(up, down)))
+    """Integrated by parts: the normal's moments, less terms with the density at both ends."""
+    # Beyond 40 the density underflows; infinite ends would give 0 times infinity.
+    near, far = (np.minimum(end, 100.0) for end in (np.minimum(up, down), np.maximum(up, down)))
     drop = (far - near) / 2 * (far + near)
     mass = sum(special.integral(lambda t: t * t / 2, 0.0, 1.0, reach) for reach in (near, far))
-    f, left = np.exp(-(near**2) / 2) / mass, np.exp(-drop)
-    more = -np.expm1(-drop)
-    mean = f * more
-    first, third = f * (near + far * left), f * (near**3 + far**3 * left)
-    second = f * (near**2 * more - 2 * drop * left)
+    f, ratio = np.exp(-(near**2) / 2) / mass, np.exp(-drop)
+    gap = -np.expm1(-drop)
+    mean = f * gap
+    first, third = f * (near + far * ratio), f * (near**3 + far**3 * ratio)
+    second = f * (near**2 * gap - 2 * drop * ratio)
     variance = 1 - first - mean**2
     skewness = second - mean + 3 * mean * first + 2 * mean**3
     kurtosis = (
@@ -312,7 +312,7 @@ def _narrow(away: Any, offset: Any, half: Any) -> tuple[Any, Any, Any, Any]:
 
 
 def _anchored(alpha: Any, up: Any, down: Any) -> tuple[Any, Any, Any, Any]:
-    """Outwards from the anchor, at a distance from the mean, in both directions."""
+    """Outwards in both directions from the anchor, which is `alpha` from the mean."""
     scale = 1 / np.sqrt(1 + alpha**2)
 
     def moment(center: Any, power: int) -> Any:
@@ -342,14 +342,14 @@ def _anchored(alpha: Any, up: Any, down: Any) -> tuple[Any, Any, Any, Any]:
 
 
 def von_mises(concentration: Any, mean: Any, low: Any = -np.inf, high: Any = np.inf) -> Law:
-    """On one turn around the mean; `low` and `high` are open."""
+    """On one turn around the mean; `low` and `high` are always open."""
     k = concentration
     shape = np.broadcast_shapes(np.shape(k), np.shape(mean))
     log_mass = np.log(2 * math.pi * scipy.special.i0e(k))
     ends = mean - math.pi, mean + math.pi
 
     def within(start: Any, reach: Any) -> Any:
-        """Mass from `start` to `start + reach`, at most a quarter turn past the peak of slope."""
+        """Mass from `start` to `start + reach`, at most a quarter turn past the steepest point."""
 
         def exponent(w: Any) -> Any:
             return 2 * k * np.sin(start + w / 2) * np.sin(w / 2)
@@ -366,8 +366,8 @@ def von_mises(concentration: Any, mean: Any, low: Any = -np.inf, high: Any = np.
         """The mass beyond x, in the direction of the sign."""
         t, lost = special.difference(x, mean)
         side = np.where(t < 0, -1.0, 1.0)
-        less = np.where((x > ends[0]) & (x < ends[1]), beyond(abs(t), side * lost), 0.0)
-        return np.where(side == sign, less, 1 - less)
+        smaller = np.where((x > ends[0]) & (x < ends[1]), beyond(abs(t), side * lost), 0.0)
+        return np.where(side == sign, smaller, 1 - smaller)
 
     def log_pdf(x: Any) -> Any:
         t = abs(x - mean)
@@ -375,7 +375,7 @@ def von_mises(concentration: Any, mean: Any, low: Any = -np.inf, high: Any = np.
 
     def quantile(p: Any, q: Any) -> Any:
         """By bisection on one side, counted from the median where most of the mass is beyond."""
-        less = np.minimum(p, q)
+        smaller = np.minimum(p, q)
         one_side = Law(
             0.0,
             0.0,
@@ -383,8 +383,8 @@ def von_mises(concentration: Any, mean: Any, low: Any = -np.inf, high: Any = np.
             sf=beyond,
             support=(0.0, math.pi),
         )
-        inner = abs(p - q) / 2
-        t = bisected(one_side, np.where(less < 0.25, 1.0, inner), np.where(less < 0.25, less, 2.0))
+        tail = smaller < 0.25
+        t = bisected(one_side, np.where(tail, 1.0, abs(p - q) / 2), np.where(tail, smaller, 2.0))
         return mean + np.where(p < q, -t, t)
 
     @functools.cache
@@ -405,11 +405,11 @@ def von_mises(concentration: Any, mean: Any, low: Any = -np.inf, high: Any = np.
 
 
 _TURN = math.pi * (1 + 1e-15)  # the bounds themselves may round outward
-_PI_REST = 1.2246467991473532e-16  # by so much pi is above math.pi
+_PI_REST = 1.2246467991473532e-16  # pi less math.pi
 
 
 def _von_mises_moments(k: Any) -> tuple[Any, Any]:
-    """Std and kurtosis; for large concentrations by their series in 1 / k."""
+    """Std and kurtosis; for large concentrations by series in 1 / k."""
     large = k > 30
     near = np.where(large, 0.0, k)
     t, w = gauss(96)

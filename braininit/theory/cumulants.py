@@ -1,8 +1,8 @@
-"""Moments of whole powers, by polynomials of which no term is negative: nothing cancels.
+"""Moments of integer powers, from polynomials without negative terms, where nothing cancels.
 
 The cumulants of a power of a normal, a gamma or a Poisson draw count connected diagrams, so their
-coefficients are whole numbers from 0 on. However narrow the distribution is, that keeps the digits
-of a skewness and a kurtosis that vanish with its width.
+coefficients are nonnegative integers. That keeps all digits of a skewness and a kurtosis that
+vanish with the width of a narrow distribution.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["MOST", "of_gamma", "of_normal", "of_poisson"]
+__all__ = ["MAX_EXPONENT", "of_gamma", "of_normal", "of_poisson"]
 
-MOST = 40
+MAX_EXPONENT = 40
 """The largest exponent whose coefficients, up to 160!, are float64 numbers."""
 
 
@@ -26,11 +26,13 @@ def of_normal(mean: Any, std: Any, n: int) -> tuple[Any, Any, Any, Any]:
     size = np.where(size > 0, size, 1.0)
     m, s = mean / size, std / size
     first, *cumulants = _normal_cumulants(n)
-    # Of the r-th cumulant the factor s^(2 (r - 1)) is taken out.
-    second, third, fourth = (_at(c[r:], m * m, s * s) for r, c in enumerate(cumulants, start=1))
+    # The factor s^(2 (r - 1)) is taken out of the r-th cumulant.
+    second, third, fourth = (
+        _polynomial(c[r:], m * m, s * s) for r, c in enumerate(cumulants, start=1)
+    )
     odd = m if n % 2 else 1.0
     return (
-        odd * size**n * _at(first, m * m, s * s),
+        odd * size**n * _polynomial(first, m * m, s * s),
         size**n * s * np.sqrt(second),
         odd * s * third / second**1.5,
         s * s * fourth / second**2,
@@ -48,9 +50,9 @@ def of_poisson(mean: Any, n: int) -> tuple[Any, Any, Any, Any]:
 
 
 def _by_parameter(k: Any, scale: Any, n: int, cumulants: Any) -> tuple[Any, Any, Any, Any]:
-    """Of cumulants that are polynomials in k, whose factor k is taken out."""
+    """From cumulants that are polynomials in k; a factor k is taken out of each."""
     size = np.maximum(k, 1.0)
-    first, second, third, fourth = (_at(c[:0:-1], k / size, 1 / size) for c in cumulants)
+    first, second, third, fourth = (_polynomial(c[:0:-1], k / size, 1 / size) for c in cumulants)
     return (
         k * (scale * size) ** n / size * first,
         np.sqrt(k) * (scale * size) ** n / size * np.sqrt(second),
@@ -59,13 +61,13 @@ def _by_parameter(k: Any, scale: Any, n: int, cumulants: Any) -> tuple[Any, Any,
     )
 
 
-def _at(coefficients: Sequence[int], x: Any, y: Any) -> Any:
+def _polynomial(coefficients: Sequence[int], x: Any, y: Any) -> Any:
     """The sum of c_i x^(last - i) y^i."""
     last = len(coefficients) - 1
     return sum(float(c) * x ** (last - i) * y**i for i, c in enumerate(coefficients))
 
 
-# ---------------------------------------------------------------- their coefficients
+# ---------------------------------------------------------------- coefficients
 
 
 @functools.lru_cache(maxsize=128)
@@ -100,10 +102,10 @@ def _poisson_cumulants(n: int) -> list[list[int]]:
 def _cumulants(moments: Any) -> list[list[int]]:
     """The first four cumulants, from the first four moments about 0."""
     one, two, three, four = (np.polynomial.Polynomial(np.array(m, object)) for m in moments)
-    found = (
+    polynomials = (
         one,
         two - one**2,
         three - 3 * one * two + 2 * one**3,
         four - 4 * one * three - 3 * two**2 + 12 * one**2 * two - 6 * one**4,
     )
-    return [[int(c) for c in f.coef] for f in found]
+    return [[int(c) for c in polynomial.coef] for polynomial in polynomials]

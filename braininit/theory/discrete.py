@@ -1,4 +1,4 @@
-"""The laws of the distributions of whole numbers."""
+"""The laws of the integer distributions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def poisson(mean: Any) -> Law:
         function = scipy.special.pdtrc if up else scipy.special.pdtr
         if np.all(k < 1e4):
             part = function(np.maximum(k, 0), mean)
-        else:  # there SciPy's lose digits; by the law of the time of event k + 1
+        else:  # SciPy's functions lose digits; use the waiting time of event k + 1
             waiting = gamma(np.maximum(k, 0) + 1.0, np.ones(()))
             part = (waiting.cdf if up else waiting.sf)(mean)
             part = np.where(k == np.inf, 0.0 if up else 1.0, part)
@@ -56,7 +56,7 @@ def poisson(mean: Any) -> Law:
         (np.zeros_like(mean), np.full_like(mean, np.inf)),
         moments=(mean, np.sqrt(mean), 1 / np.sqrt(mean), 1 / mean),
         family=(poisson, mean),
-        plus=lambda more: poisson(mean + more),
+        plus=lambda other_mean: poisson(mean + other_mean),
         powered=lambda n: cumulants.of_poisson(mean, n),
     )
     return unless_zero(mean, np.zeros_like(mean), law)
@@ -68,35 +68,35 @@ def binomial(n: Any, p: Any) -> Law:
     std = np.sqrt(n * p * q)
 
     def chance(k: Any) -> Any:
-        on, off = np.clip(k, 1, n - 1), np.clip(n - k, 1, n - 1)
+        hits, misses = np.clip(k, 1, n - 1), np.clip(n - k, 1, n - 1)
         log_p = (
-            _stirling(n) - _stirling(on) - _stirling(off)
-            - _deviance(on, n * p) - _deviance(off, n * q)
-            - np.log(2 * np.pi * on * (off / n)) / 2
+            _stirling(n) - _stirling(hits) - _stirling(misses)
+            - _deviance(hits, n * p) - _deviance(misses, n * q)
+            - np.log(2 * np.pi * hits * (misses / n)) / 2
         )  # fmt: skip
         log_p = np.where(k == 0, n * np.log1p(-p), np.where(k == n, n * np.log(p), log_p))
         return np.where((k >= 0) & (k <= n), np.exp(log_p), 0.0)
 
-    def up_to(function: Any, below: float, k: Any) -> Any:
-        """By the beta distribution of the number that is so many from the smallest."""
+    def tail(function: Any, below: float, k: Any) -> Any:
+        """By the beta distribution of the (k + 1)-th smallest of n uniform numbers."""
         inside = np.clip(k, 0, np.maximum(n - 1, 0))
         p_inside = function(inside + 1, np.maximum(n - inside, 1), p)
         return np.where(k < 0, below, np.where(k >= n, 1 - below, p_inside))
 
     law = lattice(
         chance,
-        lambda k: up_to(scipy.special.betaincc, 0.0, k),
-        lambda k: up_to(scipy.special.betainc, 1.0, k),
+        lambda k: tail(scipy.special.betaincc, 0.0, k),
+        lambda k: tail(scipy.special.betainc, 1.0, k),
         (np.zeros(n.shape), n),
         moments=(n * p, std, (q - p) / std, (1 - 6 * p * q) / std**2),
         family=(binomial, n, p),
-        plus=lambda more, its: binomial(n + more, p) if np.all(its == p) else None,
+        plus=lambda more, other_p: binomial(n + more, p) if np.all(other_p == p) else None,
     )
     return unless_zero(std, n * p, law)
 
 
 def _deviance(k: Any, mean: Any) -> Any:
-    """The quantity k log(k / mean) + mean - k, also where k is close to the mean."""
+    """Compute k log(k / mean) + mean - k, also where k is close to the mean."""
     v = (k - mean) / (k + mean)
     near = abs(v) < 0.1
     v = np.where(near, v, 0.0)
@@ -106,15 +106,15 @@ def _deviance(k: Any, mean: Any) -> Any:
 
 
 def _stirling(k: Any) -> Any:
-    """log(k!) less Stirling's (k + 1/2) log(k) - k + log(2 pi) / 2, for whole k >= 1."""
-    y = 1 / np.maximum(k, len(_REST)) ** 2
+    """log(k!) less Stirling's (k + 1/2) log(k) - k + log(2 pi) / 2, for integers k >= 1."""
+    y = 1 / np.maximum(k, len(_STIRLING_RESTS)) ** 2
     terms = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)
     series = np.sqrt(y) * sum(c * y**i for i, c in enumerate(terms))
-    few = np.clip(k, 1, len(_REST)).astype(int) - 1
-    return np.where(k <= len(_REST), _REST[few], series)
+    index = np.clip(k, 1, len(_STIRLING_RESTS)).astype(int) - 1
+    return np.where(k <= len(_STIRLING_RESTS), _STIRLING_RESTS[index], series)
 
 
-_REST = np.array(
+_STIRLING_RESTS = np.array(
     [
         math.log(math.factorial(k) * math.exp(k) / (k**k * math.sqrt(2 * math.pi * k)))
         for k in range(1, 17)

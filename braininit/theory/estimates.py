@@ -1,4 +1,4 @@
-"""What draws say of a distribution whose law is not known, with the error of the answer."""
+"""Estimates from draws, with standard errors, for distributions without a known law."""
 
 from __future__ import annotations
 
@@ -37,53 +37,53 @@ def estimated(
 ) -> Estimate:
     """Apply ``statistic(draws along axis 0, unit)`` to draws; the error is a jackknife's.
 
-    Groups of draws are left out in turn. With a size each draw of that size is in one group, so
+    Groups of draws are left out in turn. With a size, all numbers of one draw are in one group, so
     that the error is right where the numbers of a matrix depend on each other.
     """
-    groups, unit = _drawn(dist, size, options.whole("estimate", count, 1000), rng)
+    groups, unit = _draw_groups(dist, size, options.whole("estimate", count, 1000), rng)
     value = statistic(np.concatenate(groups), unit)
-    rest = [np.concatenate(groups[:i] + groups[i + 1 :]) for i in range(len(groups))]
-    bare, its = units.parts(value)
-    others = np.stack([units.parts(statistic(x, unit))[0] for x in rest])
-    error = np.sqrt((len(groups) - 1) * others.var(0))
-    return Estimate(value, units.on(error.item() if np.ndim(bare) == 0 else error, its))
+    subsets = [np.concatenate(groups[:i] + groups[i + 1 :]) for i in range(len(groups))]
+    bare, value_unit = units.parts(value)
+    estimates = np.stack([units.parts(statistic(x, unit))[0] for x in subsets])
+    error = np.sqrt((len(groups) - 1) * estimates.var(0))
+    return Estimate(value, units.on(error.item() if np.ndim(bare) == 0 else error, value_unit))
 
 
 _GROUPS = 40
 
 
-def _drawn(dist: Any, size: Any, count: int, rng: Any) -> tuple[list[np.ndarray], Any]:
+def _draw_groups(dist: Any, size: Any, count: int, rng: Any) -> tuple[list[np.ndarray], Any]:
     """Groups of draws in float64, and their unit."""
     key = keys.typed(keys.as_key(keys.from_rng(rng)))
     if size is None:
         shape = (-(-count // _GROUPS) * _GROUPS, *np.broadcast_shapes(*_shapes(dist)))
-        x, unit = _bare(_called(dist, key, shape))
+        x, unit = _bare(_draw(dist, key, shape))
         return np.split(x, _GROUPS), unit
     shape = as_shape(size)
-    many = max(_GROUPS, -(-count // max(math.prod(shape), 1)))
-    drawn = [_bare(_called(dist, k, shape)) for k in jax.random.split(key, many)]
-    flat = [x.ravel() for x, _ in drawn]
-    return [np.concatenate(flat[i::_GROUPS]) for i in range(_GROUPS)], drawn[0][1]
+    repeats = max(_GROUPS, -(-count // max(math.prod(shape), 1)))
+    draws = [_bare(_draw(dist, k, shape)) for k in jax.random.split(key, repeats)]
+    flat = [x.ravel() for x, _ in draws]
+    return [np.concatenate(flat[i::_GROUPS]) for i in range(_GROUPS)], draws[0][1]
 
 
-def _called(dist: Any, key: Any, shape: tuple[int, ...]) -> Any:
+def _draw(dist: Any, key: Any, shape: tuple[int, ...]) -> Any:
     if not isinstance(dist, Initialization):
         return dist(key, shape)
     try:
         return dist(shape, rng=key)
     except ValueError as error:
-        error.add_note(_IN_A_FUNCTION)
+        error.add_note(_USE_A_FUNCTION)
         raise
 
 
-_IN_A_FUNCTION = (
-    "What draws need besides a size goes into a function, as in "
+_USE_A_FUNCTION = (
+    "Pass other arguments of the draws in a function, as in "
     "theory.mean(lambda key, shape: dist(shape, rng=key, distances=...), size, estimate=100_000)."
 )
 
 
 def _bare(x: Any) -> tuple[np.ndarray, Any]:
-    if isinstance(x, dict):  # of a Joint
+    if isinstance(x, dict):  # from a Joint
         raise TypeError(
             f"these are draws of several, {', '.join(x)}; estimate one of them, as in "
             f"theory.mean(lambda key, shape: dist(key, shape)[{next(iter(x))!r}], estimate=100_000)"
@@ -95,7 +95,7 @@ def _bare(x: Any) -> tuple[np.ndarray, Any]:
 
 
 def _shapes(dist: Any) -> Iterator[tuple[int, ...]]:
-    """The shapes of the parameters, also of those of parts."""
+    """The shapes of the parameters, including those of parts."""
     if isinstance(dist, Initialization):
         yield dist._own_shape()
         for child in dist._children():

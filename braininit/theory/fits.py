@@ -1,8 +1,8 @@
-"""The other way: the initializer under which measured data are most likely.
+"""Fits: the initializer under which measured data are most likely.
 
-Each family has a function ``(data, fixed) -> parameters`` of bare numbers: the data in float64, the
-parameters that the caller fixes, by the names of the class. Where the likelihood has no closed
-maximum, its derivative has a root.
+Each family has a function ``(data, fixed) -> parameters`` of bare numbers: the data in float64, and
+the parameters that the caller fixes, by their names in the class. Where the maximum of the
+likelihood has no closed form, a root of the derivative is found numerically.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def fit(dist: type[T], data: Any, **fixed: Any) -> T:
     data : array or Quantity
         The measurements, of any shape, finite, in any unit; the result has their unit.
     **fixed
-        Parameters that are known, as in ``shape=2.0``. The bounds of Beta (0 and 1) and of
-        TruncatedNormal (open) are never fitted: give `low` and `high`.
+        Known parameters, as in ``shape=2.0``. The bounds of Beta (0 and 1 by default) and of
+        TruncatedNormal (open by default) are never fitted: pass `low` and `high`.
 
     Returns
     -------
@@ -50,13 +50,13 @@ def fit(dist: type[T], data: Any, **fixed: Any) -> T:
     Raises
     ------
     ValueError
-        If data lie outside the domain, are too few or all the same, or no member of the family is
-        the most likely one.
+        If data lie outside the domain, are too few or all equal, or no member of the family is the
+        most likely one.
 
     Notes
     -----
-    Maximum likelihood, as `fit` of SciPy's distributions, with bounds and origin held at their
-    places. The likelihood has one maximum in each of these families.
+    Maximum likelihood, as in the `fit` of SciPy's distributions, with bounds and origin fixed. The
+    likelihood has one maximum in each of these families.
 
     Examples
     --------
@@ -68,36 +68,35 @@ def fit(dist: type[T], data: Any, **fixed: Any) -> T:
     """
     family = _family(dist)
     unit, x = _numbers(data)
-    given = _fixed(dist, fixed, unit)
-    carriers = [name for name, kind in kinds(dist).items() if kind == "shared"]
-    if unit is not None and not carriers:
+    known = _fixed_numbers(dist, fixed, unit)
+    with_unit = [name for name, kind in kinds(dist).items() if kind == "shared"]
+    if unit is not None and not with_unit:
         raise units.UnitError(
             f"`data` are in {unit}, and {dist.__name__} draws pure numbers; divide the unit away"
         )
 
-    def dressed(numbers: Mapping[str, Any]) -> dict[str, Any]:
-        return {n: units.on(x, unit) if n in carriers else x for n, x in numbers.items()}
+    def build(numbers: Mapping[str, Any]) -> T:
+        every = {**numbers, **known}.items()
+        return dist(**{n: units.on(x, unit) if n in with_unit else x for n, x in every})
 
-    free = [f.name for f in fields(dist) if f.name not in given]
+    free = [f.name for f in fields(dist) if f.name not in known]
     if family in _BETWEEN_BOUNDS:
         free = [name for name in free if name not in ("low", "high")]
     if not free:
         raise ValueError(f"all parameters of {dist.__name__} are fixed; leave one to be fitted")
-    # The class checks what is fixed: numbers that are traced it takes as they come.
-    jax.eval_shape(
-        lambda rest: (dist(**dressed({**rest, **given})), 0)[1], dict.fromkeys(free, 1.0)
-    )
-    if given.get("std") == 0:
+    # The class checks the fixed numbers; the free ones are traced, so it accepts any.
+    jax.eval_shape(lambda rest: (build(rest), 0)[1], dict.fromkeys(free, 1.0))
+    if known.get("std") == 0:
         raise ValueError("`std` = 0 leaves no spread to data; fix another parameter, or none")
-    shown = _Data(dist.__name__, x, unit)
+    sample = _Data(dist.__name__, x, unit)
     try:
         with np.errstate(all="ignore"):
-            found = {name: float(x) for name, x in family(shown, given).items()}
+            fitted = {name: float(x) for name, x in family(sample, known).items()}
     except OverflowError:
-        found = {"its size": math.inf}
-    if not np.all(np.isfinite([*found.values()])):
-        raise shown.none(_BEYOND)
-    return dist(**dressed({**found, **given}))
+        raise sample.no_fit(_BEYOND) from None
+    if not np.all(np.isfinite([*fitted.values()])):
+        raise sample.no_fit(_BEYOND)
+    return build(fitted)
 
 
 def _family(dist: Any) -> Callable[..., Mapping[str, Any]]:
@@ -125,17 +124,18 @@ def _numbers(data: Any) -> tuple[Any, np.ndarray]:
     return unit, x
 
 
-def _fixed(dist: Any, fixed: Mapping[str, Any], unit: Any) -> dict[str, Any]:
-    """The fixed parameters by the names of the class, bare in the data's unit."""
-    holds, given = kinds(dist), {}
-    own = {its: mine for mine, its in dist._names}  # the function's names are good too
+def _fixed_numbers(dist: Any, fixed: Mapping[str, Any], unit: Any) -> dict[str, Any]:
+    """The fixed parameters by their names in the class, bare, in the data's unit."""
+    kind_of, numbers = kinds(dist), {}
+    aliases = {function_name: name for name, function_name in dist._names}
     for name, value in fixed.items():
-        mine = name if name in holds else own.get(name)
-        if mine is None:
-            raise TypeError(f"{dist.__name__} has no parameter `{name}`; it has {', '.join(holds)}")
+        field = name if name in kind_of else aliases.get(name)
+        if field is None:
+            names = ", ".join(kind_of)
+            raise TypeError(f"{dist.__name__} has no parameter `{name}`; it has {names}")
         if value is None:
             continue
-        if holds[mine] == "shared":
+        if kind_of[field] == "shared":
             values = {"data": units.on(1.0, unit), name: value}
             if unit is None and units.unwrap(name, value)[1] is not None:
                 raise units.UnitError(
@@ -146,41 +146,41 @@ def _fixed(dist: Any, fixed: Mapping[str, Any], unit: Any) -> dict[str, Any]:
             value = units.dimensionless(name, value)
         if np.ndim(value):
             raise ValueError(f"`{name}` must be one number, got the shape {np.shape(value)}")
-        given[mine] = float(value)
-    return given
+        numbers[field] = float(value)
+    return numbers
 
 
 _BEYOND = "its parameters are beyond the range of a float"
 
 
 class _Data:
-    """Data that can say what is wrong with them."""
+    """Measured data of a family; its methods check them and name the unit in their errors."""
 
     def __init__(self, family: str, x: np.ndarray, unit: Any) -> None:
         self.family, self.x, self.unit = family, x, unit
 
-    def hold(self, good: np.ndarray, what: str) -> np.ndarray:
-        """The numbers, if all are good."""
+    def require(self, good: np.ndarray, condition: str) -> np.ndarray:
+        """Return the numbers, if all are good."""
         bad = np.flatnonzero(~good)
         if bad.size:
             raise ValueError(
-                f"`data` of {self.family} must {what}, got "
+                f"`data` of {self.family} must {condition}, got "
                 f"{units.show(self.x[bad[0]].item(), self.unit)} at index {bad[0]}, one of "
                 f"{bad.size}; leave them out or fit another distribution"
             )
         return self.x
 
-    def above_zero(self) -> np.ndarray:
-        return self.hold(self.x > 0, "be above 0")
+    def require_positive(self) -> np.ndarray:
+        return self.require(self.x > 0, "be above 0")
 
-    def between(self, low: float, high: float, *, inside: bool = False) -> np.ndarray:
+    def require_between(self, low: float, high: float, *, inside: bool = False) -> np.ndarray:
         x = self.x
         good = (x > low) & (x < high) if inside else (x >= low) & (x <= high)
         ends = f"{units.show(low, self.unit)} and {units.show(high, self.unit)}"
-        return self.hold(good, f"lie {'strictly ' if inside else ''}between {ends}")
+        return self.require(good, f"lie {'strictly ' if inside else ''}between {ends}")
 
-    def spread(self, x: np.ndarray) -> np.ndarray:
-        """The numbers, if they are not all the same."""
+    def require_spread(self, x: np.ndarray) -> np.ndarray:
+        """Return the numbers, if they are not all equal."""
         if x.min() == x.max():
             raise ValueError(
                 f"`data` are all {units.show(self.x[0].item(), self.unit)}, which says nothing "
@@ -188,20 +188,20 @@ class _Data:
             )
         return x
 
-    def none(self, why: str) -> ValueError:
+    def no_fit(self, why: str) -> ValueError:
         return ValueError(f"no {self.family} is the most likely one: {why}")
 
     def root(self, function: Callable[[float], Any], why: str = _BEYOND) -> float:
-        """The root of a monotone function, from brackets that grow."""
+        """Find the root of a monotone function, between brackets that grow until they hold it."""
         reach = 1.0
         while not function(-reach) * function(reach) <= 0:
             reach *= 2
             if reach > 500:
-                raise self.none(why)
+                raise self.no_fit(why)
         return float(scipy.optimize.brentq(function, -reach, reach, xtol=1e-15, rtol=1e-14))
 
 
-# ---------------------------------------------------------------- by location and scale
+# ---------------------------------------------------------------- location and scale
 
 
 def _normal(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
@@ -210,12 +210,12 @@ def _normal(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
         return {"mean": mean}
     away = x - mean
     if "mean" not in fixed:
-        away = data.spread(x) - mean - _mean(away)  # less what the mean has lost
+        away = data.require_spread(x) - mean - _mean(away)  # less the rounding error of the mean
     return {"mean": mean, "std": _mean(away, 2)}
 
 
 def _mean(x: np.ndarray, power: int = 1) -> float:
-    """The root of the mean power, whose sum may not overflow."""
+    """The n-th root of the mean n-th power, by a sum that does not overflow."""
     octaves = np.frexp(abs(x).max())[1]
     return float(np.ldexp(np.mean(np.ldexp(x, -octaves) ** power) ** (1 / power), octaves))
 
@@ -225,53 +225,53 @@ def _laplace(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
     if "scale" in fixed:
         return {"loc": loc}
     if "loc" not in fixed or np.all(data.x == loc):
-        data.spread(data.x)
+        data.require_spread(data.x)
     return {"loc": loc, "scale": _mean(abs(data.x - loc))}
 
 
 def _bounds(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
-    x = data.between(fixed.get("low", -math.inf), fixed.get("high", math.inf))
+    x = data.require_between(fixed.get("low", -math.inf), fixed.get("high", math.inf))
     if not fixed:
-        data.spread(x)
-    found = {"low": x.min(), "high": x.max(), **fixed}
-    if not found["low"] < found["high"]:
-        raise data.none("all data lie on the bound that is fixed; give it room")
-    return found
+        data.require_spread(x)
+    bounds = {"low": x.min(), "high": x.max(), **fixed}
+    if not bounds["low"] < bounds["high"]:
+        raise data.no_fit("all data lie on the fixed bound; move it away from the data")
+    return bounds
 
 
 def _positive_bounds(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
-    data.above_zero()
+    data.require_positive()
     return _bounds(data, fixed)
 
 
-# ---------------------------------------------------------------- positive ones
+# ---------------------------------------------------------------- positive distributions
 
 
 def _exponential(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
-    x = data.hold(data.x >= 0, "be 0 or more")
+    x = data.require(data.x >= 0, "be 0 or more")
     if not x.any():
-        raise data.none("all data are 0; give some above")
+        raise data.no_fit("all data are 0; give some above")
     return {"scale": _mean(x)}
 
 
 def _lognormal(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
-    x = data.above_zero()
+    x = data.require_positive()
     middle = math.exp(np.log(x).mean())
     away = special.log_ratio(x, middle)  # logarithms around 0
     if "mean" in fixed:
-        # With s the variance of the logarithm the derivative is that of s^2 + 4 s = 4 B.
+        # The variance s of the logarithm solves s^2 + 4 s = 4 square.
         square = np.mean(special.log_ratio(x, fixed["mean"]) ** 2)
         variance = 2 * square / (1 + math.sqrt(1 + square))
         return {"std": fixed["mean"] * _ratio(variance)}
     if "std" not in fixed:
-        data.spread(x)
+        data.require_spread(x)
         variance = float(np.var(away))
         mean = middle * math.exp(away.mean() + variance / 2)
         return {"mean": mean, "std": mean * _ratio(variance)}
     std = fixed["std"]
 
     def slope(shift: float) -> float:
-        """The derivative of the likelihood by the logarithm of the mean, over `middle`."""
+        """The derivative of the likelihood by log(mean / middle), at `shift`."""
         square = (std / middle) ** 2 * math.exp(-2 * shift)
         s, ds = math.log1p(square), -2 * square / (1 + square)
         gap = away - shift + s / 2
@@ -282,12 +282,12 @@ def _lognormal(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
 
 
 def _ratio(variance: float) -> float:
-    """The std over the mean, by the variance of the logarithm."""
+    """The std over the mean, from the variance of the logarithm."""
     return math.exp(variance / 2) * math.sqrt(-math.expm1(-variance))
 
 
 def _gamma(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
-    x = data.above_zero()
+    x = data.require_positive()
     mean = _mean(x)
     if "shape" in fixed:
         return {"scale": mean / fixed["shape"]}
@@ -295,7 +295,7 @@ def _gamma(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
         level = np.mean(special.log_ratio(x, fixed["scale"]))
         k = math.exp(data.root(lambda t: level - scipy.special.digamma(math.exp(t))))
         return {"shape": k}
-    gap = _mean_excess(data.spread(x), x - mean)
+    gap = _mean_excess(data.require_spread(x), x - mean)
     k = math.exp(data.root(lambda t: _log_less_digamma(math.exp(t)) - gap))
     return {"shape": k, "scale": mean / k}
 
@@ -308,11 +308,11 @@ def _log_less_digamma(k: float) -> float:
 
 
 def _weibull(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
-    x = data.above_zero()
-    size = fixed.get("scale", x.max())  # without one, powers of x / size don't overflow
+    x = data.require_positive()
+    size = fixed.get("scale", x.max())  # relative to the maximum, powers don't overflow
     log = special.log_ratio(x, size)
     if "shape" not in fixed and np.all(x == size):
-        data.spread(x)
+        data.require_spread(x)
 
     def slope(t: float) -> float:
         k = math.exp(t)
@@ -333,7 +333,7 @@ def _beta(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
     if data.unit is not None and not {"low", "high"} <= fixed.keys():
         raise ValueError(f"the bounds of Beta go with the data: give low= and high= in {data.unit}")
     low, high = fixed.get("low", 0.0), fixed.get("high", 1.0)
-    x = data.between(low, high, inside=True)
+    x = data.require_between(low, high, inside=True)
     below, above = (np.mean(np.log(gap / (high - low))) for gap in (x - low, high - x))
     digamma = scipy.special.digamma
     if len(fixed.keys() & {"alpha", "beta"}) == 1:
@@ -341,9 +341,9 @@ def _beta(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
         known = fixed["alpha" if other == "beta" else "beta"]
         t = data.root(lambda t: level - digamma(math.exp(t)) + digamma(math.exp(t) + known))
         return {other: math.exp(t)}
-    data.spread(x)
-    # With n = alpha + beta and L = log - digamma, alpha = n a: L(alpha) - L(n) - log(a / mean)
-    # equals the mean excess of the data over the logarithm, and so for beta and 1 - a. Nothing
+    data.require_spread(x)
+    # With n = alpha + beta, alpha = n a and L = log - digamma: L(alpha) - L(n) - log(a / mean)
+    # equals the mean excess of the data (`_mean_excess`); likewise for beta and 1 - a. Nothing
     # cancels where the data are narrow and n is large.
     gaps = x - low, high - x
     share = float(gaps[0].mean() / (high - low)), float(gaps[1].mean() / (high - low))
@@ -352,23 +352,23 @@ def _beta(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
     ]
 
     def split(n: float, shift: float) -> tuple[float, float, float]:
-        """The two shapes if the odds of a are e^shift of the data's."""
+        """The two shapes with sum n, the odds of a being e^shift times the odds of the data."""
         a = share[0] / (share[0] + share[1] * math.exp(-shift))
         b = share[1] / (share[1] + share[0] * math.exp(shift))
         return max(n * a, 1e-300), max(n * b, 1e-300), shift
 
-    def apart(n: float, shift: float) -> float:
+    def imbalance(n: float, shift: float) -> float:
         alpha, beta, _ = split(n, shift)
         return _log_less_digamma(alpha) - _log_less_digamma(beta) - shift - excess[0] + excess[1]
 
     def best(n: float) -> tuple[float, float, float]:
-        """The split of n that is the most likely."""
-        size = sum(excess) + sum(_log_less_digamma(n * each) for each in share)
-        unit = min(1.0, size)  # found to 1e-15 of it
-        return split(n, unit * data.root(lambda t: apart(n, t * unit)))
+        """The most likely split of n."""
+        size = sum(excess) + sum(_log_less_digamma(n * part) for part in share)
+        unit = min(1.0, size)  # the root is found to 1e-15 of it
+        return split(n, unit * data.root(lambda t: imbalance(n, t * unit)))
 
     def slope(t: float) -> float:
-        # By the equation of the shape with the larger share, whose terms are the smallest.
+        # The equation of the shape with the larger share has the smallest terms.
         (alpha, beta, shift), large = best(math.exp(t)), int(share[1] > share[0])
         log = -math.log1p(share[1 - large] * math.expm1(-shift if large == 0 else shift))
         shapes = (alpha, beta) if large == 0 else (beta, alpha)
@@ -395,12 +395,12 @@ def _digamma_gap(k: float, more: float) -> float:
 
 
 def _truncated(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
-    """By moments, which those of the most likely member of an exponential family equal."""
+    """By moments: the most likely member of an exponential family has the moments of the data."""
     low, high = fixed.get("low", -math.inf), fixed.get("high", math.inf)
-    x = data.between(low, high)
+    x = data.require_between(low, high)
     if "std" not in fixed and np.all(x == fixed.get("mean", x[0])):
-        data.spread(x)
-    # Counted from the mean in std of the data, so that units don't matter.
+        data.require_spread(x)
+    # Standardized by the mean and std of the data, so that their unit doesn't matter.
     center = _mean(x)
     scale = _mean(x - center, 2)
     scale = scale or fixed.get("std") or abs(center - fixed["mean"])
@@ -419,20 +419,21 @@ def _truncated(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
         square = np.mean((y - mean) ** 2)
 
         def gap(t: float) -> float:
-            its = law(mean, math.exp(t))
-            return math.log(square) - math.log(float(its.std**2 + (its.mean - mean) ** 2))
+            candidate = law(mean, math.exp(t))
+            model = float(candidate.std**2 + (candidate.mean - mean) ** 2)
+            return math.log(square) - math.log(model)
 
         std = math.exp(data.root(gap, "the data are flatter than any"))
         return {"std": scale * std}
 
     def gaps(t: np.ndarray) -> np.ndarray:
-        its = law(t[0], math.exp(t[1]))
-        return np.array([its.mean - y.mean(), np.log(its.std) - np.log(y.std())], float)
+        candidate = law(t[0], math.exp(t[1]))
+        return np.array([candidate.mean - y.mean(), np.log(candidate.std) - np.log(y.std())], float)
 
-    found = scipy.optimize.root(gaps, np.array([0.0, 0.0]), tol=1e-14)
-    if not (np.all(abs(gaps(found.x)) < 1e-10) and abs(found.x[0]) < 1e4):
-        raise data.none(f"{grows}; Exponential or Uniform may fit")
-    return {"mean": center + scale * found.x[0], "std": scale * math.exp(found.x[1])}
+    root = scipy.optimize.root(gaps, np.array([0.0, 0.0]), tol=1e-14).x
+    if not (np.all(abs(gaps(root)) < 1e-10) and abs(root[0]) < 1e4):
+        raise data.no_fit(f"{grows}; Exponential or Uniform may fit")
+    return {"mean": center + scale * root[0], "std": scale * math.exp(root[1])}
 
 
 # ---------------------------------------------------------------- angles
@@ -444,35 +445,35 @@ def _von_mises(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
     if "concentration" in fixed:
         return {"mean": mean}
     if "mean" not in fixed:
-        data.spread(data.x)
+        data.require_spread(data.x)
     turned = np.where(abs(data.x) > math.pi, np.arctan2(y, x), data.x)
     lack = float(np.mean(2 * np.sin((turned - mean) / 2) ** 2))  # 1 less the mean cosine
     if lack == 0:
-        raise data.none("all data point one way")
+        raise data.no_fit("all data point in one direction")
     if lack >= 1:
         return {"mean": mean, "concentration": 0.0}
 
     def gap(t: float) -> float:
         k = math.exp(t)
-        short = scipy.special.i0e(k) - scipy.special.i1e(k)
-        share = short / scipy.special.i0e(k) if k < 1e4 else (0.5 + 0.125 / k * (1 + 1 / k)) / k
-        return float(math.log(share) - math.log(lack))
+        i0, i1 = scipy.special.i0e(k), scipy.special.i1e(k)
+        expected = (i0 - i1) / i0 if k < 1e4 else (0.5 + 0.125 / k * (1 + 1 / k)) / k
+        return float(math.log(expected) - math.log(lack))
 
     return {"mean": mean, "concentration": math.exp(data.root(gap))}
 
 
-# ---------------------------------------------------------------- whole numbers
+# ---------------------------------------------------------------- integers
 
 
 def _poisson(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
-    x = data.hold((data.x >= 0) & (data.x % 1 == 0), "be whole numbers, 0 or more")
+    x = data.require((data.x >= 0) & (data.x % 1 == 0), "be whole numbers, 0 or more")
     return {"mean": _mean(x)}
 
 
 def _whole_bounds(data: _Data, fixed: Mapping[str, float]) -> Mapping[str, Any]:
-    x = data.hold(data.x % 1 == 0, "be whole numbers")
+    x = data.require(data.x % 1 == 0, "be whole numbers")
     low, high = fixed.get("low", x.min()), fixed.get("high", x.max() + 1)
-    data.between(low, high - 1)
+    data.require_between(low, high - 1)
     return {"low": low, "high": high}
 
 
@@ -491,4 +492,4 @@ _FAMILIES: dict[Any, Callable[[_Data, Mapping[str, float]], Mapping[str, Any]]] 
     continuous.truncated_normal: _truncated,
     continuous.vonmises: _von_mises,
 }
-_BETWEEN_BOUNDS = {_beta, _truncated}  # whose bounds are given, never fitted
+_BETWEEN_BOUNDS = {_beta, _truncated}  # families whose bounds are never fitted

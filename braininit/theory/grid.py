@@ -16,8 +16,8 @@ __all__ = ["gridded"]
 def gridded(law: Law, step: Any, rounding: str) -> Law:
     """The law of draws rounded to multiples of a step."""
 
-    def up_to(name: str, k: Any) -> Any:
-        """P(K <= k), or P(K > k) by the survival function."""
+    def tail(name: str, k: Any) -> Any:
+        """P(K <= k) if `name` is "cdf", P(K > k) if it is "sf"."""
         if rounding == "nearest":  # halves go up
             return (law.below if name == "cdf" else law.above)((k + 0.5) * step)
         function = getattr(law, name)
@@ -26,15 +26,15 @@ def gridded(law: Law, step: Any, rounding: str) -> Law:
         return _averaged(law, name, k, step)
 
     def chance(k: Any) -> Any:
-        below, above = up_to("cdf", k - 1), up_to("sf", k)
-        upper = up_to("sf", k - 1) - above
-        return np.maximum(np.where(below < 0.5, up_to("cdf", k) - below, upper), 0)
+        below, above = tail("cdf", k - 1), tail("sf", k)
+        upper = tail("sf", k - 1) - above
+        return np.maximum(np.where(below < 0.5, tail("cdf", k) - below, upper), 0)
 
     def quantile(p: Any, q: Any) -> Any:
         x = law.quantile(p, q) / step
         k = np.floor(x + 0.5) if rounding == "nearest" else np.ceil(x) - (rounding == "stochastic")
-        for _ in range(1 if rounding == "stochastic" else 0):  # its base is one of two neighbours
-            enough = np.where(p <= q, up_to("cdf", k) >= p, up_to("sf", k) <= q)
+        if rounding == "stochastic":  # k or the next
+            enough = np.where(p <= q, tail("cdf", k) >= p, tail("sf", k) <= q)
             k = np.where(enough, k, k + 1)
         return k * step + 0.0
 
@@ -46,8 +46,8 @@ def gridded(law: Law, step: Any, rounding: str) -> Law:
 
     return lattice(
         chance,
-        lambda k: up_to("cdf", k),
-        lambda k: up_to("sf", k),
+        lambda k: tail("cdf", k),
+        lambda k: tail("sf", k),
         ends(),
         step=step,
         quantile=quantile,
@@ -55,9 +55,9 @@ def gridded(law: Law, step: Any, rounding: str) -> Law:
 
 
 def _averaged(law: Law, name: str, k: Any, step: Any) -> Any:
-    """The mean of a distribution function, or of a survival function, over the step after k.
+    """The mean of a distribution or survival function over the step after k.
 
-    In pieces that are smooth: they end where the function bends or jumps, as at whole numbers.
+    It is integrated in smooth pieces, which end where the function bends or jumps.
     """
     if isinstance(law, Lattice):  # flat between its values
         first, count = np.floor((k * step - law.offset) / law.step) + 1, np.ceil(step / law.step)
@@ -75,12 +75,12 @@ def _averaged(law: Law, name: str, k: Any, step: Any) -> Any:
             continue
         for t, w in zip(nodes, weights, strict=True):
             x = (k + start + t * width) * step
-            total = total + width * w * (getattr(law, name)(x) - _of_atoms(name, x, atoms))
-    for at, p in atoms:  # exactly, where the nodes would miss the jump
+            total = total + width * w * (getattr(law, name)(x) - _atoms_part(name, x, atoms))
+    for at, p in atoms:  # exactly: the nodes would miss the jump
         share = np.clip(at / step - k, 0.0, 1.0)
         total = total + p * (1 - share if name == "cdf" else share)
     return total
 
 
-def _of_atoms(name: str, x: Any, atoms: Any) -> Any:
+def _atoms_part(name: str, x: Any, atoms: Any) -> Any:
     return sum((np.where((at <= x) == (name == "cdf"), p, 0.0) for at, p in atoms), 0.0)

@@ -1,4 +1,4 @@
-"""Laws of multiples of a step, each of which has a probability of its own."""
+"""Laws whose values are multiples of a step, each with a nonzero probability."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from braininit.theory.law import Law, adds
 __all__ = ["NEAR", "Lattice", "lattice"]
 
 NEAR = 1e-15
-"""How far off a multiple, in parts of it, a float64 still counts as it: 0.3 as 3 times 0.1."""
+"""The relative distance at which a float64 still counts as a multiple: 0.3 as 3 times 0.1."""
 _TAIL = 1e-20
-"""What is rarer on either side adds nothing to a moment."""
-_MOST = 2**22
-"""Multiples that are added up."""
-_LISTED = 1000
-"""Multiples that a law lists: with them its sums, powers and mixtures know their points, too."""
+"""Tails with less probability are left out of moments."""
+_MAX_SUMMED = 2**22
+"""The most multiples to sum for a moment."""
+_MAX_ATOMS = 1000
+"""The most multiples to list as atoms, which sums, powers and mixtures of the law then inherit."""
 
 
 def lattice(
@@ -35,14 +35,14 @@ def lattice(
     family: tuple[Any, ...] = (),
     **closed: Callable[..., Any],
 ) -> Law:
-    """Make a law from functions of how many steps: the probability, and P(K <= k), P(K > k).
+    """Make a law from functions of the number of steps K: P(K = k), P(K <= k) and P(K > k).
 
-    Steps count from the `offset`. `quantile` is in numbers, as are `support` and the `moments`;
-    without these they are sums.
+    Steps are counted from the `offset`. `quantile`, `support` and `moments` are of the values
+    themselves; without `moments` they are summed.
     """
 
     def steps(x: Any) -> tuple[Any, Any]:
-        """How many, and by how much rounding may be off."""
+        """The number of steps to x, and its rounding error."""
         return (x - offset) / step, NEAR * (abs(x / step) + abs(offset / step))
 
     def index(x: Any) -> Any:
@@ -53,22 +53,22 @@ def lattice(
         k = np.round(count)
         return np.where(abs(count - k) <= slack, chance(k), 0.0)
 
-    def drawn(most: int) -> Any:
-        """The multiples that are drawn, along axis 0; None if they are more than so many."""
+    def multiples(limit: int) -> Any:
+        """The k outside the tails, along axis 0; None if there are more than `limit`."""
         with np.errstate(all="ignore"):
-            first, last = (index(made.quantile(*p)) for p in ((_TAIL, 1.0), (1.0, _TAIL)))
+            first, last = (index(law.quantile(*p)) for p in ((_TAIL, 1.0), (1.0, _TAIL)))
             count = np.max(last - first) + 1
-        if not count <= most:
+        if not count <= limit:
             return None
         return first + np.arange(int(count)).reshape(-1, *[1] * np.ndim(first))
 
     def cut(low: Any, high: Any) -> Law:
-        """The law between two numbers."""
+        """The law truncated to [low, high]."""
         low, high = (np.clip(end, *support) for end in (low, high))
         ends = first, last = np.ceil(np.subtract(*steps(low))), index(high)
 
         def between(start: Any, end: Any) -> Any:
-            """P(start <= K <= end), by the smaller tail."""
+            """P(start <= K <= end), from the smaller tail."""
             below, above = cdf(end), sf(start - 1)
             part = np.where(below < above, below - cdf(start - 1), above - sf(end))
             return np.where(start > end, 0.0, np.where(start == end, chance(start), part))
@@ -89,10 +89,11 @@ def lattice(
         def mirrored(function: Any, other: Any, beyond: int) -> Any:
             return lambda k: np.where(up, function(k), other(-k - beyond))
 
-        def plus(law: Law, more: Any, its: Any) -> Law | None:
-            same = np.all(its == factor)
-            both = made.closed["plus"](*law.family[1:]) if same and adds(made, law) else None
-            return None if both is None else both.closed["moved"](shift + more, factor)
+        def plus(other: Law, other_shift: Any, other_factor: Any) -> Law | None:
+            if not (np.all(other_factor == factor) and adds(law, other)):
+                return None
+            both = law.closed["plus"](*other.family[1:])
+            return None if both is None else both.closed["moved"](shift + other_shift, factor)
 
         low, high = (shift + factor * end for end in support)
         return lattice(
@@ -103,25 +104,27 @@ def lattice(
             step=step * abs(factor),
             offset=shift + factor * offset,
             quantile=lambda p, q: (
-                shift + factor * made.quantile(np.where(up, p, q), np.where(up, q, p))
+                shift + factor * law.quantile(np.where(up, p, q), np.where(up, q, p))
             ),
             moments=(
-                lambda: shift + factor * made.mean,
-                lambda: abs(factor) * made.std,
-                lambda: np.sign(factor) * made.skewness,
-                lambda: np.where(factor == 0, np.nan, made.kurtosis),
+                lambda: shift + factor * law.mean,
+                lambda: abs(factor) * law.std,
+                lambda: np.sign(factor) * law.skewness,
+                lambda: np.where(factor == 0, np.nan, law.kurtosis),
             ),
-            family=(lattice, made, shift, factor),
+            family=(lattice, law, shift, factor),
             plus=plus,
         )
 
     @functools.cache
     def summed() -> Any:
-        if (k := drawn(_MOST)) is None:
-            raise ArithmeticError(f"the moments on a grid are sums of more than {_MOST} numbers")
+        if (k := multiples(_MAX_SUMMED)) is None:
+            raise ArithmeticError(
+                f"the moments on a grid are sums of more than {_MAX_SUMMED} numbers"
+            )
         p = chance(k)
         total = p.sum(0)
-        mean = (p * (k - k[0])).sum(0) / total  # from the first one on, where sums are small
+        mean = (p * (k - k[0])).sum(0) / total  # from the first k, so that sums are small
         away = k - k[0] - mean
         second, third, fourth = ((p * away**n).sum(0) / total for n in (2, 3, 4))
         with np.errstate(all="ignore"):
@@ -131,7 +134,7 @@ def lattice(
     mean, std, skewness, kurtosis = moments or (
         functools.partial(lambda i: summed()[i], i) for i in range(4)
     )
-    made = Lattice(
+    law = Lattice(
         mean,
         std,
         lambda x: np.where(at(x) > 0, np.inf, 0.0),
@@ -145,15 +148,15 @@ def lattice(
         cut=cut,
         moved=moved,
     )
-    made.closed |= closed
-    made.chance, made.step, made.offset = at, step, offset
-    if (listed := drawn(_LISTED)) is not None:
-        made.atoms = tuple(zip(offset + listed * step, chance(listed), strict=True))
-    return made
+    law.closed |= closed
+    law.chance, law.step, law.offset = at, step, offset
+    if (k := multiples(_MAX_ATOMS)) is not None:
+        law.atoms = tuple(zip(offset + k * step, chance(k), strict=True))
+    return law
 
 
 class Lattice(Law):
-    """A law whose values have probabilities of their own, perhaps too many to be listed."""
+    """A law whose values all have nonzero probabilities; `atoms` lists them unless too many."""
 
     chance: Any
     step: Any
@@ -165,9 +168,10 @@ class Lattice(Law):
             return np.where(abs(x - value) <= near * abs(value), value, x)
 
     def quantile(self, p: Any, q: Any) -> Any:
-        x = self.snapped(super().quantile(p, q), 4 * NEAR)  # a search ends where one counts as it
-        # Rounding must not lead beyond a probability that is the law's own. Of p and q the larger
-        # one is often 1 less the other, rounded.
+        # A search ends at a number near enough to count as the multiple.
+        x = self.snapped(super().quantile(p, q), 4 * NEAR)
+        # At a probability that `cdf` or `sf` attains, rounding must not lead to the next multiple.
+        # The larger of p and q is often 1 less the other, rounded.
         below, slack = x - self.step, np.where(q > 1e-3, 1e-12, 1e-15)
         with np.errstate(all="ignore"):
             enough = np.where(

@@ -1,4 +1,4 @@
-"""What a law is: one distribution in bare float64 numbers, and what follows from its functions."""
+"""`Law`: one distribution in bare float64 numbers, with defaults for quantiles and moments."""
 
 from __future__ import annotations
 
@@ -19,35 +19,34 @@ class Law:
     Parameters
     ----------
     mean, std : float, array or callable, optional
-        Mean and standard deviation, or a function without arguments that computes them. Without
-        them integrals of the density.
+        Mean and standard deviation, or a function without arguments that computes them. By default
+        integrals of the density.
     pdf, cdf : callable, optional
         Density and distribution function of a float64 array. Where only moments are known, all
-        functions give NaN, and ``has_functions`` is False.
+        functions return NaN, and ``has_functions`` is False.
     sf : callable, optional
-        Survival function. Without it ``1 - cdf``, which loses the upper tail.
+        Survival function. By default ``1 - cdf``, which loses the upper tail.
     log_pdf : callable, optional
-        Logarithm of the density. Without it ``log(pdf)``, which ends where the density underflows.
-        Where it is given, `pdf` may be None.
+        Logarithm of the density. By default ``log(pdf)``, which is -inf where the density
+        underflows. With `log_pdf`, `pdf` may be None.
     quantile : callable, optional
-        ``(p, q) -> x`` with the probabilities below and above x; the smaller one has the digits.
-        Without it `cdf` and `sf` are inverted by bisection.
+        ``(p, q) -> x`` with the probabilities below and above x; the smaller one is accurate.
+        By default `cdf` and `sf` are inverted by bisection.
     skewness, kurtosis : float, array or callable, optional
-        Skewness and excess kurtosis, in the same forms.
+        Skewness and excess kurtosis, in the same forms as the mean.
     support : pair of float or array
         The smallest interval that holds all draws.
     breaks : tuple of float or array
-        Where the density jumps or bends inside the support, for integrals.
+        Points inside the support where the density jumps or bends, for integrals.
     atoms : tuple of pairs
-        ``(x, probability)`` of values that have a probability of their own.
+        ``(x, probability)`` of each value with a nonzero probability.
     family : tuple
-        A name, and the parameters by which a law adds to others of that name: see ``plus``.
+        An identifier, and the parameters by which laws with it are added: see ``plus``.
     **closed : callable
-        What stays in the family: ``moved(shift, factor)``, ``raised(exponent)``,
-        ``cut(low, high)``, ``plus(*parameters)`` of another of the family, each the law that
-        follows, or None; ``powered(n)``, the four moments of a whole power;
-        ``branches(exponent, fold)``, the power of a power; ``parts()``, a mixture's laws and
-        weights.
+        Closed forms. Each returns a law, or None: ``moved(shift, factor)``, ``raised(exponent)``,
+        ``cut(low, high)``, ``plus(*parameters)`` with the parameters of another law of the family,
+        ``times(other)``, and ``branches(exponent, fold)``, the power of a power. ``powered(n)``
+        returns the four moments of an integer power, ``parts()`` a mixture's laws and weights.
     """
 
     def __init__(
@@ -70,16 +69,16 @@ class Law:
     ) -> None:
         self._moments = {"mean": mean, "std": std, "skewness": skewness, "kurtosis": kurtosis}
         if pdf is None and log_pdf is None:
-            pdf = _unknown
+            pdf = _nan
         self._pdf: Any = pdf or (lambda x: np.exp(self._log_pdf(x)))
         self._log_pdf: Any = log_pdf or (lambda x: np.log(self._pdf(x)))
-        self._cdf, self._sf, self.has_functions = cdf or _unknown, sf, cdf is not None
+        self._cdf, self._sf, self.has_functions = cdf or _nan, sf, cdf is not None
         self._quantile = quantile
         self.support, self.breaks, self.atoms = support, breaks, atoms
         self.family, self.closed = family, closed
 
     def with_functions(self, **functions: Callable[..., Any]) -> Law:
-        """Take functions of x, or of p and q, from another law that is the same."""
+        """Replace functions of x, or of p and q, in place; return this law."""
         vars(self).update({f"_{name}": function for name, function in functions.items()})
         return self
 
@@ -105,11 +104,11 @@ class Law:
         return self._moment("kurtosis")
 
     def _moment(self, name: str) -> Any:
-        given = self._moments[name]
-        if given is None:
+        moment = self._moments[name]
+        if moment is None:
             return self._integrals[list(self._moments).index(name)]
         with np.errstate(all="ignore"):
-            return given() if callable(given) else given
+            return moment() if callable(moment) else moment
 
     @functools.cached_property
     def _integrals(self) -> tuple[Any, Any, Any, Any]:
@@ -117,7 +116,7 @@ class Law:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape that the parameters have together."""
+        """The shape that the parameters broadcast to."""
         return np.shape(self.cdf(0.0)) if self.has_functions else np.shape(self.mean)
 
     def pdf(self, x: Any) -> Any:
@@ -143,14 +142,11 @@ class Law:
         return _probability(self._sf, x, x < 0)
 
     def at(self, x: Any) -> Any:
-        """The probability of x itself."""
+        """The probability of the value x."""
         return sum((np.where(x == value, p, 0.0) for value, p in self.atoms), 0.0)
 
     def snapped(self, x: Any, near: float) -> Any:
-        """Numbers brought onto a value with a probability of its own, if they are that near to it.
-
-        In parts of the value.
-        """
+        """Replace numbers by an atom of which they are within the relative distance `near`."""
         for value, _ in self.atoms:
             close = np.isfinite(value) & (abs(x - value) <= near * abs(value))
             x = np.where(close, value, x)
@@ -173,7 +169,7 @@ class Law:
         return self.quantile(1 - q, q)
 
     def quantile(self, p: Any, q: Any) -> Any:
-        """The quantile by the probabilities on both sides."""
+        """The quantile, from the probabilities below and above it."""
         low, high = self.support
         with np.errstate(all="ignore"):
             x = bisected(self, p, q) if self._quantile is None else self._quantile(p, q)
@@ -182,7 +178,7 @@ class Law:
         return np.where((p >= 0) & (q >= 0), x, np.nan)
 
 
-def _unknown(x: Any) -> Any:
+def _nan(x: Any) -> Any:
     return np.full(np.shape(x), np.nan)
 
 
@@ -199,15 +195,15 @@ def _probability(function: Any, x: np.ndarray, beyond: Any) -> Any:
 def bisected(law: Law, p: Any, q: Any) -> Any:
     """The smallest x with at least p of the mass up to it, to the last bit of `cdf` and `sf`.
 
-    Bisection of the bit patterns, which are ordered as the numbers are: 64 steps, whatever the law.
+    It bisects bit patterns, which are in the order of their floats, in at most 64 steps.
     """
     low, high = (np.asarray(end, float) for end in law.support)
     shape = np.broadcast_shapes(np.shape(p), np.shape(law.cdf(low)), np.shape(high))
-    start, end = (np.broadcast_to(_place(x), shape) for x in (low, high))
+    start, end = (np.broadcast_to(_rank(x), shape) for x in (low, high))
     lower = p <= q
     for _ in range(64):
         middle = (start >> 1) + (end >> 1) + (start & end & 1)
-        x = _at(middle)
+        x = _float_of_rank(middle)
         if np.all(lower):
             enough = law.cdf(x) >= p
         elif not np.any(lower):
@@ -218,25 +214,25 @@ def bisected(law: Law, p: Any, q: Any) -> Any:
         start = np.minimum(start, end)
         if np.all(start == end):
             break
-    return law.snapped(_at(end), 1e-14)  # rounding must not leave it beside a single value
+    return law.snapped(_float_of_rank(end), 1e-14)  # rounding must not leave it beside an atom
 
 
-def _place(x: Any) -> np.ndarray:
-    """The place of a float among all floats, in order."""
+def _rank(x: Any) -> np.ndarray:
+    """The rank of a float among all floats, counted from 0.0."""
     bits = np.asarray(x, float).view(np.int64)
     return np.where(bits < 0, np.iinfo(np.int64).min - bits, bits)
 
 
-def _at(place: Any) -> np.ndarray:
-    place = np.asarray(place)
-    return np.where(place < 0, np.iinfo(np.int64).min - place, place).view(np.float64)
+def _float_of_rank(rank: Any) -> np.ndarray:
+    rank = np.asarray(rank)
+    return np.where(rank < 0, np.iinfo(np.int64).min - rank, rank).view(np.float64)
 
 
-# ---------------------------------------------------------------- all the mass at a point
+# ---------------------------------------------------------------- points
 
 
 def point(value: Any) -> Law:
-    """All the mass at one value."""
+    """The law with all its mass at one value."""
     nan = np.full(np.shape(value), np.nan)
     return Law(
         value,
@@ -254,28 +250,28 @@ def point(value: Any) -> Law:
 
 
 def unless_zero(spread: Any, value: Any, law: Law) -> Law:
-    """Take a law; where its spread is 0, all of the mass at `value`."""
+    """Return the law, with all of its mass at `value` where its spread is 0."""
     zero = spread == 0
     if not np.any(zero):
         return law
     if np.all(zero):
         shape = np.broadcast_shapes(np.shape(spread), np.shape(value))
         return point(np.broadcast_to(value, shape) if shape else value)
-    made = by_element(np.where(zero, 1, 0), [law, point(value)])
-    made.family, made.closed = law.family, law.closed
-    return made
+    result = by_element(np.where(zero, 1, 0), [law, point(value)])
+    result.family, result.closed = law.family, law.closed
+    return result
 
 
 def adds(first: Law, second: Law) -> bool:
-    """Whether both are of one family, whose sums may belong to it, too."""
+    """Whether both laws are of one family, which may be closed under sums."""
     return bool(first.family and second.family) and first.family[0] is second.family[0]
 
 
-# ---------------------------------------------------------------- one law or another
+# ---------------------------------------------------------------- different laws per element
 
 
 def by_element(which: Any, laws: Sequence[Law]) -> Law:
-    """The law whose elements are those of one law or another, by its index."""
+    """The law whose every element is taken from the law with the index `which`."""
 
     def picked(values: Sequence[Any]) -> Any:
         return np.select([which == i for i in range(len(laws))], values, np.nan)
@@ -289,7 +285,7 @@ def by_element(which: Any, laws: Sequence[Law]) -> Law:
     functions: dict[str, Any] = {}
     if all(law.has_functions for law in laws):
         functions = {n: function(n) for n in ("pdf", "log_pdf", "cdf", "sf", "quantile")}
-    made = _ByElement(
+    result = _ByElement(
         moment("mean"),
         moment("std"),
         **functions,
@@ -301,17 +297,17 @@ def by_element(which: Any, laws: Sequence[Law]) -> Law:
             (x, np.where(which == i, p, 0.0)) for i, law in enumerate(laws) for x, p in law.atoms
         ),
     )
-    made.either = {name: function(name) for name in ("at", "snapped")}
-    return made
+    result.atom_functions = {name: function(name) for name in ("at", "snapped")}
+    return result
 
 
 class _ByElement(Law):
-    """A law whose single values may be more than are listed."""
+    """A law whose parts may have more atoms than they list, as a `Lattice` has."""
 
-    either: dict[str, Callable[..., Any]]
+    atom_functions: dict[str, Callable[..., Any]]
 
     def at(self, x: Any) -> Any:
-        return self.either["at"](x)
+        return self.atom_functions["at"](x)
 
     def snapped(self, x: Any, near: float) -> Any:
-        return self.either["snapped"](x, near)
+        return self.atom_functions["snapped"](x, near)

@@ -11,9 +11,9 @@ import numpy as np
 import scipy  # its parts are imported when they are first named
 from jax.core import Tracer
 
-import braininit.theory.continuous as its_continuous
-import braininit.theory.discrete as its_discrete
-import braininit.theory.positive as its_positive
+import braininit.theory.continuous as continuous_laws
+import braininit.theory.discrete as discrete_laws
+import braininit.theory.positive as positive_laws
 import braininit.theory.sized as sized
 from braininit._params import units
 from braininit._params.shapes import SizeNeeded, as_shape
@@ -42,27 +42,27 @@ Found = tuple[Law, u.Unit | None]
 
 
 class Unknown(TypeError):
-    """There is no law of this initializer."""
+    """No law of this initializer is known."""
 
 
 laws: dict[Any, Callable[..., Law]] = {
     constant: point,
     zeros: point,
     ones: point,
-    continuous.uniform: its_continuous.uniform,
-    continuous.normal: its_continuous.normal,
-    continuous.laplace: its_continuous.laplace,
-    continuous.beta: its_continuous.beta_law,
-    continuous.truncated_normal: its_continuous.truncated_normal,
-    continuous.vonmises: its_continuous.von_mises,
-    positive.lognormal: its_positive.lognormal,
-    positive.gamma: its_positive.gamma,
-    positive.exponential: its_positive.exponential,
-    positive.weibull: its_positive.weibull,
-    positive.loguniform: its_positive.loguniform,
-    discrete.uniform_int: its_discrete.uniform_int,
-    discrete.poisson: its_discrete.poisson,
-    discrete.binomial: its_discrete.binomial,
+    continuous.uniform: continuous_laws.uniform,
+    continuous.normal: continuous_laws.normal,
+    continuous.laplace: continuous_laws.laplace,
+    continuous.beta: continuous_laws.beta_law,
+    continuous.truncated_normal: continuous_laws.truncated_normal,
+    continuous.vonmises: continuous_laws.von_mises,
+    positive.lognormal: positive_laws.lognormal,
+    positive.gamma: positive_laws.gamma,
+    positive.exponential: positive_laws.exponential,
+    positive.weibull: positive_laws.weibull,
+    positive.loguniform: positive_laws.loguniform,
+    discrete.uniform_int: discrete_laws.uniform_int,
+    discrete.poisson: discrete_laws.poisson,
+    discrete.binomial: discrete_laws.binomial,
 }
 """Function -> law, called with the function's own parameters, bare and in float64."""
 
@@ -75,7 +75,7 @@ def find(dist: Any, size: Any = None) -> Found:
     name = type(dist).__name__
     try:
         with np.errstate(all="ignore"):
-            return _found(dist, None if size is None else as_shape(size))
+            return _law_of(dist, None if size is None else as_shape(size))
     except SizeNeeded:
         raise SizeNeeded(
             f"the law of {name} depends on the size; give it, as in theory.std(dist, size=(64, 32))"
@@ -94,58 +94,59 @@ def unknown(what: str, remedy: str = _REMEDY) -> Unknown:
     return Unknown(f"braininit.theory has no law of {what}; {remedy}")
 
 
-def _found(dist: Any, size: Any) -> Found:
+def _law_of(dist: Any, size: Any) -> Found:
     # By function, not by class: a subclass with another function has another law.
     function: Any = getattr(type(dist), "_function", None)
     if function is None:
         raise LookupError(type(dist).__name__)
-    if function in _MADE_OF_OTHERS and function not in laws:
-        return _MADE_OF_OTHERS[function](dist, size)
-    made = cast(Any, dist)._recipe
-    if function not in laws and made.facts.law is None:
-        return _by_size(dist, made, function, size)
-    numbers = dict(zip(made.facts.names, made.values, strict=True))
-    unit, carriers = made.unit, {n: v for n, v in numbers.items() if isinstance(v, u.Quantity)}
-    if carriers or unit is UNKNOWN:  # a user's class
-        unit, bare = units.off(**carriers)
-        numbers |= zip(carriers, bare, strict=True)
+    if function in _COMPOSITES and function not in laws:
+        return _COMPOSITES[function](dist, size)
+    recipe = cast(Any, dist)._recipe
+    if function not in laws and recipe.facts.law is None:
+        return _by_size(dist, recipe, function, size)
+    numbers = dict(zip(recipe.facts.names, recipe.values, strict=True))
+    quantities = {n: v for n, v in numbers.items() if isinstance(v, u.Quantity)}
+    unit = recipe.unit
+    if quantities or unit is UNKNOWN:  # a user's class
+        unit, bare = units.off(**quantities)
+        numbers |= zip(quantities, bare, strict=True)
     numbers = {name: double(value) for name, value in numbers.items()}
     if function in laws:
         return laws[function](**numbers), unit
-    return _of_scipy(made.facts.law(scipy.stats, *numbers.values())), unit
+    return _of_scipy(recipe.facts.law(scipy.stats, *numbers.values())), unit
 
 
-def _of_scipy(its: Any) -> Law:
-    """The law of a frozen distribution of SciPy's."""
+def _of_scipy(frozen: Any) -> Law:
+    """The law of a frozen SciPy distribution."""
     return Law(
-        its.mean,
-        its.std,
-        its.pdf,
-        its.cdf,
-        its.sf,
-        log_pdf=its.logpdf,
-        quantile=lambda p, q: np.where(p < q, its.ppf(p), its.isf(q)),
-        skewness=lambda: its.stats("s"),
-        kurtosis=lambda: its.stats("k"),
-        support=its.support(),
+        frozen.mean,
+        frozen.std,
+        frozen.pdf,
+        frozen.cdf,
+        frozen.sf,
+        log_pdf=frozen.logpdf,
+        quantile=lambda p, q: np.where(p < q, frozen.ppf(p), frozen.isf(q)),
+        skewness=lambda: frozen.stats("s"),
+        kurtosis=lambda: frozen.stats("k"),
+        support=frozen.support(),
     )
 
 
-def _by_size(dist: Any, made: Any, function: Any, size: Any) -> Found:
-    if any(isinstance(option, Fans) for option in made.facts.static):
-        return sized.by_fan(made, size), made.unit
+def _by_size(dist: Any, recipe: Any, function: Any, size: Any) -> Found:
+    if any(isinstance(option, Fans) for option in recipe.facts.static):
+        return sized.by_fan(recipe, size), recipe.unit
     if (entries := getattr(dist, "_entries", None)) is not None:
-        shares, kinds = zip(*entries(size), strict=True)
-        parts, unit = _in_one_unit([_found(kind, size) for kind in kinds])
+        shares, dists = zip(*entries(size), strict=True)
+        parts, unit = _in_one_unit([_law_of(part, size) for part in dists])
         return mixture_of(parts, np.broadcast_arrays(*shares)), unit
     if function not in sized.matrices_by_size:
         raise LookupError(type(dist).__name__)
     if size is None:
         raise SizeNeeded
-    return sized.matrices_by_size[function](made, size), made.unit
+    return sized.matrices_by_size[function](recipe, size), recipe.unit
 
 
-# ---------------------------------------------------------------- made of others
+# ---------------------------------------------------------------- composites
 
 
 def _operation(dist: Any, size: Any) -> Found:
@@ -157,10 +158,10 @@ def _scaled(dist: Any, size: Any) -> Found:
 
 
 def _combined(op: str, left: Any, right: Any, size: Any) -> Found:
-    first, unit = _found(as_child("left", left), size)
+    first, unit = _law_of(as_child("left", left), size)
     if op == "abs":
         return absolute(first), unit
-    second, other = _found(as_child("right", right), size)
+    second, other = _law_of(as_child("right", right), size)
     unit, ratio = units.of_operation(op, unit, other)
     second = affine(second, 0.0, ratio)
     if op in ("+", "-"):
@@ -177,7 +178,7 @@ def _combined(op: str, left: Any, right: Any, size: Any) -> Found:
 
 
 def _power(dist: Any, size: Any) -> Found:
-    law, _ = _found(dist.base, size)
+    law, _ = _law_of(dist.base, size)
     return _raised(law, dist.exponent, repr(dist)), dist._recipe.unit
 
 
@@ -188,69 +189,68 @@ def _raised(law: Law, exponent: Any, name: str) -> Law:
 
 
 def _clipped(dist: Any, size: Any) -> Found:
-    law, _ = _found(dist.base_dist, size)
-    made = dist._recipe
-    return clipped(law, *map(double, made.values[1:])), made.unit
+    law, _ = _law_of(dist.base_dist, size)
+    recipe = dist._recipe
+    return clipped(law, *map(double, recipe.values[1:])), recipe.unit
 
 
 def _on_grid(dist: Any, size: Any) -> Found:
-    law, _ = _found(dist.base_dist, size)
-    made = dist._recipe
-    return gridded(law, double(made.values[1]), dist.rounding), made.unit
+    law, _ = _law_of(dist.base_dist, size)
+    recipe = dist._recipe
+    return gridded(law, double(recipe.values[1]), dist.rounding), recipe.unit
 
 
 def _composed(dist: Any, size: Any) -> Found:
     if dist.functions:
         raise LookupError(f"{dist!r}, whose functions it does not know")
-    return _found(dist.first, size)
+    return _law_of(dist.first, size)
 
 
 def _truncated(dist: Any, size: Any) -> Found:
-    law, own = _found(dist.base, size)
-    ends = {"low": dist.low, "high": dist.high}
-    open_ = {"low": -np.inf, "high": np.inf}
-    given = {name: open_[name] if end is None else end for name, end in ends.items()}
-    unit, (_, *bare) = units.off(base=units.on(0.0, own), **given)
+    law, own = _law_of(dist.base, size)
+    low = -np.inf if dist.low is None else dist.low
+    high = np.inf if dist.high is None else dist.high
+    unit, (_, *bare) = units.off(base=units.on(0.0, own), low=low, high=high)
     return truncated_at(law, *map(double, bare)), unit
 
 
 def _mixture(dist: Any, size: Any) -> Found:
-    parts, unit = _in_one_unit([_found(part, size) for part in dist.distributions])
+    parts, unit = _in_one_unit([_law_of(part, size) for part in dist.distributions])
     return mixture_of(parts, np.asarray(dist._recipe.values[0], float)), unit
 
 
 def _modulated(dist: Any, size: Any) -> Found:
     raise LookupError(
-        "DistanceModulated, whose weights have their distances' laws",
-        "at one distance it is that of profile.weight_scaling(distance) * base_dist; or estimate "
-        "it from draws, as in theory.mean(lambda key, shape: dist(shape, rng=key, distances=...), "
-        "size=distances.shape, estimate=100_000, rng=0)",
+        "DistanceModulated, whose weights have a law per distance",
+        "at one distance it is the law of profile.weight_scaling(distance) * base_dist; or "
+        "estimate it from draws, as in theory.mean(lambda key, shape: dist(shape, rng=key, "
+        "distances=...), size=distances.shape, estimate=100_000, rng=0)",
     )
 
 
 def _joint(dist: Any, size: Any) -> Found:
     name = next(iter(dist.margins))
     raise LookupError(
-        "Joint, which draws several", f"ask it of one, as in theory.mean(dist.margins[{name!r}])"
+        "Joint, which draws several", f"use one margin, as in theory.mean(dist.margins[{name!r}])"
     )
 
 
 def _conditional(dist: Any, size: Any) -> Found:
-    (yes, no), unit = _in_one_unit([_found(x, size) for x in (dist.true_dist, dist.false_dist)])
+    (yes, no), unit = _in_one_unit([_law_of(x, size) for x in (dist.true_dist, dist.false_dist)])
     return sized.of_conditional(dist._recipe, yes, no, size), unit
 
 
 def _sparse(dist: Any, size: Any) -> Found:
-    law, unit = _found(dist.base, size)
+    law, unit = _law_of(dist.base, size)
     return sized.of_sparse(dist._recipe, law, size), unit
 
 
 def _dale(dist: Any, size: Any) -> Found:
-    law, unit = _found(dist.base, size)
+    law, unit = _law_of(dist.base, size)
     return sized.of_dale(dist._recipe, law, size), unit
 
 
-_MADE_OF_OTHERS: dict[Any, Callable[[Any, Any], Found]] = {
+_COMPOSITES: dict[Any, Callable[[Any, Any], Found]] = {
     operators.combined: _operation,
     operators.scaled: _scaled,
     operators.powered: _power,
@@ -268,8 +268,8 @@ _MADE_OF_OTHERS: dict[Any, Callable[[Any, Any], Found]] = {
 
 
 def _in_one_unit(parts: list[Found]) -> tuple[list[Law], u.Unit | None]:
-    given = {f"part {i}": units.on(1.0, unit) for i, (_, unit) in enumerate(parts)}
-    unit, ratios = units.off(**given)
+    ones = {f"part {i}": units.on(1.0, unit) for i, (_, unit) in enumerate(parts)}
+    unit, ratios = units.off(**ones)
     laws = [affine(law, 0.0, ratio) for (law, _), ratio in zip(parts, ratios, strict=True)]
     return laws, unit
 
@@ -278,14 +278,14 @@ def _in_one_unit(parts: list[Found]) -> tuple[list[Law], u.Unit | None]:
 
 
 def numbers_in(name: str, x: Any, unit: u.Unit | None) -> np.ndarray:
-    """Bare float64 numbers in a unit."""
+    """Return float64 numbers, converted to a unit and without it."""
     if unit is None:
         return double(units.dimensionless(name, x))
     return double(units.off(dist=units.on(1.0, unit), **{name: x})[1][1])
 
 
 def double(value: Any) -> Any:
-    """A number or an array in float64."""
+    """Convert a number or an array to float64."""
     if isinstance(value, Tracer):
         raise TypeError("theory computes in NumPy and takes no traced numbers; call it outside jit")
     if isinstance(value, (float, complex, np.ndarray, jax.Array)):

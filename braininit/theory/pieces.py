@@ -22,20 +22,20 @@ MOMENTS = ("mean", "std", "skewness", "kurtosis")
 
 
 def mixture_of(laws: Sequence[Law], weights: Any) -> Law:
-    """The law of a draw from one of several, with these probabilities; weights lie along axis 0."""
+    """The law of a draw from one of several, by probabilities that lie along axis 0."""
     weights = list(np.asarray(weights, float))
     pairs = [(law, w) for law, w in zip(laws, weights, strict=True) if np.any(w)]
 
     def summed(name: str) -> Any:
-        return lambda x: sum(_share(w, getattr(law, name)(x)) for law, w in pairs)
+        return lambda x: sum(_weighted(w, getattr(law, name)(x)) for law, w in pairs)
 
     def log_pdf(x: Any) -> Any:
         return functools.reduce(np.logaddexp, (np.log(w) + law.log_pdf(x) for law, w in pairs))
 
     @functools.cache
     def moments() -> Any:
-        its = [[getattr(law, n) for n in MOMENTS] for law, _ in pairs]
-        return mixed_moments([w for _, w in pairs], *zip(*its, strict=True))
+        moments = [[getattr(law, n) for n in MOMENTS] for law, _ in pairs]
+        return mixed_moments([w for _, w in pairs], *zip(*moments, strict=True))
 
     functions: dict[str, Any] = {}
     if all(law.has_functions for law, _ in pairs):
@@ -60,15 +60,16 @@ def mixture_of(laws: Sequence[Law], weights: Any) -> Law:
     )
 
 
-def _share(weight: Any, value: Any) -> Any:
+def _weighted(weight: Any, value: Any) -> Any:
+    """The product, 0 where the weight is 0 even if the value is infinite or NaN."""
     return np.where(weight > 0, weight * np.where(weight > 0, value, 0.0), 0.0)
 
 
 def mixed_moments(weights: Any, means: Any, stds: Any, skews: Any, kurts: Any) -> tuple[Any, ...]:
-    """Mean, std, skewness and kurtosis of a mixture, from those of its parts along axis 0."""
+    """Mean, std, skewness and kurtosis of a mixture, from the moments of its parts along axis 0."""
     parts = list(zip(weights, means, stds, skews, kurts, strict=True))
     mean = sum(w * m for w, m, *_ in parts)
-    # Counted in a size of theirs, whose fourth power is in range.
+    # Deviations are measured in their largest size, so that fourth powers are in range.
     size = functools.reduce(np.maximum, (np.maximum(abs(m - mean), s) for _, m, s, *_ in parts))
     size = np.where((size > 0) & (size < np.inf), size, 1.0)
     second = third = fourth = 0.0
@@ -83,7 +84,7 @@ def mixed_moments(weights: Any, means: Any, stds: Any, skews: Any, kurts: Any) -
 
 
 def pooled_law(law: Law) -> Law:
-    """The law of one draw picked at random among all elements of a law."""
+    """The law of an element picked at random among all elements of a law."""
     if not law.shape or not law.has_functions:
         return law
 
@@ -93,8 +94,7 @@ def pooled_law(law: Law) -> Law:
 
     @functools.cache
     def moments() -> Any:
-        its = (getattr(law, name) for name in MOMENTS)
-        flat = [np.ravel(np.broadcast_to(x, law.shape)) for x in its]
+        flat = [np.ravel(np.broadcast_to(getattr(law, name), law.shape)) for name in MOMENTS]
         return mixed_moments(np.full(len(flat[0]), 1 / len(flat[0])), *flat)
 
     low, high = law.support
@@ -112,20 +112,20 @@ def pooled_law(law: Law) -> Law:
 
 
 def clipped(law: Law, low: Any, high: Any) -> Law:
-    """The law of draws moved to the nearest bound, which then has a probability of its own."""
+    """The law of draws clipped to bounds, which become atoms."""
     ends = tuple(np.clip(end, low, high) for end in law.support)
     outside = ((low, law.cdf(low)), (high, law.above(high)))
     outside = tuple((x, np.where(np.isfinite(x), p, 0.0)) for x, p in outside)
 
-    def density(name: str, none: float) -> Any:
-        def density(x: Any) -> Any:
-            inside = np.where((x > low) & (x < high), getattr(law, name)(x), none)
+    def density(name: str, zero: float) -> Any:
+        def function(x: Any) -> Any:
+            value = np.where((x > low) & (x < high), getattr(law, name)(x), zero)
             for end, p in outside:
-                held = np.where(p > 0, np.inf, getattr(law, name)(end))
-                inside = np.where(x == end, held, inside)
-            return inside
+                at_end = np.where(p > 0, np.inf, getattr(law, name)(end))
+                value = np.where(x == end, at_end, value)
+            return value
 
-        return density
+        return function
 
     return Law(
         pdf=density("pdf", 0.0),
@@ -146,40 +146,40 @@ def clipped(law: Law, low: Any, high: Any) -> Law:
 
 
 def truncated_at(law: Law, low: Any, high: Any) -> Law:
-    """The law between two bounds, in whatever tail of it they lie."""
+    """The law between two bounds, however far out in a tail they lie."""
     if "cut" in law.closed:
         return law.closed["cut"](low, high)
     low, high = (np.clip(end, *law.support) for end in (low, high))
     deep = np.minimum(law.cdf(high), law.sf(low)) < 1e-280
     mass = mass_between(law, low, high)
-    # Where the tail itself underflows: relative to the bound where the density is greatest.
+    # Where the tail itself underflows, masses are relative to the density at the likelier bound.
     from_low = law.log_pdf(low) >= law.log_pdf(high)
     start = np.where(from_low, low, high)
     deep_mass = _outwards(law, start, np.where(from_low, high, low)) if np.any(deep) else mass
     log_mass = np.where(deep, law.log_pdf(start) + np.log(deep_mass), np.log(mass))
 
     def part(x: Any, up: bool) -> Any:
-        """The share between x and a bound, the lower one or the upper one."""
+        """The share of the mass between x and the upper or the lower bound."""
         x, bound = np.clip(x, low, high), high if up else low
         absolute = mass_between(law, *((low, x) if not up else (x, high)))
-        # A share that can be told may underflow as a mass. From there on a steep density falls,
-        # and every density over the logarithm of x.
+        # A representable share may underflow as a mass. There a steep density falls outwards, and
+        # towards 0 every density falls in the logarithm of x.
         on = 1.05 if up else 0.95
         steep = law.log_pdf(x) - law.log_pdf(np.where(x > 0, x * on, x / on)) > 1
         steep |= _towards_zero(x, bound)
         faint = deep | ((absolute < 1e-290) & steep & (x != bound))
         if not np.any(faint):
             return absolute / mass
-        near = deep & (from_low if not up else ~from_low)  # from the start to x, or from x on
+        near = deep & (from_low if not up else ~from_low)  # from the start to x, else from x on
         first = np.where(near, start, x)
-        rest = np.log(_outwards(law, first, np.where(near, x, bound)))
-        rest = np.where(x == bound, 0.0, np.exp(rest + law.log_pdf(first) - log_mass))
-        return np.where(faint, rest, absolute / mass)
+        log_part = np.log(_outwards(law, first, np.where(near, x, bound)))
+        share = np.where(x == bound, 0.0, np.exp(log_part + law.log_pdf(first) - log_mass))
+        return np.where(faint, share, absolute / mass)
 
     def log_pdf(x: Any) -> Any:
         return np.where((x >= low) & (x <= high), law.log_pdf(x) - log_mass, -np.inf)
 
-    # Floats are many around 0: the bound next to a pole, as of a beta distribution, goes there.
+    # Floats are densest around 0: move the bound next to a pole, as of a beta distribution, there.
     end = np.where(high == law.support[1], high, low)
 
     @functools.cache
@@ -205,31 +205,31 @@ def truncated_at(law: Law, low: Any, high: Any) -> Law:
 
 
 def mass_between(law: Law, x: Any, y: Any) -> Any:
-    """The probability of (x, y], also where both lie close together or far out in one tail."""
+    """The probability of (x, y], also where x and y are close together or far out in one tail."""
     x, y = np.broadcast_arrays(x, y)
     with np.errstate(all="ignore"):
         below, above = law.cdf(y), law.sf(x)
         lower = below < above
         mass = np.where(lower, below - law.cdf(x), above - law.sf(y))
-        less = np.minimum(below, above)
-        if np.any(close := (mass < 0.02 * less) & (y > x)):
+        smaller = np.minimum(below, above)
+        if np.any(close := (mass < 0.02 * smaller) & (y > x)):
             t, w = (a.reshape(-1, *[1] * mass.ndim) for a in gauss(48))
-            start, end = (np.where(close, each, 0.0) for each in (x, y))
+            start, end = (np.where(close, bound, 0.0) for bound in (x, y))
             cuts = (np.clip(at, start, end) for at in law.breaks)  # where the density is not smooth
             ends, total = np.sort(np.stack(np.broadcast_arrays(start, *cuts, end)), axis=0), 0.0
             for a, b in itertools.pairwise(ends):
                 at, _, measure, _ = spread(t, a, b, law.support)
                 total = total + (w * np.where(measure > 0, measure * law.pdf(at), 0.0)).sum(0)
-            # Values with a probability of their own have no density.
-            mass = np.where(close & (abs(total - mass) < 1e-9 * less), total, mass)
+            # The integral lacks atoms: it is used only where it agrees.
+            mass = np.where(close & (abs(total - mass) < 1e-9 * smaller), total, mass)
     return np.maximum(mass, 0)
 
 
 def _outwards(law: Law, start: Any, end: Any) -> Any:
-    """The integral of the density from `start` to `end`, over the density at `start`.
+    """The integral of the density from `start` to `end`, relative to the density at `start`.
 
-    For densities that fall on the way. Towards 0 they may fall as a power of x, and are integrated
-    in the logarithm.
+    The density must fall on the way. Towards 0 it may fall as a power of x, and is integrated over
+    log(x).
     """
     start, end = np.broadcast_arrays(start, end)
     inward = _towards_zero(start, end)

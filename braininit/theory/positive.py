@@ -10,7 +10,7 @@ import scipy  # its parts are imported when they are first named
 
 import braininit.theory.cumulants as cumulants
 from braininit._math import special
-from braininit.theory.continuous import at_the_edge, normal_quantile
+from braininit.theory.continuous import edge_density, normal_quantile
 from braininit.theory.law import Law, unless_zero
 from braininit.theory.quadrature import gauss
 
@@ -19,7 +19,7 @@ from braininit.theory.quadrature import gauss
 
 def lognormal(mean: Any, std: Any) -> Law:
     ratio = std / mean
-    # sqrt(log(1 + ratio^2)), where the square is in range and where it is not.
+    # sqrt(log(1 + ratio^2)), also where the square is out of range.
     root = np.sqrt(np.where(ratio < 1e8, np.log1p(ratio**2), 2 * special.log_ratio(std, mean)))
     sigma = np.where(ratio < 1e-8, ratio, root)
 
@@ -80,7 +80,7 @@ def exponential(scale: Any) -> Law:
         support=(0.0, np.inf),
         raised=lambda exponent: weibull(np.asarray(1.0), scale).closed["raised"](exponent),
         family=(gamma, 1.0, scale),
-        plus=lambda *its: gamma(np.ones(()), scale).closed["plus"](*its),
+        plus=lambda *other: gamma(np.ones(()), scale).closed["plus"](*other),
     )
 
 
@@ -90,8 +90,8 @@ def _exponential_quantile(p: Any, q: Any) -> Any:
 
 def weibull(concentration: Any, scale: Any) -> Law:
     k, s = concentration, 1 / concentration
-    # The mean is scale Gamma(1 + s); in two halves, which overflow later. The variance in
-    # squared means is e^spread - 1.
+    # The mean is scale Gamma(1 + s), multiplied by `root` twice so that it overflows later. The
+    # variance in squared means is e^spread - 1.
     root = np.exp(_log_gamma(s) / 2)
     spread = np.where(
         s < 0.05, _log_gamma(s, 2), scipy.special.gammaln(1 + 2 * s) - 2 * _log_gamma(s)
@@ -123,9 +123,9 @@ def weibull(concentration: Any, scale: Any) -> Law:
 
 
 def _log_gamma(s: Any, times: int = 1) -> Any:
-    """Log of gamma(1 + s); or, for s below 0.05, that of gamma(1 + times s) less `times` of it.
+    """Compute log(gamma(1 + s)) if `times` is 1, else log(gamma(1 + times s)) less `times` of it.
 
-    For small s the two logarithms agree, and what is left is the rest of their Taylor series.
+    The difference is for s < 0.05: the logarithms nearly cancel, so it is a Taylor series.
     """
     n = np.arange(20.0, 1, -1)
     factor = 1.0 if times == 1 else times**n - times
@@ -136,7 +136,7 @@ def _log_gamma(s: Any, times: int = 1) -> Any:
 
 
 def _weibull_moments(k: Any) -> tuple[Any, Any]:
-    """Skewness and kurtosis: from 1 on by quadrature, below by gamma functions.
+    """Skewness and kurtosis: for k >= 1 by quadrature, below by gamma functions.
 
     With x = e^(s y) the density of y is e^(y - e^y), for which the trapezoidal rule is exact to
     rounding.
@@ -167,11 +167,11 @@ def _weibull_moments(k: Any) -> tuple[Any, Any]:
 
 def gamma(concentration: Any, scale: Any) -> Law:
     k = concentration
-    bare, exponent = np.frexp(scale)
-    mean, lost = special.product(k, bare)
+    mantissa, exponent = np.frexp(scale)
+    mean, lost = special.product(k, mantissa)
 
     def kernel(x: Any) -> tuple[Any, Any]:
-        """The distance of x from the mean, in means; and the logarithm of x times the density."""
+        """The distance of x from the mean, in means, and the logarithm of x times the density."""
         x = np.maximum(x, 0)
         away = (np.ldexp(x, -exponent) - mean - lost) / mean
         excess = k * special.excess(away, special.log_ratio(x, mean, exponent))
@@ -179,7 +179,7 @@ def gamma(concentration: Any, scale: Any) -> Law:
 
     def log_pdf(x: Any) -> Any:
         p = kernel(x)[1] - np.log(x)
-        p = np.where(x == 0, np.log(at_the_edge(k, 1 / scale)), p)
+        p = np.where(x == 0, np.log(edge_density(k, 1 / scale)), p)
         return np.where(x < 0, -np.inf, p)
 
     def tails(x: Any) -> tuple[Any, Any]:
@@ -197,7 +197,7 @@ def gamma(concentration: Any, scale: Any) -> Law:
         kurtosis=np.broadcast_to(6 / k, shape),
         support=(0.0, np.inf),
         family=(gamma, k, scale),
-        plus=lambda more, its: gamma(k + more, scale) if np.all(its == scale) else None,
+        plus=lambda more, other: gamma(k + more, scale) if np.all(other == scale) else None,
         powered=lambda n: cumulants.of_gamma(k, scale, n),
     )
 
@@ -235,7 +235,7 @@ def loguniform(low: Any, high: Any) -> Law:
 def _loguniform_moments(octaves: Any) -> tuple[Any, Any, Any, Any]:
     """Mean and std over `high`, skewness and kurtosis: by quadrature unless the range is wide.
 
-    The even part of x about its mean is of the second order in the range, and is taken by itself.
+    The even part of x about its mean is of second order in the range, and is computed separately.
     """
     wide = octaves > 3
     length = np.where(wide, octaves, 3.0)
@@ -247,7 +247,7 @@ def _loguniform_moments(octaves: Any) -> tuple[Any, Any, Any, Any]:
 
     length = np.where(wide, 3.0, octaves)
     t, w = (a.reshape(-1, *[1] * octaves.ndim) for a in gauss(32))
-    odd = np.sinh(length * t / 2) / length  # t is from the middle to an end
+    odd = np.sinh(length * t / 2) / length  # t goes from the middle to an end
     half = length / 2
     mean_excess = half**2 * np.polyval(
         [1 / np.prod(np.arange(1.0, n + 1)) for n in range(17, 2, -2)], half**2
@@ -263,4 +263,4 @@ def _loguniform_moments(octaves: Any) -> tuple[Any, Any, Any, Any]:
         third / second**1.5,
         fourth / second**2 - 3,
     )
-    return tuple(np.where(wide, *each) for each in zip(far, near, strict=True))  # pyright: ignore
+    return tuple(np.where(wide, *pair) for pair in zip(far, near, strict=True))  # pyright: ignore

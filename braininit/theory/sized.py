@@ -1,7 +1,7 @@
-"""Laws of entries whose size or place in an array counts: scaled by fan, matrices, parts by index.
+"""Laws that depend on the size or on positions in the array: scaled by fan, matrices, conditionals.
 
-Where entries differ by their place, and all parameters are scalars, the law is that of an entry
-picked at random.
+Where entries differ by position, and all parameters are scalars, the law is that of an entry picked
+at random.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ __all__ = ["by_fan", "matrices_by_size", "of_conditional", "of_dale", "of_sparse
 # ---------------------------------------------------------------- scaled by fan
 
 
-def by_fan(made: Any, size: Any) -> Law:
-    """The law of a scaled initializer: std from `scale` and a fan, whichever its form."""
-    (rule, _), given = made.facts.static, made.facts.names[1:]
-    if size is None and len(given) < len(fans.NEEDED[rule.mode]):
+def by_fan(recipe: Any, size: Any) -> Law:
+    """The law of an initializer whose std follows from `scale` and a fan, in any of its forms."""
+    (rule, _), fan_names = recipe.facts.static, recipe.facts.names[1:]
+    if size is None and len(fan_names) < len(fans.NEEDED[rule.mode]):
         raise SizeNeeded
-    its = made.for_draw(() if size is None else size, np.dtype(float), {})
-    variance, fan = (np.asarray(value, float) for value in its.values)
+    drawing = recipe.for_draw(() if size is None else size, np.dtype(float), {})
+    variance, fan = (np.asarray(value, float) for value in drawing.values)
     std = np.sqrt(variance / fan)
-    form = made.facts.kernel
-    if form is fans.KERNELS["uniform"]:
+    kernel = recipe.facts.kernel
+    if kernel is fans.KERNELS["uniform"]:
         limit = math.sqrt(3) * std
         with np.errstate(all="ignore"):
             return unless_zero(std, np.zeros(std.shape), uniform(-limit, limit))
-    if form is fans.KERNELS["normal"]:
+    if kernel is fans.KERNELS["normal"]:
         return normal(np.zeros(()), std)
-    parent = std / _left_at_two()
+    parent = std / _std_within_two()
     return truncated_normal(np.zeros(()), parent, -2 * parent, 2 * parent)
 
 
 @functools.cache
-def _left_at_two() -> float:
-    """The std that truncation at 2 leaves of 1."""
+def _std_within_two() -> float:
+    """The std of a standard normal truncated at -2 and 2."""
     return float(truncated_normal(np.zeros(()), np.ones(()), -2.0, 2.0).std)
 
 
@@ -56,44 +56,45 @@ def _left_at_two() -> float:
 
 
 def sphere(n: int) -> Law:
-    """The law of one coordinate of a point on the unit sphere of n dimensions, uniform on it."""
+    """The law of one coordinate of a point drawn uniformly from the unit sphere in n dimensions."""
     if n == 1:
         return mixture_of([point(np.asarray(-1.0)), point(np.asarray(1.0))], [0.5, 0.5])
     half = np.asarray((n - 1) / 2)
     return beta_law(half, half, np.asarray(-1.0), np.asarray(1.0))
 
 
-def of_orthogonal(made: Any, size: Any) -> Law:
-    """The entries of the longer side are a point on a sphere."""
-    column_axis, batch_axis = made.facts.static
+def of_orthogonal(recipe: Any, size: Any) -> Law:
+    """A vector along the longer side is a point on a sphere."""
+    column_axis, batch_axis = recipe.facts.static
     (column,) = options.axes_of("column_axis", (column_axis,), size)
     batch = options.axes_of("batch_axis", batch_axis, size)
     rows = math.prod(n for a, n in enumerate(size) if a != column and a not in batch)
-    return affine(sphere(max(rows, size[column])), 0.0, _scale(made))
+    return affine(sphere(max(rows, size[column])), 0.0, _scale(recipe))
 
 
-def of_delta_orthogonal(made: Any, size: Any) -> Law:
-    _, in_axis, out_axis = made.facts.static
+def of_delta_orthogonal(recipe: Any, size: Any) -> Law:
+    _, in_axis, out_axis = recipe.facts.static
     into, out, taps = _channels(size, in_axis, out_axis)
-    entry = affine(sphere(max(size[into], size[out])), 0.0, _scale(made))
+    entry = affine(sphere(max(size[into], size[out])), 0.0, _scale(recipe))
     return _among_zeros(entry, 1 / taps)
 
 
-def of_identity(made: Any, size: Any) -> Law:
+def of_identity(recipe: Any, size: Any) -> Law:
     if len(size) < 2:
-        return point(_scale(made))
-    hit = np.equal.outer(*map(np.arange, size[-2:])) if np.ndim(_scale(made)) else None
-    return _filled(made, hit, min(size[-2:]) / math.prod(size[-2:]))
+        return point(_scale(recipe))
+    if np.ndim(scale := _scale(recipe)):
+        return point(np.where(np.equal.outer(*map(np.arange, size[-2:])), scale, 0.0))
+    return _among_zeros(point(scale), min(size[-2:]) / math.prod(size[-2:]))
 
 
-def of_dirac(made: Any, size: Any) -> Law:
-    groups, in_axis, out_axis = made.facts.static
+def of_dirac(recipe: Any, size: Any) -> Law:
+    groups, in_axis, out_axis = recipe.facts.static
     into, out, _ = _channels(size, in_axis, out_axis)
-    if np.ndim(_scale(made)):
+    if np.ndim(_scale(recipe)):
         raise LookupError("Dirac with an array of scales")
     per_group = max(size[out] // groups, 1)
     hits = sum(o % per_group < size[into] for o in range(size[out]))
-    return _filled(made, None, hits / math.prod(size))
+    return _among_zeros(point(_scale(recipe)), hits / math.prod(size))
 
 
 def _channels(size: Any, in_axis: int, out_axis: int) -> tuple[int, int, int]:
@@ -107,15 +108,8 @@ def _channels(size: Any, in_axis: int, out_axis: int) -> tuple[int, int, int]:
     return into, out, math.prod(n for a, n in enumerate(size) if a not in (into, out))
 
 
-def _scale(made: Any) -> Any:
-    return np.asarray(made.values[0], float)
-
-
-def _filled(made: Any, hit: Any, share: float) -> Law:
-    """One value at some places, 0 at the others."""
-    if hit is not None:
-        return point(np.where(hit, _scale(made), 0.0))
-    return _among_zeros(point(_scale(made)), share)
+def _scale(recipe: Any) -> Any:
+    return np.asarray(recipe.values[0], float)
 
 
 def _among_zeros(law: Law, share: Any) -> Law:
@@ -132,44 +126,44 @@ matrices_by_size = {
 """Function -> (recipe, size) -> law, of matrices that are made of no other initializer."""
 
 
-# ---------------------------------------------------------------- parts by their place
+# ---------------------------------------------------------------- parts by position
 
 
-def of_sparse(made: Any, law: Law, size: Any) -> Law:
-    """Zeros among the draws: without a size in their nominal share."""
+def of_sparse(recipe: Any, law: Law, size: Any) -> Law:
+    """Draws and zeros; without a size, in the nominal share."""
     if size is None:
-        zeros = float(made.values[0])
+        zeros = float(recipe.values[0])
     else:
-        _, count, _ = made.for_draw(size, None, {}).values
-        along = options.axes_of("axis", made.facts.static[0], size)
+        _, count, _ = recipe.for_draw(size, None, {}).values
+        along = options.axes_of("axis", recipe.facts.static[0], size)
         zeros = float(count) / max(math.prod(size[a] for a in along), 1)
     return _among_zeros(law, 1 - zeros)
 
 
-def of_dale(made: Any, law: Law, size: Any) -> Law:
-    """Magnitudes, in a share of the neurons with the other sign and a gain."""
-    balance, axis = made.facts.static
+def of_dale(recipe: Any, law: Law, size: Any) -> Law:
+    """Magnitudes; a share of the neurons has the opposite sign and a gain."""
+    balance, axis = recipe.facts.static
     if balance == "exact":
         raise LookupError("Dale with balance='exact', where each sum depends on all draws")
-    share = float(made.values[0])
+    share = float(recipe.values[0])
     if size is None and share > 1:
         raise SizeNeeded
     if size is not None:
-        _, count, _ = made.for_draw(size, None, {}).values
+        _, count, _ = recipe.for_draw(size, None, {}).values
         share = float(count) / max(size[axis], 1)
     gain = share / (1 - share) if balance else 1.0
     magnitude = absolute(law)
     return mixture_of([magnitude, affine(magnitude, 0.0, -gain)], [share, 1 - share])
 
 
-def of_conditional(made: Any, yes: Law, no: Law, size: Any) -> Law:
-    """Either law, in the shares of the places; by place where parameters are arrays."""
+def of_conditional(recipe: Any, yes: Law, no: Law, size: Any) -> Law:
+    """Either law, by the share of positions; per position where parameters are arrays."""
     if size is None:
-        share = _share_of(made.facts.static[1])
+        share = _share_of(recipe.facts.static[1])
         if yes.shape or no.shape:
             raise SizeNeeded
     else:
-        holds = np.asarray(made.for_draw(size, None, {}).values[0])
+        holds = np.asarray(recipe.for_draw(size, None, {}).values[0])
         if yes.shape or no.shape:
             shape = np.broadcast_shapes(holds.shape, yes.shape, no.shape)
             share = np.broadcast_to(holds, shape).astype(float)
@@ -179,7 +173,7 @@ def of_conditional(made: Any, yes: Law, no: Law, size: Any) -> Law:
 
 
 def _share_of(condition: Any) -> float:
-    """The share in which a condition holds that is no function of the index."""
+    """The share of positions where a condition holds, if it depends on neither size nor index."""
     if condition is None or callable(condition):
         raise SizeNeeded
     data = condition.array()

@@ -1,1 +1,1 @@
-"""What makes the site: Sphinx extensions, the gallery's table, the peers."""
+"""The build of the site: Sphinx extensions, the gallery's table, the peers."""

@@ -1,4 +1,4 @@
-"""The gallery's pictures, by `braininit.plot`: four panels and one small."""
+"""The gallery's pictures, by `braininit.plot`: up to four panels and a thumbnail."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ if TYPE_CHECKING:
 LETTERS = "abcd"
 FAR = 400 * u.um
 LINE = np.linspace(0, 400, 40, dtype=np.float32)[:, None] * u.um
-"""Where neurons stand, for weights that depend on distance."""
+"""Positions of neurons, for weights that depend on distance."""
 
 
 def between_neurons(obj: Any, key: jax.Array) -> Any:
-    """Weights between neurons on a line."""
+    """Draw weights between neurons on a line."""
     return obj((40, 40), rng=key, pre_positions=LINE, post_positions=LINE)
 
 
-def panels(it: Entry, path: Callable[[str], Path]) -> None:
-    """A picture for each object; of profiles, all over distance and the first in a plane."""
-    if it.is_profile:
+def panels(entry: Entry, path: Callable[[str], Path]) -> None:
+    """Draw a picture of each object; for profiles, all over distance and the first in a plane."""
+    if entry.is_profile:
         ax = _axes()
-        plot.profile(dict(zip(LETTERS, it.drawn.values(), strict=False)), FAR, ax=ax)
+        plot.profile(dict(zip(LETTERS, entry.drawn.values(), strict=False)), FAR, ax=ax)
         _save(ax, path("a"))
         ax = _axes()
-        plot.sheet(next(iter(it.drawn.values())), FAR / 2, ax=ax)
+        plot.sheet(next(iter(entry.drawn.values())), FAR / 2, ax=ax)
         _untitled(ax)
         _save(ax, path("b"))
         return
-    for letter, obj, values in zip(LETTERS, it.drawn.values(), it.values, strict=False):
+    for letter, obj, values in zip(LETTERS, entry.drawn.values(), entry.values, strict=False):
         ax = _axes()
-        _panel(it, obj, values, ax)
+        _panel(entry, obj, values, ax)
         _save(ax, path(letter))
 
 
-def small(it: Entry, path: Path) -> None:
-    """The first one without words."""
+def small(entry: Entry, path: Path) -> None:
+    """Draw the thumbnail: the first object, without text."""
     ax = plt.figure(figsize=(2.4, 1.8)).subplots()
-    obj = next(iter(it.drawn.values()))
-    if it.is_profile:
+    obj = next(iter(entry.drawn.values()))
+    if entry.is_profile:
         plot.profile(obj, FAR, ax=ax)
     else:
-        _panel(it, obj, it.values[0], ax)
+        _panel(entry, obj, entry.values[0], ax)
     _bare(ax)
     _save(ax, path)
 
@@ -61,8 +61,8 @@ def _axes() -> Axes:
     return plt.figure(figsize=(4.5, 3.3), layout="constrained").subplots()
 
 
-def _panel(it: Entry, obj: Any, values: Any, ax: Axes) -> None:
-    if it.is_matrix:  # of a kernel, the matrix at its centre
+def _panel(entry: Entry, obj: Any, values: Any, ax: Axes) -> None:
+    if entry.is_matrix:  # for a kernel, the matrix at its centre
         plot.matrix(values[(values.shape[0] - 1) // 2] if values.ndim > 2 else values, ax=ax)
     else:
         plot.histogram(values, obj, ax=ax)
@@ -70,7 +70,7 @@ def _panel(it: Entry, obj: Any, values: Any, ax: Axes) -> None:
 
 
 def _untitled(ax: Axes) -> None:
-    """Take the title and the parameters away: the page has the code."""
+    """Remove the title and the parameters: the page has the code."""
     ax.set_title("", loc="left")
     for text in list(ax.texts):
         if text.get_position() == (0, 1.025):

@@ -1,7 +1,7 @@
 """The gallery: a page and a thumbnail for each initializer and profile, made at build.
 
-What is drawn and what is the same elsewhere stands in `gallery.toml`; moments and tails come from
-`braininit.theory`; words come from the docstrings.
+The objects to draw and the expressions of other packages come from `gallery.toml`, moments and
+tails from `braininit.theory`, text from the docstrings.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One class: the group in the index, its row of the table, and what the row draws."""
+    """One class: its group in the index, its row of the table, and the objects to draw."""
 
     name: str
     group: str
@@ -56,12 +56,12 @@ class Entry:
 
     @property
     def documented(self) -> Any:
-        """What has the docstring: the function, where there is one."""
+        """The object with the docstring: the function, where there is one."""
         return getattr(self.cls, "_function", None) or self.cls
 
     @functools.cached_property
     def values(self) -> list[Any]:
-        """The draws of the pictures and of what is measured."""
+        """The draws for the pictures and the measured tables."""
         if self.is_profile:
             return []
         size: Any = self.row.size or 20_000
@@ -74,23 +74,23 @@ class Entry:
         ]
 
 
-# ---------------------------------------------------------------- what there is
+# ---------------------------------------------------------------- entries
 
 
 def names() -> dict[str, str]:
-    """All public classes that are drawn, in the order of the index, with their groups."""
+    """All public classes of the gallery, in the order of the index, with their groups."""
     bases = {init.Initialization, init.DistanceProfile, init.Parts}  # Parts goes with a kernel
-    found: dict[str, str] = {}
+    group_of: dict[str, str] = {}
     for group in groups():
         for name in in_order(group.names):
             thing = getattr(init, name)
             if isinstance(thing, type) and issubclass(thing, tuple(bases)) and thing not in bases:
-                found.setdefault(name, group.title)
-    return found
+                group_of.setdefault(name, group.title)
+    return group_of
 
 
 def entry(name: str) -> Entry:
-    """A class with its row, or what its row of `tests/cases.py` says."""
+    """A class with its row of the table, or a row from its case in `tests/cases.py`."""
     row = TABLE.get(name) or _from_cases(name)
     drawn = {text.replace("init.", ""): evaluated(text) for text in row.drawn}
     return Entry(name, names()[name], row, drawn)
@@ -103,25 +103,25 @@ def _from_cases(name: str) -> Row:
     case = next((case for case in CASES if str(case) == name), None)
     if case is None:
         raise LookupError(f"{name} has no row in gallery.toml, and none in tests/cases.py")
-    made = [case.make(), *(case.make(**corner) for corner in case.corners[:3])]
-    return Row(drawn=tuple(f"init.{obj!r}" for obj in made))
+    objects = [case.make(), *(case.make(**corner) for corner in case.corners[:3])]
+    return Row(drawn=tuple(f"init.{obj!r}" for obj in objects))
 
 
 # ---------------------------------------------------------------- pages
 
 
-def page(it: Entry) -> str:
+def page(item: Entry) -> str:
     """One page, in reStructuredText."""
-    doc = NumpyDocString(inspect.getdoc(it.documented) or "")
+    doc = NumpyDocString(inspect.getdoc(item.documented) or "")
     parts = [
-        f"{it.name}\n{'=' * len(it.name)}\n\n.. currentmodule:: braininit\n",
+        f"{item.name}\n{'=' * len(item.name)}\n\n.. currentmodule:: braininit\n",
         "\n".join([*doc["Summary"], "", *doc["Extended Summary"], ""]),
-        _links(it),
-        _pictures(it),
-        *_tables(it),
-        _headed("Units", _units(it)),
-        _headed("Numerics", _numerics(it, doc["Notes"])),
-        _headed("The same in", _elsewhere(it)) if it.row.same else "",
+        _links(item),
+        _pictures(item),
+        *_tables(item),
+        _headed("Units", _units(item)),
+        _headed("Numerics", _numerics(item, doc["Notes"])),
+        _headed("The same in", _elsewhere(item)) if item.row.same else "",
     ]
     return "\n".join(part for part in parts if part)
 
@@ -130,91 +130,93 @@ def _headed(title: str, text: str) -> str:
     return f"{title}\n{'-' * len(title)}\n\n{text}\n"
 
 
-def _links(it: Entry) -> str:
-    described = f":class:`{it.name}`"
-    if it.documented is not it.cls:
-        described = f":func:`{it.documented.__name__}` and its twin {described}"
+def _links(item: Entry) -> str:
+    described = f":class:`{item.name}`"
+    if item.documented is not item.cls:
+        described = f":func:`{item.documented.__name__}` and its twin {described}"
     return f"Parameters and examples: {described}.\n"
 
 
-def _pictures(it: Entry) -> str:
-    """The panels under their code, side by side where there is room."""
-    said = list(it.drawn)
-    if it.is_profile:
-        said = ["all four, which the table below names", f"in a plane: {said[0]}"]
+def _pictures(item: Entry) -> str:
+    """The panels with their code, side by side where there is room."""
+    captions = list(item.drawn)
+    if item.is_profile:
+        captions = ["all four, which the table below names", f"in a plane: {captions[0]}"]
     lines = [".. grid:: 1 1 2 2\n   :gutter: 2\n"]
-    for letter, text in zip(figures.LETTERS, said, strict=False):
-        code = f"{letter} ``{text}``" if not it.is_profile else text
+    for letter, text in zip(figures.LETTERS, captions, strict=False):
+        code = f"{letter} ``{text}``" if not item.is_profile else text
         lines.append(
-            f"   .. grid-item::\n\n      .. figure:: {it.name}-{letter}.png\n"
+            f"   .. grid-item::\n\n      .. figure:: {item.name}-{letter}.png\n"
             f"         :alt: {text}\n\n         {code}\n"
         )
     return "\n".join(lines)
 
 
-def _tables(it: Entry) -> Iterator[str]:
-    objects = list(it.drawn.values())
-    if it.is_profile:
-        yield _headed("Values", _table(it, measures.over_distance(objects)))
-    elif it.is_matrix:
-        yield _headed("Measured", _table(it, measures.of_matrices(it.values)))
+def _tables(item: Entry) -> Iterator[str]:
+    objects = list(item.drawn.values())
+    if item.is_profile:
+        yield _headed("Values", _table(item, measures.over_distance(objects)))
+    elif item.is_matrix:
+        yield _headed("Measured", _table(item, measures.of_matrices(item.values)))
     else:
-        size = it.row.size or None
-        yield _headed("Moments", _table(it, measures.moments(objects, size, it.values)))
-        yield _headed("Tails", _table(it, measures.tails(objects, size, it.values)))
+        size = item.row.size or None
+        yield _headed("Moments", _table(item, measures.moments(objects, size, item.values)))
+        yield _headed("Tails", _table(item, measures.tails(objects, size, item.values)))
 
 
-def _table(it: Entry, table: measures.Table) -> str:
-    kind = "numbers named" if it.is_profile else "numbers"
+def _table(item: Entry, table: measures.Table) -> str:
+    kind = "numbers named" if item.is_profile else "numbers"
     lines = [f"{table.words}\n\n.. list-table::\n   :header-rows: 1\n   :class: {kind}\n"]
-    letters = zip(figures.LETTERS, it.drawn, strict=False)  # beside a picture they say enough
-    named = [f"{letter} ``{text}``" if it.is_profile else letter for letter, text in letters]
+    letters = zip(figures.LETTERS, item.drawn, strict=False)  # the pictures show the code
+    named = [f"{letter} ``{text}``" if item.is_profile else letter for letter, text in letters]
     for first, cells in zip(["", *named], (table.head, *table.rows), strict=True):
         lines += [f"   * - {first}", *(f"     - {cell}" for cell in cells)]
     return "\n".join(lines) + "\n"
 
 
-def _units(it: Entry) -> str:
-    """What carries a unit, from the classes' own account, and an example that is run here."""
-    of = {kind: [f"`{n}`" for n, k in kinds(it.cls).items() if k == kind] for kind in _KINDS}
-    said = []
-    if it.is_profile:
-        if of["shared"]:
-            said.append(f"{_all(of['shared'])}: of the distances' dimension, in any of its units.")
-        if of["reciprocal"]:
-            said.append(f"{_all(of['reciprocal'])}: per length; a bare number counts per unit of "
-                        "the lengths beside it.")  # fmt: skip
-        said.append("The profile's values are plain numbers.")
-    elif it.group == "layers":
-        said.append("`scale` carries the square of the draws' unit, or `unit` puts one on them.")
-    elif of["shared"]:
-        said.append(f"Draws have the unit of {_all(of['shared'])}, converted to that of the first;"
-                    " a bare 0 or infinity fits every unit.")  # fmt: skip
-    if of["child"] + of["children"] and not of["shared"]:
-        said.append("Draws have the unit that the parts and the operation give.")
-    if of["unit"] and not of["shared"]:
-        said.append("`unit` is that of the draws.")
-    if of["number"] and not it.is_profile:
-        whole = "a number, an array or a Quantity" if it.name == "Constant" else "without a unit"
-        said.append(f"{_all(of['number'])}: {whole}.")
-    return " ".join(said) + "\n\n" + _example(it)
+def _units(item: Entry) -> str:
+    """The parameters with a unit, from the fields of the class, and an example that is run here."""
+    by_kind = {kind: [f"`{n}`" for n, k in kinds(item.cls).items() if k == kind] for kind in _KINDS}
+    shared, parts = by_kind["shared"], by_kind["child"] + by_kind["children"]
+    text = []
+    if item.is_profile:
+        if shared:
+            text.append(f"{_listed(shared)}: in any unit of the distances' dimension.")
+        if by_kind["reciprocal"]:
+            text.append(f"{_listed(by_kind['reciprocal'])}: per length; a bare number is per unit "
+                        "of the profile's lengths.")  # fmt: skip
+        text.append("The profile's values are plain numbers.")
+    elif item.group == "layers":
+        text.append("`scale` has the squared unit of the draws, or `unit` gives them a unit.")
+    elif shared:
+        first = ", of the first if they differ" if len(shared) > 1 else ""
+        text.append(f"Draws have the unit of {_listed(shared)}{first}; a bare 0 or infinity fits "
+                    "every unit.")  # fmt: skip
+    if parts and not shared:
+        text.append("The unit of the draws follows from the parts and the operation.")
+    if by_kind["unit"] and not shared:
+        text.append("`unit` is the unit of the draws.")
+    if by_kind["number"] and not item.is_profile:
+        type_ = "a number, an array or a Quantity" if item.name == "Constant" else "without a unit"
+        text.append(f"{_listed(by_kind['number'])}: {type_}.")
+    return " ".join(text) + "\n\n" + _example(item)
 
 
 _KINDS = ("shared", "number", "reciprocal", "child", "children", "unit")
 
 
-def _all(names: list[str]) -> str:
+def _listed(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _example(it: Entry) -> str:
+def _example(item: Entry) -> str:
     """The row's example; else a few draws of the first object with a unit."""
-    text = it.row.example
+    text = item.row.example
     if not text:
-        text = next((t for t in it.row.drawn if "u." in t), it.row.drawn[0])
+        text = next((t for t in item.row.drawn if "u." in t), item.row.drawn[0])
         if not isinstance(ast.parse(text, mode="eval").body, ast.Call):
             text = f"({text})"
-        text += "([0, 50, 200] * u.um)" if it.is_profile else "(3, rng=0)"
+        text += "([0, 50, 200] * u.um)" if item.is_profile else "(3, rng=0)"
     return f">>> import brainunit as u, braininit as init\n>>> {text}\n{_shown(text)}\n"
 
 
@@ -226,16 +228,16 @@ def _shown(text: str) -> str:
     return f'Quantity({array}, "{unit}")' if unit else f"Array({array})"
 
 
-def _numerics(it: Entry, notes: list[str]) -> str:
-    if not notes and it.group == "layers":
+def _numerics(item: Entry, notes: list[str]) -> str:
+    if not notes and item.group == "layers":
         notes = NumpyDocString(inspect.getdoc(init.variance_scaling) or "")["Notes"]
     before, _, text = "\n".join(notes).strip().rpartition("Numerics: ")
-    if text.split(" ")[0] not in kinds(it.cls):
+    if text.split(" ")[0] not in kinds(item.cls):
         text = text[:1].upper() + text[1:]
     text = before + text
     general = (
         "A profile is computed in the dtype of the distances."
-        if it.is_profile
+        if item.is_profile
         else "Dtypes of 16 and 8 bits are drawn in float32 and rounded once. The same key gives the"
         " same numbers in a `jax.jit`, up to the last bit, and on any number of devices."
     )
@@ -244,9 +246,9 @@ def _numerics(it: Entry, notes: list[str]) -> str:
     )
 
 
-def _elsewhere(it: Entry) -> str:
-    row, call = it.row, "" if it.is_profile else "(key, shape)"
-    lines = [f"What ``{row.here}{call}`` is here:\n"]
+def _elsewhere(item: Entry) -> str:
+    row, call = item.row, "" if item.is_profile else "(key, shape)"
+    lines = [f"Equivalents of ``{row.here}{call}``:\n"]
     if row.first:
         lines.append(f".. code-block:: python\n\n{indent(row.first.strip(), '   ')}\n")
     lines += [_same(row, TABLE), ":doc:`/migrating` says what the names in these expressions are."]
@@ -254,11 +256,11 @@ def _elsewhere(it: Entry) -> str:
 
 
 def _same(row: Row, table: Mapping[str, Row]) -> str:
-    """What is the same in each peer that the table knows."""
+    """The equivalents in each peer of a row; then the peers without one."""
     lines = [".. list-table::\n   :widths: auto\n   :class: same\n"]
     shown = {peer: row.same[peer] for peer in PEERS if peer in row.same}
     lines += [
-        f"   * - {peer}\n     - | ``{same.there}``\n       | {_said(same, row.here)}"
+        f"   * - {peer}\n     - | ``{same.there}``\n       | {_comparison(same, row.here)}"
         for peer, same in shown.items()
     ]
     known = {peer for other in table.values() for peer in other.same}
@@ -267,7 +269,7 @@ def _same(row: Row, table: Mapping[str, Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _said(same: Same, here: str) -> str:
+def _comparison(same: Same, here: str) -> str:
     words = [COMPARED[same.how][1]]
     if same.here != here:
         words.append(f"as ``{same.here}``")
@@ -277,14 +279,14 @@ def _said(same: Same, here: str) -> str:
 
 
 def of_peer(peer: str, table: Mapping[str, Row]) -> str:
-    """All that is the same in one peer, for the page about coming from there."""
+    """All equivalents in one peer, for the page about migrating from item."""
     lines = [".. list-table::\n   :widths: auto\n   :class: same\n"]
     for name, row in table.items():
         if (same := row.same.get(peer)) is not None:
             lines.append(f"   * - {f':doc:`{name} </gallery/{name}>`' if row.drawn else name}")
             lines.append(f"     - | there: ``{same.there}``\n       | here: ``{same.here}``")
             also = ", with names from that page" if row.first and row.drawn else ""
-            lines.append(f"       | {_said(same, same.here)}{also}")
+            lines.append(f"       | {_comparison(same, same.here)}{also}")
     return "\n".join(lines) + "\n"
 
 
@@ -297,7 +299,7 @@ def rules() -> str:
 
 
 def versions() -> str:
-    """What each peer's expressions need, and with which version they were run."""
+    """The names that each peer's expressions need, and the version they were run with."""
     lines = [".. list-table::\n   :header-rows: 1\n\n   * - peer\n     - version\n     - names"]
     for name, peer in PEERS.items():
         names = "\n       | ".join(f"``{line}``" for line in peer.names.splitlines())
@@ -305,28 +307,28 @@ def versions() -> str:
     return "\n".join(lines) + "\n"
 
 
-def index(found: dict[str, str]) -> str:
+def index(group_of: dict[str, str]) -> str:
     """The page of thumbnails."""
     lines = [_INDEX]
-    for group in dict.fromkeys(found.values()):
+    for group in dict.fromkeys(group_of.values()):
         title = group.capitalize()
         lines.append(f"{title}\n{'-' * len(title)}\n\n.. grid:: 2 3 4 4\n   :gutter: 2\n")
-        for name in (n for n, g in found.items() if g == group):
+        for name in (n for n, g in group_of.items() if g == group):
             lines.append(
                 f"   .. grid-item-card:: {name}\n      :link: {name}\n      :link-type: doc\n"
                 f"      :img-top: {name}-small.png\n      :class-item: thumbnail\n"
             )
     lines.append(".. toctree::\n   :hidden:\n")
-    lines += [f"   {name}" for name in found]
+    lines += [f"   {name}" for name in group_of]
     return "\n".join(lines) + "\n"
 
 
 _INDEX = """Gallery
 =======
 
-Each picture leads to a page: four parameter sets drawn beside their theory, moments and tails,
-units, numerics, and what is the same in SciPy, JAX, PyTorch, Keras, BrainTools, NEST, Brian2 and
-PyNN. Blue are draws, orange is theory.
+Each picture links to a page: four parameter sets drawn beside their theory, moments and tails,
+units, numerics, and the equivalents in SciPy, JAX, PyTorch, Keras, BrainTools, NEST, Brian2 and
+PyNN. Draws are blue, theory is orange.
 
 """
 
@@ -335,13 +337,13 @@ PyNN. Blue are draws, orange is theory.
 
 
 def make(name: str, folder: Path, newest: float) -> tuple[str, str]:
-    """One page, with its pictures drawn anew if anything they depend on has changed."""
-    it = entry(name)
+    """Make one page, and redraw its pictures if anything they depend on has changed."""
+    item = entry(name)
     small = folder / f"{name}-small.png"
     if not small.exists() or small.stat().st_mtime < newest:
-        figures.panels(it, lambda letter: folder / f"{name}-{letter}.png")
-        figures.small(it, small)
-    return f"{name}.rst", page(it)
+        figures.panels(item, lambda letter: folder / f"{name}-{letter}.png")
+        figures.small(item, small)
+    return f"{name}.rst", page(item)
 
 
 def _write_gallery(app: Sphinx) -> None:
@@ -349,16 +351,16 @@ def _write_gallery(app: Sphinx) -> None:
     folder.mkdir(exist_ok=True)
     sources = [*(ROOT / "braininit").rglob("*.py"), *Path(__file__).parent.iterdir()]
     newest = max(path.stat().st_mtime for path in sources if path.is_file())
-    found = names()
+    group_of = names()
     context = multiprocessing.get_context("spawn")  # JAX has threads, which don't survive a fork
     with concurrent.futures.ProcessPoolExecutor(2, context) as pool:
-        jobs = [pool.submit(make, name, folder, newest) for name in found]
+        jobs = [pool.submit(make, name, folder, newest) for name in group_of]
         pages = dict(job.result() for job in jobs)
-    pictures = [f"{name}-{end}.png" for name in found for end in (*figures.LETTERS, "small")]
-    peers = {f"{peer}.txt": of_peer(peer, TABLE) for peer in PEERS}  # which other pages include
+    pictures = [f"{name}-{end}.png" for name in group_of for end in (*figures.LETTERS, "small")]
+    peers = {f"{peer}.txt": of_peer(peer, TABLE) for peer in PEERS}  # included by other pages
     peers |= {f"{peer}-rules.txt": of_peer(peer, RULES) for peer in PEERS}
     peers |= {"versions.txt": versions(), "rules.txt": rules()}
-    write(folder, {"index.rst": index(found)} | peers | pages, keep=pictures)
+    write(folder, {"index.rst": index(group_of)} | peers | pages, keep=pictures)
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -1,4 +1,4 @@
-"""What files of the repository need to be pages: links to pages, and the rooms as boxes."""
+"""Adapt files of the repository that pages include: links to pages, and the rooms as boxes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ FLOOR = "──"
 
 
 def _link(app: Sphinx, path: Path, parent: str, content: list[str]) -> None:
-    """Links between files at the root become links between pages."""
+    """Turn links between files at the root into links between pages."""
     for file, page in PAGES.items():
         content[0] = content[0].replace(f"]({file}.md)", f"]({page}.md)")
 
 
 def boxes(drawing: str) -> str:
-    """A drawing in letters as boxes: a line has rooms, each a name and its use, or is a floor."""
+    """Draw text as boxes: a line holds rooms, each a name and a description, or is a floor."""
     rows = [
         '<hr class="floor">' if line.startswith(FLOOR) else f"<div>{''.join(_row(line))}</div>"
         for line in drawing.splitlines()
@@ -33,9 +33,9 @@ def boxes(drawing: str) -> str:
 def _row(line: str) -> Iterator[str]:
     parts = re.split(r" {2,}", line.strip())
     for names, use in zip(parts[::2], [*parts[1::2], ""], strict=False):
-        called = " ".join(f"<code>{html.escape(name)}</code>" for name in names.split())
+        code = " ".join(f"<code>{html.escape(name)}</code>" for name in names.split())
         use = re.sub(r"`(.+?)`", r"<code>\1</code>", html.escape(use))
-        yield f"<p>{called} {use}</p>"
+        yield f"<p>{code} {use}</p>"
 
 
 def _draw(app: Sphinx, tree: nodes.document) -> None:

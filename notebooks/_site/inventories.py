@@ -1,6 +1,6 @@
 """Other projects' inventories as text, so that a build fetches nothing.
 
-``_inventories/*.txt`` hold the objects that this site refers to, a line each, in the format of
+``_inventories/*.txt`` list the objects that this site refers to, one per line, in the format of
 ``sphobjinv convert plain``; the first line is the project's address. A reference to one of these
 projects that no line resolves is a warning, which ``-W`` makes an error.
 """
@@ -21,14 +21,14 @@ HEADER = """# Sphinx inventory version 2
 
 
 def mapping(folder: Path) -> dict[str, tuple[str, str]]:
-    """Write each as Sphinx reads it; return the addresses and files."""
-    place = Path(tempfile.mkdtemp(prefix="braininit-inventories-"))
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
-    found = {}
+    """Write each inventory in Sphinx's format; return the addresses and files."""
+    temporary = Path(tempfile.mkdtemp(prefix="braininit-inventories-"))
+    atexit.register(shutil.rmtree, temporary, ignore_errors=True)
+    inventories = {}
     for text in sorted(folder.glob("*.txt")):
         address, *objects = text.read_text().splitlines()
-        file = place / f"{text.stem}.inv"
+        file = temporary / f"{text.stem}.inv"
         body = zlib.compress("".join(f"{line}\n" for line in objects).encode())
         file.write_bytes(HEADER.format(text.stem).encode() + body)
-        found[text.stem] = (address, str(file))
-    return found
+        inventories[text.stem] = (address, str(file))
+    return inventories

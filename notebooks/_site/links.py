@@ -1,4 +1,4 @@
-"""After a build: every link inside the site leads somewhere, and no page loads from elsewhere."""
+"""Check after a build that links inside the site resolve and no page loads from elsewhere."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ LOADED = {"script", "img", "link", "iframe", "source"}
 
 
 class Page(HTMLParser):
-    """The places of a page, and what it refers to: (tag, address)."""
+    """The anchors of a page, and its references: (tag, address)."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.places: set[str] = set()
+        self.anchors: set[str] = set()
         self.references: list[tuple[str, str]] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value for name, value in attrs if value}
-        self.places.update(given[name] for name in ("id", "name") if name in given)
-        self.references += [(tag, given[name]) for name in ("href", "src") if name in given]
+        values = {name: value for name, value in attrs if value}
+        self.anchors.update(values[name] for name in ("id", "name") if name in values)
+        self.references += [(tag, values[name]) for name in ("href", "src") if name in values]
 
 
 def broken(site: Path) -> Iterator[tuple[Path, str]]:
-    """Each page and address that is wrong."""
+    """Yield each page with a broken address, and the address."""
     files = (path for path in sorted(site.rglob("*.html")) if "_static" not in path.parts)
     pages = {path: Page(path.read_text()) for path in files}
     for path, page in pages.items():
@@ -40,8 +40,8 @@ def broken(site: Path) -> Iterator[tuple[Path, str]]:
                     yield path, address
                 continue
             target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
-            known = pages[target].places if target in pages else ()
-            if not target.is_file() or (parts.fragment and unquote(parts.fragment) not in known):
+            anchors = pages[target].anchors if target in pages else ()
+            if not target.is_file() or (parts.fragment and unquote(parts.fragment) not in anchors):
                 yield path, address
 
 

@@ -1,4 +1,4 @@
-"""Formulas as MathML, which browsers show without a script from elsewhere."""
+"""Formulas as MathML, which browsers show without an external script."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WORD = re.compile(r"(\\\w+\{[a-zA-Z]+\}|\\\w+)|[a-zA-Z]{3,}(?:\\_[a-z]+)*")
 
 
 def worded(formula: str) -> str:
-    """The formula with its words upright: `scale` is a name, not a product of five."""
+    """Set words upright in a formula: `scale` is a name, not a product of five letters."""
     return WORD.sub(lambda m: m[1] or r"\text{" + m[0].replace(r"\_", "_") + "}", formula)
 
 

@@ -1,4 +1,4 @@
-"""What the gallery's tables hold: moments and tails by theory, or as found in the draws."""
+"""The gallery's tables: moments and tails by theory, or estimated from the draws."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from braininit import theory
 
 
 class Table(NamedTuple):
-    """What is to be said before a table, its head, and a row for each object."""
+    """A table: the text before it, its head, and a row for each object."""
 
     words: str
     head: list[str]
@@ -20,13 +20,13 @@ class Table(NamedTuple):
 
 
 def parted(value: Any) -> tuple[Any, str]:
-    """Bare numbers and their unit, as text."""
+    """Split a value into bare numbers and the text of the unit."""
     unit = u.get_unit(value)
     return u.get_mantissa(value), "" if unit.is_unitless else str(unit)
 
 
 def number(bare: Any, unit: str = "") -> str:
-    bare = 0.0 if abs(bare) < 1e-15 else float(bare)  # what float64 leaves of a zero
+    bare = 0.0 if abs(bare) < 1e-15 else float(bare)  # 0 up to rounding in float64
     return f"{bare:.4g} {unit}".strip()
 
 
@@ -34,7 +34,7 @@ def number(bare: Any, unit: str = "") -> str:
 
 
 def moments(objects: Sequence[Any], size: Any, values: Sequence[Any]) -> Table:
-    """Moments and support; of what depends on its size, in a matrix of that size."""
+    """Moments and support; where they depend on the size, for a matrix of that size."""
     columns: dict[str, tuple[str, Callable[[Any], Any]]] = {
         "mean": ("mean", np.mean),
         "std": ("std", np.std),
@@ -43,15 +43,15 @@ def moments(objects: Sequence[Any], size: Any, values: Sequence[Any]) -> Table:
         "support": ("support", lambda x: None),
     }
     rows = [
-        [_cell(name, obj, size, draws, guess) for name, guess in columns.values()]
+        [_cell(name, obj, size, draws, estimate) for name, estimate in columns.values()]
         for obj, draws in zip(objects, values, strict=True)
     ]
-    where = f"In a matrix of {size[0]} x {size[1]}, (in, out)." if size and len(size) > 1 else ""
-    return Table(_with_guesses(where, rows), list(columns), rows)
+    words = f"In a matrix of {size[0]} x {size[1]}, (in, out)." if size and len(size) > 1 else ""
+    return Table(_with_legend(words, rows), list(columns), rows)
 
 
 def tails(objects: Sequence[Any], size: Any, values: Sequence[Any]) -> Table:
-    """The median, and how far draws reach with chances of 1e-3 and 1e-9."""
+    """The median, and the quantiles of 1e-3 and 1e-9 on both sides."""
     columns = {
         "1e-9 below": ("ppf", 1e-9),
         "1e-3 below": ("ppf", 1e-3),
@@ -64,7 +64,7 @@ def tails(objects: Sequence[Any], size: Any, values: Sequence[Any]) -> Table:
         for obj, draws in zip(objects, values, strict=True)
     ]
     words = "The value below or above which that share of the draws lies."
-    return Table(_with_guesses(words, rows), list(columns), rows)
+    return Table(_with_legend(words, rows), list(columns), rows)
 
 
 def _quantile(name: str, p: float) -> Callable[[Any], Any]:
@@ -73,30 +73,22 @@ def _quantile(name: str, p: float) -> Callable[[Any], Any]:
 
 
 def _cell(
-    name: str, obj: Any, size: Any, draws: Any, guess: Callable[[Any], Any], *given: Any
+    name: str, obj: Any, size: Any, draws: Any, estimate: Callable[[Any], Any], *args: Any
 ) -> str:
-    found = _known(name, obj, size, *given)
-    if isinstance(found, tuple):
-        return " to ".join(number(*parted(end)) for end in found)
-    if found is not None:
-        return number(*parted(found))
-    bare, unit = parted(draws)
-    guessed = guess(np.asarray(bare, np.float64).ravel())
-    pure = name in ("skewness", "kurtosis")
-    return "" if guessed is None else f"≈ {number(guessed, '' if pure else unit)}"
-
-
-def _known(name: str, obj: Any, size: Any, *given: Any) -> Any:
-    """What theory says; None if it does not know."""
     try:
-        return getattr(theory, name)(obj, *given, size=size)
-    except TypeError:
-        return None
+        exact = getattr(theory, name)(obj, *args, size=size)
+    except TypeError:  # an unknown law
+        bare, unit = parted(draws)
+        value = estimate(np.asarray(bare, np.float64).ravel())
+        pure = name in ("skewness", "kurtosis")
+        return "" if value is None else f"≈ {number(value, '' if pure else unit)}"
+    ends = exact if isinstance(exact, tuple) else (exact,)
+    return " to ".join(number(*parted(end)) for end in ends)
 
 
-def _with_guesses(words: str, rows: list[list[str]]) -> str:
+def _with_legend(words: str, rows: list[list[str]]) -> str:
     if any(cell.startswith("≈") for cells in rows for cell in cells):
-        words += " ≈ is found in the draws of the picture: `theory` does not know it."
+        words += " ≈ is an estimate from the draws of the picture, where `theory` has no law."
     return words.strip()
 
 
@@ -104,22 +96,22 @@ def _with_guesses(words: str, rows: list[list[str]]) -> str:
 
 
 def of_matrices(values: Sequence[Any]) -> Table:
-    """What can be measured of matrices; of kernels, of that at their centre."""
+    """Properties of matrices; for kernels, of the matrix at their centre."""
     rows = []
     for draws in values:
         bare, unit = parted(draws)
         x = np.asarray(bare, np.float64)
         x = x[(x.shape[0] - 1) // 2] if x.ndim > 2 else x
         singular = np.linalg.svd(x, compute_uv=False)
-        found = [x.mean(), x.std(), singular.max(), singular.min()]
+        measured = [x.mean(), x.std(), singular.max(), singular.min()]
         if x.shape[0] == x.shape[1]:
-            found.append(abs(np.linalg.eigvals(x)).max())
-        rows.append([f"{np.mean(x == 0):.0%}", *(number(value, unit) for value in found)])
+            measured.append(abs(np.linalg.eigvals(x)).max())
+        rows.append([f"{np.mean(x == 0):.0%}", *(number(value, unit) for value in measured)])
     head = ["zeros", "mean", "std", "largest singular value", "smallest", "spectral radius"]
     shape = u.get_mantissa(values[0]).shape
     centre = ", at its centre" if len(shape) > 2 else ""
     words = f"In the pictures, of shape {shape}{centre}."
-    return Table(words, head[: 1 + len(found)], rows)
+    return Table(words, head[: 1 + len(measured)], rows)
 
 
 def over_distance(profiles: Sequence[Any]) -> Table:
@@ -128,5 +120,5 @@ def over_distance(profiles: Sequence[Any]) -> Table:
     rows = [
         [f"{x:.4g}" for x in np.asarray(profile.weight_scaling(distances))] for profile in profiles
     ]
-    words = "`weight_scaling` at distances; `probability` is the same, cut to [0, 1]."
+    words = "`weight_scaling` at distances; `probability` is the same, clipped to [0, 1]."
     return Table(words, [f"{d} um" for d in at], rows)

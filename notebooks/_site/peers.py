@@ -1,4 +1,4 @@
-"""The peers: how their expressions in the gallery's table are evaluated, and compared with ours."""
+"""Evaluate the peers' expressions in the gallery's table, and compare their draws with ours."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ DISTANCES = np.linspace(0.0, 400.0, 101)
 
 @dataclasses.dataclass(frozen=True)
 class Peer:
-    """A package that draws too.
+    """Another package that draws.
 
     Attributes
     ----------
     package
-        What is imported.
+        The name to import.
     names
-        The statements that its expressions need beside `key`, `rng` and `shape`.
+        Statements that define the names of its expressions, except `key`, `rng` and `shape`.
     ran
-        The version with which all its rows were last run.
+        The version that all its rows were last run with.
     """
 
     package: str
@@ -75,18 +75,18 @@ def evaluated(text: str) -> Any:
 
 
 def ours(same: Same, row: Row) -> np.ndarray:
-    """What is drawn here; of a function of distance, its values."""
-    made = evaluated(same.here)
-    return np.asarray(made(DISTANCES) if same.how == "values" else made(KEY, row.shape))
+    """Our draws, or the values of our function of distance."""
+    obj = evaluated(same.here)
+    return np.asarray(obj(DISTANCES) if same.how == "values" else obj(KEY, row.shape))
 
 
 def theirs(peer: str, same: Same, row: Row) -> np.ndarray:
-    """What the peer draws, or the values of its function of distance."""
+    """The peer's draws, or the values of its function of distance."""
     return _READERS.get(peer, _plain)(same, row, namespace(peer, row))
 
 
 def namespace(peer: str, row: Row, **more: Any) -> dict[str, Any]:
-    """What the peer's expressions name."""
+    """The names in the peer's expressions."""
     os.environ.setdefault("KERAS_BACKEND", "jax")  # before Keras is imported
     package = importlib.import_module(PEERS[peer].package)
     names = {"np": np, "jnp": jnp, "jax": jax, "init": init, PEERS[peer].package: package}
@@ -111,7 +111,7 @@ def _braintools(same: Same, row: Row, names: dict[str, Any]) -> np.ndarray:
 
 
 class _Synapses:
-    """Brian's synapses, as far as their variables and probabilities are written in strings."""
+    """A stand-in for Brian's synapses, for variables and probabilities given by strings."""
 
     def __init__(self, names: dict[str, Any], n: int) -> None:
         import brian2
@@ -141,23 +141,23 @@ def _brian(same: Same, row: Row, names: dict[str, Any]) -> np.ndarray:
 def _pynn(same: Same, row: Row, names: dict[str, Any]) -> np.ndarray:
     from pyNN.random import NumpyRNG
 
-    made = eval(same.there, names)
+    obj = eval(same.there, names)
     if same.how == "values":
-        return made.distance_function(DISTANCES)
-    made.rng = NumpyRNG(seed=20)
-    return made.next(int(np.prod(row.shape)))
+        return obj.distance_function(DISTANCES)
+    obj.rng = NumpyRNG(seed=20)
+    return obj.next(int(np.prod(row.shape)))
 
 
 def _nest(same: Same, row: Row, names: dict[str, Any]) -> np.ndarray:
-    nest, made = names["nest"], eval(same.there, names)
+    nest, parameter = names["nest"], eval(same.there, names)
     nest.ResetKernel()
     if same.how == "values":
         at = nest.spatial.free([[0.0, 0.0]], extent=[1e3, 1e3])
         layer = nest.Create("iaf_psc_alpha", positions=at)
-        return np.array(made.apply(layer, [[float(d), 0.0] for d in DISTANCES]))
-    if not hasattr(made, "GetValue"):  # a number
-        return np.full(row.shape, made)
-    return np.array([made.GetValue() for _ in range(int(np.prod(row.shape)))])
+        return np.array(parameter.apply(layer, [[float(d), 0.0] for d in DISTANCES]))
+    if not hasattr(parameter, "GetValue"):  # a number
+        return np.full(row.shape, parameter)
+    return np.array([parameter.GetValue() for _ in range(int(np.prod(row.shape)))])
 
 
 _READERS: dict[str, Callable[[Same, Row, dict[str, Any]], np.ndarray]] = {
@@ -177,17 +177,17 @@ def bits(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def values(a: np.ndarray, b: np.ndarray) -> bool:
-    """Equal numbers, up to what single precision rounds."""
+    """Equal numbers, up to rounding in single precision."""
     return a.shape == b.shape and np.allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 def equal(a: np.ndarray, b: np.ndarray) -> bool:
-    """Equal matrices, and constants, whatever their shapes are called."""
+    """Equal matrices or constants, whose shapes broadcast."""
     return values(*np.broadcast_arrays(a, b))
 
 
 def law(a: np.ndarray, b: np.ndarray, false_alarm: float = FALSE_ALARM) -> bool:
-    """One distribution function, by Kolmogorov and Smirnov; one mean and one std, by theirs."""
+    """The same distribution, by a Kolmogorov-Smirnov test and t-tests of mean and variance."""
     a, b = (np.ravel(x).astype(np.float64) for x in (a, b))
     if np.unique(a).size == 1 or np.unique(b).size == 1:
         return equal(a[:1], b) and equal(a, b[:1])
@@ -201,7 +201,7 @@ def law(a: np.ndarray, b: np.ndarray, false_alarm: float = FALSE_ALARM) -> bool:
 
 
 def angle(a: np.ndarray, b: np.ndarray) -> bool:
-    """One law of directions."""
+    """The same distribution of directions."""
     return law(*(np.mod(x + np.pi, 2 * np.pi) for x in (a, b)))
 
 
@@ -211,34 +211,34 @@ def orthogonal(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def zeros_in_each_column(a: np.ndarray, b: np.ndarray) -> bool:
-    """As many zeros in each column, and one law of the rest."""
+    """As many zeros in each column, and the same distribution of the rest."""
     counts = [np.unique((x == 0).sum(0)).tolist() for x in (a, b)]
     return counts[0] == counts[1] and law(a[a != 0], b[b != 0])
 
 
 def radius(a: np.ndarray, b: np.ndarray) -> bool:
-    """One spectral radius, to 1e-3; and one law of the elements, but for their size."""
+    """The same spectral radius, to 1e-3, and the same distribution of the elements up to scale."""
     size = [abs(np.linalg.eigvals(x)).max() for x in (a, b)]
     return bool(np.isclose(*size, rtol=1e-3)) and law(a / a.std(), b / b.std())
 
 
 def edges(a: np.ndarray, b: np.ndarray) -> bool:
-    """One law of what is counted in draws of two rules; equal numbers where they are constant."""
-    counted = list(zip(_counted(a), _counted(b), strict=True))
-    return all(law(x, y, FALSE_ALARM / len(counted)) for x, y in counted)
+    """The same distribution of the counts of edges; equal counts where they are constant."""
+    pairs = list(zip(_counts(a), _counts(b), strict=True))
+    return all(law(x, y, FALSE_ALARM / len(pairs)) for x, y in pairs)
 
 
-def _counted(drawn: np.ndarray) -> list[np.ndarray]:
-    """Edges in all, of each neuron, to itself; pairs with several; steps on a ring; each pair."""
-    each, around = (1, 2), drawn.shape[1] // 2
-    _, source, target = drawn.nonzero()
-    steps = (target - source + around) % drawn.shape[1] - around
-    several, selfs = (drawn > 1).sum(each), drawn.trace(0, *each)
-    return [drawn.sum(each), drawn.sum(1), drawn.sum(2), selfs, several, steps, drawn]
+def _counts(draws: np.ndarray) -> list[np.ndarray]:
+    """All edges, in- and out-degrees, self- and multiple connections, steps on a ring, pairs."""
+    matrix, half = (1, 2), draws.shape[1] // 2
+    _, source, target = draws.nonzero()
+    steps = (target - source + half) % draws.shape[1] - half
+    multiple, selfs = (draws > 1).sum(matrix), draws.trace(0, *matrix)
+    return [draws.sum(matrix), draws.sum(1), draws.sum(2), selfs, multiple, steps, draws]
 
 
 def turned(a: np.ndarray, b: np.ndarray) -> bool:
-    """The same, with sources for targets."""
+    """The same distribution of edges, with sources and targets exchanged."""
     return edges(a.transpose(0, 2, 1), b)
 
 
@@ -253,6 +253,6 @@ COMPARED: dict[str, tuple[Callable[[np.ndarray, np.ndarray], bool], str]] = {
     "radius": (radius, "the same spectral radius"),
     "edges": (edges, "the same distribution"),
     "edges by distance": (edges, "the same distribution, with the neurons' positions"),
-    "edges turned": (turned, "the same distribution, with sources for targets"),
+    "edges turned": (turned, "the same distribution, with sources and targets exchanged"),
 }
-"""How two draws are compared, and in words."""
+"""The comparisons of two draws, and their descriptions."""

@@ -11,18 +11,18 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Same:
-    """The same elsewhere.
+    """An equivalent in another package.
 
     Attributes
     ----------
     there
         The peer's expression, which is shown and, in tests, evaluated.
     here
-        Ours; the row's own, where a row of the table gives none.
+        Our expression; by default the row's.
     how
-        How a test compares them: a name in `peers.COMPARED`; else what the row says.
+        The comparison that a test makes, a name in `peers.COMPARED`; by default the row's.
     note
-        What a reader should know, in reStructuredText.
+        A note for the reader, in reStructuredText.
     """
 
     there: str
@@ -33,24 +33,24 @@ class Same:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One class, or one way of connecting.
+    """One class, or one connection rule.
 
     Attributes
     ----------
     drawn
-        Four of its objects, for the pictures and the tables of moments and tails.
+        Four objects of the class, for the pictures and the tables of moments and tails.
     here
-        The object that the peers' expressions are the same as.
+        The expression that the peers' expressions are equivalent to.
     same
-        By peer, what is the same.
+        The equivalents, by peer.
     shape
-        Of the draws that are compared.
+        The shape of the draws that are compared.
     first
-        Statements that the peers' expressions build on.
+        Statements that define names in the peers' expressions.
     size
-        Of the draws in the picture, where it matters.
+        The shape of the draws in the pictures, where it matters.
     example
-        What is run under "Units", where it is not a few draws of the first object with a unit.
+        The example under "Units"; by default a few draws of the first object with a unit.
     """
 
     drawn: tuple[str, ...] = ()
@@ -66,9 +66,9 @@ def _row(entry: dict[str, Any], how: str) -> Row:
     listed = {k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}
     how = listed.pop("how", how)
     same = {}
-    for peer, given in listed.pop("same", {}).items():
-        given = given if isinstance(given, dict) else {"there": given}
-        same[peer] = Same(**{"here": listed["here"], "how": how} | given)
+    for peer, value in listed.pop("same", {}).items():
+        value = value if isinstance(value, dict) else {"there": value}
+        same[peer] = Same(**{"here": listed["here"], "how": how} | value)
     return Row(**listed, same=same)
 
 
