@@ -49,8 +49,8 @@ def refuse_unheld(number: Number, unit: u.Unit | None, dtype: np.dtype) -> None:
     if bad.any():
         first = np.asarray(value)[tuple(np.argwhere(bad)[0])].item()
         raise ValueError(
-            f"`{name}` = {show(first)} is too large for an angle in {dtype}, whose numbers are "
-            f"half a turn apart from {most:.3g} rad on; subtract multiples of 2 pi"
+            f"`{name}` = {show(first)} is outside what {dtype} holds for angles: from "
+            f"{most:.3g} rad on its numbers are half a turn apart; subtract multiples of 2 pi"
             if role.angle
             else f"`{name}` = {show(first, None if role.pure else unit)} is outside what {holder} "
             f"holds ({least:.3g} to {most:.3g}); take another dtype or another unit"

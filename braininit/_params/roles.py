@@ -228,7 +228,7 @@ def increasing(low: Number, high: Number, unit: u.Unit | None = None) -> tuple[N
         except ValueError:
             raise ValueError(
                 f"`{low.name}` {np.shape(a)} and `{high.name}` {np.shape(b)} "
-                "don't broadcast; give them compatible shapes"
+                "don't go together; make them broadcast"
             ) from None
         good = lows < highs
         if good.all():
