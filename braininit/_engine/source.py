@@ -15,7 +15,7 @@ from jax import lax
 from braininit._engine.threefry import FUSED, add, along, counters, flat_index, hashed, multiply
 from braininit._jax.settings import setting
 
-__all__ = ["Given", "Rows", "SideBySide", "Source"]
+__all__ = ["GivenWords", "Rows", "SideBySide", "Source"]
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["start"], meta_fields=["total"])
@@ -172,7 +172,7 @@ class SideBySide(Source):
 
 
 @dataclasses.dataclass(frozen=True)
-class Given:
+class GivenWords:
     """A source of given words, one for each element."""
 
     word: jax.Array

@@ -1,8 +1,7 @@
 """Exponential, Laplace and log-uniform draws, one word each, by quantile functions in closed form.
 
 `word`: uint32 for float32 draws, uint64 for float64. Parameters have that float dtype, and are
-scalars or of the words' rank. With fixed words, draws are differentiable in all parameters, to any
-order.
+scalars or of the words' rank. With fixed words, draws have parameter derivatives of any order.
 """
 
 from __future__ import annotations

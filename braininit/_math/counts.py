@@ -24,7 +24,7 @@ from jax import lax
 from braininit._jax.rounding import round_here
 from braininit._math.elementary import fraction, high_product, polynomial
 
-__all__ = ["binomial", "drawn", "poisson"]
+__all__ = ["binomial", "draw", "poisson"]
 
 _ROUNDS = 1000
 """After so many rounds no draw is pending: each accepts two thirds or more."""
@@ -81,7 +81,7 @@ def binomial(n: Any, p: Any, low: Any, high: Any) -> LogConcave:
     )  # fmt: skip
 
 
-def drawn(
+def draw(
     law: Callable[..., LogConcave],
     numbers: tuple[Any, ...],
     words: Callable[[Any], tuple[Any, Any, Any]],

@@ -9,9 +9,8 @@ words, needs no temporary memory, shards, vmaps, and has a derivative in the con
 2. log(X / a) = P(t, q) / Q(t, q) with t = z / sqrt(a), q = 1 / a, for a >= 1.
 3. For a < 1, X_a = X_(a+1) U^(1/a), with U from the second word.
 
-It is an approximation. The probability has an error below 1e-8 in float32, within rounding, and
-below 2e-12 in float64, which takes 1e14 draws to see. `benchmarks/fits/gamma.py` makes the
-coefficients.
+It is an approximation. Probabilities have errors below 1e-8 in float32 and 2e-12 in float64: below
+rounding, or visible only in 1e14 draws. `benchmarks/fits/gamma.py` makes the coefficients.
 """
 
 from __future__ import annotations
@@ -172,9 +171,8 @@ def _coefficients(q: jax.Array, euler: bool = False) -> tuple[list[jax.Array], l
         ]
 
     p, d = in_t(_TABLES[q.dtype].gamma_p), in_t(_TABLES[q.dtype].gamma_q)
-    # p[0] has no constant term: it ends in a product, which is added to another product. Programs
-    # differ in which of the two XLA contracts with the sum. p[0] is negative, so this minimum only
-    # keeps XLA from contracting it.
+    # p[0] has no constant term: it ends in a product and is added to another. Programs differ in
+    # which of the two XLA contracts with the sum. p[0] is negative: this minimum only prevents it.
     p[0] = jnp.minimum(p[0], 0)
     return p, d
 

@@ -14,7 +14,7 @@ from 1, and a tail of mass 1e-1000 loses no precision:
   and for others from a sum over a few points; three steps reach float32's last digits, four
   float64's.
 
-`drawn` does this for every word. `table` does it at the nodes of a piecewise polynomial in the
+`draw` does this for every word. `table` does it at the nodes of a piecewise polynomial in the
 word, in NumPy where the parameters are known beforehand; `looked_up` evaluates that polynomial, in
 the time of a plain gamma draw. Panels of the table are fractions of octaves of the smaller tail, so
 that both ends keep their relative precision.
@@ -39,7 +39,7 @@ from braininit._jax.rounding import round_here
 from braininit._math.elementary import fraction, polynomial
 from braininit._math.families import Effort, Family, xp_of
 
-__all__ = ["drawn", "fixed", "looked_up", "of_word", "table"]
+__all__ = ["draw", "fixed", "looked_up", "of_word", "table"]
 
 
 # ---------------------------------------------------------------- masses
@@ -268,10 +268,8 @@ def looked_up(family: Family, rows: Any, word: jax.Array, bounds: Any) -> jax.Ar
     dtype = rows.dtype
     info, integer = jnp.finfo(dtype), np.dtype(f"int{8 * dtype.itemsize}")
     shift, panels = info.nmant - _PARTS.bit_length() + 1, rows.shape[1] // 2
-    below_half = np.nextafter(
-        np.asarray(0.5, dtype), np.zeros((), dtype)
-    )  # `fraction` may round to 0.5
-    small = lax.min(fraction(lax.min(word, ~word), -info.bits), below_half)
+    most = np.nextafter(np.asarray(0.5, dtype), np.zeros((), dtype))  # `fraction` may round to 0.5
+    small = lax.min(fraction(lax.min(word, ~word), -info.bits), most)
     bits = lax.bitcast_convert_type(small, integer)
     first = np.asarray(2.0 ** -(info.bits + 1), dtype).view(integer) >> shift
     upper = jnp.where(word > ~word, integer.type(panels), integer.type(0))
@@ -289,7 +287,7 @@ def looked_up(family: Family, rows: Any, word: jax.Array, bounds: Any) -> jax.Ar
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def drawn(family: Family, by_table: bool, word: jax.Array, shapes: Any, bounds: Any) -> jax.Array:
+def draw(family: Family, by_table: bool, word: jax.Array, shapes: Any, bounds: Any) -> jax.Array:
     """Draws, one for each word, in its precision; `by_table` is for scalars and many words.
 
     Parameters are scalars or of the words' rank. With fixed words, draws are differentiable in all
@@ -302,14 +300,14 @@ def drawn(family: Family, by_table: bool, word: jax.Array, shapes: Any, bounds: 
     return family.moved(origin, s, bounds)[0]
 
 
-@drawn.defjvp
-def _drawn_jvp(family: Family, by_table: bool, primals: Any, tangents: Any) -> Any:
+@draw.defjvp
+def _draw_jvp(family: Family, by_table: bool, primals: Any, tangents: Any) -> Any:
     """From F(x; parameters) = u: dx = -dF / f, all in units of the density at the anchor.
 
     F is lower / (lower + upper), where these are the masses below and above the draw.
     """
     (word, shapes, bounds), (_, *dots) = primals, tangents
-    x = drawn(family, by_table, word, shapes, bounds)
+    x = draw(family, by_table, word, shapes, bounds)
     origin, below, above = _sides(family, shapes, bounds)
     s = family.distance(origin, x, bounds)
     is_below = s < 0.0

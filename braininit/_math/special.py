@@ -94,9 +94,7 @@ def integral(
 
     s, w = _nodes()
     if np.size(drop) > _MOST_AT_ONCE:  # all nodes at once would take 64 times the memory
-        return cut * sum(
-            node_weight * integrand(node) for node, node_weight in zip(s, w, strict=True)
-        )
+        return cut * sum(w_i * integrand(s_i) for s_i, w_i in zip(s, w, strict=True))
     s, w = (a.reshape(-1, *[1] * np.ndim(drop)) for a in (s, w))
     return cut * (w * integrand(s)).sum(0)
 

@@ -33,8 +33,7 @@ def _float_dtype(word: jax.Array) -> np.dtype:
 def uniform(word: jax.Array) -> jax.Array:
     """Uniform on [0, 1), bit for bit `jax.random.uniform`.
 
-    The upper bits of the word become the mantissa of a number in [1, 2), from which 1 is
-    subtracted.
+    The upper bits of the word are the mantissa of a number in [1, 2), less 1.
     """
     dtype = _float_dtype(word)
     unused_bits = jnp.asarray(9 if dtype.itemsize == 4 else 12, word.dtype)

@@ -109,10 +109,9 @@ def _located(error: Exception, line: int, column: int) -> Exception:
     """The error with its place in the expression, unless its message has one."""
     if re.match(_PLACE.format(r"(line \d+, )?", r"\d+"), str(error)):
         return error
-    known = units.UnitError, TypeError
-    error_type = next((cls for cls in known if isinstance(error, cls)), ValueError)
+    cls = next((c for c in (units.UnitError, TypeError) if isinstance(error, c)), ValueError)
     place = _PLACE.format(f"line {line}, " if line > 1 else "", column)
-    return error_type(f"{place}: {said(error)}")
+    return cls(f"{place}: {said(error)}")
 
 
 _PLACE = "{}column {} of the expression"
@@ -241,12 +240,11 @@ def _result(operation: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
     if isinstance(right, Value):  # not by `operation`: brainunit's operators would run first
         return getattr(right, f"__r{operation.__name__}__")(left)
     with np.errstate(all="ignore"):  # overflow gives infinity, in arrays as in floats
-        if operation is operator.pow:
-            return _power(left, right)
-        return _arithmetic(operation, left, right)
+        return _power(left, right) if operation is operator.pow else _basic(operation, left, right)
 
 
-def _arithmetic(operation: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
+def _basic(operation: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
+    """A sum, a difference, a product or a quotient."""
     (x, x_unit), (y, y_unit) = _number_and_unit(left), _number_and_unit(right)
     if operation in (operator.add, operator.sub):
         unit, (x, y) = units.off(left=units.on(x, x_unit), right=units.on(y, y_unit))

@@ -446,16 +446,16 @@ def with_unit(unit: Any, **factor: Any) -> tuple[u.Unit | None, Any]:
     `unit`, if given, takes precedence over the factor's own.
     """
     own, (bare,) = off(**factor)
-    asked = as_unit("unit", unit)
-    if asked is None or own is None:
-        return (own if asked is None else asked), bare
-    ratio = _ratio(own, asked)
+    requested = as_unit("unit", unit)
+    if requested is None or own is None:
+        return (own if requested is None else requested), bare
+    ratio = _ratio(own, requested)
     if ratio is None:
         raise UnitError(
-            f"`{next(iter(factor))}` in {own} and `unit` = {asked} differ in dimension; "
+            f"`{next(iter(factor))}` in {own} and `unit` = {requested} differ in dimension; "
             "give the result's unit once"
         )
-    return asked, _times(bare, ratio)
+    return requested, _times(bare, ratio)
 
 
 # ---------------------------------------------------------------- units on

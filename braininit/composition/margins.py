@@ -16,7 +16,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from braininit._engine.rounding import rounded
 from braininit._engine.sampler import result_dtype
-from braininit._engine.source import Given, Source
+from braininit._engine.source import GivenWords, Source
 from braininit._jax.dtypes import drawn_in
 from braininit._math import tables
 from braininit._math.truncated import word_below
@@ -37,10 +37,7 @@ __all__ = ["monotone", "placed_at", "with_part"]
 
 
 def monotone(name: str, child: Initialization) -> tuple[Recipe, tuple[Any, ...]]:
-    """A recipe that draws by one word, and its factors.
-
-    Draws rise with the word, or fall if the number of negative factors is odd.
-    """
+    """A recipe that draws by one word, and factors: each negative one turns rising into falling."""
     base, factors = _random_part(child)
     if base is None:
         return _by_word(name, child), ()
@@ -191,7 +188,7 @@ def _quantile(
     facts: Facts, dtype: np.dtype, whole: tuple[int, ...], word: jax.Array, values: Any
 ) -> jax.Array:
     numbers = facts.ready(word.shape, dtype, values)
-    return facts.kernel(Given(word, whole), dtype, *facts.static, *numbers)
+    return facts.kernel(GivenWords(word, whole), dtype, *facts.static, *numbers)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))

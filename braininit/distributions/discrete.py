@@ -100,8 +100,8 @@ def _exact(bound: Number) -> Number:
     if isinstance(value, Tracer):
         return bound
     size, is_scalar = float(np.max(np.abs(value), initial=0.0)), type(value) is float
-    is_least_int32 = is_scalar and value == -(2.0**31)
-    if not is_least_int32 and size > (2.0**53 if x64 else (2.0**31 - 1 if is_scalar else 2.0**24)):
+    most = 2.0**53 if x64 else 2.0**31 - 1 if is_scalar else 2.0**24
+    if size > most and not (is_scalar and value == -(2.0**31)):
         furthest = np.ravel(value)[np.argmax(np.abs(np.ravel(value)))].item()
         raise ValueError(
             f"`{bound.name}` = {show(furthest)} is beyond the largest exact whole number "
@@ -280,12 +280,12 @@ def _counted(
         place, spot = source.folded(first).word_pairs(drawing_dtype)
         return place, spot, source.folded(first + np.uint32(1)).words(drawing_dtype)
 
-    return counts.drawn(law, numbers, words, source.shape)
+    return counts.draw(law, numbers, words, source.shape)
 
 
 _FIRST_FOLDED = np.uint32(0x9E370001)
-"""The first number folded into the key, two for each round. Users fold small numbers into their
-keys, or split them, which folds small numbers in too: the streams don't meet."""
+"""The first number folded into the key, two for each round. Users' keys come from small numbers,
+folded in or counted by `jax.random.split`, so the streams don't meet."""
 
 _POISSON_WITHIN = window(_poisson_within, counts=True, kinds="whole")
 _BINOMIAL_WITHIN = window(_binomial_within, counts=True, up_to="n", kinds="whole")

@@ -21,7 +21,7 @@ from braininit._math import closed_form
 from braininit._math import truncated as normals
 from braininit._math.elementary import LOG2_E, times_exp2
 from braininit._math.families import GAMMA, Family, log_ratio
-from braininit._math.log_concave import drawn, looked_up, table
+from braininit._math.log_concave import draw, looked_up, table
 from braininit._math.lognormal import log_variance, root
 from braininit._params.held import refuse_without_whole
 from braininit._params.roles import Number, bound, increasing
@@ -178,7 +178,7 @@ def solved(source: Source, dtype: np.dtype, family: Family, *numbers: Any) -> ja
     """Draws of a `log_concave` family; `numbers` are the shape parameters, then the window."""
     shapes, bounds = family.parted(numbers)
     by_table = all(p.ndim == 0 for p in numbers) and _is_many(source.whole)
-    x = drawn(family, by_table, source.words(drawn_in(dtype)), shapes, bounds)
+    x = draw(family, by_table, source.words(drawn_in(dtype)), shapes, bounds)
     return _rounded(family, x, dtype, bounds)
 
 
@@ -213,9 +213,7 @@ def _table(family: Family, dtype: np.dtype, *parameters: float) -> tuple[np.ndar
         return rows.astype(dtype), np.array(bounds, dtype)
 
 
-def _looked_up(
-    source: Source, dtype: np.dtype, family: Family, rows: Any, bounds: Any
-) -> jax.Array:
-    (rows,), (bounds,) = rows, bounds
-    x = looked_up(family, rows, source.words(drawn_in(dtype)), tuple(bounds))
-    return _rounded(family, x, dtype, tuple(bounds))
+def _looked_up(source: Source, dtype: np.dtype, family: Family, rows: Any, ends: Any) -> jax.Array:
+    (rows,), bounds = rows, tuple(ends[0])
+    x = looked_up(family, rows, source.words(drawn_in(dtype)), bounds)
+    return _rounded(family, x, dtype, bounds)

@@ -62,10 +62,7 @@ def laid_out(function: Callable[..., jax.Array], alone: bool) -> Callable[..., j
 
 
 def lengthened(function: Callable[..., Any], source: Source, *values: Any) -> Any:
-    """A draw in a separate loop of even length; its numbers must not depend on how many there are.
-
-    The draw is ``function(source, *values)``.
-    """
+    """``function(source, *values)`` in a separate, even loop; elements must be independent."""
     shape, size = source.shape, math.prod(source.shape)
     parameters = tuple(jax.tree.leaves(values))
     extra = -size % _PARTS if size in shape and _can_be_longer(source, parameters) else 0
