@@ -31,8 +31,8 @@ def spectral_radius(x: jax.Array) -> jax.Array:
 def _radius(x: jax.Array) -> jax.Array:
     r"""The radius of real matrices by squaring.
 
-    With :math:`\|A^m\| \approx c\, \rho^m` the ratio of two powers cancels c, of which the m-th
-    root of one power keeps :math:`c^{1/m}`. Errors are 1e-5 instead of 1e-3 at the same m.
+    With :math:`\|A^m\| \approx c\, \rho^m` the ratio of two powers cancels c; the m-th root of one
+    power keeps :math:`c^{1/m}`. At the same m errors are 1e-5 instead of 1e-3.
     """
 
     def normalized(a: jax.Array) -> tuple[jax.Array, jax.Array]:

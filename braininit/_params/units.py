@@ -129,7 +129,7 @@ def _stacked(name: str, values: Any, number: bool) -> Any:
         try:
             return np.array(list(values), float)
         except OverflowError:
-            pass  # one by one, to say which
+            pass  # read them one by one, to name the one that overflows
     unit, bares = _off({f"{name}[{i}]": v for i, v in enumerate(values)}, number)
     try:
         if any(isinstance(bare, jax.Array) for bare in bares):

@@ -47,10 +47,9 @@ def conditional(
     Parameters
     ----------
     condition_fn : callable, array or number
-        A function that maps an array of neuron indices to as many booleans, or the booleans. Or
-        the number of first neurons for which the condition holds: as a count, 80 or ``[80, 20]``
-        (with the number of others), or as a fraction, 0.8 or ``[0.8, 0.2]``, which means
-        ``floor(0.8 * n + 1/2)`` of n neurons.
+        A function that maps an array of indices to as many booleans, or the booleans. Or how many
+        of the first neurons fulfil the condition: a count, 80 or ``[80, 20]`` (with the others), or
+        a fraction, 0.8 or ``[0.8, 0.2]``, which means ``floor(0.8 * n + 1/2)`` of n neurons.
     true_dist, false_dist : initializer
         Initializers where the condition holds and where it does not, each at the full shape.
     axis : int or tuple of int, optional

@@ -276,7 +276,7 @@ def _least_eigenvalue(ranks: np.ndarray) -> float:
 
 
 def _cholesky(xp: Any, matrix: Any) -> Any:
-    """The Cholesky factor, row by row, with a column of 0 where a margin follows from others."""
+    """The Cholesky factor; a column is 0 where a margin follows from the margins before it."""
     n, negligible = len(matrix), 8 * len(matrix) * float(jnp.finfo(matrix.dtype).eps)
     rows: list[list[Any]] = [[matrix[0, 0] * 0] * n for _ in range(n)]
     for j in range(n):
