@@ -427,7 +427,7 @@ def of_operation(op: str, left: u.Unit | None, right: u.Unit | None) -> tuple[u.
         raise UnitError(f"{refusal}; give both the unit, as in 1 * u.{left or right}")
     ratio = _ratio(right, left)
     if ratio is None:
-        raise UnitError(f"{refusal}: they differ in dimension; give both a unit of one dimension")
+        raise UnitError(f"{refusal}: they differ in dimension; give both a unit of one")
     return left, ratio
 
 
