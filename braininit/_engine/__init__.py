@@ -1,1 +1,1 @@
-"""From a key to random words, and from a kernel to a compiled program."""
+"""Keys to random words, kernels to compiled programs."""

@@ -1,8 +1,8 @@
-"""Every source of randomness a user may hold, made into a key.
+"""Keys from all sources of randomness that users pass.
 
-A key inside the package is a typed key, a legacy ``uint32`` key, or the raw words of
-one as a NumPy array: wrapping words into a key costs 17 us eagerly and nothing inside
-the compiled sampler, so that is where it happens.
+Inside the package a key is a typed key, a legacy ``uint32`` key, or its raw words as a NumPy array:
+wrapping words into a key costs 17 us eagerly and nothing inside the compiled sampler, so the
+sampler wraps them.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ __all__ = [
 
 
 def is_key(x: Any) -> bool:
-    """Whether x is one key, or several: typed, or legacy of the session's default kind."""
+    """Whether x is a key or an array of keys: typed, or legacy of the default implementation."""
     if type(x) is _typed_array():
         return True
     if not isinstance(x, (np.ndarray, jax.Array)):
         return False
-    kind = _kind(x.dtype)
+    kind = _key_kind(x.dtype)
     if kind == "legacy":
         return x.ndim >= 1 and x.shape[-1:] == _legacy_shape(_default_impl())
     return kind == "typed"
@@ -46,23 +46,23 @@ def is_key(x: Any) -> bool:
 
 @functools.cache
 def _typed_array() -> type:
-    """The class of concrete typed keys: known by it, a key need not be asked for its dtype."""
+    """The class of concrete typed keys, a faster test than their dtype."""
     return type(outside(lambda: jax.random.key(0)))
 
 
 @functools.lru_cache(maxsize=64)
-def _kind(dtype: Any) -> str | None:
-    """Which kind of key an array of this dtype can be; asking JAX each time costs 1 us."""
+def _key_kind(dtype: Any) -> str | None:
+    """The kind of key that an array of this dtype can be; asking JAX each time costs 1 us."""
     if jnp.issubdtype(dtype, jax.dtypes.prng_key):
         return "typed"
     return "legacy" if dtype == np.uint32 else None
 
 
 def as_key(key: Any) -> Any:
-    """Refuse what is not exactly one key."""
+    """Return a single key; refuse other values and arrays of keys."""
     if not is_key(key):
         raise TypeError(f"`key` must be a JAX key, {_not_a_key(key)}")
-    if key.ndim and key.ndim > (_kind(key.dtype) == "legacy"):
+    if key.ndim and key.ndim > (_key_kind(key.dtype) == "legacy"):
         raise ValueError(
             f"`key` must be one key, got an array {key.shape}; map over it by jax.vmap"
         )
@@ -70,31 +70,31 @@ def as_key(key: Any) -> Any:
 
 
 def _not_a_key(value: Any) -> str:
-    """What was given for a key, and what to write."""
+    """The end of an error message: the value that is not a key, and the remedy."""
     if isinstance(value, (int, np.integer)) and not isinstance(value, bool):
         return f"got {value}; write jax.random.key({value})"
     if isinstance(value, (tuple, list)):
         return f"got {value!r}; the key comes first, then the shape: (key, {value!r})"
-    kind, make = type(value).__name__, "make one with jax.random.key(seed)"
+    noun, remedy = type(value).__name__, "make one with jax.random.key(seed)"
     if isinstance(value, _GENERATORS):
-        make = "an object takes it, as in init.Normal()(size, rng=rng)"
+        remedy = "an object takes it, as in init.Normal()(size, rng=rng)"
     if isinstance(value, (np.ndarray, jax.Array)):
         impl = _default_impl()
-        kind = f"an array of {value.dtype} of the shape {value.shape}"
-        make = f"a legacy key of {impl} is of uint32 and ends in {_legacy_shape(impl)}"
-    return f"got {kind}; {make}"
+        noun = f"an array of {value.dtype} of the shape {value.shape}"
+        remedy = f"a legacy key of {impl} is of uint32 and ends in {_legacy_shape(impl)}"
+    return f"got {noun}; {remedy}"
 
 
 def legacy_impl(key: Any) -> str | None:
-    """The implementation a key without a type stands for; None for a typed one."""
-    if type(key) is _typed_array() or _kind(key.dtype) == "typed":
+    """The implementation of a legacy key or raw words; None for a typed key."""
+    if type(key) is _typed_array() or _key_kind(key.dtype) == "typed":
         return None
     return _default_impl()
 
 
 def typed(key: Any, impl: str | None = None) -> Any:
-    """The typed key of a key in any of its forms; `impl` is that of bare words."""
-    return key if _kind(key.dtype) == "typed" else jax.random.wrap_key_data(key, impl=impl)
+    """The typed key, from a key of any form; `impl` is the implementation of raw words."""
+    return key if _key_kind(key.dtype) == "typed" else jax.random.wrap_key_data(key, impl=impl)
 
 
 def _default_impl() -> str:
@@ -110,12 +110,11 @@ def _legacy_shape(impl: str) -> tuple[int, ...]:
 
 
 def from_rng(rng: Any) -> Any:
-    """Make a key from whatever a user passes as ``rng=``.
+    """Make a key from a user's ``rng=``.
 
-    A JAX key; an int seed; a NumPy Generator or RandomState, or the module
-    ``np.random``; a callable that returns a key (`nnx.Rngs` and its streams,
-    `hk.next_rng_key`); an object with ``split_key()`` (brainstate); or None, the
-    package's own default stream.
+    A JAX key; an int seed; a NumPy Generator or RandomState, or the module ``np.random``; a
+    callable that returns a key (`nnx.Rngs` and its streams, `hk.next_rng_key`); an object with
+    ``split_key()`` (brainstate); or None, the package's default stream.
     """
     if is_key(rng):
         return rng
@@ -137,8 +136,8 @@ def from_rng(rng: Any) -> Any:
         key = source() if callable(source) else None
     except Exception as error:
         raise TypeError(
-            f"`rng` gave no key, {type(error).__name__} in {_named(rng)}: {error}; "
-            "pass what can be called without arguments, or a JAX key"
+            f"`rng` gave no key, {type(error).__name__} in {_name(rng)}: {error}; "
+            "pass a callable without arguments, or a JAX key"
         ) from error
     if not callable(source):
         raise TypeError(
@@ -148,7 +147,7 @@ def from_rng(rng: Any) -> Any:
         )
     if not is_key(key):
         raise TypeError(
-            f"`rng` must give a JAX key when called, got {type(key).__name__} from {_named(rng)}; "
+            f"`rng` must give a JAX key when called, got {type(key).__name__} from {_name(rng)}; "
             + ("pass that itself" if isinstance(key, _GENERATORS) else "pass a JAX key")
         )
     return key
@@ -157,26 +156,25 @@ def from_rng(rng: Any) -> Any:
 _GENERATORS = (np.random.Generator, np.random.RandomState)
 
 
-def _named(source: Any) -> str:
-    function = inspect.isroutine(source) or isinstance(source, type)
-    return getattr(source if function else type(source), "__qualname__", "it")
+def _name(source: Any) -> str:
+    is_named = inspect.isroutine(source) or isinstance(source, type)
+    return getattr(source if is_named else type(source), "__qualname__", "it")
 
 
 def seed(value: int | None = None) -> None:
-    """Restart the default stream, the one an object draws from without ``rng=``.
+    """Restart the default stream, from which objects draw without ``rng=``.
 
     Parameters
     ----------
     value : int, optional
-        Any integer, of any size. None takes fresh entropy from the system, which is
-        how the stream starts.
+        Any integer, of any size. None takes fresh entropy from the system, as the stream does
+        at import.
 
     Notes
     -----
-    A process that is forked draws from a stream of its own, not from its parent's: of a
-    seeded stream, the first child always gets the same, the second another, and so on,
-    however much the parent has drawn. A process that is spawned starts with fresh entropy.
-    Threads share the stream.
+    A forked process has its own stream, not its parent's. After `seed(value)` the n-th child's
+    stream depends only on `value` and n, however much the parent has drawn. A spawned process
+    starts with fresh entropy. Threads share the stream.
 
     Examples
     --------
@@ -193,7 +191,7 @@ def seed(value: int | None = None) -> None:
 
 
 class _Stream:
-    """Words for key after key; safe across threads, and another in every forked process."""
+    """The words of one key after another; thread-safe, and different in every forked process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -213,7 +211,7 @@ class _Stream:
             return _words_from(self._generator)
 
     def before_fork(self) -> None:
-        self._lock.acquire()  # so that no other thread is within, and forks are counted
+        self._lock.acquire()  # no other thread may draw or fork meanwhile
 
     def in_parent(self) -> None:
         self._forks += 1
@@ -221,13 +219,13 @@ class _Stream:
 
     def in_child(self) -> None:
         self._lock = threading.Lock()
-        # Longer than the spawn key of any seed, so that it is none's.
+        # Longer than the spawn key of any seed, and so different.
         branch = (*self._seed.spawn_key, 2, self._forks)
         self._start(np.random.SeedSequence(self._seed.entropy, spawn_key=branch))
 
 
 def _seed_sequence(value: int | None) -> np.random.SeedSequence:
-    # SeedSequence takes integers of any size but no negative ones: the sign goes beside.
+    # SeedSequence takes integers of any size but no negative ones: the spawn key has the sign.
     if value is None:
         return np.random.SeedSequence()
     return np.random.SeedSequence(abs(int(value)), spawn_key=(1,) if value < 0 else ())
@@ -243,16 +241,16 @@ if hasattr(os, "register_at_fork"):
 
 
 def _words_from(generator: np.random.Generator) -> np.ndarray:
-    """The words of a key. Raw ones cost 1 us, where `bytes` costs 6 and `integers` 5."""
+    """The words of a key. `random_raw` costs 1 us, `bytes` 6 and `integers` 5."""
     (length,) = _legacy_shape(_default_impl())
     return generator.bit_generator.random_raw(length).astype(np.uint32)  # the lower halves
 
 
 @functools.lru_cache(maxsize=4096)
 def _key_from_seed(value: int, impl: str) -> np.ndarray:
-    """The raw words of `jax.random.key(value)`; of a hash where JAX cuts the seed to 32 bits.
+    """The raw words of `jax.random.key(value)`, or of a hash of a seed beyond 32 bits.
 
-    It cuts negative ones as well, -1 to 2**32 - 1, and only without ``jax_enable_x64``.
+    Without ``jax_enable_x64`` JAX truncates such seeds, also negative ones: -1 becomes 2**32 - 1.
     """
     if 0 <= value < 2**32:
         return outside(lambda: np.asarray(jax.random.key_data(jax.random.key(value, impl=impl))))
@@ -260,7 +258,7 @@ def _key_from_seed(value: int, impl: str) -> np.ndarray:
 
 
 def _refuse_tracing(source: str) -> None:
-    """A draw from a source JAX can't trace would be the same in every run of the program."""
+    """Refuse a source that JAX can't trace: its draw would be the same in every run."""
     if not eager():
         raise RuntimeError(
             f"{source} can't be used while JAX is tracing (jit, vmap, grad, eval_shape, ...): "

@@ -1,7 +1,7 @@
-"""The last step of a draw: rounded once to its dtype, inward.
+"""The last step of a draw: round once to its dtype, inward.
 
-16-bit and 8-bit floats are drawn in float32. Every draw ends in `finish`: never on or beyond an
-open bound, never outside a closed one, never an infinity that is not in the support.
+16-bit and 8-bit floats are drawn in float32. Every draw ends in `finish`: it never lies on or
+beyond an open bound, outside a closed bound, or at an infinity that the support excludes.
 """
 
 from __future__ import annotations
@@ -29,29 +29,30 @@ def finish(
 ) -> jax.Array:
     """Round a draw once to its dtype, inward.
 
-    `low` and `high` are bounds in the drawing dtype. Without them the draw stays within
-    the finite numbers; `above_zero` keeps it from underflowing to 0. NaN stays NaN, and
-    bounds between which the dtype has no value make it NaN.
+    `low` and `high` are bounds in the drawing dtype. Without bounds the draw stays finite, and
+    `above_zero` keeps it from underflowing to 0. NaN stays NaN; bounds without a value of the dtype
+    between them give NaN.
     """
     info = finfo(dtype)
-    # Rounding is monotone and the ends are representable: what is clipped before stays inside.
+    # Clip, then round: rounding is monotone, so draws stay between bounds of the dtype.
     if low is None or high is None:
-        x = _between(x, info.least if above_zero else -info.most, info.most)
+        x = _clipped(x, info.least if above_zero else -info.most, info.most)
     else:
         bottom, top = inside(jnp, low, high, dtype, open_high=open_high)
-        if bottom.ndim or top.ndim:  # used once each: XLA would put them into memory
-            within = jnp.clip(x, bottom, top)
+        if bottom.ndim or top.ndim:  # use each once, or XLA would store them
+            clipped = jnp.clip(x, bottom, top)
         else:
-            within = jnp.where(bottom <= top, _between(x, bottom, top), np.asarray(np.nan, x.dtype))
-        x = _moved(x, within)
+            nan = np.asarray(np.nan, x.dtype)
+            clipped = jnp.where(bottom <= top, _clipped(x, bottom, top), nan)
+        x = _moved(x, clipped)
     return _converted(x, dtype)
 
 
 def finish_whole(base: jax.Array, more: jax.Array, dtype: np.dtype) -> jax.Array:
-    """The sum of two whole numbers in the drawing dtype, as a draw.
+    """The sum of two whole numbers of the drawing dtype, as a draw.
 
-    An integer dtype has all digits of the sum, ends at its own largest number, and has no NaN:
-    that is its smallest number, or the largest where it has no sign.
+    In an integer dtype the sum is exact and saturates. NaN becomes the smallest number, or the
+    largest if the dtype is unsigned.
     """
     if dtype.kind not in "iu":
         return finish(base + more, dtype)
@@ -66,25 +67,25 @@ def finish_whole(base: jax.Array, more: jax.Array, dtype: np.dtype) -> jax.Array
 
 
 def within(whole: jax.Array, near: jax.Array, dtype: np.dtype) -> jax.Array:
-    """Integers as a draw, of which floats tell where they have wrapped around or are none."""
+    """Integers as a draw; `near`, the same in floats, shows overflow and numbers not whole."""
     info, bits = jnp.iinfo(dtype), 8 * whole.dtype.itemsize
     whole = whole.astype(dtype) if dtype.itemsize * 8 == bits else whole
-    wrapped = abs(whole.astype(near.dtype) - near) > 2.0 ** (bits - 2)
+    overflows = abs(whole.astype(near.dtype) - near) > 2.0 ** (bits - 2)
     end = jnp.where(near > 0, dtype.type(info.max), dtype.type(info.min))
     most, least = (whole.dtype.type(x) for x in (info.max, info.min))
-    held = jnp.where(wrapped, end, jnp.clip(whole, least, most).astype(dtype))
-    return jnp.where(near == jnp.floor(near), held, no_number(dtype))
+    saturated = jnp.where(overflows, end, jnp.clip(whole, least, most).astype(dtype))
+    return jnp.where(near == jnp.floor(near), saturated, no_number(dtype))
 
 
 def no_number(dtype: np.dtype) -> Any:
-    """What stands for NaN in an integer dtype."""
+    """The integer that stands for NaN in an integer dtype."""
     info = jnp.iinfo(dtype)
     return dtype.type(info.min if dtype.kind == "i" else info.max)
 
 
 @jax.custom_jvp
 def _moved(x: jax.Array, to: jax.Array) -> jax.Array:
-    """A draw moved by no more than rounding: its derivatives are those of where it was."""
+    """Move a draw by no more than rounding; derivatives are those of x."""
     return to
 
 
@@ -92,14 +93,14 @@ _moved.defjvps(lambda tangent, *_: tangent, None)
 
 
 def rounded(x: jax.Array, dtype: np.dtype) -> jax.Array:
-    """Round what was put together in the `wide` dtype once; only what is infinite ends so."""
+    """Round a result of the `wide` dtype once; finite numbers stay finite."""
     if x.dtype == dtype:
         return x
     most = finfo(dtype).most
-    return _converted(jnp.where(jnp.isinf(x), x, _between(x, -most, most)), dtype)
+    return _converted(jnp.where(jnp.isinf(x), x, _clipped(x, -most, most)), dtype)
 
 
-def _between(x: jax.Array, low: Any, high: Any) -> jax.Array:
+def _clipped(x: jax.Array, low: Any, high: Any) -> jax.Array:
     # By comparison: jaxlib 0.12 takes longer to compile a draw that ends with a maximum.
     bottom, top = jnp.asarray(low, x.dtype), jnp.asarray(high, x.dtype)
     x = jnp.where(x < bottom, bottom, x)

@@ -1,4 +1,4 @@
-"""From a kernel to numbers: one compiled program per static signature, reused.
+"""Draw with compiled kernels: one program for each static signature, reused.
 
 Draws run compiled, eagerly and inside a trace alike, because op by op ``mean + std * z`` differs
 in its last bit from the fused form.
@@ -38,30 +38,33 @@ def sampled(
     values: tuple[Any, ...],
     sharding: NamedSharding | None,
     rows: Rows | None,
-    free: bool,
+    alone: bool,
 ) -> jax.Array:
-    """Draw numbers by a facts: its `kernel`, called with what `ready` makes of the values.
+    """Draw with the compiled kernel of `facts`, a `Facts`.
 
-    Values are bare: floats, arrays, tracers. A draw that is not `free` is a part of another one,
+    Values are bare: floats, arrays, tracers. A draw that is not `alone` is a part of another draw,
     in a single loop with it.
     """
     impl = None if key is None else keys.legacy_impl(key)
-    now = eager()
-    tuned = is_tunable(sharding and sharding.mesh, key, values) if now else None
-    given = (_resident(v, dtype, copysign(1, v)) if now and type(v) is float else v for v in values)
+    is_eager = eager()
+    tuned = is_tunable(sharding and sharding.mesh, key, values) if is_eager else None
+    if is_eager:
+        values = tuple(
+            _on_device(v, dtype, copysign(1, v)) if type(v) is float else v for v in values
+        )
     total = None if rows is None else rows.total
     start = () if rows is None else (rows.start,)
-    # Sizes of two exports can't be compared, as a cache does.
-    make = _program.__wrapped__ if is_symbolic(shape) else _program
-    program = make(facts, shape, dtype, sharding, impl, tuned, free, total)
-    return program(key, start, *given)
+    # Not from the cache: symbolic sizes of two exports can't be compared.
+    compile_program = _program.__wrapped__ if is_symbolic(shape) else _program
+    program = compile_program(facts, shape, dtype, sharding, impl, tuned, alone, total)
+    return program(key, start, *values)
 
 
 @functools.lru_cache(maxsize=4096)
-def _resident(number: float, dtype: np.dtype, sign: float) -> jax.Array:
-    """A number that is on its device already: a call with two plain ones takes 5 us longer.
+def _on_device(number: float, dtype: np.dtype, sign: float) -> jax.Array:
+    """A number on its device: a call with two Python floats takes 5 us longer.
 
-    The cache tells 0.0 from -0.0 by the sign.
+    The sign makes the cache tell 0.0 from -0.0.
     """
     return jax.device_put(drawn_in(dtype).type(number))
 
@@ -74,33 +77,33 @@ def _program(
     sharding: NamedSharding | None,
     impl: str | None,
     tuned: bool | None,
-    free: bool,
+    alone: bool,
     total: int | None,
 ) -> Callable[..., jax.Array]:
-    """The compiled draw; `tuned` is None of a part of another program, which may run anywhere."""
+    """The compiled draw; `tuned` is None within another program, whose platform is unknown."""
 
     def sample(key: Any, start: tuple[Any, ...], *values: Any) -> jax.Array:
         key = None if key is None else keys.typed(key, impl)
         rows = Rows(start[0], total) if total is not None else None
-        lives = sharding or following(shape, zip(facts.names, values, strict=True))
-        # On one device alone axes are names, and whatever is split over them is whole.
-        split = (lives is not None and any(lives.spec)) or any(
+        result_sharding = sharding or following(shape, zip(facts.names, values, strict=True))
+        # On a mesh of one device nothing is split, even if axes are named.
+        split = (result_sharding is not None and any(result_sharding.spec)) or any(
             jax.typeof(v).sharding.mesh.size > 1 for v in jax.tree.leaves(values)
         )
 
-        def drawn(source: Source, *given: Any) -> jax.Array:
-            return facts.kernel(source, dtype, *facts.static, *given)
+        def kernel(source: Source, *numbers: Any) -> jax.Array:
+            return facts.kernel(source, dtype, *facts.static, *numbers)
 
-        make = drawn
-        if key is not None and free and facts.elementwise and not (split or tuned is False):
-            make = drawn if is_symbolic(shape) else laid_out(drawn, tuned is not None)
+        elementwise = key is not None and alone and facts.elementwise
+        if elementwise and not (split or tuned is False or is_symbolic(shape)):
+            kernel = laid_out(kernel, tuned is not None)
 
-        def whole(key: Any, start: tuple[Any, ...], *values: Any) -> jax.Array:
-            where = None if rows is None else Rows(start[0], rows.total)
-            source = Source(key, shape, where, shape[0] if rows is not None else None)
-            return make(source, *facts.ready(shape, dtype, values))
+        def draw(key: Any, start: tuple[Any, ...], *values: Any) -> jax.Array:
+            drawn_rows = None if rows is None else Rows(start[0], rows.total)
+            source = Source(key, shape, drawn_rows, shape[0] if rows is not None else None)
+            return kernel(source, *facts.ready(shape, dtype, values))
 
-        return placed(whole, lives)(key, start, *values)
+        return placed(draw, result_sharding)(key, start, *values)
 
     sample.__name__ = sample.__qualname__ = facts.kernel.__name__.strip("_")
     return compiled(sample, sharding, tuned)
@@ -109,10 +112,10 @@ def _program(
 def compiled(
     function: Callable[..., Any], sharding: NamedSharding | None, tuned: bool | None
 ) -> Callable[..., Any]:
-    """A function of arrays as one program; `tuned` is None of a part of another program.
+    """Compile a function of arrays as one program; `tuned` is None within another program.
 
-    It is one with ``jax_disable_jit`` too: operation by operation the numbers would not be the
-    same, and there is no code of a user's in it.
+    ``jax_disable_jit`` does not apply: op by op the numbers would differ, and there is no user's
+    code to debug.
     """
     program = jax.jit(
         function, out_shardings=concrete(sharding), compiler_options=options() if tuned else None
@@ -128,21 +131,21 @@ def compiled(
 
 
 def result_dtype(dtype: Any, kinds: str) -> np.dtype:
-    """The dtype of a draw; a warning where it is narrower than what was asked for."""
-    kind = resolve(dtype, kinds)
-    # `float`, `int` and `complex` mean JAX's default, as they do to JAX.
+    """The dtype of a draw; warns if it is narrower than requested."""
+    resolved = resolve(dtype, kinds)
+    # `float`, `int` and `complex` mean JAX's default, as they do in JAX.
     if (
         dtype is not None
         and dtype not in (float, int, complex)
-        and kind.itemsize < np.dtype(dtype).itemsize
+        and resolved.itemsize < np.dtype(dtype).itemsize
     ):
-        text = f"{np.dtype(dtype)} needs jax_enable_x64; drawing {kind} instead"
-        warnings.warn(text, UserWarning, stacklevel=_outside())
-    return kind
+        text = f"{np.dtype(dtype)} needs jax_enable_x64; drawing {resolved} instead"
+        warnings.warn(text, UserWarning, stacklevel=_users_stacklevel())
+    return resolved
 
 
-def _outside() -> int:
-    """For a warning: how many callers up the first is that is not of this package, or of JAX."""
+def _users_stacklevel() -> int:
+    """The stack level of the first caller outside this package and JAX, for a warning."""
     frame, level = inspect.currentframe(), 0
     while frame is not None and _package(frame) in ("braininit", "jax", "contextlib"):
         frame, level = frame.f_back, level + 1

@@ -1,16 +1,15 @@
-"""The Threefry-2x32 hash of Salmon et al. (2011), and the counters it is given.
+"""The Threefry-2x32 hash of Salmon et al. (2011), and its counters.
 
 `jax.random.bits` runs the hash as a rolled loop over arrays in memory: 9 ns a word, and three
-times the result in temporaries. Written out as twenty straight rounds on a counter, it fuses with
-whatever uses the words: 1.5 ns a word, and no memory. The words are the same, bit for bit. So it
-is done on every platform; on GPUs and TPUs JAX lowers its own hash to just such rounds.
+times the result in temporaries. Unrolled to twenty rounds on a counter, the hash fuses with the
+code that uses the words: 1.5 ns a word, and no memory. The words are the same, bit for bit. All
+platforms use the unrolled hash; on GPUs and TPUs JAX lowers its own hash to the same rounds.
 
-The counter of an element is its flat index, put together from one iota per axis, which XLA can
-split along any axis without communication. It has 64 bits, in two words: no platform needs wider
+The counter of an element is its flat index, computed from one iota per axis, which XLA can split
+along any axis without communication. It has 64 bits, in two words, so that no platform needs wider
 integers.
 
-Set the environment variable ``BRAININIT_FUSED=0`` before importing braininit to have the counters
-hashed by JAX.
+Set the environment variable ``BRAININIT_FUSED=0`` before importing braininit to use JAX's hash.
 """
 
 from __future__ import annotations
@@ -52,24 +51,24 @@ NUMPY: Any = SimpleNamespace(
     bitwise_xor=np.bitwise_xor,
     bitwise_or=np.bitwise_or,
 )
-"""The operations of a hash of NumPy's arrays: of a few words, that is done before XLA compiles."""
+"""Operations that hash NumPy arrays: a few words take less time than a program's compilation."""
 
 
 def threefry(key_0: Any, key_1: Any, x: Any, y: Any, operations: Any = lax) -> tuple[Any, Any]:
-    """Threefry-2x32 with 20 rounds, straight-line so that XLA can fuse it.
+    """Threefry-2x32 with 20 rounds, unrolled so that XLA can fuse it.
 
-    In operations of `lax`: those of `jax.numpy` take three times as long to trace.
+    `operations` are those of `lax`: `jax.numpy` takes three times as long to trace.
     """
-    do, schedule = operations, (key_0, key_1, key_0 ^ key_1 ^ _PARITY)
-    x, y = do.add(x, schedule[0]), do.add(y, schedule[1])
+    ops, schedule = operations, (key_0, key_1, key_0 ^ key_1 ^ _PARITY)
+    x, y = ops.add(x, schedule[0]), ops.add(y, schedule[1])
     for group in range(5):
-        for turn in _ROTATIONS[group % 2]:
-            x = do.add(x, y)
-            left = do.shift_left(y, np.uint32(turn))
-            right = do.shift_right_logical(y, np.uint32(32 - turn))
-            y = do.bitwise_xor(x, do.bitwise_or(left, right))
-        x = do.add(x, schedule[(group + 1) % 3])
-        y = do.add(y, schedule[(group + 2) % 3] + np.uint32(group + 1))
+        for rotation in _ROTATIONS[group % 2]:
+            x = ops.add(x, y)
+            left = ops.shift_left(y, np.uint32(rotation))
+            right = ops.shift_right_logical(y, np.uint32(32 - rotation))
+            y = ops.bitwise_xor(x, ops.bitwise_or(left, right))
+        x = ops.add(x, schedule[(group + 1) % 3])
+        y = ops.add(y, schedule[(group + 2) % 3] + np.uint32(group + 1))
     return x, y
 
 
@@ -82,29 +81,29 @@ else:
 
 
 Index = tuple[jax.Array | None, jax.Array]
-"""An index along an axis in two words; None for an upper one that is 0 throughout."""
+"""An index along an axis as an upper and a lower word; None is an upper word of 0."""
 
 
 def counters(shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
-    """Upper and lower half of every element's 64-bit flat index."""
+    """The upper and the lower word of each element's flat index of 64 bits."""
     return flat_index([along(shape, axis) for axis in range(len(shape))], shape)
 
 
 def along(shape: tuple[int, ...], axis: int, word: int = 2**32) -> Index:
-    """Every element's index along an axis."""
+    """Each element's index along an axis; `word` is the number of values of a word."""
     size = shape[axis]
     if is_symbolic((size,)) or size <= word:
         return None, lax.broadcasted_iota(jnp.uint32, shape, axis)
-    square = -(-size // word), word  # the axis folded: along both of these, an index is a word
+    folded = -(-size // word), word  # the axis as two, along each of which a word counts
     high, low = (
         lax.broadcast_in_dim(lax.slice(half.reshape(-1), (0,), (size,)), shape, (axis,))
-        for half in (lax.broadcasted_iota(jnp.uint32, square, i) for i in (0, 1))
+        for half in (lax.broadcasted_iota(jnp.uint32, folded, i) for i in (0, 1))
     )
     return high, low
 
 
 def flat_index(index: Sequence[Index], shape: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
-    """Upper and lower half of the flat index in `shape` that belongs to an index per axis."""
+    """The upper and the lower word of the flat index in `shape`, from an index for each axis."""
     high = low = jnp.zeros_like(index[0][1]) if index else jnp.uint32(0)
     if not is_symbolic(shape) and math.prod(shape) <= 2**32:
         stride = 1
@@ -118,7 +117,7 @@ def flat_index(index: Sequence[Index], shape: tuple[int, ...]) -> tuple[jax.Arra
 
 
 def add(a: Index, b: Index) -> tuple[jax.Array, jax.Array]:
-    """The sum of two numbers of 64 bits, each in two words."""
+    """The sum of two numbers of two words each."""
     low = a[1] + b[1]
     high = (low < b[1]).astype(jnp.uint32)
     for word in (a[0], b[0]):
@@ -127,7 +126,7 @@ def add(a: Index, b: Index) -> tuple[jax.Array, jax.Array]:
 
 
 def multiply(x: Index, n: Any) -> tuple[jax.Array, jax.Array]:
-    """The product of a number in two words and a size, by halves of 16 bits."""
+    """The product of a number of two words and a size, by halves of 16 bits."""
     above, x_low = x
     if is_symbolic((n,)):
         n_high, n_low = np.uint32(0), lax.convert_element_type(jnp.asarray(n), jnp.uint32)

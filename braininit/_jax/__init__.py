@@ -1,1 +1,1 @@
-"""What is asked of JAX: its settings and traces, dtypes, shardings, and where XLA rounds."""
+"""Interface to JAX: settings and traces, dtypes, shardings, and rounding in XLA."""

@@ -1,4 +1,4 @@
-"""Which dtypes can be drawn, in which dtype the arithmetic is done, and what they hold."""
+"""Dtypes of results, the dtypes in which draws are computed, and the numbers they represent."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ __all__ = [
 
 
 class Finfo(NamedTuple):
-    """What a floating dtype reaches: its smallest and its largest positive number."""
+    """The smallest and the largest positive number of a dtype."""
 
     least: float
     most: float
 
 
 def is_symbolic(shape: tuple[Any, ...]) -> bool:
-    """Whether a shape has sizes that `jax.export` keeps open."""
-    for n in shape:  # noqa: SIM110 - in every eager call, where `any` takes three times as long
+    """Whether a shape has symbolic sizes of `jax.export`."""
+    for n in shape:  # noqa: SIM110 - runs in every eager call; `any` takes three times as long
         if type(n) is not int:
             return True
     return False
@@ -53,12 +53,12 @@ _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def resolve(dtype: Any, kinds: str = "real") -> np.dtype:
-    """Turn a user's dtype into the result's; None is JAX's default float.
+    """The dtype of a result, from a user's dtype; None means JAX's default float.
 
-    `kinds`: "real", "complex" for complex ones too, "whole" for integers too, "any" of them, or
-    "all" with booleans and integers of fewer than 8 bits.
+    `kinds`: "real", "complex" for real and complex, "whole" for real and integer, "any" for all
+    three, or "all" with booleans and integers of fewer than 8 bits.
 
-    float64 without ``jax_enable_x64`` is float32, as everywhere in JAX.
+    Without ``jax_enable_x64`` float64 becomes float32, as everywhere in JAX.
     """
     if dtype is None:
         return default_float()
@@ -75,24 +75,24 @@ def resolve(dtype: Any, kinds: str = "real") -> np.dtype:
 @functools.lru_cache(maxsize=256)
 def _resolve(dtype: Any, kinds: str, x64: bool) -> np.dtype:
     try:
-        asked = np.dtype(dtype)
-        if asked.itemsize * 8 > (128 if asked.kind == "c" else 64) or not asked.isnative:
+        resolved = np.dtype(dtype)
+        if resolved.itemsize * 8 > (128 if resolved.kind == "c" else 64) or not resolved.isnative:
             raise TypeError
     except Exception as error:
         raise TypeError(
             f"`dtype` must name a dtype, got {dtype!r}; write jnp.float32, for example"
         ) from (None if isinstance(error, TypeError) else error)
-    real = jnp.issubdtype(asked, np.floating)
-    if real and asked.itemsize == 1:
+    real = jnp.issubdtype(resolved, np.floating)
+    if real and resolved.itemsize == 1:
         # float4, float6 and the sign-less scale format float8_e8m0fnu can't hold a draw.
-        info = jnp.finfo(asked)
+        info = jnp.finfo(resolved)
         real = info.bits == 8 and float(info.min) < 0
-    other, called = _OTHERS[kinds]
-    if not (real or asked.kind in other or (kinds == "all" and is_whole(asked))):
+    other, noun = _OTHERS[kinds]
+    if not (real or resolved.kind in other or (kinds == "all" and is_whole(resolved))):
         raise TypeError(
-            f"`dtype` must be {called} of at least 8 bits, got {asked}; draw, then cast"
+            f"`dtype` must be {noun} of at least 8 bits, got {resolved}; draw, then cast"
         )
-    return asked if x64 else _NARROWER.get(asked.name, asked)
+    return resolved if x64 else _NARROWER.get(resolved.name, resolved)
 
 
 _OTHERS = {
@@ -103,7 +103,7 @@ _OTHERS = {
     "all": ("ciu", "a floating, complex, integer or boolean dtype"),
 }
 INTEGERS_TOO = ("whole", "any", "all")
-"""Kinds with integers among them."""
+"""The `kinds` that include integers."""
 
 _NARROWER = {
     "float64": np.dtype(np.float32),
@@ -114,12 +114,12 @@ _NARROWER = {
 
 
 def is_whole(dtype: np.dtype) -> bool:
-    """Whether a dtype is of integers, also of 2 or 4 bits, or of booleans."""
+    """Whether a dtype holds integers (also of 2 or 4 bits) or booleans."""
     return dtype.kind in "biu" or (dtype.kind == "V" and jnp.issubdtype(dtype, np.integer))
 
 
 def whole_range(dtype: Any) -> tuple[int, int]:
-    """Smallest and largest number of a dtype of integers or booleans."""
+    """The smallest and the largest number of an integer or boolean dtype."""
     dtype = np.dtype(dtype)
     return (0, 1) if dtype.kind == "b" else (int(jnp.iinfo(dtype).min), int(jnp.iinfo(dtype).max))
 
@@ -130,7 +130,7 @@ def drawn_in(dtype: np.dtype) -> np.dtype:
 
 
 def wide(dtype: np.dtype) -> np.dtype:
-    """The dtype in which the parts of a draw are drawn and put together."""
+    """The dtype in which the parts of a composite draw are drawn and combined."""
     if dtype.kind in "iu":
         return np.dtype(np.int64 if dtype.itemsize == 8 else np.int32)
     return dtype if dtype.kind == "c" else drawn_in(dtype)
@@ -138,7 +138,7 @@ def wide(dtype: np.dtype) -> np.dtype:
 
 @functools.lru_cache(maxsize=64)
 def finfo(dtype: Any) -> Finfo:
-    """Smallest and largest positive number of a dtype, as XLA keeps them."""
+    """The smallest and the largest positive number that XLA keeps in a dtype."""
     if is_whole(np.dtype(dtype)):
         return Finfo(1, whole_range(dtype)[1])
     info, drawn = jnp.finfo(dtype), jnp.finfo(drawn_in(np.dtype(dtype)))
@@ -150,25 +150,26 @@ def finfo(dtype: Any) -> Finfo:
 
 
 def inside(xp: Any, low: Any, high: Any, dtype: Any, *, open_high: bool = False) -> Any:
-    """Smallest and largest value of `dtype` in [low, high], or in [low, high).
+    """The smallest and the largest value of `dtype` in [low, high], or in [low, high).
 
-    Both come in the drawing dtype, and are NaN where the dtype has no value inside.
-    One code for NumPy (the check of concrete bounds) and for JAX (the draw itself).
+    Both are returned in the drawing dtype, NaN where the interval contains no value of `dtype`.
+    The same code serves NumPy (the check of concrete bounds) and JAX (the draw itself).
     """
-    kind, dtype = drawn_in(np.dtype(dtype)), np.dtype(dtype)
-    most = np.asarray(finfo(dtype).most, kind)
-    zero = np.asarray(0, kind)
-    hold = (lambda x: x) if xp is np else round_here  # in registers: each is used several times
-    low, high = (  # as XLA will have them
-        hold(xp.where(abs(x) < np.asarray(finfo(kind).least, kind), zero, x))
-        for x in (xp.asarray(low, kind), xp.asarray(high, kind))
+    drawing_dtype, dtype = drawn_in(np.dtype(dtype)), np.dtype(dtype)
+    most = np.asarray(finfo(dtype).most, drawing_dtype)
+    least = np.asarray(finfo(drawing_dtype).least, drawing_dtype)
+    zero = np.asarray(0, drawing_dtype)
+    in_register = (lambda x: x) if xp is np else round_here  # each is used several times
+    low, high = (  # subnormal numbers flushed, as XLA does
+        in_register(xp.where(abs(x) < least, zero, x))
+        for x in (xp.asarray(low, drawing_dtype), xp.asarray(high, drawing_dtype))
     )
 
     def on_grid(x: Any) -> Any:
-        return hold(xp.clip(x, -most, most).astype(dtype))
+        return in_register(xp.clip(x, -most, most).astype(dtype))
 
     def back(x: Any) -> Any:
-        return hold(x.astype(kind))
+        return in_register(x.astype(drawing_dtype))
 
     bottom, top = on_grid(low), on_grid(high)
     bottom = xp.where(back(bottom) < low, _step(xp, bottom, 1), bottom)
@@ -176,28 +177,28 @@ def inside(xp: Any, low: Any, high: Any, dtype: Any, *, open_high: bool = False)
     top = xp.where(over, _step(xp, top, -1), top)
     bottom, top = back(bottom), back(top)
     ok = (bottom >= low) & ((top < high) if open_high else (top <= high)) & (bottom <= top)
-    nan = np.asarray(np.nan, kind)
+    nan = np.asarray(np.nan, drawing_dtype)
     return xp.where(ok, bottom, nan), xp.where(ok, top, nan)
 
 
-def _step(xp: Any, x: Any, way: int) -> Any:
-    """The next number of x's dtype, up (+1) or down (-1); subnormal float32s don't count."""
+def _step(xp: Any, x: Any, direction: int) -> Any:
+    """The next number of x's dtype, up (+1) or down (-1); skips numbers that XLA flushes to 0."""
     dtype = np.dtype(x.dtype)
     words = np.dtype(f"uint{8 * dtype.itemsize}")
     sign = np.asarray(1 << (8 * dtype.itemsize - 1), words)
     least = np.asarray(finfo(dtype).least, dtype)
     bits = x.view(words) if xp is np else lax.bitcast_convert_type(x, words)
-    outward = (bits & sign != 0) == (way < 0)
+    outward = (bits & sign != 0) == (direction < 0)
     one = np.asarray(1, words)
     moved = xp.where(outward, bits + one, bits - one)
     moved = moved.view(dtype) if xp is np else lax.bitcast_convert_type(moved, dtype)
     zero = np.asarray(0, dtype)
     moved = xp.where(abs(moved) < least, zero, moved)  # also the step from -least to -0
-    return xp.where(x == zero, least if way > 0 else -least, moved)
+    return xp.where(x == zero, least if direction > 0 else -least, moved)
 
 
 def log_parts(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Of a positive normal float32 (1 + f) 2^n: f in [sqrt(1/2) - 1, sqrt(2) - 1], and n."""
+    """Split a positive normal float32 (1 + f) 2^n into f in [sqrt(1/2) - 1, sqrt(2) - 1] and n."""
     bits = lax.bitcast_convert_type(x, np.int32)
     width = np.int32(23)
     n = lax.shift_right_arithmetic(lax.sub(bits, np.int32(0x3F3504F3)), width)  # from sqrt(1/2) on

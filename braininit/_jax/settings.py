@@ -1,4 +1,4 @@
-"""JAX's settings, and whether it is tracing."""
+"""JAX's settings, and whether JAX is tracing."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import jax
 
 try:
     from jax.extend.core import get_opaque_trace_state
-except Exception:  # then traces are seen in another way
+except Exception:  # `eager` has a fallback
     get_opaque_trace_state = None
 
 __all__ = ["eager", "outside", "setting", "trace"]
 
 
 def setting(name: str, default: Any = None) -> Any:
-    """One of JAX's settings in this thread; the default where JAX no longer has it."""
+    """A setting of JAX in this thread; the default if JAX no longer has it."""
     return getattr(jax.config, name, default)
 
 
@@ -27,7 +27,7 @@ def eager() -> bool:
     clean = _clean_state()
     if clean is None:
         try:
-            jax.sharding.get_mesh()  # which JAX refuses to tell within a trace
+            jax.sharding.get_mesh()  # raises within a trace
         except ValueError:
             return False
         return True
@@ -35,26 +35,26 @@ def eager() -> bool:
 
 
 def trace() -> Any:
-    """What tells one trace from another; None where JAX does not."""
+    """An object that differs between traces; None if this JAX has none."""
     return None if get_opaque_trace_state is None else get_opaque_trace_state()
 
 
 @functools.cache
 def _clean_state() -> Any:
-    """The state outside all traces: the first call may come from inside one, so ask elsewhere."""
+    """The state outside all traces, from a new thread: this one may be tracing."""
     try:
-        return _elsewhere(get_opaque_trace_state)
+        return _in_new_thread(get_opaque_trace_state)
     except Exception:
         return None
 
 
 def outside(function: Callable[[], Any]) -> Any:
-    """The result of a function outside all traces and meshes, even within `shard_map`."""
-    free = eager() and jax.sharding.get_abstract_mesh().empty
-    return function() if free else _elsewhere(function)
+    """Call a function outside all traces and meshes, even within `shard_map`."""
+    is_outside = eager() and jax.sharding.get_abstract_mesh().empty
+    return function() if is_outside else _in_new_thread(function)
 
 
-def _elsewhere(function: Any) -> Any:
-    """Call a function in a thread of its own: traces and meshes belong to a thread."""
+def _in_new_thread(function: Any) -> Any:
+    """Call a function in a new thread: traces and meshes belong to a thread."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(function).result()

@@ -1,10 +1,9 @@
-"""Shardings: where a result is to live, as the caller says or as its parameters do.
+"""Shardings of results, set by the caller or following from the parameters.
 
-An axis of a mesh is automatic, explicit or manual. What lives on explicit axes has its sharding
-in its type, and most operations refuse operands whose types differ. So whatever is computed
-from arrays is computed with explicit axes made automatic, and its result gets a type again:
-that of `out_sharding`, or the one that follows from the parameters'. Nothing in between has to
-know of shardings.
+An axis of a mesh is automatic, explicit or manual. On explicit axes an array has its sharding in
+its type, and most operations refuse operands of different types. So functions of arrays run with
+explicit axes made automatic, and their results get an explicit sharding again: `out_sharding`, or
+the one that follows from the parameters. No code in between has to know about shardings.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ __all__ = [
 
 
 def canonical(sharding: Any) -> NamedSharding | None:
-    """Tie a PartitionSpec to the mesh of the moment, so that it can be a cache's key."""
+    """Tie a PartitionSpec to the current mesh, so that it can be the key of a cache."""
     if sharding is None or isinstance(sharding, NamedSharding):
         return sharding
     if not isinstance(sharding, PartitionSpec):
@@ -47,44 +46,44 @@ def canonical(sharding: Any) -> NamedSharding | None:
 
 
 def concrete(sharding: NamedSharding | None) -> NamedSharding | None:
-    """A sharding that names devices: jit may then run on them although no mesh is set."""
+    """The sharding if it names devices: jit can then run on them although no mesh is set."""
     return sharding if sharding is not None and isinstance(sharding.mesh, Mesh) else None
 
 
 def placed(function: Callable[..., Any], sharding: Any) -> Callable[..., Any]:
-    """Make the result of a function of arrays live where it should.
+    """Give the result of a function of arrays a sharding.
 
-    `sharding` is a NamedSharding, one for each result, or None to leave it to the compiler.
+    `sharding` is a NamedSharding, a tree of one for each result, or None for the compiler's choice.
     """
     if sharding is None:
         return function
-    each = jax.tree.leaves(sharding)
-    explicit = _explicit(each[0].mesh)
+    shardings = jax.tree.leaves(sharding)
+    explicit = _explicit(shardings[0].mesh)
     if not explicit:
         return lambda *args: jax.lax.with_sharding_constraint(function(*args), sharding)
     typed = jax.tree.map(lambda s: NamedSharding(s.mesh, _only(explicit, s.spec)), sharding)
-    mixed = any(_only(explicit, s.spec) != s.spec for s in each)
+    mixed = any(_only(explicit, s.spec) != s.spec for s in shardings)
 
-    def whole(*args: Any) -> Any:
-        # Numbers stay numbers: a traced one would be computed with otherwise.
+    def call(*args: Any) -> Any:
+        # Only arrays are traced: results for traced and for plain numbers differ.
         leaves, tree = jax.tree.flatten(args)
-        at = [i for i, leaf in enumerate(leaves) if isinstance(leaf, jax.Array)]
+        positions = [i for i, leaf in enumerate(leaves) if isinstance(leaf, jax.Array)]
 
-        def within(*arrays: jax.Array) -> Any:
-            given = list(leaves)
-            for i, array in zip(at, arrays, strict=True):
-                given[i] = array
-            x = function(*jax.tree.unflatten(tree, given))
+        def call_with(*arrays: jax.Array) -> Any:
+            merged = list(leaves)
+            for i, array in zip(positions, arrays, strict=True):
+                merged[i] = array
+            x = function(*jax.tree.unflatten(tree, merged))
             return jax.lax.with_sharding_constraint(x, sharding.spec) if mixed else x
 
-        auto = jax.sharding.auto_axes(within, axes=explicit, out_sharding=typed)
-        return auto(*(leaves[i] for i in at))
+        auto = jax.sharding.auto_axes(call_with, axes=explicit, out_sharding=typed)
+        return auto(*(leaves[i] for i in positions))
 
-    return whole
+    return call
 
 
 def split_over(arrays: Any, sharding: NamedSharding) -> Any:
-    """Arrays, as a tree, that live so on explicit axes: `shard_map` wants it of its arguments."""
+    """A tree of arrays, resharded over explicit axes as `shard_map` requires of arguments."""
     if not (explicit := _explicit(sharding.mesh)):
         return arrays
     typed = NamedSharding(sharding.mesh, _only(explicit, sharding.spec))
@@ -92,7 +91,7 @@ def split_over(arrays: Any, sharding: NamedSharding) -> Any:
 
 
 def undivided(x: jax.Array) -> jax.Array:
-    """An array that is split over no explicit axis: JAX indexes others only where told how."""
+    """The array, gathered from explicit axes: JAX indexes others only with an `out_sharding`."""
     sharding = _sharding(x)
     names = () if sharding is None else (n for entry in sharding.spec for n in _names(entry))
     if sharding is None or not {*names} & {*_explicit(sharding.mesh)}:
@@ -103,13 +102,13 @@ def undivided(x: jax.Array) -> jax.Array:
 def following(
     shape: tuple[Any, ...], parameters: Iterable[tuple[str, Any]], *, strict: bool = True
 ) -> NamedSharding | None:
-    """Where a result lives whose parameters are sharded on explicit axes: as they do.
+    """The sharding that a result inherits from its parameters on explicit axes.
 
-    `parameters` are names and values; arrays that broadcast to the shape count. Of two that
-    can't be followed both, the first is, or it is an error. None where no axis is explicit.
+    `parameters` are names and values; only arrays that broadcast to the shape count. If two
+    conflict, `strict` raises an error; else the first decides. None where no axis is explicit.
     """
     mesh = jax.sharding.get_abstract_mesh()
-    split: dict[int, tuple[Any, str]] = {}
+    entries: dict[int, tuple[Any, str]] = {}
     for name, value in parameters:
         sharding = _sharding(value)
         explicit = () if sharding is None else _explicit(sharding.mesh)
@@ -118,28 +117,28 @@ def following(
         mesh = mesh if _explicit(mesh) else sharding.mesh
         spec = _only(explicit, sharding.spec)
         for axis, entry in enumerate(spec, len(shape) - value.ndim):
-            against = [
-                (other, theirs, its)
-                for other, (theirs, its) in split.items()
-                if (entry != theirs if axis == other else {*_names(entry)} & {*_names(theirs)})
+            conflicts = [
+                (other, earlier, owner)
+                for other, (earlier, owner) in entries.items()
+                if (entry != earlier if axis == other else {*_names(entry)} & {*_names(earlier)})
             ]
-            if entry is None or (against and not strict):
+            if entry is None or (conflicts and not strict):
                 continue
-            for other, theirs, its in against:
+            for other, earlier, owner in conflicts:
                 raise ValueError(
-                    f"`{its}` is split over {theirs!r} along axis {other} of the result, "
-                    f"`{name}` over {entry!r} along axis {axis}, which can't be had together; "
-                    "say where the result is to live by out_sharding=, or reshard one of them"
+                    f"`{owner}` is split over {earlier!r} along axis {other} of the result, but "
+                    f"`{name}` over {entry!r} along axis {axis}, and the result can't follow both; "
+                    "set its sharding by out_sharding=, or reshard one of them"
                 )
-            split[axis] = entry, name
+            entries[axis] = entry, name
     if not _explicit(mesh):
         return None
-    entries = (split[axis][0] if axis in split else None for axis in range(len(shape)))
-    return NamedSharding(mesh, PartitionSpec(*entries))
+    spec = (entries.get(axis, (None,))[0] for axis in range(len(shape)))
+    return NamedSharding(mesh, PartitionSpec(*spec))
 
 
 def along_one_axis(value: Any, turned: bool) -> Any:
-    """What stands for an array of points: a column of as many, sharded as they are, or a row."""
+    """A ShapeDtypeStruct for an array of points: a column, sharded alike, or a row if `turned`."""
     sharding, n = _sharding(value), value.shape[:1]
     if sharding is None or not n:
         return None
@@ -151,29 +150,29 @@ def along_one_axis(value: Any, turned: bool) -> Any:
 
 
 def _sharding(value: Any) -> NamedSharding | None:
-    """The sharding of an array, or of what stands for one; None of numbers and without a mesh."""
+    """The sharding of an array or a ShapeDtypeStruct; None without a mesh, and for numbers."""
     sharding = getattr(jax.typeof(value) if isinstance(value, Tracer) else value, "sharding", None)
     return sharding if isinstance(sharding, NamedSharding) else None
 
 
 def _explicit(mesh: Any) -> tuple[str, ...]:
-    """The names of a mesh's explicit axes."""
-    kinds = zip(mesh.axis_names, mesh.axis_types, strict=True)
-    return tuple(name for name, kind in kinds if kind == AxisType.Explicit)
+    """The names of the explicit axes of a mesh."""
+    axes = zip(mesh.axis_names, mesh.axis_types, strict=True)
+    return tuple(name for name, axis_type in axes if axis_type == AxisType.Explicit)
 
 
 def _only(names: tuple[str, ...], spec: PartitionSpec) -> PartitionSpec:
-    """A spec without the names of other axes."""
-    kept = (tuple(n for n in _names(entry) if n in names) for entry in spec)
-    return PartitionSpec(*((k[0] if len(k) == 1 else k) or None for k in kept))
+    """The spec without axes of other names."""
+    entries = (tuple(n for n in _names(entry) if n in names) for entry in spec)
+    return PartitionSpec(*((e[0] if len(e) == 1 else e) or None for e in entries))
 
 
 def _names(entry: Any) -> tuple[str, ...]:
-    """The axes an entry of a spec names."""
+    """The axes that an entry of a spec names."""
     return entry if isinstance(entry, tuple) else () if entry is None else (entry,)
 
 
-def broadcasts(its: tuple[Any, ...], shape: tuple[Any, ...]) -> bool:
-    """Whether an array of one shape broadcasts to the other, which stays as it is."""
-    pairs = zip(its[::-1], shape[::-1], strict=False)
-    return len(its) <= len(shape) and all(n in (1, m) for n, m in pairs)
+def broadcasts(source: tuple[Any, ...], target: tuple[Any, ...]) -> bool:
+    """Whether an array of the source shape broadcasts to exactly the target shape."""
+    pairs = zip(source[::-1], target[::-1], strict=False)
+    return len(source) <= len(target) and all(n in (1, m) for n, m in pairs)

@@ -1,1 +1,1 @@
-"""From random words to numbers: elementary functions, standard draws; no keys, no units."""
+"""Random words to numbers: elementary functions and standard draws, without keys and units."""

@@ -1,7 +1,7 @@
 """Exponential, Laplace and log-uniform draws, one word each, by quantile functions in closed form.
 
 `word`: uint32 for float32 draws, uint64 for float64. Parameters have that float dtype, and are
-scalars or of the words' rank. Differentiable in all of them, to any order, with the word fixed.
+scalars or of the words' rank. With fixed words, draws have parameter derivatives of any order.
 """
 
 from __future__ import annotations
@@ -43,18 +43,18 @@ def laplace(word: jax.Array) -> jax.Array:
 def laplace_within(
     word: jax.Array, loc: jax.Array, scale: jax.Array, low: jax.Array, high: jax.Array
 ) -> jax.Array:
-    """Laplace draws restricted to [low, high], right in every tail; bounds may be infinite.
+    """Laplace draws restricted to [low, high], accurate in every tail; bounds may be infinite.
 
-    They are counted from the point of the window nearest to `loc`, where the density is greatest.
+    Draws are counted from the point of [low, high] nearest to `loc`, where the density is greatest.
     """
     if not any(jnp.ndim(p) for p in (loc, scale, low, high)):
-        # Hide them from the compiler, whose own arithmetic rounds differently.
+        # Hide constants from XLA, whose constant folding rounds differently.
         loc, scale, low, high = lax.optimization_barrier((loc, scale, low, high))
     anchor = jnp.where(loc < low, low, jnp.where(loc > high, high, loc))
-    # Where the scale is huge the density is flat: a smaller one does as well.
+    # Where the scale is huge the density is flat: a smaller scale gives the same draws.
     scale = jnp.minimum(scale, (high - low) * 1e25)
-    nothing = 120.0 * scale  # lies further out
-    below, above = (over(jnp.minimum(d, nothing), scale) for d in (anchor - low, high - anchor))
+    farthest = 120.0 * scale  # no draw lies further out
+    below, above = (over(jnp.minimum(d, farthest), scale) for d in (anchor - low, high - anchor))
     is_below, near, far = of_word(word, -jnp.expm1(-below), -jnp.expm1(-above))
     distance = scale * _exponential(far + jnp.exp(-jnp.where(is_below, below, above)), near)
     return jnp.clip(anchor + jnp.where(is_below, -distance, distance), low, high)
@@ -62,7 +62,7 @@ def laplace_within(
 
 @jax.custom_jvp
 def _exponential(beyond: jax.Array, before: jax.Array) -> jax.Array:
-    """The distance that has these masses, whose sum is 1, beyond it and before it."""
+    """The distance with these masses beyond and before it; their sum is 1."""
     return minus_log(beyond, before)
 
 
@@ -74,9 +74,9 @@ def _exponential_jvp(primals: tuple, tangents: tuple) -> tuple:
 
 def log_uniform(word: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
     """Draws whose logarithm is uniform on [log low, log high], 0 < low < high < infinity."""
-    # Half the logarithm of high / low, which itself may overflow.
+    # `half` is half the logarithm of high / low: the quotient may overflow.
     growth = over(high - low, jnp.sqrt(low) * jnp.sqrt(high) + low)
-    if growth.ndim == 0:  # hidden from XLA, which folds logarithms to other last bits
+    if growth.ndim == 0:  # hidden from XLA, whose constant folding gives other last bits
         growth = lax.optimization_barrier(growth)
     half = round_here(jnp.log1p(growth))
     octaves = half * (2 * LOG2_E) * fraction(lax.min(word, ~word), -8 * word.dtype.itemsize)

@@ -1,12 +1,12 @@
-"""Binomial and Poisson numbers from random words, in float32 or float64; no units.
+"""Binomial and Poisson numbers from random words by rejection, in float32 or float64.
 
-By rejection. The probabilities p(k) of both are log-concave: the logarithm lies below each of its
-tangents. So relative to the most likely number, `mode`, p(k) lies below a flat top of height 1 with
+The probabilities p(k) of both are log-concave: the logarithm lies below each of its tangents. So
+relative to the most likely number, `mode`, p(k) lies below an envelope: a flat top of height 1 with
 a geometric tail on either side, each a tangent at sqrt(2) standard deviations from the mode. A
-number is drawn from under that cover and kept with the ratio of p to it: with probability 0.88 for
-large means, and never below two thirds. That holds for all parameters, and between bounds, where
-the mode is the bound nearest to it. Everything is counted from the mode, so that large numbers
-cancel nowhere.
+number is drawn from under the envelope and accepted with the ratio of p to the envelope: with
+probability 0.88 for large means, and never below two thirds. That holds for all parameters, and
+between bounds, where the bound nearest to the mode takes its place. All numbers are counted from
+the mode, so that large numbers never cancel.
 
 A draw has no derivative.
 """
@@ -24,19 +24,20 @@ from jax import lax
 from braininit._jax.rounding import round_here
 from braininit._math.elementary import fraction, high_product, polynomial
 
-__all__ = ["binomial", "drawn", "poisson"]
+__all__ = ["binomial", "draw", "poisson"]
 
 _ROUNDS = 1000
-"""After so many nothing is left: two thirds are kept in each."""
+"""After so many rounds no draw is pending: each accepts two thirds or more."""
 
 
 class LogConcave(NamedTuple):
-    """Probabilities of whole numbers, counted from the most likely one."""
+    """Log-concave probabilities of whole numbers, counted from the most likely one."""
 
     mode: Any
     low: Any
-    """Bounds, less the mode."""
+    """The lower bound less the mode."""
     high: Any
+    """The upper bound less the mode."""
     spread: Any
     """The standard deviation."""
     ratio: Callable[[Any], Any]
@@ -80,41 +81,41 @@ def binomial(n: Any, p: Any, low: Any, high: Any) -> LogConcave:
     )  # fmt: skip
 
 
-def drawn(
+def draw(
     law: Callable[..., LogConcave],
     numbers: tuple[Any, ...],
     words: Callable[[Any], tuple[Any, Any, Any]],
     shape: tuple[int, ...],
 ) -> tuple[Any, Any]:
-    """Draws of `poisson` or `binomial` in two parts to be added, the mode and what is beside it.
+    """Draws of `poisson` or `binomial` as two addends, the mode and the distance from it.
 
-    `words` gives those of a round, three for each draw.
+    `words` maps the number of a round to its words, three for each draw.
     """
     mode = law(*numbers).mode
     pending = np.asarray(np.inf, mode.dtype)
 
     def attempt(state: tuple[Any, Any]) -> tuple[Any, Any]:
-        # XLA would compute the cover of each draw beforehand, and store it.
-        at, *given = lax.optimization_barrier((state[0], *numbers))
-        j, kept = _attempt(law(*given), *words(at))
-        return state[0] + np.uint32(1), jnp.where((state[1] == pending) & kept, j, state[1])
+        # Without the barrier XLA would compute all envelopes beforehand, and store them.
+        index, *parameters = lax.optimization_barrier((state[0], *numbers))
+        j, accepted = _attempt(law(*parameters), *words(index))
+        return state[0] + np.uint32(1), jnp.where((state[1] == pending) & accepted, j, state[1])
 
-    # Within `shard_map` the state has to vary over devices as the numbers do, from the start on.
+    # Within `shard_map` the initial state must vary over devices as words and numbers do.
     blank = jnp.full(shape, pending)
-    for each in (words(np.uint32(0))[0], mode):
-        blank = jnp.where(each < 0, pending, blank)
-    _, beside = lax.while_loop(
+    for array in (words(np.uint32(0))[0], mode):
+        blank = jnp.where(array < 0, pending, blank)
+    _, distance = lax.while_loop(
         lambda state: (state[0] < _ROUNDS) & jnp.any(state[1] == pending),
         attempt,
         (jnp.uint32(0), blank),
     )
-    return mode, jnp.where(beside == pending, jnp.nan, beside)
+    return mode, jnp.where(distance == pending, jnp.nan, distance)
 
 
-def _attempt(its: LogConcave, place: Any, spot: Any, luck: Any) -> tuple[Any, Any]:
-    """A number from under the cover, less the mode, and whether it is kept."""
-    right = _side(its.up, its.ratio, 1, its.spread, its.high)
-    left = _side(its.down, its.ratio, -1, its.spread, -its.low)
+def _attempt(law: LogConcave, place: Any, spot: Any, luck: Any) -> tuple[Any, Any]:
+    """A number from under the envelope, less the mode, and whether it is accepted."""
+    right = _side(law.up, law.ratio, 1, law.spread, law.high)
+    left = _side(law.down, law.ratio, -1, law.spread, -law.low)
     top = left.flat + right.flat + 1
     at = round_here(_unit(place) * (top + right.mass + left.mass))
     far = round_here(jnp.log(_unit(spot)))
@@ -125,35 +126,35 @@ def _attempt(its: LogConcave, place: Any, spot: Any, luck: Any) -> tuple[Any, An
     to_right = at < top + right.mass
     beyond = jnp.where(to_right, above, -below)
     j = round_here(jnp.where(inside, _below(top, spot) - left.flat, beyond))
-    cover = jnp.where(to_right, right.height(above), left.height(below))
-    cover = jnp.where(inside, jnp.zeros((), at.dtype), cover)
-    held = round_here(jnp.clip(j, its.low, its.high))
-    kept = (held == j) & (jnp.log(_unit(luck)) <= its.ratio(held) - cover)
-    return j, kept | jnp.isnan(j)  # of parameters that are NaN, for the loop to end
+    envelope = jnp.where(to_right, right.height(above), left.height(below))
+    envelope = jnp.where(inside, jnp.zeros((), at.dtype), envelope)
+    clipped = round_here(jnp.clip(j, law.low, law.high))
+    accepted = (clipped == j) & (jnp.log(_unit(luck)) <= law.ratio(clipped) - envelope)
+    return j, accepted | jnp.isnan(j)  # NaN parameters are accepted, to end the loop
 
 
 class _Side(NamedTuple):
-    """One side of the cover: flat for so many numbers beside the mode, then geometric."""
+    """One side of the envelope: a flat top, then a geometric tail."""
 
-    flat: Any
+    flat: Any  # how many numbers beside the mode the top covers
     mass: Any
     slope: Any
-    touch: Any
-    level: Any
+    touch: Any  # where the tail's logarithm is a tangent
+    level: Any  # and its height there
 
     def height(self, j: Any) -> Any:
         """The logarithm of the tail at j."""
         return self.level + self.slope * (j - self.touch)
 
 
-def _side(step: Callable[[Any], Any], ratio: Any, way: int, spread: Any, room: Any) -> _Side:
-    # Where the mode is a bound far out, the slope there says how far the numbers reach. Where it is
-    # flat, as between two numbers that are equally likely, the tail has to begin beyond them.
+def _side(step: Callable[[Any], Any], ratio: Any, sign: int, spread: Any, room: Any) -> _Side:
+    # Where the mode is a bound far out, the slope there says how far the numbers reach. Where the
+    # top is flat, as between two equally likely numbers, the tail must begin beyond them.
     first = step(jnp.zeros_like(room))
     touch = jnp.minimum(math.sqrt(2) * spread, 1 / jnp.maximum(-first, 0))
     touch = jnp.where(first > -1, jnp.maximum(touch, 1), touch)
     touch = round_here(jnp.floor(jnp.minimum(touch, room)))
-    level = jnp.minimum(ratio(way * touch), 0)
+    level = jnp.minimum(ratio(sign * touch), 0)
     steepest = jnp.finfo(level.dtype).min / 2  # infinity times 0 would be NaN
     slope = jnp.where(touch < room, jnp.maximum(step(touch), steepest), steepest)
     flat = round_here(jnp.floor(touch - level / slope))
@@ -172,10 +173,10 @@ def _below(count: Any, word: Any) -> Any:
     scaled = jnp.minimum(jnp.floor(_unit(word) * count), count - 1)
     if word.dtype.itemsize == 8:
         return scaled
-    # A float32 has too few digits for some ten thousand equally likely numbers.
-    few = count < 2.0**31
-    whole = high_product(word, jnp.where(few, count, 1).astype(jnp.uint32))
-    return jnp.where(few, whole.astype(count.dtype), scaled)
+    # A float32 has too few digits to make ten thousand numbers equally likely.
+    fits = count < 2.0**31
+    whole = high_product(word, jnp.where(fits, count, 1).astype(jnp.uint32))
+    return jnp.where(fits, whole.astype(count.dtype), scaled)
 
 
 # ---------------------------------------------------------------- logarithms
@@ -204,45 +205,45 @@ def _log_and_phi(x: Any) -> tuple[Any, Any]:
 
 
 def _log_quotient(x: Any, y: Any, difference: Any) -> Any:
-    """log(x / y) of numbers of which the difference x - y is known better."""
+    """log(x / y), for a difference x - y that is known more accurately than x and y."""
     near = abs(difference) < 0.5 * y
     close = jnp.log1p(jnp.where(near, difference, 0) / jnp.where(near, y, 1))
     return jnp.where(near, close, jnp.where(x == 0, -jnp.inf, jnp.log(x) - jnp.log(y)))
 
 
 def _times(j: Any, log: Any) -> Any:
-    """J times a logarithm, which is infinite where nothing but the mode is drawn."""
+    """J times a logarithm, which is infinite where only the mode is drawn."""
     return jnp.where(j == 0, 0, j * log)
 
 
-_KNOWN = 16
+_TABULATED = 16
 
 
 def _stirling(z: Any) -> Any:
     """log((z - 1)!) less Stirling's (z - 1/2) log(z) - z + log(2 pi) / 2, for whole z >= 1."""
-    y = round_here(1 / jnp.maximum(z, _KNOWN))
+    y = round_here(1 / jnp.maximum(z, _TABULATED))
     series = y * polynomial(round_here(y * y), (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188))
-    index = jnp.clip(z, 0, _KNOWN).astype(jnp.int32)
-    return jnp.where(z < _KNOWN, jnp.asarray(_REST, z.dtype)[index], series)
+    index = jnp.clip(z, 0, _TABULATED).astype(jnp.int32)
+    return jnp.where(z < _TABULATED, jnp.asarray(_REST, z.dtype)[index], series)
 
 
 _REST = np.array(
     [0.0]
     + [
         math.lgamma(z) - ((z - 0.5) * math.log(z) - z + 0.5 * math.log(2 * math.pi))
-        for z in range(1, _KNOWN + 1)
+        for z in range(1, _TABULATED + 1)
     ]
 )
 
 
 def _product_less(x: Any, y: Any, z: Any) -> Any:
     """The difference x y - z, where z is close to the product: from exact products of halves."""
-    bits = jnp.finfo(x.dtype)
-    half = (bits.nmant + 1) // 2
+    info = jnp.finfo(x.dtype)
+    half = (info.nmant + 1) // 2
 
-    def parted(value: Any) -> tuple[Any, Any]:
-        high = lax.reduce_precision(value, bits.nexp, half - 1)
+    def halves(value: Any) -> tuple[Any, Any]:
+        high = lax.reduce_precision(value, info.nexp, half - 1)
         return high, value - high
 
-    (a, b), (c, d) = parted(x), parted(y)
+    (a, b), (c, d) = halves(x), halves(y)
     return ((round_here(a * c) - z) + round_here(a * d)) + (round_here(b * c) + b * d)

@@ -1,8 +1,8 @@
 """Elementary functions for long fused loops: polynomial, logarithm, exponential, sine.
 
-A draw is a chain of some hundred operations, each waiting for the one before: its length costs more
-than the number of operations. So independent terms are computed beside the chain, powers are of 2,
-and arguments that do not occur cost nothing.
+A draw is a chain of some hundred operations, each waiting for the one before: the length of the
+chain costs more than the number of operations. So independent terms are computed beside the chain,
+exponentials have base 2, and arguments that do not occur cost nothing.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ __all__ = [
 LOG2_E = 1 / math.log(2)
 
 
-def _itself(x: Any) -> Any:
+def _identity(x: Any) -> Any:
     return x
 
 
 def uncontracted(x: jax.Array) -> jax.Array:
     """Put a maximum between a finite x and its consumers.
 
-    XLA then does not fuse a product with the sum that follows. And LLVM 22 (jaxlib 0.12) stops
-    there, which otherwise spends minutes on every path from a word through a long draw.
+    It keeps XLA from contracting a product with the sum that follows. It also stops LLVM 22 (jaxlib
+    0.12), which otherwise spends minutes on every path from a word through a long draw.
     """
     return lax.max(x, np.asarray(-jnp.finfo(x.dtype).max, x.dtype))
 
@@ -61,7 +61,7 @@ def uncontracted(x: jax.Array) -> jax.Array:
 def over(x: jax.Array, y: jax.Array) -> jax.Array:
     """The quotient x / y. Its derivative divides by y twice, where JAX's divides by y^2.
 
-    The square of 1e20 overflows in float32, and that of 1e-20 is 0.
+    In float32 the square of 1e20 overflows, and the square of 1e-20 is 0.
     """
     return x / y
 
@@ -74,11 +74,11 @@ def _over_jvp(primals: tuple, tangents: tuple) -> tuple:
 
 
 class Arithmetic(NamedTuple):
-    """The operations that evaluate a formula; `exact` rounds a product before the sum.
+    """The operations that evaluate a formula; `exact` rounds a product before a sum.
 
-    With numbers known before the draw NumPy gives the bits of XLA with traced numbers, if each
-    product that a sum follows is rounded. In a formula that runs for each element, that costs too
-    much.
+    NumPy, for numbers known before the draw, gives the same bits as XLA for traced scalars, if each
+    product before a sum is rounded. For arrays, where the formula runs for each element, that costs
+    too much.
     """
 
     xp: Any
@@ -87,20 +87,20 @@ class Arithmetic(NamedTuple):
     over: Callable[[Any, Any], Any]
 
 
-KNOWN = Arithmetic(np, _itself, _itself, operator.truediv)
+KNOWN = Arithmetic(np, _identity, _identity, operator.truediv)
 TRACED = Arithmetic(jnp, round_here, uncontracted, over)
-ARRAYS = Arithmetic(jnp, round_here, _itself, over)
+ARRAYS = Arithmetic(jnp, round_here, _identity, over)
 
 
-def polynomial(x: Any, coefficients: Sequence[Any], exact: Callable[[Any], Any] = _itself) -> Any:
+def polynomial(x: Any, coefficients: Sequence[Any], exact: Callable[[Any], Any] = _identity) -> Any:
     """Evaluate a polynomial by Estrin's scheme, the coefficients lowest power first.
 
-    Horner's rule is one chain; these are several at a time, a third as long.
+    Horner's rule is one chain of operations; Estrin's are several chains, a third as long.
     """
     terms = list(coefficients)
     add, multiply = operator.add, operator.mul
     if isinstance(x, jax.Array) and not any(map(np.ndim, terms)):
-        # Traces in a third of the time, but neither broadcasts nor promotes.
+        # `lax` traces in a third of the time, but neither broadcasts nor promotes.
         add, multiply = lax.add, lax.mul
         terms = [x.dtype.type(c) if type(c) is float else c for c in terms]
     while True:
@@ -113,28 +113,28 @@ def polynomial(x: Any, coefficients: Sequence[Any], exact: Callable[[Any], Any] 
 
 
 def where(condition: jax.Array, x: Any, y: Any) -> jax.Array:
-    """`jnp.where` of floats and arrays of one dtype, in operations of `lax`.
+    """`jnp.where` for floats and arrays of one dtype, in operations of `lax`.
 
-    `jnp.where` is a program within the program, which the first call has to trace.
+    `jnp.where` is a jitted function, which the first call has to trace.
     """
-    kind = next(v.dtype for v in (x, y) if type(v) is not float)
+    dtype = next(v.dtype for v in (x, y) if type(v) is not float)
     shape = lax.broadcast_shapes(*map(np.shape, (condition, x, y)))
 
-    def whole(v: Any) -> jax.Array:
+    def broadcast(v: Any) -> jax.Array:
         if type(v) is float:
-            return lax.full(shape, v, kind)
+            return lax.full(shape, v, dtype)
         axes = tuple(range(len(shape) - v.ndim, len(shape)))
         return v if v.shape == shape else lax.broadcast_in_dim(v, shape, axes)
 
-    return lax.select_n(whole(condition), whole(y), whole(x))
+    return lax.select_n(broadcast(condition), broadcast(y), broadcast(x))
 
 
 def fraction(word: jax.Array, exponent: int) -> jax.Array:
-    """(word + 1/2) 2^exponent, the word read as signed: that converts in one instruction."""
+    """(word + 1/2) 2^exponent, the word read as signed, which converts in one instruction."""
     bits = 8 * word.dtype.itemsize
-    whole = lax.bitcast_convert_type(word, np.dtype(f"int{bits}"))
-    # Rounded once, in the sum, fused or not.
-    return whole.astype(np.dtype(f"float{bits}")) * 2.0**exponent + 2.0 ** (exponent - 1)
+    signed = lax.bitcast_convert_type(word, np.dtype(f"int{bits}"))
+    # The product is exact: only the sum rounds, fused or not.
+    return signed.astype(np.dtype(f"float{bits}")) * 2.0**exponent + 2.0 ** (exponent - 1)
 
 
 def high_product(x: Any, n: Any) -> Any:
@@ -151,7 +151,7 @@ def log(
 ) -> jax.Array:
     """Logarithm of a positive normal number, times `sign`.
 
-    In float32, where x = (1 + f) 2^n, `replace` may give a better f: before 1 + f was rounded.
+    In float32, where x = (1 + f) 2^n, `replace` maps f to its value before 1 + f was rounded.
     """
     if x.dtype != np.dtype(np.float32):
         return sign * jnp.log(x)
@@ -163,16 +163,16 @@ def log(
 
 def sine(x: jax.Array) -> jax.Array:
     """Sine of x quarter turns, |x| <= 1, in float32."""
-    # Horner's rule: nothing waits for this one.
+    # Horner's rule: no operation waits for the result.
     square = round_here(x * x)
     return x * functools.reduce(lambda p, c: p * square + c, reversed(_SINE))
 
 
 def times_exp2(scale: jax.Array, y: jax.Array, factor: Any = 1) -> jax.Array:
-    """Scale 2^y factor, where 2^y or scale 2^y alone may leave the dtype's range."""
+    """Scale 2^y factor, where 2^y or scale 2^y alone may leave the range of the dtype."""
     rest, half, other_half = exp2_parts(y)
-    # About sqrt(scale x), and it does not wait for the rest. Where it is out of range, so is the
-    # result; but with a negative rest it would be infinity less infinity.
+    # About sqrt(scale x), without waiting for the rest. Where it overflows, so does the result; it
+    # is capped, since a negative rest would give infinity less infinity.
     middle, most = round_here(scale * half), np.asarray(jnp.finfo(y.dtype).max, y.dtype)
     middle = where(middle > most, most, middle)
     # middle + middle * rest rounds once, and the powers of 2 are exact.
@@ -183,7 +183,7 @@ def exp2_parts(y: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """2^y as (1 + rest) * half * other_half, |rest| < 0.42; one power of 2 alone would overflow."""
     info = jnp.finfo(y.dtype)
     reach = 2.0 * info.maxexp - 4.0  # half of it is the least exponent
-    # Twice the exponent's bias is added, so that both halves come out biased.
+    # Twice the exponent's bias is added, so that both halves have their bias.
     y = where(y < -reach, -reach, y)
     rest, k = exp2_digits(where(y > reach, reach, y), 2 * (info.maxexp - 1))
     half = k >> 1
@@ -194,29 +194,29 @@ def exp2_digits(y: Any, bias: int, by: Arithmetic = ARRAYS) -> tuple[Any, Any]:
     """2^y as rest and k + bias: (1 + rest) 2^k, rest to full relative precision."""
     info = jnp.finfo(y.dtype)
     word = np.dtype(f"int{info.bits}")
-    # Added to 1.5 2^23 (2^52), y is rounded to an integer, which then stands in the last bits.
+    # Adding 1.5 2^23 (2^52) rounds y to an integer, in the last bits of the sum.
     shift = np.asarray(1.5 * 2.0**info.nmant, y.dtype)[()]
     y = by.round_here(y)  # else XLA would add a constant in it to the shift
     shifted = by.round_here(y + shift)
     if by.xp is jnp:
         shifted = lax.stop_gradient(shifted)  # an integer has no derivative
-    k = _as(word, shifted) + (np.asarray(bias, word) - shift.view(word))
+    k = _bits_as(word, shifted) + (np.asarray(bias, word) - shift.view(word))
     r = y - by.round_here(shifted - shift)  # exact
-    # XLA may fuse one of the products with the sum: the digits hold either way.
+    # XLA may contract one of the products with the sum: both results are accurate.
     rest = by.exact(by.round_here(r * math.log(2))) + by.exact(
         r * r * polynomial(r, _EXP2[y.dtype], by.exact)
     )
     return by.round_here(rest), k
 
 
-def exponent(biased: Any, kind: np.dtype) -> Any:
+def exponent(biased: Any, dtype: np.dtype) -> Any:
     """The power of 2 with this biased exponent."""
-    return _as(kind, biased << jnp.finfo(kind).nmant)
+    return _bits_as(dtype, biased << jnp.finfo(dtype).nmant)
 
 
-def _as(kind: np.dtype, x: Any) -> Any:
+def _bits_as(dtype: np.dtype, x: Any) -> Any:
     """The bits of `x`, read as another dtype."""
-    return x.view(kind) if isinstance(x, np.generic) else lax.bitcast_convert_type(x, kind)
+    return x.view(dtype) if isinstance(x, np.generic) else lax.bitcast_convert_type(x, dtype)
 
 
 # ---------------------------------------------------------------- coefficients

@@ -1,4 +1,4 @@
-"""The log-concave families: how their densities fall from an anchor, and how far they go.
+"""Families for `log_concave`: how their densities fall from an anchor, and how far they reach.
 
 All functions take NumPy or JAX values, whose dtype decides the precision.
 """
@@ -25,7 +25,7 @@ def xp_of(x: Any) -> Any:
 
 
 def once_of(x: Any) -> Callable[[Any], Any]:
-    """Keep a value with several uses from being computed for each of them."""
+    """A function that keeps XLA from recomputing a value for each of its uses."""
     return round_here if isinstance(x, jax.Array) else lambda x: x
 
 
@@ -33,49 +33,49 @@ def once_of(x: Any) -> Callable[[Any], Any]:
 
 
 class Effort(NamedTuple):
-    """How exactly masses and draws are computed."""
+    """The numbers of points and steps that compute masses and draws."""
 
     panels: int
-    points: int  # in a panel
-    together: int  # in one step of a loop
-    steps: int  # of `_distance`
+    points: int  # of a panel
+    unrolled: int  # points in one step of a loop
+    steps: int  # of the iteration in `log_concave`
 
 
-# By bytes. Masses are within 2e-6 (float64: 5e-8) at the worst, with shapes of 1e-3 and less, and
-# within 1e-11 (1e-15) mostly.
+# By bytes. Masses are within 2e-6 (float64: 5e-8) at worst, with shapes of 1e-3 and less, and
+# mostly within 1e-11 (1e-15).
 EFFORT = {4: Effort(4, 12, 3, 3), 8: Effort(5, 20, 4, 4)}
 
 
 class GammaFall(NamedTuple):
-    """The fall with s = |log(x / anchor)|."""
+    """The fall of the log density with s = |log(x / anchor)|."""
 
     effort = EFFORT
     is_log_concave = True
 
-    rate: Any  # at the anchor: positive where that is a bound, else 0
+    rate: Any  # the slope at the anchor: positive at a bound, else 0
     weight: Any  # the anchor in units of the scale
-    way: Any  # 1 above the anchor, -1 below
+    direction: Any  # 1 above the anchor, -1 below
 
     def drop(self, s: Any) -> Any:
-        return self.rate * s + self.weight * _exp_rest(self.way * s)
+        return self.rate * s + self.weight * _exp_rest(self.direction * s)
 
     def slope(self, s: Any) -> Any:
-        return self.rate + self.weight * (self.way * xp_of(s).expm1(self.way * s))
+        return self.rate + self.weight * (self.direction * xp_of(s).expm1(self.direction * s))
 
 
 class BetaFall(NamedTuple):
-    """The fall with s, by which the log odds of x differ from the anchor's."""
+    """The fall of the log density with s, the difference of log odds from the anchor's."""
 
     effort = EFFORT
     is_log_concave = True
 
     rate: Any
     total: Any  # alpha + beta
-    behind: Any  # the anchor's distance from the end behind, as a part of the whole
+    behind: Any  # the anchor's distance from the end behind, as a fraction of the width
     ahead: Any  # and from the end ahead
 
     def drop(self, s: Any) -> Any:
-        # log(1 + p (exp(s) - 1)) - p s is the same of 1 - p and -s: the smaller part keeps digits.
+        # log(1 + p (exp(s) - 1)) - p s is the same for 1 - p and -s: the smaller keeps its digits.
         xp, limit = xp_of(s), math.log(np.finfo(s.dtype).max) - 4.0
         lesser = self.behind < self.ahead
         part, t = xp.where(lesser, self.behind, self.ahead), xp.where(lesser, s, -s)
@@ -112,30 +112,30 @@ def _log_rest(r: Any) -> Any:
 
 
 class Family(NamedTuple):
-    """The differences between the distributions.
+    """A distribution, by its functions.
 
     `shapes` are (concentration,) or (alpha, beta); `bounds` (scale, low, high), (mean, low, high)
-    or (start, end, low, high), where start and end are those of the whole distribution.
+    or (start, end, low, high), where start and end bound the untruncated distribution.
     """
 
-    origin: Callable[[Any, Any], tuple[Any, ...]]  # the anchor, and what else `moved` takes
-    falls: Callable[[Any, Any, Any], tuple[Any, Any]]  # of shapes, an origin, bounds
-    reaches: Callable[[Any, Any], tuple[Any, Any]]  # of an origin, bounds
-    moved: Callable[[Any, Any, Any], tuple[Any, ...]]  # an origin, by s upwards; bounds
-    distance: Callable[[Any, Any, Any], Any]  # of a draw from an origin; bounds
-    spacing: Callable[[Any, Any], Any]  # dx / ds at a draw; bounds
+    origin: Callable[[Any, Any], tuple[Any, ...]]  # (shapes, bounds): the anchor and more
+    falls: Callable[[Any, Any, Any], tuple[Any, Any]]  # (shapes, origin, bounds): below, above
+    reaches: Callable[[Any, Any], tuple[Any, Any]]  # (origin, bounds): distances of the bounds
+    moved: Callable[[Any, Any, Any], tuple[Any, ...]]  # (origin, s, bounds): s upwards
+    distance: Callable[[Any, Any, Any], Any]  # (origin, x, bounds): the s of x
+    spacing: Callable[[Any, Any], Any]  # (x, bounds): dx / ds
     others: Callable[..., tuple[Any, ...]]  # derivatives in the other bounds, from low's and high's
-    is_near_zero: Callable[[Any], Any]  # whether a small number is what an origin may be
-    shapes: int  # how many of the numbers are shape parameters
-    window: Callable[..., Any] = tuple  # of bounds: those within which the formulas hold
+    is_near_zero: Callable[[Any], Any]  # whether an origin may be too small a number
+    shapes: int  # the number of shape parameters
+    window: Callable[..., Any] = tuple  # restricts the bounds to where the formulas hold
 
     def parted(self, numbers: Sequence[Any]) -> tuple[tuple[Any, ...], Any]:
-        """Shape parameters and bounds."""
+        """Split numbers into shape parameters and bounds."""
         return tuple(numbers[: self.shapes]), self.window(numbers[self.shapes :])
 
 
 def log_ratio(x: Any, y: Any, difference: Any) -> Any:
-    """log(x / y), where x - y is known to more digits than x and y have."""
+    """log(x / y), for a difference x - y that is known more accurately than x and y."""
     xp, near = xp_of(x), abs(difference) < 0.5 * y
     far_x, far_y = xp.where(near, 1.0, x), xp.where(near, 1.0, y)
     return xp.where(
@@ -143,10 +143,10 @@ def log_ratio(x: Any, y: Any, difference: Any) -> Any:
     )
 
 
-def _unless(open_: Any, bound: Any, inside: Any, distance: Callable[[Any], Any]) -> Any:
-    """The distance of a bound, infinite where it is open: without NaN in its derivatives."""
+def _unless(is_open: Any, bound: Any, inside: Any, distance: Callable[[Any], Any]) -> Any:
+    """The distance of a bound, infinite where it is open, without NaN in derivatives."""
     xp = xp_of(bound)
-    return xp.where(open_, np.inf, distance(xp.where(open_, inside, bound)))
+    return xp.where(is_open, np.inf, distance(xp.where(is_open, inside, bound)))
 
 
 # gamma
@@ -197,7 +197,7 @@ def _beta_origin(shapes: Any, bounds: Any) -> tuple[Any, ...]:
         xp.where(too_low, low, xp.where(too_high, high, own))
         for own, low, high in zip(mode, at_low, at_high, strict=True)
     )
-    x = _placed(*mode, start, end)
+    x = _interpolated(*mode, start, end)
     x = xp.where(x < low, low, xp.where(x > high, high, x))
     return xp.where(too_low, low, xp.where(too_high, high, x)), p, q
 
@@ -212,8 +212,8 @@ def _odds(x: Any, start: Any, end: Any) -> tuple[Any, Any]:
     return _part(start, x, start, end), _part(x, end, start, end)
 
 
-def _placed(p: Any, q: Any, start: Any, end: Any) -> Any:
-    """The number between start and end, counted from the nearer one."""
+def _interpolated(p: Any, q: Any, start: Any, end: Any) -> Any:
+    """The number at fractions p from start and q from end, counted from the nearer one."""
     xp = xp_of(p)
     unit = xp.where(abs(end - start) < np.inf, 1.0, 0.25).astype(start.dtype)
     width = end * unit - start * unit
@@ -253,7 +253,7 @@ def _beta_moved(origin: Any, s: Any, bounds: Any) -> tuple[Any, ...]:
     # A small step keeps the anchor's digits; after a large one the nearer end has more.
     unit = xp.where(abs(end - start) < np.inf, 1.0, 0.25).astype(start.dtype)
     step = (end * unit - start * unit) * xp.where(up, step, -step) / unit
-    return xp.where(abs(s) < 1.0, x + step, _placed(p, q, start, end)), p, q
+    return xp.where(abs(s) < 1.0, x + step, _interpolated(p, q, start, end)), p, q
 
 
 def _gamma_others(x: Any, by_low: Any, by_high: Any, bounds: Any) -> tuple[Any, ...]:
@@ -278,10 +278,10 @@ GAMMA = Family(
     _gamma_reaches,
     _gamma_moved,
     _gamma_distance,
-    lambda x, bounds: x,
-    _gamma_others,
-    lambda origin: origin[0] > -np.inf,
-    1,
+    spacing=lambda x, bounds: x,
+    others=_gamma_others,
+    is_near_zero=lambda origin: origin[0] > -np.inf,
+    shapes=1,
 )
 BETA = Family(
     _beta_origin,
@@ -289,8 +289,8 @@ BETA = Family(
     _beta_reaches,
     _beta_moved,
     _beta_distance,
-    lambda x, bounds: (x - bounds[0]) * _part(x, bounds[1], bounds[0], bounds[1]),
-    _beta_others,
-    lambda origin: origin[1] < origin[2],
-    2,
+    spacing=lambda x, bounds: (x - bounds[0]) * _part(x, bounds[1], bounds[0], bounds[1]),
+    others=_beta_others,
+    is_near_zero=lambda origin: origin[1] < origin[2],
+    shapes=2,
 )

@@ -1,16 +1,16 @@
-"""Gamma and beta variates from one or two random words each, in float32 or float64; no units.
+"""Gamma and beta variates from one or two random words each, in float32 or float64.
 
-A gamma variate is its quantile function at a uniform number, and that function is smooth in the
+A gamma variate is the quantile function at a uniform number, and that function is smooth in the
 right variables: no loop, no rejection, no table. So a draw fuses with the code that makes its
-words, costs no temporary memory, shards, vmaps, and has a derivative in the concentration.
+words, needs no temporary memory, shards, vmaps, and has a derivative in the concentration.
 
-1. A word gives u, z is the normal quantile of u (the same ratio of polynomials over the whole
-   range: no branch, both tails with full relative precision).
+1. A word gives u; z is the normal quantile of u (one ratio of polynomials over the whole range: no
+   branch, both tails with full relative precision).
 2. log(X / a) = P(t, q) / Q(t, q) with t = z / sqrt(a), q = 1 / a, for a >= 1.
-3. Below 1 the identity X_a = X_(a+1) U^(1/a) takes over, U from the second word.
+3. For a < 1, X_a = X_(a+1) U^(1/a), with U from the second word.
 
-It is an approximation. Its own error of the probability is below 1e-8 in float32 and 2e-12 in
-float64: rounding, or else 1e14 draws, hide it. `benchmarks/fits/gamma.py` makes the coefficients.
+It is an approximation. Probabilities have errors below 1e-8 in float32 and 2e-12 in float64: below
+rounding, or visible only in 1e14 draws. `benchmarks/fits/gamma.py` makes the coefficients.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ __all__ = ["beta_variate", "gamma_variate", "log_gamma_variate", "normal_quantil
 def log_gamma_variate(word: jax.Array, word2: jax.Array, a: jax.Array) -> jax.Array:
     """Logarithm of a standard gamma variate; it never underflows.
 
-    It grows with `word`, a uint32 for float32 and a uint64 for float64; `word2` is used where a <
-    1. The concentration `a` is a scalar, or of the words' rank; NaN and negative numbers give NaN.
+    It increases with `word`, a uint32 for float32 and a uint64 for float64; `word2` is used where
+    a < 1. The concentration `a` is a scalar, or of the words' rank; NaN and negative numbers give
+    NaN.
     """
     log_ratio, origin = _log_ratio(word, word2, a)
     return jnp.log(origin) + log_ratio
@@ -52,7 +53,7 @@ def log_gamma_variate(word: jax.Array, word2: jax.Array, a: jax.Array) -> jax.Ar
 def gamma_variate(word: jax.Array, word2: jax.Array, a: jax.Array, scale: jax.Array) -> jax.Array:
     """Gamma variate; parameters as in `log_gamma_variate`, and the scale."""
     log_ratio, origin = _log_ratio(word, word2, a)
-    # A large scale brings back what is too small a number at scale 1.
+    # A draw that underflows at scale 1 need not at a large scale.
     x = times_exp2(origin, log_ratio * LOG2_E, scale)
     return jnp.where(origin < jnp.inf, x, origin)  # infinity times rest = 0 would be NaN
 
@@ -72,7 +73,7 @@ def beta_variate(
     """
     log_a, origin_a = _log_ratio(*words_a, alpha)
     log_b, origin_b = _log_ratio(*words_b, beta)
-    # Capped, for the sum to stay finite.
+    # Capped, so that the sum stays finite.
     cap = 2.0 ** (jnp.finfo(log_a.dtype).maxexp - 2)
     origin_a, origin_b = jnp.minimum(origin_a, cap), jnp.minimum(origin_b, cap)
     p, q = (
@@ -80,7 +81,7 @@ def beta_variate(
         round_here(origin_b / (origin_a + origin_b)),
     )
     # x = p e / (q + p e), e = exp(log_a - log_b) = (1 + rest) 2^k. With the power of 2 put into
-    # p and q, x is p + p q rest / (1 + p rest): what is added to p is small where x is close to p.
+    # p and q, x is p + p q rest / (1 + p rest): the second term is small where x is close to p.
     rest, half, other_half = exp2_parts((log_a - log_b) * LOG2_E)
     p, q = p * half, q / other_half
     p, q = round_here(p / (p + q)), round_here(q / (p + q))
@@ -101,16 +102,16 @@ def _log_ratio(word: jax.Array, word2: jax.Array, a: jax.Array) -> tuple[jax.Arr
     """Logarithm of x / origin, and the origin: a, or a + 1 where a < 1."""
     a, origin, t, q = _coordinates(word, a)
     p, d = _coefficients(q)
-    # U rounds to 1 with probability eps / 4: -log U is eps / 8 there on average, which counts for
-    # a tiny a. The minimum also keeps XLA from fusing product and sum in some programs and not in
-    # others, whose last bits would differ.
+    # U rounds to 1 with probability eps / 4: -log U is eps / 8 there on average, which matters for
+    # a tiny a. The minimum also keeps XLA from contracting product and sum in some programs only,
+    # whose last bits would differ.
     inverse = 1 / a
     boost = jnp.minimum(_log_uniform(word2) * inverse, inverse * -float(jnp.finfo(a.dtype).eps / 8))
     return polynomial(t, p) / polynomial(t, d) + jnp.where(a < 1, boost, 0), origin
 
 
 def _log_slope(word: jax.Array, word2: jax.Array, a: jax.Array) -> jax.Array:
-    """Derivative in a of the variate's logarithm, with the words fixed."""
+    """Derivative of the variate's logarithm in a, with fixed words."""
     a, origin, t, q = _coordinates(word, a)
     # log x = log(origin) + L(t, q), and t is in proportion to sqrt(q) with q = 1 / origin, so the
     # derivative is q (1 - E L), E = (t/2) d/dt + q d/dq; E takes t^i q^j to (i/2 + j) t^i q^j.
@@ -120,24 +121,23 @@ def _log_slope(word: jax.Array, word2: jax.Array, a: jax.Array) -> jax.Array:
     ratio = round_here(polynomial(t, p) / denominator)
     euler = (polynomial(t, euler_p) - ratio * polynomial(t, euler_d)) / denominator
     slope = _sharper(q * (1 - euler), origin, origin * jnp.exp(ratio))
-    # Below the floor the variate is 0, and infinity times that is no derivative.
+    # Below the floor the variate is 0, and an infinite slope times 0 would be NaN.
     inverse = 1 / jnp.maximum(a, 2.0 ** -(jnp.finfo(a.dtype).nmant + 17))
     return slope - jnp.where(a < 1, _log_uniform(word2) * inverse * inverse, 0)
 
 
 @jax.custom_jvp
 def _sharper(slope: jax.Array, a: jax.Array, x: jax.Array) -> jax.Array:
-    """The same derivative from JAX's series, where that is more accurate.
+    """The same derivative from JAX's series, where the series is more accurate.
 
-    The series loses digits as a grows, the rational does not: they are even at a = 5 in float32,
-    and at a = 1000 in float64, where the rational has nine digits at a = 1.
+    The series loses digits as a grows, the rational function does not: both are equally accurate at
+    a = 5 in float32, and at a = 1000 in float64, where the rational has nine digits at a = 1.
     """
-    even = 5 if x.dtype == np.float32 else 1000
-    a, x = jnp.broadcast_arrays(jnp.broadcast_to(a, x.shape), x)
-    known = jnp.where(a < even, a, jnp.ones_like(a))
-    at = jnp.where(a < even, x, jnp.ones_like(x))
-    series = lax.random_gamma_grad(known, at) / x  # pyright: ignore[reportCallIssue]
-    return jnp.where(a < even, series, slope)
+    small = a < (5 if x.dtype == np.float32 else 1000)
+    small, a, x = jnp.broadcast_arrays(small, a, x)
+    safe_a, safe_x = (jnp.where(small, v, jnp.ones_like(v)) for v in (a, x))
+    series = lax.random_gamma_grad(safe_a, safe_x) / x  # pyright: ignore[reportCallIssue]
+    return jnp.where(small, series, slope)
 
 
 @_sharper.defjvp
@@ -147,11 +147,11 @@ def _sharper_jvp(primals: tuple, tangents: tuple) -> tuple:
 
 
 def _coordinates(word: jax.Array, a: jax.Array) -> tuple[jax.Array, ...]:
-    """The concentration made safe, the origin, and t and q, where the ratio is evaluated."""
-    # Negative becomes NaN. Below the floor a quotient by a would overflow; the variate is 0 there.
+    """The concentration, with a floor; the origin; and the arguments t and q of the ratio."""
+    # Negative becomes NaN. Below the floor 1 / a would overflow; the variate is 0 there.
     floor = 2.0 ** (8 - jnp.finfo(a.dtype).maxexp)
     a = jnp.where(a >= 0, jnp.maximum(a, floor), jnp.nan)
-    if a.ndim == 0:  # XLA folds a constant by other arithmetic than it runs
+    if a.ndim == 0:  # XLA's constant folding rounds differently from its code
         a = lax.optimization_barrier(a)
     origin = round_here(jnp.where(a < 1, a + 1, a))
     q = 1 / origin
@@ -159,7 +159,7 @@ def _coordinates(word: jax.Array, a: jax.Array) -> tuple[jax.Array, ...]:
 
 
 def _coefficients(q: jax.Array, euler: bool = False) -> tuple[list[jax.Array], list[jax.Array]]:
-    """P and Q as polynomials in t: with a scalar concentration they are computed once.
+    """The coefficients of P and Q as polynomials in t, computed once for a scalar concentration.
 
     With `euler`, the term t^i q^j is multiplied by i/2 + j.
     """
@@ -171,8 +171,8 @@ def _coefficients(q: jax.Array, euler: bool = False) -> tuple[list[jax.Array], l
         ]
 
     p, d = in_t(_TABLES[q.dtype].gamma_p), in_t(_TABLES[q.dtype].gamma_q)
-    # p[0] has no constant term: it ends in a product, and is added to one. Programs differ in
-    # which of the two XLA fuses with the sum. p[0] is negative: this minimum changes only that.
+    # p[0] has no constant term: it ends in a product and is added to another. Programs differ in
+    # which of the two XLA contracts with the sum. p[0] is negative: this minimum only prevents it.
     p[0] = jnp.minimum(p[0], 0)
     return p, d
 
@@ -190,12 +190,12 @@ def normal_quantile(word: jax.Array) -> jax.Array:
 
 
 def _log_uniform(word: jax.Array) -> jax.Array:
-    """Logarithm of a uniform number, without the word's last bit, to convert it as signed."""
+    """Logarithm of a uniform number; the word loses its last bit, to convert as signed."""
     u = fraction(word >> jnp.asarray(1, word.dtype), 1 - 8 * word.dtype.itemsize)
     return log(uncontracted(u))
 
 
-# Derivatives in the concentrations: those of the draw at fixed words (reparameterization).
+# Derivatives in the concentrations are taken with fixed words (reparameterization).
 
 
 @log_gamma_variate.defjvp

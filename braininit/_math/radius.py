@@ -1,4 +1,4 @@
-"""The spectral radius of a matrix and its derivative, by matrix products alone."""
+"""The spectral radius of a matrix and its derivative, by matrix products only."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from braininit._jax.rounding import power_of_two
 __all__ = ["spectral_radius"]
 
 _SQUARINGS = 16
-"""A^65536. Norm and radius differ by a factor, at most about the condition of the eigenvectors. The
-radius keeps its 32768th root, an error of 2e-4 for a factor of 1000."""
+"""The last power is A^65536. Its norm is the power of the radius times a factor, at most about the
+condition of the eigenvectors. Its 32768th root is the error: 2e-4 for a factor of 1000."""
 
 
 def spectral_radius(x: jax.Array) -> jax.Array:
-    """Largest magnitude of an eigenvalue of the last two axes' matrices, (..., 1, 1)."""
-    if jnp.iscomplexobj(x):  # the real matrix that does the same to real and imaginary parts
+    """Largest magnitude of an eigenvalue of each matrix, in the last two axes; (..., 1, 1)."""
+    if jnp.iscomplexobj(x):  # the real matrix that acts on real and imaginary parts
         upper, lower = (x.real, -x.imag), (x.imag, x.real)
         x = jnp.concatenate([jnp.concatenate(half, -1) for half in (upper, lower)], -2)
     return _radius(x)
@@ -31,13 +31,13 @@ def spectral_radius(x: jax.Array) -> jax.Array:
 def _radius(x: jax.Array) -> jax.Array:
     r"""The radius of real matrices by squaring.
 
-    With :math:`\|A^m\| \approx c\, \rho^m` the ratio of two powers cancels c, of which one power
-    keeps the m-th root: 1e-5 instead of 1e-3 at the same m.
+    With :math:`\|A^m\| \approx c\, \rho^m` the ratio of two powers cancels c; the m-th root of one
+    power keeps :math:`c^{1/m}`. At the same m errors are 1e-5 instead of 1e-3.
     """
 
     def normalized(a: jax.Array) -> tuple[jax.Array, jax.Array]:
         a = _balanced(a)
-        size = jnp.max(abs(a), (-2, -1), keepdims=True)  # squares of it might underflow
+        size = jnp.max(abs(a), (-2, -1), keepdims=True)  # a norm's squares might underflow
         return a / jnp.where(size == 0, 1, size), jnp.log(size)
 
     def step(_: Any, state: Any) -> Any:
@@ -60,22 +60,22 @@ def _radius_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
 
 
 _WINDOW = 2.0**-14
-"""About 16384 powers count. Eigenvalues nearer to each other than 6e-5 share a derivative."""
+"""About 16384 powers count. Eigenvalues closer than 6e-5 share a derivative."""
 
 
 @jax.custom_jvp
 def _slope(x: jax.Array) -> jax.Array:
     r"""The derivative of the radius at a matrix of radius 1.
 
-    It is that of the r at which :math:`\sum_j \|x^j\|^2 r^{-2j}` has a given large value. One power
-    turns with the phase of a complex eigenvalue; the sum does not.
+    It is the derivative of the r at which :math:`\sum_j \|x^j\|^2 r^{-2j}` has a given large value.
+    A single power rotates with the phase of a complex eigenvalue; the sum does not.
     """
 
     def step(_: Any, state: Any) -> Any:
         power, total = state
         total = total + _times(power.mT, _times(total, power))
         power = _squared(power)
-        # Where the radius is less accurate, powers still grow.
+        # Powers still grow where the radius is less accurate.
         size = jnp.max(lax.stop_gradient(abs(power)), (-2, -1), keepdims=True)
         return power * jnp.where(size > 1e4, 1e4 / size, 1), total
 
@@ -85,16 +85,16 @@ def _slope(x: jax.Array) -> jax.Array:
         _, total = lax.fori_loop(0, _SQUARINGS, step, state)
         return jnp.sum(jnp.log(jnp.trace(total, axis1=-2, axis2=-1)))
 
-    # An element off all cycles counts, as another may close one through it. Where that is
-    # beyond the dtype's range, as in the corner of a triangle, the others still have theirs.
+    # Elements on no cycle have derivatives too: another element may close a cycle through them.
+    # Where these overflow, as in the corner of a triangle, the cyclic elements keep theirs.
     both = jnp.stack([x, _cyclic(x)])
 
-    def of_window(window: float) -> jax.Array:
+    def slope_of(window: float) -> jax.Array:
         slope = jax.grad(summed)(both, window)
         return slope / jnp.sum(slope * both, (-2, -1), keepdims=True)
 
-    # What a window of that width adds is proportional to it.
-    whole, cyclic = 2 * of_window(_WINDOW) - of_window(2 * _WINDOW)
+    # The error is proportional to the window: extrapolate to 0.
+    whole, cyclic = 2 * slope_of(_WINDOW) - slope_of(2 * _WINDOW)
     return jnp.where(jnp.all(jnp.isfinite(whole), (-2, -1), keepdims=True), whole, cyclic)
 
 
@@ -107,33 +107,33 @@ def _slope_jvp(primals: Any, tangents: Any) -> Any:
 
 
 def _cyclic(a: jax.Array) -> jax.Array:
-    """A matrix without the elements that lie on no cycle, on which no eigenvalue depends.
+    """The matrix without elements that lie on no cycle: no eigenvalue depends on them.
 
-    The powers of a triangle may outgrow those of its diagonal beyond any dtype's range.
+    The powers of a triangle may outgrow the powers of its diagonal beyond any dtype's range.
     """
 
-    def further(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        reached, _ = state
-        more = jnp.minimum(reached + jnp.matmul(reached, reached), 1)
-        return more, jnp.any(more > reached)
+    def extend(state: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        reachable, _ = state
+        more = jnp.minimum(reachable + jnp.matmul(reachable, reachable), 1)
+        return more, jnp.any(more > reachable)
 
     linked = lax.stop_gradient((a != 0).astype(a.dtype))
-    state = linked, jnp.any(linked >= 0)  # true, and sharded as the matrix is
-    reached, _ = lax.while_loop(lambda state: state[1], further, state)
-    return jnp.where(reached.mT > 0, a, 0)
+    state = linked, jnp.any(linked >= 0)  # True, with the sharding of the matrix
+    reachable, _ = lax.while_loop(lambda state: state[1], extend, state)
+    return jnp.where(reachable.mT > 0, a, 0)
 
 
 def _squared(a: jax.Array) -> jax.Array:
-    """The matrix times itself, right also where the sums of its products nearly cancel.
+    """The matrix times itself, accurate even where sums of products nearly cancel.
 
-    Leading digits are multiplied separately: few enough that no sum of their products is rounded.
-    Otherwise a column that is balanced to 1e-3 of its norm loses the radius in two squarings.
+    Leading digits are multiplied separately, few enough that no sum of their products is rounded.
+    Otherwise a column whose sum cancels to 1e-3 of its norm loses the radius in two squarings.
     """
     info, n = jnp.finfo(a.dtype), a.shape[-1]
     digits = (info.nmant + 1 - math.ceil(math.log2(n))) // 2
 
     def leading(axis: int) -> jax.Array:
-        """The first digits, counted from the largest of each row or each column."""
+        """The leading digits, relative to the largest element of each row or each column."""
         largest = jnp.max(lax.stop_gradient(abs(a)), axis, keepdims=True)
         unit = power_of_two(largest) * np.asarray(2.0 ** (1 - digits), info.dtype)
         unit = jnp.maximum(unit, info.tiny)
@@ -148,19 +148,19 @@ def _times(x: jax.Array, y: jax.Array) -> jax.Array:
 
 
 _SWEEPS = 4
-"""With two a triangle ten times above its diagonal came out as NaN, with three as 3e-8."""
+"""With two sweeps a triangle ten times above its diagonal gave NaN, with three 3e-8."""
 
 
 def _balanced(a: jax.Array) -> jax.Array:
-    """A similar matrix with rows and columns nearer to each other in size.
+    """A similar matrix with rows and columns closer in size.
 
-    A power grows before it settles by the differences between row i and column i, as in
-    feed-forward chains; without balancing, their small radius drowns in rounding. The factors are
-    powers of 2, so nothing is rounded here.
+    Powers first grow by the differences between row i and column i, as in feed-forward chains;
+    without balancing, the small radius of such chains drowns in rounding. The factors are powers
+    of 2, so balancing is exact.
     """
 
     def sweep(_: Any, a: jax.Array) -> jax.Array:
-        size = lax.stop_gradient(abs(a))  # no derivative either: the eigenvalues don't move
+        size = lax.stop_gradient(abs(a))  # factors don't change eigenvalues: no derivative
         rows, columns = jnp.max(size, -1), jnp.max(size, -2)
         linked = (rows > 0) & (columns > 0)
         octaves = jnp.log2(jnp.where(linked, rows, 1)) - jnp.log2(jnp.where(linked, columns, 1))

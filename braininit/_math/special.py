@@ -1,7 +1,7 @@
-"""Special functions in float64 NumPy, where SciPy's alone are not enough.
+"""Special functions in float64 NumPy, where SciPy's are not accurate enough.
 
-Tails of the incomplete gamma and beta functions for shapes of any size, and the pieces they are
-made of: differences of nearly equal numbers, taken without losing digits.
+Tails of the incomplete gamma and beta functions for shapes of any size, and their building blocks:
+differences of nearly equal numbers, without loss of digits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import scipy  # its parts are imported when they are first named
+import scipy  # submodules are imported lazily
 
 LOG_SQRT_2PI = math.log(2 * math.pi) / 2
 
@@ -21,13 +21,13 @@ LOG_SQRT_2PI = math.log(2 * math.pi) / 2
 
 def gamma_tails(k: Any, y: Any, away: Any, kernel: Any) -> tuple[Any, Any]:
     """P and Q of the incomplete gamma function at y = k (1 + away)."""
-    tiny = y < 1e-290  # where the first term of the series is all, also if y underflows
+    tiny = y < 1e-290  # the first term of the series is enough, also if y underflows
     below = np.where(tiny, kernel / k, scipy.special.gammainc(k, y))
     above = np.where(tiny, 1 - below, scipy.special.gammaincc(k, y))
     large = k > _LARGE
     if not np.any(large):
         return below, above
-    # In log y the density is e^(k w - y (e^w - 1)) at the distance w, times the kernel.
+    # In log y the density at the distance w is e^(k w - y (e^w - 1)), times the kernel.
     side = np.where(away < 0, -1.0, 1.0)
     tail = kernel * integral(
         lambda w: k * abs(away) * w + y * exp_excess(side * w), k * abs(away), y
@@ -41,7 +41,7 @@ def gamma_tails(k: Any, y: Any, away: Any, kernel: Any) -> tuple[Any, Any]:
 def beta_tails(a: Any, b: Any, y: Any, away: Any, kernel: Any) -> tuple[Any, Any]:
     """Both sides of the incomplete beta function at y <= 1/2, where n y - a = away."""
     n = a + b
-    tiny = y < 1e-17 / n  # the first term of the series is all
+    tiny = y < 1e-17 / n  # the first term of the series is enough
     below = np.where(tiny, kernel / a, scipy.special.betainc(a, b, y))
     above = np.where(tiny, 1 - below, scipy.special.betaincc(a, b, y))
     # SciPy's tails lose digits with large shapes, and from 1e-290 on.
@@ -49,7 +49,7 @@ def beta_tails(a: Any, b: Any, y: Any, away: Any, kernel: Any) -> tuple[Any, Any
     integrated |= (np.minimum(below, above) < 1e-280) & ~tiny
     if not np.any(integrated):
         return below, above
-    # In log(y / (1 - y)) the density is e^(a w - n log(1 + y (e^w - 1))) at the distance w.
+    # In log(y / (1 - y)) the density at the distance w is e^(a w - n log(1 + y (e^w - 1))).
     side = np.where(away < 0, -1.0, 1.0)
 
     def exponent(w: Any) -> Any:
@@ -63,7 +63,7 @@ def beta_tails(a: Any, b: Any, y: Any, away: Any, kernel: Any) -> tuple[Any, Any
     )
 
 
-_LARGE = 1e4  # from here on SciPy's incomplete functions lose digits with their shapes
+_LARGE = 1e4  # SciPy's incomplete functions lose digits with larger shapes
 
 
 @functools.cache
@@ -80,33 +80,33 @@ def integral(
     reach: Any = np.inf,
     weight: Callable[[Any], Any] = np.ones_like,
 ) -> Any:
-    """Integral of weight(t) e^-exponent(t) from 0 to `reach`, for an exponent that increases.
+    """Integral of weight(t) e^-exponent(t) from 0 to `reach`, for an increasing exponent.
 
-    `slope` and `curvature` are its derivatives at 0, where it is 0.
+    `slope` and `curvature` are derivatives of the exponent at 0, where it is 0.
     """
-    # Beyond the cut the exponent is above 37, and the rest below rounding.
+    # Beyond the cut the exponent is above 37, and the integral below rounding.
     cut = np.minimum(reach, 80 / (slope + np.hypot(slope, np.sqrt(80.0) * np.sqrt(curvature))))
     while (more := ((drop := exponent(cut)) < 37) & (cut < reach) & (cut > 0)).any():
         cut = np.where(more, np.minimum(reach, 2 * cut), cut)
 
-    def at(s: Any) -> Any:
+    def integrand(s: Any) -> Any:
         return weight(s * cut) * np.exp(-exponent(s * cut))
 
     s, w = _nodes()
-    if np.size(drop) > _FEW:  # all nodes at once would take 64 times the memory
-        return cut * sum(each * at(node) for node, each in zip(s, w, strict=True))
+    if np.size(drop) > _MOST_AT_ONCE:  # all nodes at once would take 64 times the memory
+        return cut * sum(w_i * integrand(s_i) for s_i, w_i in zip(s, w, strict=True))
     s, w = (a.reshape(-1, *[1] * np.ndim(drop)) for a in (s, w))
-    return cut * (w * at(s)).sum(0)
+    return cut * (w * integrand(s)).sum(0)
 
 
-_FEW = 10_000
+_MOST_AT_ONCE = 10_000
 
 
 # ---------------------------------------------------------------- without cancellation
 
 
 def log_ratio(x: Any, y: Any, exponent: Any = 0) -> Any:
-    """Log of x / (y 2^exponent), to rounding also near 0, and where the ratio overflows."""
+    """Log of x / (y 2^exponent), accurate near 0 and where the ratio overflows."""
     (x_bare, x_exponent), (y_bare, y_exponent) = np.frexp(x), np.frexp(y)
     far = np.log(x_bare / y_bare) + (x_exponent - y_exponent - exponent) * math.log(2)
     away = (np.ldexp(x, -exponent) - y) / y
@@ -114,14 +114,14 @@ def log_ratio(x: Any, y: Any, exponent: Any = 0) -> Any:
 
 
 def excess(x: Any, log: Any) -> Any:
-    """The difference x - log(1 + x): a series where the two are close."""
+    """The difference x - log(1 + x), by a series where the two are close."""
     near = np.clip(x, -0.1, 0.1)
     series = near**2 * np.polyval([(-1) ** n / (n + 2) for n in range(16, -1, -1)], near)
     return np.where(abs(x) < 0.1, series, x - log)
 
 
 def exp_excess(x: Any) -> Any:
-    """e^x - 1 - x: a series where the two are close."""
+    """e^x - 1 - x, by a series near 0."""
     near = np.clip(x, -0.1, 0.1)
     series = near**2 * np.polyval([1 / math.factorial(n + 2) for n in range(9, -1, -1)], near)
     return np.where(abs(x) < 0.1, series, np.expm1(x) - x)
@@ -137,9 +137,9 @@ def stirling(x: Any) -> Any:
 
 def difference(x: Any, y: Any) -> tuple[Any, Any]:
     """The difference, and its rounding error (Knuth)."""
-    difference = x - y
-    part = difference - x
-    return difference, (x - (difference - part)) - (y + part)
+    rounded = x - y
+    part = rounded - x
+    return rounded, (x - (rounded - part)) - (y + part)
 
 
 def product(x: Any, y: Any) -> tuple[Any, Any]:
@@ -150,5 +150,5 @@ def product(x: Any, y: Any) -> tuple[Any, Any]:
         upper = large - (large - x)
         return upper, x - upper
 
-    product, (x_up, x_low), (y_up, y_low) = x * y, halves(x), halves(y)
-    return product, ((x_up * y_up - product) + x_up * y_low + x_low * y_up) + x_low * y_low
+    rounded, (x_up, x_low), (y_up, y_low) = x * y, halves(x), halves(y)
+    return rounded, ((x_up * y_up - rounded) + x_up * y_low + x_low * y_up) + x_low * y_low

@@ -1,22 +1,23 @@
 """Truncated normal draws, one random word each.
 
-Pure, elementwise, without branches: a draw fuses with the code before and after it. Right for every
-pair of bounds, because it never subtracts two values of the distribution function:
+Draws are pure, elementwise and without branches, so they fuse with the code before and after. They
+are accurate for every pair of bounds, because no two values of the distribution function are
+subtracted:
 
-- The anchor is the point of [low, high] nearest the mean, alpha its distance
-  from the mean in std. Draws are computed from the anchor outwards.
-- Each side's mass, as a part of Q(alpha) (Q: the normal's survival function, phi: its density),
-  comes from the Mills ratio m = Q/phi by way of a divided difference, which keeps its relative
+- The anchor is the point of [low, high] nearest to the mean, at a distance of alpha std from it.
+  Draws are computed from the anchor outwards.
+- The mass of each side, as a fraction of Q(alpha) (Q: the normal's survival function, phi: its
+  density), comes from the Mills ratio m = Q/phi by a divided difference, which keeps its relative
   precision for the narrowest interval.
 - The word picks the side and the survival q beyond the draw; E = -log q.
-- The distance d with Q(alpha + d)/Q(alpha) = exp(-E) comes from one rational function, relative
+- The distance d with Q(alpha + d)/Q(alpha) = exp(-E) comes from one rational function, of relative
   error 1.8e-7 (9e-6 in float64's longer tail); float64 adds one Halley step, which leaves rounding.
 
-Everything that does not depend on the word is a Cut: computed beforehand by NumPy for plain
-numbers, once for traced scalars, in the loop itself for a bound for each element.
+A `Cut` holds all numbers that don't depend on the word. NumPy computes it beforehand for plain
+numbers; it is computed once for traced scalars, and in the loop for arrays of parameters.
 
-With scalars at exactly -2 and 2 std the draw is bit for bit `jax.random.truncated_normal`'s, which
-the scaled initializers need. ``benchmarks/fits/truncated.py`` makes the tables.
+With scalar bounds exactly 2 std below and above the mean, draws equal `jax.random.truncated_normal`
+bit for bit, as the scaled initializers need. ``benchmarks/fits/truncated.py`` makes the tables.
 """
 
 import functools
@@ -44,7 +45,7 @@ from braininit._math.elementary import (
     where,
 )
 
-# Hazard 1/m(x) = x + N(x)/D(x): powers of x, lowest first, but for the highest, which are 1.
+# Hazard 1/m(x) = x + N(x)/D(x): powers of x, lowest first, without the highest, which are 1.
 _HAZARD_N_32 = (2.198341014e02, 1.562379453e02, 5.534450034e01, 1.080067858e01)
 
 _HAZARD_D_32 = (2.755211868e02, 3.212957575e02, 1.780494275e02, 5.733871428e01, 1.080070599e01)
@@ -76,7 +77,7 @@ _HAZARD_D_64 = (
     3.2794268545251043e01,
 )
 
-# d = E m N(y, c)/D(y, c), y = E m^2, c = 1 - alpha m: rows of powers of c, a row to each of y.
+# d = E m N(y, c)/D(y, c), y = E m^2, c = 1 - alpha m: rows of powers of c, one for each power of y.
 # The first rows are the same, so that near the anchor d is E m.
 _INVERSE_N = (
     (1.0000000e00, 9.0961840e00, 1.6409472e01, 5.0983520e00),
@@ -97,16 +98,16 @@ _INVERSE_D = (
     (4.6447268e-06, 5.8344625e-07),
 )
 
-# Bytes of the dtype: N, D, and a large x whose N/D, 1/x nearly, is nothing beside it.
+# By bytes of the dtype: N, D, and an x so large that N/D, nearly 1/x, is below its rounding.
 _HAZARD = {4: (_HAZARD_N_32, _HAZARD_D_32, 2.0**12), 8: (_HAZARD_N_64, _HAZARD_D_64, 2.0**30)}
 
 _FAR = 1e18  # std from the mean to the anchor: its square is finite in float32
-_REACH = 16.0  # std from the anchor: further than any draw goes
+_REACH = 16.0  # std from the anchor, further than any draw
 
 
 def _part(count, unit):
-    """(count + 1/2) unit: a part of the whole that is never 0."""
-    # A signed word converts in one instruction; where it is large, rounding drops the half.
+    """(count + 1/2) unit: a mass that is never 0."""
+    # A signed word converts in one instruction; for large counts rounding drops the half.
     bits = jnp.finfo(unit.dtype).bits
     signed = lax.bitcast_convert_type(count, np.dtype(f"int{bits}"))
     more = where(signed < 0, unit.dtype.type(2.0**bits), 0.5)
@@ -114,10 +115,10 @@ def _part(count, unit):
 
 
 class _Anchor(NamedTuple):
-    """What the divided differences of the Mills ratio from an anchor share."""
+    """The terms that all divided differences of the Mills ratio from an anchor share."""
 
     alpha: Any
-    x: Any  # alpha, or a number beyond which g does not matter
+    x: Any  # alpha, capped where g no longer matters
     g: Any  # hazard less alpha, N(x)/D(x)
     hazard: Any
     m: Any  # Mills ratio, 1/hazard
@@ -127,7 +128,7 @@ class _Anchor(NamedTuple):
 
 
 def _sums(x, coefficients, by):
-    """Horner's partial sums for x^k and these lower powers, the last of them the polynomial."""
+    """Horner's partial sums for x^k and these lower powers; the last sum is the polynomial."""
     sums = [x + coefficients[-1]]
     for c in coefficients[-2::-1]:
         sums.append(by.exact(sums[-1] * x) + c)
@@ -135,7 +136,7 @@ def _sums(x, coefficients, by):
 
 
 def _anchored(alpha, by=ARRAYS):
-    """Everything that depends on alpha alone."""
+    """The terms that depend only on alpha."""
     n, d, large = _HAZARD[alpha.dtype.itemsize]
     x = by.xp.minimum(alpha, large)
     *n_slope, n = _sums(x, n, by)
@@ -147,14 +148,14 @@ def _anchored(alpha, by=ARRAYS):
 
 
 def _slope(x, sums, by):
-    """The divided difference whose coefficients are these partial sums."""
+    """The divided difference with these partial sums as coefficients."""
     return functools.reduce(lambda p, c: by.exact(p * x) + c, sums, 1.0)
 
 
 def _mills_parts(d, at, by=ARRAYS):
     """1 - r and r = m(alpha + d)/m(alpha).
 
-    Horner's partial sums for a polynomial are the coefficients of its divided difference: two
+    Horner's partial sums of a polynomial are the coefficients of its divided difference, so two
     nearly equal Mills ratios are never subtracted.
     """
     x = at.x + d
@@ -168,7 +169,7 @@ def _mills_parts(d, at, by=ARRAYS):
 
 
 def _fall(d, alpha, by=ARRAYS):
-    """exp(-d (alpha + d/2)), and what it lacks to 1, each with full relative precision."""
+    """exp(-d (alpha + d/2)), and 1 less it, each with full relative precision."""
     drop = d * (by.exact(alpha * -LOG2_E) + by.exact(d * (-0.5 * LOG2_E)))
     drop = by.xp.maximum(by.round_here(drop), -120.0)  # as good as infinity
     rest, k = exp2_digits(drop, jnp.finfo(drop.dtype).maxexp - 1, by)
@@ -177,7 +178,7 @@ def _fall(d, alpha, by=ARRAYS):
 
 
 def _side(d, at, by=ARRAYS):
-    """Mass of [alpha, alpha + d] and of what lies beyond, both divided by Q(alpha)."""
+    """Masses of [alpha, alpha + d] and beyond it, both divided by Q(alpha)."""
     loss, rest = _mills_parts(d, at, by)
     beyond, fallen = _fall(d, at.alpha, by)
     return by.exact(loss * beyond) + fallen, beyond * rest
@@ -186,7 +187,7 @@ def _side(d, at, by=ARRAYS):
 def minus_log(q, v):
     """-log q, with full relative precision where q = 1 - v is given by a small v."""
     if q.dtype == jnp.float32:
-        # q is above sqrt(1/2) where v < 0.29: log(1 + f) has its f, -v, as it is.
+        # q is above sqrt(1/2) where v < 0.29: there f in log(1 + f) is exactly -v.
         return round_here(log(round_here(q), lambda f: where(v < 0.29, -v, f), sign=-1))
     q = round_here(where(v < 0.5, 1.0 - v, q))
     tiny = jnp.finfo(q.dtype).tiny
@@ -196,7 +197,7 @@ def minus_log(q, v):
 
 
 def _distance(e, cut):
-    """D with Q(alpha + d)/Q(alpha) = exp(-e)."""
+    """The distance d with Q(alpha + d)/Q(alpha) = exp(-e)."""
     y = round_here(e * cut.m2)
     distance = round_here(e * cut.m * polynomial(y, cut.n) / polynomial(y, cut.d))
     if e.dtype == jnp.float32:
@@ -209,10 +210,10 @@ def _distance(e, cut):
 
 
 def two_sigma(word, dtype):
-    """jax.random.truncated_normal(key, -2, 2) of the same word, operation by operation."""
+    """`jax.random.truncated_normal(key, -2, 2)` for the same word, operation by operation."""
     info = jnp.finfo(dtype)
     sqrt2 = np.asarray(math.sqrt(2), dtype)
-    # Behind a barrier: folded at compile time, erf need not round as it does at run time.
+    # Behind a barrier: erf folded at compile time may round differently.
     low, high = lax.optimization_barrier((np.asarray(-2, dtype), np.asarray(2, dtype)))
     low, high = lax.erf(low / sqrt2), lax.erf(high / sqrt2)
     bits = lax.shift_right_logical(word, np.asarray(info.bits - info.nmant, word.dtype))
@@ -225,12 +226,12 @@ def two_sigma(word, dtype):
 
 
 def at_two_std(mean, std, low, high):
-    """Whether the draw has to be jax.random.truncated_normal's."""
+    """Whether the bounds are 2 std from the mean, where draws equal jax.random's."""
     return (low == mean - 2 * std) & (high == mean + 2 * std) & (std > 0)
 
 
 class Cut(NamedTuple):
-    """What all draws of a mean, a std and two bounds share."""
+    """The numbers that all draws of a mean, a std and two bounds share."""
 
     low: Any
     high: Any
@@ -239,25 +240,25 @@ class Cut(NamedTuple):
     alpha: Any
     m: Any  # Mills ratio at alpha
     m2: Any  # its square
-    share: Any  # of the words, those that belong below the anchor
-    word_mass: Any  # a word's part of the interval's mass, divided by Q(alpha)
+    share: Any  # the number of words that belong below the anchor
+    word_mass: Any  # the mass of one word, divided by Q(alpha)
     beyond_low: Any  # mass beyond the bound, divided by Q(alpha)
     beyond_high: Any
-    bottom: Any  # the least and the greatest draw
-    top: Any
-    n: tuple[Any, ...]  # the inverse's numerator, of powers of y
+    bottom: Any  # the least draw
+    top: Any  # the greatest draw
+    n: tuple[Any, ...]  # numerator of the inverse, in powers of y
     d: tuple[Any, ...]  # its denominator
 
 
 def _steps(by, mean, std, low, high):
-    """The anchor, the unit, and in that unit how far the mean and the bounds are from it."""
+    """The anchor, a unit, and the distances of the mean and the bounds in that unit."""
     xp = by.xp
-    # Chosen by comparison: a minimum, which handles NaN, takes five instructions.
+    # By comparison: a minimum, which handles NaN, takes five instructions.
     anchor = xp.where(mean < low, low, mean)
     anchor = xp.where(anchor > high, high, anchor)
-    # Where std is huge the density is flat: a smaller unit does as well, for the anchor's
-    # distance too, and nothing underflows. Quarters keep bounds of +-3e38, and the inverse of
-    # such a unit, within the finite normal numbers.
+    # Where std is huge the density is flat: a smaller unit gives the same draws, and no distance
+    # underflows. Quarters keep bounds of +-3e38, and the inverse of such a unit, within the finite
+    # normal numbers.
     unit = xp.minimum(std, (high - low) * 1e25)
     rate = by.round_here(4.0 / xp.maximum(unit, 2.0 * jnp.finfo(unit.dtype).tiny))
 
@@ -280,11 +281,11 @@ def prepared(by, mean, std, low, high):
     word_mass = by.round_here((mass_low + mass_high) * 2.0**-info.bits)
     c = by.round_here(at.g * at.m)  # 1 - alpha m
 
-    def row(powers):  # by Horner's rule: nothing waits for it, and fewer constants are loaded
+    def row(powers):  # by Horner's rule: no operation waits for it, and it loads fewer constants
         return by.round_here(functools.reduce(lambda p, q: q + by.exact(p * c), powers[::-1]))
 
     n, d = (tuple(map(row, rows)) for rows in (_INVERSE_N, _INVERSE_D))
-    # A continuous draw is never exactly a bound of 0, but the smallest number beside it.
+    # A draw is never exactly at a bound of 0, but at the smallest number beside it.
     spread = xp.where(std > 0.0, info.tiny, 0.0).astype(mean.dtype)
     return Cut(
         low=low,
@@ -306,19 +307,19 @@ def prepared(by, mean, std, low, high):
 
 
 @functools.lru_cache(maxsize=1024)
-def prepared_numbers(kind, *parameters):
-    """For plain numbers: whether their draws are jax.random's, and the cut as one array.
+def prepared_numbers(dtype, *parameters):
+    """For plain numbers: whether draws equal jax.random's, and the cut as one array.
 
-    Bit for bit as traced numbers give it, but the first call takes a third of the time.
+    Bit for bit the cut of traced numbers, but the first call takes a third of the time.
     """
     with np.errstate(all="ignore"):
-        given = [kind.type(p) for p in parameters]
-        cut = prepared(KNOWN, *given)
-        return bool(at_two_std(*given)), np.array(jax.tree.leaves(cut), kind)
+        rounded = [dtype.type(p) for p in parameters]
+        cut = prepared(KNOWN, *rounded)
+        return bool(at_two_std(*rounded)), np.array(jax.tree.leaves(cut), dtype)
 
 
 def unpacked(numbers):
-    """The cut from the array of `known`."""
+    """The cut, from the array of `prepared_numbers`."""
     numbers = _unfolded(numbers)
     leaf = iter(jnp.unstack(numbers))
     single = {name: next(leaf) for name in Cut._fields[:-2]}
@@ -327,13 +328,13 @@ def unpacked(numbers):
 
 
 def between(word, cut, standard=False):
-    """The draws of a cut, and how far outwards they are, negative below the anchor.
+    """The draws of a cut, and their distances from the anchor, negative below it.
 
-    `standard`: whether they are jax.random's, as `at_two_std` says.
+    `standard`: whether draws equal jax.random's, from `at_two_std`.
     """
     dtype, total = cut.anchor.dtype, 2.0 ** jnp.finfo(cut.anchor.dtype).bits
     # The words below `split` belong to the side below the anchor.
-    all_low = cut.share >= total  # does not fit the word's type
+    all_low = cut.share >= total  # the share does not fit the word's dtype
     split = where(all_low, 0.0, cut.share).astype(word.dtype)
     below = (word < split) | all_low
     inner = where(below, split - 1 - word, word - split)  # draws nearer the anchor
@@ -345,33 +346,33 @@ def between(word, cut, standard=False):
     z = where(below, -d, d)
     if standard is not False:
         z = jnp.where(standard, two_sigma(word, dtype), z)
-    z = round_here(z)  # also so that nothing merges into its sqrt(2)
+    z = round_here(z)  # also keeps the unit from merging with the sqrt(2) in z
     x = cut.anchor + cut.unit * z
     x = where(x < cut.bottom, cut.bottom, x)
     return where(x > cut.top, cut.top, x), z
 
 
 def _unfolded(constants):
-    """Hide constants from the compiler, whose own arithmetic rounds differently."""
+    """Hide constants from XLA, whose constant folding rounds differently."""
     return lax.optimization_barrier(constants)
 
 
 def _draw(word, *parameters):
-    # Scalars only: the computation of an array parameter shall fuse with the draw.
+    # Scalars only: the computation of an array parameter should fuse with the draw.
     parameters = tuple(p if jnp.ndim(p) else _unfolded(p) for p in parameters)
     if any(jnp.ndim(p) for p in parameters):
         return between(word, prepared(ARRAYS, *parameters))
     return between(word, prepared(TRACED, *parameters), at_two_std(*parameters))
 
 
-@jax.jit  # One compiled program for eager calls too: op by op, last bits would differ.
+@jax.jit  # compiled for eager calls too: op by op, last bits would differ
 def truncated_normal(word, mean, std, low, high):
     """Normal draws restricted to [low, high], one per word.
 
     `word`: uint32 for float32 draws, uint64 for float64. The parameters have that float dtype, and
     are scalars or of the words' rank; low < high, either may be infinite, std >= 0 (0: the mean, or
-    the nearest bound). NaN in any of them gives NaN. Differentiable in all four, to any order, with
-    the word fixed.
+    the nearest bound). NaN in any parameter gives NaN. With fixed words, draws are differentiable
+    in all four, to any order.
     """
     return _derivable(word, mean, std, low, high)[0]
 
@@ -380,21 +381,21 @@ def truncated_normal(word, mean, std, low, high):
 
 
 def standard(word):
-    """Standard normal draws, one per word, right in both tails as far out as words reach."""
-    kind = np.dtype(f"float{8 * word.dtype.itemsize}")
-    _, cut = prepared_numbers(kind, 0.0, 1.0, -math.inf, math.inf)
+    """Standard normal draws, one per word, accurate in both tails as far out as words reach."""
+    dtype = np.dtype(f"float{8 * word.dtype.itemsize}")
+    _, cut = prepared_numbers(dtype, 0.0, 1.0, -math.inf, math.inf)
     return between(word, unpacked(cut))[0]
 
 
 def word_below(z):
-    """The word of a standard normal number: the part of all words that its probability is.
+    """The word of a standard normal number: its cumulative probability times the number of words.
 
-    From the nearer tail, so that both keep their relative precision.
+    Counted from the nearer tail, so that both tails keep their relative precision.
     """
-    kind, bits = z.dtype, jnp.finfo(z.dtype).bits
-    _, beyond = _side(abs(z), _anchored(kind.type(0), KNOWN))  # twice the tail
-    most = np.nextafter(kind.type(2.0 ** (bits - 1)), kind.type(0))
-    count = lax.min(round_here(beyond * kind.type(2.0 ** (bits - 1))), most)
+    dtype, bits = z.dtype, jnp.finfo(z.dtype).bits
+    _, beyond = _side(abs(z), _anchored(dtype.type(0), KNOWN))  # twice the tail
+    most = np.nextafter(dtype.type(2.0 ** (bits - 1)), dtype.type(0))
+    count = lax.min(round_here(beyond * dtype.type(2.0 ** (bits - 1))), most)
     count = count.astype(np.dtype(f"uint{bits}"))
     return jnp.where(z < 0, count, ~count)
 
@@ -404,18 +405,18 @@ def word_below(z):
 
 @jax.custom_jvp
 def _derivable(word, *parameters):
-    """The draw, and how far outwards it is."""
+    """The draw, and its distance from the anchor."""
     return _draw(word, *parameters)
 
 
 @_derivable.defjvp
 def _derivative(primals, tangents):
-    """The word held fixed: F(x; parameters) = u gives dx = -dF/f.
+    """With the word fixed, F(x; parameters) = u gives dx = -dF/f.
 
-    With A, D_far, D_opposite the drops of the log density from the anchor to the draw, to the bound
-    beyond it and to the other one, everything but one difference is a product or a sum of positive
-    terms: narrow and distant intervals keep their digits too. All parts have derivatives, which
-    gives the second ones.
+    A, D_far and D_opposite are the drops of the log density from the anchor to the draw, to the
+    bound beyond the draw and to the other bound. Everything but one difference is a product or a
+    sum of positive terms, so narrow and distant intervals keep their digits. All parts have
+    derivatives themselves, which gives higher orders.
     """
     word, *parameters = primals
     _, *dots = tangents
@@ -468,13 +469,13 @@ def _derivative(primals, tangents):
 
 @jax.custom_jvp
 def _distances(mean, std, low, high):
-    """From the anchor, in its unit, how far the mean and the bounds are."""
+    """The distances of the mean and the bounds from the anchor, in the unit of `_steps`."""
     return _steps(TRACED, mean, std, low, high)[2:]
 
 
 @_distances.defjvp
 def _distances_jvp(primals, tangents):
-    """Distances that are as good as infinite do not move: an open bound, or all where std is 0."""
+    """Capped distances have derivative 0: those of open bounds, and all where std is 0."""
     mean, std, low, high = primals
     mean_dot, std_dot, low_dot, high_dot = tangents
     anchor, unit = _steps(TRACED, *primals)[:2]

@@ -1,8 +1,8 @@
-"""Von Mises draws within one turn around the mean, or a part of it, by `log_concave`.
+"""Von Mises draws within one turn around the mean, or a part of the turn, by `log_concave`.
 
 The density falls on either side of the point of [low, high] nearest to the mean. Its logarithm is
-concave only up to a quarter turn, so the iteration starts from a sum over the points of the rule:
-two steps then reach float32's last digits, three float64's, from concentration 0 on.
+concave only up to a quarter turn, so the iteration starts from a sum over the quadrature points:
+two steps then reach float32's last digits, three float64's, for all concentrations from 0 on.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _EFFORT = {4: Effort(2, 12, 4, 2), 8: Effort(2, 20, 2, 3)}  # masses within 2e-7
 
 
 class VonMisesFall(NamedTuple):
-    """The fall with the angle s, away from the mean."""
+    """The fall of the log density with the angle s, away from the mean."""
 
     concentration: Any
-    anchor: Any  # its distance from the mean
+    anchor: Any  # the anchor's distance from the mean
 
     effort = _EFFORT
     is_log_concave = False
@@ -72,11 +72,11 @@ def _reaches(origin: Any, bounds: Any) -> tuple[Any, Any]:
 
 
 def _others(x: Any, by_low: Any, by_high: Any, bounds: Any) -> tuple[Any, ...]:
-    return (1.0 - by_low - by_high,)  # moving mean and bounds moves the draw as far
+    return (1.0 - by_low - by_high,)  # shifting the mean and the bounds shifts the draw as far
 
 
 def _one_turn(bounds: Any) -> tuple[Any, Any, Any]:
-    """The mean and the bounds, these at most half a turn away from it."""
+    """The mean, and the bounds cut to half a turn on either side of the mean."""
     mean, low, high = bounds
     xp, pi = _xp(mean), mean.dtype.type(math.pi)
     half = pi if float(pi) <= math.pi else np.nextafter(pi, mean.dtype.type(0))
@@ -87,11 +87,11 @@ VON_MISES = Family(
     _origin,
     _falls,
     _reaches,
-    lambda origin, s, bounds: (origin[0] + s,),
-    lambda origin, x, bounds: x - origin[0],
-    lambda x, bounds: jnp.ones_like(x),
-    _others,
-    lambda origin: origin[0] > -np.inf,
-    1,
-    _one_turn,
+    moved=lambda origin, s, bounds: (origin[0] + s,),
+    distance=lambda origin, x, bounds: x - origin[0],
+    spacing=lambda x, bounds: jnp.ones_like(x),
+    others=_others,
+    is_near_zero=lambda origin: origin[0] > -np.inf,
+    shapes=1,
+    window=_one_turn,
 )

@@ -1,1 +1,1 @@
-"""What a parameter is: its types, its unit, its domain, and objects made of parameters."""
+"""Parameters: their types, units and domains, and objects made of parameters."""

@@ -1,4 +1,4 @@
-"""Operators: what ``+ - * / **`` make of initializers and of distance profiles."""
+"""Operators ``+ - * / ** |`` for initializers and distance profiles."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ T = TypeVar("T")
 
 
 class Algebra(Generic[T]):
-    """Operators that a class answers by its `_join` and its `apply`."""
+    """Operators that a class implements through `_join` and `apply`."""
 
     __array_ufunc__ = None  # so that `np.ones(3) * obj` asks the object first
 
     def _join(self, op: str, left: Any, right: Any = None) -> T:
-        """The object of ``left op right``, or NotImplemented."""
+        """The object for ``left op right``, or NotImplemented."""
         raise NotImplementedError
 
     def apply(self, func: Callable[[Any], Any]) -> T:

@@ -1,4 +1,4 @@
-"""Options: whole numbers, axes, flags and words, always concrete, as they shape a program."""
+"""Options: integers, axes, flags and words. Always concrete, since programs depend on them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["axes", "axes_of", "flag", "one_of", "whole"]
 
 
 def whole(name: str, value: Any, least: int | None = None) -> int:
-    """An int, not below `least`; always concrete, as it decides about a program's form."""
+    """Return an int of at least `least`."""
     try:
         number = _index(value)
     except Exception as error:
@@ -31,7 +31,7 @@ def whole(name: str, value: Any, least: int | None = None) -> int:
 
 
 def axes(name: str, value: Any) -> tuple[int, ...]:
-    """An axis, or several, as a tuple of ints."""
+    """Return one axis or several as a tuple of ints."""
     several = value.tolist() if isinstance(value, np.ndarray) and value.ndim else value
     try:
         return tuple(_index(v) for v in (several if is_sequence(several) else (several,)))
@@ -48,26 +48,26 @@ def _index(value: Any) -> int:
 
 
 def flag(name: str, value: Any) -> bool:
-    """True or False; nothing that Python would take for one of them."""
+    """Return True or False; refuse other truthy or falsy values."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"`{name}` must be True or False, got {brief(value)}; write one of them")
     return bool(value)
 
 
 def axes_of(name: str, axes: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Axes of a shape, counted from its front; every axis once."""
+    """Return axes of a shape as non-negative numbers; refuse an axis named twice."""
     rank = len(shape)
     for axis in axes:
         if not -rank <= axis < rank:
             raise ValueError(f"`{name}` = {axis} is no axis of the size {shape}; it has {rank}")
-    counted = tuple(axis % rank for axis in axes)
-    if len(set(counted)) < len(counted):
+    positive = tuple(axis % rank for axis in axes)
+    if len(set(positive)) < len(positive):
         raise ValueError(f"`{name}` = {axes} names an axis of the size {shape} twice; name it once")
-    return counted
+    return positive
 
 
 def one_of(name: str, value: Any, known: Sequence[str]) -> Any:
-    """One of a few words."""
+    """Return a word that is one of the known ones."""
     if isinstance(value, str) and value in known:
         return value
     near = difflib.get_close_matches(value, known, n=1) if isinstance(value, str) else ()

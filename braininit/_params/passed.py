@@ -1,4 +1,4 @@
-"""Arrays that passed a check: they need not be read again."""
+"""A record of the arrays that passed a check, so that none is read twice."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ["passed"]
 
 
 class Passed:
-    """Which JAX arrays passed which check: to read them takes longer than to draw.
+    """Which JAX arrays passed which checks: reading an array takes longer than a draw.
 
-    An entry ends with the first of its arrays.
+    An entry is removed when the first of its arrays is garbage collected.
     """
 
     def __init__(self) -> None:
@@ -26,8 +26,8 @@ class Passed:
         arrays = [value for value in values if type(value) is not float]
         if arrays and all(isinstance(array, jax.Array) for array in arrays):
             entry = (check, *map(self._identity, values))
-            end = lambda _: self._entries.pop(entry, None)  # noqa: E731
-            self._entries[entry] = tuple(weakref.ref(array, end) for array in arrays)
+            remove = lambda _: self._entries.pop(entry, None)  # noqa: E731
+            self._entries[entry] = tuple(weakref.ref(array, remove) for array in arrays)
 
     @staticmethod
     def _identity(value: Any) -> float | int:

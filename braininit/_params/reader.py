@@ -1,8 +1,8 @@
 """Read text: quantities, as in "0.5 nS", and expressions, as in "Normal(0.5*nS, 0.1*nS)".
 
-An expression is parsed as Python, and its syntax tree is read: numbers, units, operators and
-calls of known classes have a meaning, everything else is refused. Nothing is evaluated as
-code. Depth, numbers and exponents are bounded.
+An expression is parsed as Python and its syntax tree is interpreted: numbers, units, operators and
+calls of known classes have a meaning, everything else is refused. No code is evaluated. Depth,
+numbers and exponents are bounded.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _A_UNIT = "a unit follows a *, as in 0.5*nS"
 
 
 def quantity(name: str, text: str) -> Any:
-    """Read a number with or without a unit, as in "0.5 nS"; None if the text is something else."""
+    """Read a number with or without a unit, as in "0.5 nS"; return None for any other text."""
     number, _, unit = text.strip().partition(" ")
     unit = unit.strip()
     try:
@@ -63,7 +63,7 @@ def quantity(name: str, text: str) -> Any:
 def read(text: str, classes: Mapping[str, type]) -> Any:
     """Read a quantity, or an expression that may call the given classes.
 
-    Every error is a ValueError or a TypeError, and says where in the expression it arose.
+    Every error is a ValueError or a TypeError that says where in the expression it arose.
 
     Examples
     --------
@@ -81,8 +81,8 @@ def read(text: str, classes: Mapping[str, type]) -> Any:
             node = ast.parse(text, mode="eval").body
     except SyntaxError as error:
         hint = f"; {_A_UNIT}" if re.search(r"\d\s*[a-zA-Z]", text) else ""
-        wrong = ValueError(f"{error.msg.rstrip('?.')}{hint}")
-        raise _placed(wrong, error.lineno or 1, error.offset or 1) from None
+        refusal = ValueError(f"{error.msg.rstrip('?.')}{hint}")
+        raise _located(refusal, error.lineno or 1, error.offset or 1) from None
     except (MemoryError, RecursionError):
         raise ValueError("the expression is nested too deeply to be read") from None
     except ValueError as error:
@@ -91,11 +91,11 @@ def read(text: str, classes: Mapping[str, type]) -> Any:
 
 
 def number_dtype(name: str, dtype: Any) -> np.dtype:
-    """A dtype of numbers, in the machine's byte order; others, which JAX lacks, are an error."""
-    with contextlib.suppress(Exception):  # NumPy raises what it likes, also of a text
-        found = "" if dtype is None else np.dtype(dtype).name
-        if hasattr(jnp, found) and found not in _NOT_IN_XLA:
-            return np.dtype(found)
+    """A numeric dtype that JAX has, in native byte order; raises a TypeError for others."""
+    with contextlib.suppress(Exception):  # NumPy raises many kinds of errors, also for strings
+        known = "" if dtype is None else np.dtype(dtype).name
+        if hasattr(jnp, known) and known not in _NOT_IN_XLA:
+            return np.dtype(known)
     raise TypeError(f"`{name}` must be an array of numbers, got dtype {dtype}")
 
 
@@ -105,20 +105,20 @@ _NOT_IN_XLA = ("int1", "uint1", "float6_e2m3fn", "float6_e3m2fn")
 # ---------------------------------------------------------------- errors
 
 
-def _placed(error: Exception, line: int, column: int) -> Exception:
-    """The error with its place, unless it says one already."""
+def _located(error: Exception, line: int, column: int) -> Exception:
+    """The error with its place in the expression, unless its message has one."""
     if re.match(_PLACE.format(r"(line \d+, )?", r"\d+"), str(error)):
         return error
-    kind = next((k for k in (units.UnitError, TypeError) if isinstance(error, k)), ValueError)
+    cls = next((c for c in (units.UnitError, TypeError) if isinstance(error, c)), ValueError)
     place = _PLACE.format(f"line {line}, " if line > 1 else "", column)
-    return kind(f"{place}: {said(error)}")
+    return cls(f"{place}: {said(error)}")
 
 
 _PLACE = "{}column {} of the expression"
 
 
 def said(error: Exception) -> str:
-    """What an error says, or its type where that is needed to understand it."""
+    """The message of an error, with its type where the message alone is unclear."""
     if isinstance(error, OverflowError):
         return "a number is too large"
     plain = isinstance(error, (ValueError, TypeError, ArithmeticError, OSError))
@@ -126,35 +126,35 @@ def said(error: Exception) -> str:
 
 
 def described(value: Any) -> str:
-    """What a value is, for an error about it."""
+    """The value and its kind, for an error message."""
     if isinstance(value, type):
         return f"the name {value.__name__} without its (...)"
-    kinds = {u.Unit: "the unit ", u.Quantity: "the quantity ", str: "the string "}
-    return next((kinds[cls] for cls in kinds if isinstance(value, cls)), "") + f"{value}"[:80]
+    nouns = {u.Unit: "the unit ", u.Quantity: "the quantity ", str: "the string "}
+    return next((nouns[cls] for cls in nouns if isinstance(value, cls)), "") + f"{value}"[:80]
 
 
 # ---------------------------------------------------------------- the syntax tree
 
 
 class _Expression:
-    """An expression while it is read: the names it may use, and how deep the reader is in it."""
+    """Interprets an expression; holds the names it may use and the depth reached."""
 
     def __init__(self, classes: Mapping[str, type]) -> None:
         self.names = {**classes, **_WORDS}
         self.depth = 0
 
     def value(self, node: ast.expr) -> Any:
-        """The value of a node; an error in it gets its place."""
+        """The value of a node; adds the node's place to errors."""
         self.depth += 1
         try:
             if self.depth > _DEEPEST:
                 raise ValueError(f"the expression is nested more than {_DEEPEST} deep")
             return self._value(node)
         except Exception as error:
-            placed = _placed(error, node.lineno, node.col_offset + 1)
-            if placed is error:
+            located = _located(error, node.lineno, node.col_offset + 1)
+            if located is error:
                 raise
-            raise placed from error
+            raise located from error
         finally:
             self.depth -= 1
 
@@ -173,16 +173,16 @@ class _Expression:
             case ast.Tuple(elts=items):
                 return tuple([self.value(item) for item in items])
             case ast.Dict(keys=keys, values=values) if None not in keys:
-                names = _distinct([self.value(key) for key in keys if key is not None])
+                names = _unique([self.value(key) for key in keys if key is not None])
                 return {name: self.value(v) for name, v in zip(names, values, strict=True)}
             case ast.UnaryOp(op=ast.USub(), operand=operand):
-                return _calculated(operator.mul, self.value(operand), -1)
+                return _result(operator.mul, self.value(operand), -1)
             case ast.UnaryOp(op=ast.UAdd(), operand=operand):
                 return self.value(operand)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-                return _calculated(_OPERATORS[type(op)], self.value(left), self.value(right))
+                return _result(_OPERATORS[type(op)], self.value(left), self.value(right))
             case ast.Call(func=func, args=args, keywords=keywords) if all(k.arg for k in keywords):
-                function, names = self._function(func), _distinct([k.arg for k in keywords])
+                function, names = self._function(func), _unique([k.arg for k in keywords])
                 positional = [self.value(arg) for arg in args]
                 named = [self.value(keyword.value) for keyword in keywords]
                 return function(*positional, **dict(zip(names, named, strict=True)))
@@ -192,7 +192,7 @@ class _Expression:
         )
 
     def _named(self, name: str) -> Any:
-        """A class, or else a unit by its name or its symbol."""
+        """The class, constant or unit of this name; units also by their symbols."""
         if name in self.names:
             return self.names[name]
         if isinstance(unit := getattr(u, name, None), u.Unit):
@@ -206,7 +206,7 @@ class _Expression:
         raise ValueError(f"unknown name {name[:80]}{hint}")
 
     def _function(self, node: ast.expr) -> Callable[..., Any]:
-        """What is called: a class, or one of three methods of an initializer."""
+        """The callable: a class, or one of three methods of an initializer."""
         match node:
             case ast.Attribute(value=owner, attr="clip" | "add" | "multiply" as method):
                 if isinstance(obj := self.value(owner), Value) and hasattr(obj, method):
@@ -220,8 +220,8 @@ class _Expression:
 _MODULES = ("u", "brainunit", "init", "braininit", "np", "jnp", "math")
 
 
-def _distinct(names: list[Any]) -> list[str]:
-    """The names of parameters, each of them once; JSON and Python would take the last."""
+def _unique(names: list[Any]) -> list[str]:
+    """The names of parameters; refuses duplicates, where JSON and Python use the last."""
     for name in names:
         if not isinstance(name, str):
             raise TypeError(f"a name in a configuration is a string, not {described(name)}")
@@ -233,17 +233,18 @@ def _distinct(names: list[Any]) -> list[str]:
 # ---------------------------------------------------------------- arithmetic
 
 
-def _calculated(operation: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
+def _result(operation: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
     """The result of an operator, on numbers, lists, quantities, units and initializers."""
     if isinstance(left, Value):
         return operation(left, right)
-    if isinstance(right, Value):  # not by `operation`: brainunit's operators would come first
+    if isinstance(right, Value):  # not by `operation`: brainunit's operators would run first
         return getattr(right, f"__r{operation.__name__}__")(left)
-    with np.errstate(all="ignore"):  # what overflows is infinite, in a list as elsewhere
-        return _power(left, right) if operation is operator.pow else _joined(operation, left, right)
+    with np.errstate(all="ignore"):  # overflow gives infinity, in arrays as in floats
+        return _power(left, right) if operation is operator.pow else _basic(operation, left, right)
 
 
-def _joined(operation: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
+def _basic(operation: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
+    """A sum, a difference, a product or a quotient."""
     (x, x_unit), (y, y_unit) = _number_and_unit(left), _number_and_unit(right)
     if operation in (operator.add, operator.sub):
         unit, (x, y) = units.off(left=units.on(x, x_unit), right=units.on(y, y_unit))
@@ -265,7 +266,7 @@ def _power(base: Any, exponent: Any) -> Any:
     if isinstance(base, u.Unit):
         return base**exponent
     number = x if isinstance(x, np.ndarray) else float(x)
-    power = number**exponent  # a float overflows at once, where an integer would go on
+    power = number**exponent  # a float overflows at once, an integer would grow for minutes
     if isinstance(power, complex):
         raise ValueError(f"{x} has no real power {exponent}")
     whole = isinstance(x, int) and isinstance(exponent, int) and exponent >= 0 and power < 2**53
@@ -273,7 +274,7 @@ def _power(base: Any, exponent: Any) -> Any:
 
 
 def _number_and_unit(value: Any) -> tuple[Any, u.Unit | None]:
-    """The number and the unit of an operand; an integer stays one."""
+    """The number and the unit of an operand; an integer stays an integer."""
     if isinstance(value, u.Unit):
         return 1, value
     if isinstance(value, int) and not isinstance(value, bool):

@@ -1,12 +1,12 @@
-"""The roles of parameters: the domain, the message, the remedy, and what a traced one becomes.
+"""The roles of parameters: their domain, error message and remedy, concrete or traced.
 
-A role is declared once, where a distribution's recipe is: ``location(mean)``, ``spread(std)``. It
-says which numbers are allowed and what to do about another one. A concrete value outside the
-domain raises at once. A traced one can't be read: it becomes NaN, so that the draw is NaN rather
-than plausible, and `jax.experimental.checkify` reports it among the user's checks. Every test is
-written so that NaN fails it.
+A role is declared once, in a distribution's recipe: ``location(mean)``, ``spread(std)``. It says
+which numbers are allowed and how to replace others. A concrete value outside the domain raises at
+once. A traced value can't be read: it becomes NaN, so that the draw is NaN rather than plausible,
+and `jax.experimental.checkify` reports it among the user's checks. Every test is written so that
+NaN fails it.
 
-A role also says what a dtype has to hold, which `held` asks.
+A role also says what a dtype must be able to represent, which `held` checks.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ __all__ = [
 
 
 class Domain(NamedTuple):
-    """A set of numbers: how it is called, who is in it, what to do about another number."""
+    """A set of numbers: its name, its test, and the remedy for a number outside."""
 
     text: str
     holds: Callable[[Any], Any]
@@ -94,28 +94,28 @@ _CORRELATION = Domain("from -1 to 1", lambda x: abs(x) <= 1, "give 0.5, for exam
 
 
 class Role(NamedTuple):
-    """What a parameter has to be."""
+    """The requirements on a parameter."""
 
     domain: Domain | None = None
     pure: bool = False
-    """A pure number: the drawing dtype has to hold it, not the result's."""
+    """A pure number, represented in the drawing dtype rather than the result's."""
     vanishes: bool = True
-    """Whether it may round to 0."""
+    """Whether the number may round to 0."""
     wide: bool = False
-    """The drawing dtype has to hold it, whatever its unit."""
+    """Represented in the drawing dtype, whatever its unit."""
     itself: bool = False
-    """Drawn as it is: infinity needs a dtype that has one."""
+    """The number is itself the draw: infinity needs a dtype that has an infinity."""
     angle: bool = False
-    """The dtype has to have several numbers within a turn around it."""
+    """The dtype must tell angles near the number apart."""
     reach: Callable[[Any], Any] | None = None
-    """The largest draw, which an integer dtype has to hold."""
+    """The largest draw, as a function of the number; an integer dtype must represent it."""
 
     def __call__(self, value: Any) -> Given:
         """A user's value in this role."""
         return Given(self, value)
 
     def check(self, name: str, value: Any, unit: u.Unit | None = None) -> Any:
-        """The bare value, if it is in the domain; a traced one NaN where it is not."""
+        """Return the bare value; raise outside the domain, or replace a traced value by NaN."""
         if self.domain is None:
             return value
         text, holds, remedy = self.domain
@@ -142,7 +142,7 @@ class Role(NamedTuple):
 
 
 class Given(NamedTuple):
-    """A user's value, and the role it is to play."""
+    """A user's value and its role."""
 
     role: Role
     value: Any
@@ -151,7 +151,7 @@ class Given(NamedTuple):
 location = Role(_FINITE)
 """Any finite number."""
 spread = Role(_NON_NEGATIVE, vanishes=False)
-"""A standard deviation: 0 is allowed, to round to it is not."""
+"""A standard deviation: may be 0, but a positive one may not round to 0."""
 scale = Role(_POSITIVE, vanishes=False)
 """A positive factor of the draws."""
 shape = Role(_POSITIVE, pure=True, vanishes=False)
@@ -167,20 +167,20 @@ pure = Role(_FINITE, pure=True)
 direction = Role(_FINITE, pure=True, angle=True)
 """A finite angle in radians."""
 whole = Role(_WHOLE, pure=True, reach=lambda n: n)
-"""A whole number from which on others are drawn."""
+"""The smallest whole number that is drawn."""
 end = Role(_WHOLE, pure=True, reach=lambda n: n - 1)
-"""A whole number below which others are drawn."""
+"""A whole number; all draws are smaller."""
 count = Role(_COUNT, pure=True, reach=lambda n: n)
-"""So many: a whole number, 0 or more, up to which others are drawn."""
+"""A whole number, 0 or more; no draw is larger."""
 rate = Role(_NON_NEGATIVE, pure=True, reach=lambda mean: mean + 8 * mean**0.5 + 20)
-"""The mean of counts, of which none in 1e12 is beyond its reach."""
+"""The mean of counts. Fewer than one in 1e12 is beyond `reach`."""
 fraction = Role(_FRACTION, pure=True)
 share = Role(_SHARE, pure=True)
-"""A fraction, or a whole number above 1: so many, in place of a part of all."""
+"""A fraction of all, or a number of them: a whole number above 1."""
 correlation = Role(_CORRELATION, pure=True)
-"""A correlation, or a matrix of some."""
+"""A correlation, or a matrix of correlations."""
 limit = Role(wide=True)
-"""A bound to which other draws are brought."""
+"""A bound to which draws are clipped."""
 anything = Role(itself=True)
 """Any number at all."""
 
@@ -207,11 +207,11 @@ def number(name: str, given: Given) -> Number:
     return Number(name, given.role.check(name, units.dimensionless(name, given.value)), given.role)
 
 
-# ---------------------------------------------------------------- together
+# ---------------------------------------------------------------- several parameters
 
 
 def increasing(low: Number, high: Number, unit: u.Unit | None = None) -> tuple[Number, Number]:
-    """Low < high, element by element; either may be infinite on its own side."""
+    """Check that low < high elementwise; either may be infinite on its own side."""
     a, b = low.value, high.value
     if isinstance(a, Tracer) or isinstance(b, Tracer):
         text = f"`{low.name}` must be less than `{high.name}`, got traced {{}} and {{}}"
@@ -224,18 +224,18 @@ def increasing(low: Number, high: Number, unit: u.Unit | None = None) -> tuple[N
         return low, high
     else:
         try:
-            each, other = np.broadcast_arrays(a, b)
+            lows, highs = np.broadcast_arrays(a, b)
         except ValueError:
             raise ValueError(
                 f"`{low.name}` {np.shape(a)} and `{high.name}` {np.shape(b)} "
                 "don't go together; make them broadcast"
             ) from None
-        good = each < other
+        good = lows < highs
         if good.all():
             passed.add(_less, a, b)
             return low, high
         first = tuple(np.argwhere(~good)[0])
-        a, b = each[first].item(), other[first].item()
+        a, b = lows[first].item(), highs[first].item()
     raise ValueError(
         f"`{low.name}` must be less than `{high.name}`, got {low.name} = {show(a, unit)} and "
         f"{high.name} = {show(b, unit)}; "
@@ -248,7 +248,7 @@ def _less(low: Any, high: Any) -> Any:
 
 
 def summing_to_one(name: str, values: Any) -> Any:
-    """Probabilities that sum to 1, up to rounding."""
+    """Check that probabilities sum to 1, up to rounding."""
     if isinstance(values, Tracer):
         return _traced(_sums_to_one, f"`{name}` must sum to 1, got a traced {{}}", values)[0]
     total = float(np.sum(np.asarray(values, float)))
@@ -258,7 +258,7 @@ def summing_to_one(name: str, values: Any) -> Any:
 
 
 def traced(holds: Callable[[Any], Any], text: str, value: jax.Array) -> jax.Array:
-    """A traced value, NaN where a rule of its own does not hold; the text says the rule."""
+    """A traced value, NaN where `holds` is false; `text` is checkify's message."""
     return _traced(holds, text, value)[0]
 
 
@@ -267,27 +267,27 @@ def _sums_to_one(values: Any) -> Any:
 
 
 def lined_up(function: Callable[..., Any], *values: Any) -> Any:
-    """Call with values of one rank: JAX may be set to refuse implicit rank promotion."""
+    """Call with broadcast values: JAX may be set to refuse implicit rank promotion."""
     arrays = [jnp.asarray(v) for v in values]
     dtype = jnp.result_type(*[a.dtype for a in arrays if jnp.issubdtype(a.dtype, np.floating)])
     arrays = [a.astype(dtype) if jnp.issubdtype(a.dtype, np.floating) else a for a in arrays]
     shape = jnp.broadcast_shapes(*(a.shape for a in arrays))
-    lives = following(shape, (("", a) for a in arrays), strict=False)
-    return placed(lambda *arrays: function(*jnp.broadcast_arrays(*arrays)), lives)(*arrays)
+    sharding = following(shape, (("", a) for a in arrays), strict=False)
+    return placed(lambda *arrays: function(*jnp.broadcast_arrays(*arrays)), sharding)(*arrays)
 
 
 # ---------------------------------------------------------------- traced parameters
 
 
 def _traced(holds: Callable[..., Any], text: str, *values: Any) -> tuple[Any, ...]:
-    """The values, NaN (and so their derivatives) where they break the rule; checkify is told.
+    """The values, NaN (as are their derivatives) where they break the rule; checkify reports it.
 
-    The braces of a dtype or a unit in the text would be read as a format's.
+    The text is a format string: a dtype or a unit in it must not bring braces.
     """
     return _undeclared(_checked(holds, text), *map(jnp.asarray, values))
 
 
-@functools.lru_cache(maxsize=1024)  # a function of its own would be traced anew
+@functools.lru_cache(maxsize=1024)  # a new function would be traced anew
 def _checked(holds: Callable[..., Any], text: str) -> Callable[..., tuple[Any, ...]]:
     def checked(*values: Any) -> tuple[Any, ...]:
         good = holds(*values)
@@ -297,28 +297,28 @@ def _checked(holds: Callable[..., Any], text: str) -> Callable[..., tuple[Any, .
             for value in values
         )
 
-    def where_they_live(*values: Any) -> tuple[Any, ...]:
-        whole, named = jnp.broadcast_shapes(*(v.shape for v in values)), [("", v) for v in values]
-        each = tuple(following(whole, [one, *named], strict=False) for one in named)
-        return placed(checked, None if None in each else each)(*values)
+    def sharded(*values: Any) -> tuple[Any, ...]:
+        shape, named = jnp.broadcast_shapes(*(v.shape for v in values)), [("", v) for v in values]
+        shardings = tuple(following(shape, [first, *named], strict=False) for first in named)
+        return placed(checked, None if None in shardings else shardings)(*values)
 
-    return jax.jit(where_they_live)
+    return jax.jit(sharded)
 
 
 def _undeclared(function: Callable[..., tuple[Any, ...]], *values: Any) -> tuple[Any, ...]:
-    """Call a jitted function that holds a debug check, without the effect JAX books for it.
+    """Call a jitted function with a debug check, without the effect that JAX declares for it.
 
-    The check compiles to nothing, but a program with an effect is dispatched by Python: a
-    call takes 89 us instead of 7. In an inner jit that declares no effect, checkify and all
-    the other transformations find the check as before.
+    The check compiles to nothing, but JAX dispatches a program with an effect from Python: a call
+    takes 89 us instead of 7. Checkify and the other transformations still find the check in an
+    inner jit that declares no effect.
     """
     if setting("jax_enable_checks"):
         return function(*values)  # JAX verifies what is declared
     try:
         (call,) = jax.make_jaxpr(function)(*values).eqns
-        quiet = _without_effects(call.params["jaxpr"])
-        return tuple(call.primitive.bind(*values, **call.params | {"jaxpr": quiet}))
-    except Exception:  # a JAX whose programs look otherwise
+        jaxpr = _without_effects(call.params["jaxpr"])
+        return tuple(call.primitive.bind(*values, **call.params | {"jaxpr": jaxpr}))
+    except Exception:  # a JAX with other jaxprs
         return function(*values)
 
 
@@ -329,12 +329,11 @@ def _without_effects(program: Any) -> Any:
     return program.replace(jaxpr=program.jaxpr.replace(eqns=equations, effects=none))
 
 
-@jax.jit  # op by op, under vmap, `jax_debug_nans` would find the NaN that is not used
+@jax.jit  # op by op, under vmap, `jax_debug_nans` would find the NaN that is not selected
 def nan_like(x: jax.Array, parameters: list[jax.Array]) -> jax.Array:
-    """A draw, all NaN where one of its parameters is.
+    """The draw, all NaN if any number of its parameters is NaN.
 
-    For parameters that are compared or counted with: what comes out of a comparison or a
-    cast to integers shows no NaN.
+    For parameters that are compared or cast to integers: neither passes a NaN on.
     """
     bad = functools.reduce(operator.or_, [jnp.any(jnp.isnan(p)) for p in parameters])
     return jnp.where(bad, jnp.full_like(x, jnp.nan), x)

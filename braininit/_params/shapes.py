@@ -1,4 +1,4 @@
-"""Sizes and shapes, as users write them, and what broadcasts to them."""
+"""Sizes and shapes as users write them, and parameters that broadcast to them."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from braininit._params.units import MOST_AXES, brief
 
 try:
     from jax.extend.core import InconclusiveDimensionOperation
-except Exception:  # then JAX's own words about open sizes reach the user
+except Exception:  # then JAX's own message about symbolic sizes reaches the user
     InconclusiveDimensionOperation = TypeError
 
 __all__ = ["SizeNeeded", "aligned", "as_shape", "goes_with", "sizes_known"]
 
 
 class SizeNeeded(ValueError):
-    """What is asked for depends on a size, which was not given."""
+    """A result depends on a size that was not given."""
 
 
 def as_shape(shape: Any) -> tuple[int, ...]:
-    """A size or a shape in any of its forms, as a tuple of ints."""
+    """Return a size or a shape, in any form, as a tuple of ints."""
     if type(shape) is int:
         if 0 <= shape < 2**62:
             return (shape,)
@@ -44,9 +44,9 @@ def as_shape(shape: Any) -> tuple[int, ...]:
     try:
         sizes = tuple(n if type(n) is int else _index(n) for n in sizes)
     except Exception as error:
-        own = None if isinstance(error, TypeError) else error
-        raise TypeError(f"a size is an int or a tuple of ints, {_no_size(shape)}") from own
-    known = [n for n in sizes if type(n) is int]  # in all but what `jax.export` keeps open
+        cause = None if isinstance(error, TypeError) else error
+        raise TypeError(f"a size is an int or a tuple of ints, {_not_a_size(shape)}") from cause
+    known = [n for n in sizes if type(n) is int]  # others are symbolic, for `jax.export`
     if min(known, default=0) < 0:
         raise ValueError(f"a size must be 0 or more, got {sizes}")
     if math.prod(n for n in known if n) >= 2**62:
@@ -54,24 +54,24 @@ def as_shape(shape: Any) -> tuple[int, ...]:
     return sizes
 
 
-def _no_size(given: Any) -> str:
-    """What was given for a size, and what to write."""
-    kinds = (jax.dtypes.prng_key, np.uint32)  # a typed key, a legacy one
-    if isinstance(given, jax.Array) and any(jnp.issubdtype(given.dtype, k) for k in kinds):
+def _not_a_size(value: Any) -> str:
+    """The end of an error message: the value that is not a size, and the remedy."""
+    key_dtypes = (jax.dtypes.prng_key, np.uint32)  # typed and legacy
+    if isinstance(value, jax.Array) and any(jnp.issubdtype(value.dtype, k) for k in key_dtypes):
         return "got a key; the key comes first, then the shape"
-    if isinstance(given, float) and given >= 1 and given.is_integer():
-        return f"got {given}; write {int(given)}"
-    return f"got {brief(given)}; write 100 or (10, 10), for example"
+    if isinstance(value, float) and value >= 1 and value.is_integer():
+        return f"got {value}; write {int(value)}"
+    return f"got {brief(value)}; write 100 or (10, 10), for example"
 
 
 @contextmanager
 def sizes_known(shape: tuple[int, ...], remedy: str = "") -> Iterator[None]:
-    """Where what is done needs to know sizes, say so rather than what Python or JAX do."""
+    """Replace Python's and JAX's errors about symbolic sizes by one that says the remedy."""
     try:
         yield
     except (TypeError, InconclusiveDimensionOperation) as error:
         raise TypeError(
-            f"this draw has to know its sizes, got {shape}; export it for known ones{remedy}"
+            f"this draw has to know its sizes, got {shape}; export it for known sizes{remedy}"
         ) from error
 
 
@@ -81,17 +81,17 @@ def _index(n: Any) -> Any:
     return n if jax.export.is_symbolic_dim(n) else operator.index(n)
 
 
-def goes_with(name: str, its: tuple[int, ...], shape: tuple[int, ...]) -> None:
+def goes_with(name: str, parameter_shape: tuple[int, ...], shape: tuple[int, ...]) -> None:
     """Refuse a parameter whose shape does not broadcast to the result's."""
-    if not broadcasts(its, shape):
+    if not broadcasts(parameter_shape, shape):
         raise ValueError(
-            f"`{name}` of shape {its} does not broadcast to the size {shape}; "
+            f"`{name}` of shape {parameter_shape} does not broadcast to the size {shape}; "
             "make its trailing sizes equal to the result's, or 1"
         )
 
 
 def aligned(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> jax.Array:
-    """Give an array parameter the result's rank; a scalar stays one, and fuses as one."""
+    """Give an array parameter the result's rank; a scalar stays a scalar, and fuses as such."""
     value = jax.lax.convert_element_type(jnp.asarray(value), dtype)
     if value.ndim == 0:
         return value

@@ -1,4 +1,4 @@
-"""The words the signatures are written in; `braininit.typing` has them for users."""
+"""Types of the signatures; `braininit.typing` exports them for users."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = [
 
 
 class Kind(NamedTuple):
-    """What a field of a class holds, said in its annotation."""
+    """The kind of a field of a class, given in its annotation."""
 
     name: str
 
@@ -48,7 +48,7 @@ Key: TypeAlias = jax.Array | np.ndarray
 """A typed key of any implementation, or a legacy ``uint32`` key of the default one."""
 
 Shape: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | np.ndarray
-"""A size or a tuple of sizes; ``()`` is one number, zero-sized shapes are fine."""
+"""A size or a tuple of sizes; ``()`` is a scalar, sizes may be 0."""
 
 DType: TypeAlias = DTypeLike
 """Anything that names a dtype."""
@@ -62,14 +62,14 @@ RealLike: TypeAlias = Annotated[
 """A dimensionless real parameter: a number or an array, concrete or traced."""
 
 QuantityLike: TypeAlias = Annotated[RealLike | u.Quantity | u.Unit, Kind("shared")]
-"""A real parameter that may carry a unit, which it then shares with its partners.
+"""A real parameter that may carry a unit, shared with the other parameters of this kind.
 
-A bare unit is no parameter; it stands here because to a type checker ``0.5 * u.nS`` is
-a ``Unit | Quantity``.
+A bare unit is not a valid parameter; the type includes it because to a type checker
+``0.5 * u.nS`` is a ``Unit | Quantity``.
 """
 
 ReciprocalLike: TypeAlias = Annotated[RealLike | u.Quantity | u.Unit, Kind("reciprocal")]
-"""A real parameter that counts per unit of its partners, as a slope counts per length."""
+"""A real parameter in the reciprocal unit of the others, such as a slope per length."""
 
 NumberLike: TypeAlias = Annotated[complex | QuantityLike, Kind("number")]
 """Any number at all."""
@@ -77,23 +77,22 @@ NumberLike: TypeAlias = Annotated[complex | QuantityLike, Kind("number")]
 
 @runtime_checkable
 class Initializer(Protocol):
-    """Anything that makes the initial values of a parameter in JAX's way.
+    """A callable ``(key, shape, dtype=None)`` that returns initial values, as in JAX.
 
-    Every object and every function of this package is one, and so is a function of
-    one's own ``(key, shape, dtype=None)``.
+    Every initializer object of this package is one, and so is your own function.
     """
 
     def __call__(self, key: Any, shape: Any, dtype: Any = None) -> Any: ...
 
 
 InitializerLike: TypeAlias = Annotated[Initializer | Callable[..., Any] | NumberLike, Kind("child")]
-"""What may stand for an initializer: one, a function of one's own, or a constant."""
+"""An initializer, your own function, or a constant."""
 
 
 if TYPE_CHECKING:
 
     class Values(jax.Array, u.Quantity):  # pyright: ignore
-        """Draws, to a type checker: what an array and what a Quantity can do."""
+        """Draws, to a type checker: an array and a Quantity at once."""
 
         def __add__(self, other: Any) -> Values: ...  # pyright: ignore
         def __sub__(self, other: Any) -> Values: ...  # pyright: ignore
@@ -130,7 +129,7 @@ else:
 
 
 def is_sequence(value: Any) -> bool:
-    """Whether a value is several: a list, a range, any sequence that is not text."""
+    """Whether a value is a list, a range or another sequence that is not text."""
     text = (str, bytes, bytearray, memoryview)
     return isinstance(value, (list, tuple)) or (
         isinstance(value, Sequence) and not isinstance(value, text)

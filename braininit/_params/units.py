@@ -1,8 +1,8 @@
 """Units off, units on: the only code that touches a unit or a mantissa.
 
-A *unit* in here is a `brainunit.Unit`, or None for what has no dimension, so that
-"has it a unit?" is one `is None`. Nothing in here calls `jax.numpy` on a scalar: an
-eager draw of a thousand numbers costs less than three such calls.
+A *unit* here is a `brainunit.Unit`, or None for dimensionless values, so that a test for a unit is
+one `is None`. No function calls `jax.numpy` on a scalar: an eager draw of a thousand numbers costs
+less than three such calls.
 """
 
 from __future__ import annotations
@@ -50,22 +50,22 @@ __all__ = [
 
 
 LONGEST = 200
-"""Characters of a unit's name; brainunit reads it in time that grows with their square."""
+"""Longest name of a unit, in characters; brainunit's parser takes quadratic time."""
 
 
 MOST_AXES = 32
-"""Where NumPy's broadcasting ends, and with it the making of constants."""
+"""Most axes that NumPy broadcasts, as constants need."""
 
 
 class UnitError(u.UnitMismatchError, ValueError):
-    """A parameter has the wrong dimension, or lacks a unit its partners have."""
+    """A parameter has the wrong dimension, or lacks the unit that related parameters have."""
 
 
 class GotDtype(TypeError):
-    """A dtype stands where a parameter should, as where a layer calls a function of ours."""
+    """A dtype in place of a parameter, as when a layer calls `init.normal` as an initializer."""
 
     def naming(self, instead: str) -> TypeError:
-        """The error that says what a layer takes."""
+        """The error with the object to pass to a layer instead."""
         return TypeError(f"{self}; a layer that passes (key, shape, dtype) takes {instead}")
 
 
@@ -73,29 +73,28 @@ class GotDtype(TypeError):
 
 
 def unwrap(name: str, value: Any, *, number: bool = False) -> tuple[Any, u.Unit | None]:
-    """Take a parameter apart into its bare value and its unit.
+    """Split a parameter into its bare value and its unit.
 
-    The bare value comes in one form per kind: a concrete scalar is a Python float, a
-    concrete NumPy array is a read-only floating array, a JAX array stays one. One form
-    means one trace, whether a user wrote ``1``, ``1.0`` or ``np.float32(1)``. `number`
-    lets complex values through as well.
+    Bare values have canonical forms: a concrete scalar is a Python float, a concrete NumPy array
+    is a read-only floating array, a JAX array stays a JAX array. So ``1``, ``1.0`` and
+    ``np.float32(1)`` share one trace. `number` also allows complex values.
     """
     if type(value) is float:
         return value, None
     if not isinstance(value, _PLAIN):
-        value = _opened(name, value, number)
+        value = _as_array(name, value, number)
     if not isinstance(value, u.Quantity):
         return _bare(name, value, number), None
     bare, unit = value.mantissa, value.unit
     if type(bare) is not float:
-        bare = bare if isinstance(bare, _PLAIN) else _opened(name, bare, number)
+        bare = bare if isinstance(bare, _PLAIN) else _as_array(name, bare, number)
         bare = _bare(name, bare, number)
-    factor = _pure_number(unit)
-    return (bare, unit) if factor is None else (_times(bare, factor), None)
+    ratio = _pure_number(unit)
+    return (bare, unit) if ratio is None else (_times(bare, ratio), None)
 
 
 def _times(bare: Any, ratio: float) -> Any:
-    """A bare value in another unit; what overflows is infinite, of arrays too without a warning."""
+    """A bare value in another unit; overflow gives infinity, without a warning from NumPy."""
     if ratio == 1:
         return bare
     if not isinstance(bare, np.ndarray):
@@ -107,30 +106,30 @@ def _times(bare: Any, ratio: float) -> Any:
 _PLAIN = (u.Quantity, float, int, np.ndarray, np.generic, jax.Array)
 
 
-def _opened(name: str, value: Any, number: bool) -> Any:
-    """An array or a Quantity from a sequence, or from an array of another library."""
+def _as_array(name: str, value: Any, number: bool) -> Any:
+    """An array or a Quantity, from a sequence or an array of another library."""
     if is_sequence(value):
         return _stacked(name, value, number)
     if isinstance(value, (type, np.dtype, u.Unit)):
         return value
     try:
-        if hasattr(value, "__jax_array__"):  # what nnx holds
+        if hasattr(value, "__jax_array__"):  # nnx variables
             return value.__jax_array__()
         return np.asarray(value) if hasattr(value, "__array__") else value  # pandas, PyTorch
     except Exception as error:
         raise TypeError(
-            f"`{name}` can't be read as an array, {_kind(error)} in {_kind(value)}: {error}; "
+            f"`{name}` can't be read as an array, {_type(error)} in {_type(value)}: {error}; "
             "make a NumPy array of it first"
         ) from error
 
 
 def _stacked(name: str, values: Any, number: bool) -> Any:
-    """An array, or a Quantity, from a sequence of numbers, traced or not, and of sequences."""
-    if all(issubclass(kind, _ORDINARY) and kind not in _STRANGE for kind in set(map(type, values))):
+    """An array or a Quantity, from a sequence of numbers or of sequences, traced or concrete."""
+    if all(issubclass(cls, _REAL) and cls not in _NOT_REAL for cls in set(map(type, values))):
         try:
             return np.array(list(values), float)
         except OverflowError:
-            pass  # one by one, to say which
+            pass  # read them one by one, to name the one that overflows
     unit, bares = _off({f"{name}[{i}]": v for i, v in enumerate(values)}, number)
     try:
         if any(isinstance(bare, jax.Array) for bare in bares):
@@ -144,35 +143,35 @@ def _stacked(name: str, values: Any, number: bool) -> Any:
     return on(array, unit)
 
 
-_ORDINARY = (int, float, np.floating, np.integer)
-_STRANGE = (bool, np.timedelta64)  # to Python and NumPy these are integers
+_REAL = (int, float, np.floating, np.integer)
+_NOT_REAL = (bool, np.timedelta64)  # subclasses of int and of np.integer
 
 
-def _by_identity(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Remember what a function says of units, by the very objects: to compare two costs 10 us."""
-    found: dict[Any, tuple[Any, Any]] = {}
+def _cached_by_identity(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Cache a function of units by the identity of its arguments: comparing units costs 10 us."""
+    cache: dict[Any, tuple[Any, Any]] = {}
 
     @functools.wraps(function)
-    def remembered(*units: Any) -> Any:
+    def cached(*units: Any) -> Any:
         key = id(units[0]) if len(units) == 1 else tuple(map(id, units))
-        known = found.get(key)
-        if known is None:
-            if len(found) >= 4096:  # of a program that makes units in a loop
-                found.clear()
-            known = found[key] = units, function(*units)  # kept alive, they keep their ids
-        return known[1]
+        entry = cache.get(key)
+        if entry is None:
+            if len(cache) >= 4096:  # a program that makes units in a loop
+                cache.clear()
+            entry = cache[key] = units, function(*units)  # units kept alive keep their ids
+        return entry[1]
 
-    return remembered
+    return cached
 
 
-@_by_identity
+@_cached_by_identity
 def _pure_number(unit: u.Unit) -> float | None:
-    """What a unit without a dimension is worth, as mV/V is 1e-3; None where it has one."""
+    """The value of a dimensionless unit, such as 1e-3 for mV/V; None if it has a dimension."""
     return float(unit.magnitude) if unit.dim.is_dimensionless else None
 
 
 def dimensionless(name: str, value: Any) -> Any:
-    """Take the bare value of a parameter that has no dimension."""
+    """The bare value of a dimensionless parameter."""
     bare, unit = unwrap(name, value)
     if unit is not None:
         raise UnitError(f"`{name}` is a pure number, got {show(bare, unit)}; divide the unit away")
@@ -199,18 +198,18 @@ def _bare(name: str, value: Any, number: bool) -> Any:
         raise GotDtype(f"`{name}` must be a number, got the dtype {np.dtype(value)}")
     remedy = "take its real part" if isinstance(value, complex) else "write 0.5 or 0.5 * u.nS"
     raise TypeError(
-        f"`{name}` must be a number, an array or a Quantity, got {brief(value)} ({_kind(value)}); "
+        f"`{name}` must be a number, an array or a Quantity, got {brief(value)} ({_type(value)}); "
         f"{remedy}, for example"
     )
 
 
 def _bare_array(name: str, value: Any, number: bool) -> Any:
-    """One form for arrays: float32 or float64 in native byte order, NumPy's own read-only."""
+    """An array in canonical form: float32 or float64 in native byte order, NumPy's read-only."""
     dtype = value.dtype
     imaginary = jnp.issubdtype(dtype, np.complexfloating)
     real = jnp.issubdtype(dtype, np.floating) or jnp.issubdtype(dtype, np.integer)
     if (not real or dtype.kind == "m") and not (number and imaginary):
-        raise TypeError(f"`{name}` must be a real number or array, got {_what(dtype)}")
+        raise TypeError(f"`{name}` must be a real number or array, got {_not_a_number(dtype)}")
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"`{name}` is a masked array; fill it first, as in a.filled(0)")
     if value.ndim > MOST_AXES:
@@ -218,21 +217,22 @@ def _bare_array(name: str, value: Any, number: bool) -> Any:
     if not isinstance(value, Tracer) and value.ndim == 0:
         return complex(value) if imaginary else float(value)
     if isinstance(value, jax.Array):
-        if dtype in _WHOLE or imaginary:
+        if dtype in _WIDE or imaginary:
             return value
-        small = dtype.itemsize < 4 and jnp.issubdtype(dtype, np.floating)
-        return value.astype(np.float32 if small else default_float())
-    kind = dtype.newbyteorder("=") if dtype.newbyteorder("=") in _WHOLE else np.dtype(float)
-    value = np.array(value, np.complex128 if imaginary else kind)
+        narrow = dtype.itemsize < 4 and jnp.issubdtype(dtype, np.floating)
+        return value.astype(np.float32 if narrow else default_float())
+    native = dtype.newbyteorder("=")
+    real_dtype = native if native in _WIDE else np.dtype(float)
+    value = np.array(value, np.complex128 if imaginary else real_dtype)
     value.flags.writeable = False
     return value
 
 
-_WHOLE = (np.dtype(np.float32), np.dtype(np.float64))  # wide enough to convert units in
+_WIDE = (np.dtype(np.float32), np.dtype(np.float64))  # wide enough to convert units
 
 
-def _what(dtype: Any) -> str:
-    """What an array of a dtype that is no number's is, and what to do with it."""
+def _not_a_number(dtype: Any) -> str:
+    """The end of an error message: the dtype that is not numeric, and the remedy."""
     if jnp.issubdtype(dtype, jax.dtypes.prng_key):
         return "a key; a key goes to a draw, and comes first: init.Normal()(key, shape)"
     if dtype.kind == "m":
@@ -240,18 +240,18 @@ def _what(dtype: Any) -> str:
     return f"dtype {dtype}; convert it first, as in a.astype(float)"
 
 
-def _kind(value: Any) -> str:
+def _type(value: Any) -> str:
     return type(value).__name__
 
 
 def is_dtype(value: Any) -> bool:
-    """Whether a value names a dtype, as what a layer passes does."""
+    """Whether a value names a dtype, as layers pass them."""
     if not isinstance(value, (type, np.dtype, str)):
         return False
     if isinstance(value, str):
         return value in _DTYPES
     try:
-        return np.dtype(value) != object  # what NumPy takes all other classes for
+        return np.dtype(value) != object  # NumPy's dtype for all other classes
     except TypeError:
         return False
 
@@ -260,7 +260,7 @@ _DTYPES = ("float64", "float32", "float16", "bfloat16", "complex64", "complex128
 
 
 def as_unit(name: str, unit: Any) -> u.Unit | None:
-    """Take a parameter that is itself a unit, or a unit's name; None is what has none."""
+    """Check a parameter that is itself a unit, or a unit's name; None means dimensionless."""
     if isinstance(unit, str):
         try:
             if len(unit) > LONGEST:
@@ -272,15 +272,15 @@ def as_unit(name: str, unit: Any) -> u.Unit | None:
             ) from None
     if unit is not None and not isinstance(unit, u.Unit):
         raise TypeError(f"`{name}` must be a unit such as u.nS, got {brief(unit)}; write its name")
-    factor = None if unit is None else _pure_number(unit)
-    if factor not in (None, 1):
-        raise UnitError(f"`{name}` = {unit} has no dimension; multiply the result by {factor:g}")
-    return unit if factor is None else None
+    ratio = None if unit is None else _pure_number(unit)
+    if ratio not in (None, 1):
+        raise UnitError(f"`{name}` = {unit} has no dimension; multiply the result by {ratio:g}")
+    return unit if ratio is None else None
 
 
 @functools.lru_cache(maxsize=1024)
 def root(unit: u.Unit) -> u.Unit | None:
-    """The unit whose square this is; None where it is the square of none."""
+    """The square root of a unit; None if its powers are not whole."""
     half = unit**0.5
     whole = all(half.dim.get_dimension(d) % 1 == 0 for d in _DIMENSIONS)
     return half if whole else None
@@ -289,21 +289,20 @@ def root(unit: u.Unit) -> u.Unit | None:
 _DIMENSIONS = ("m", "kg", "s", "A", "K", "mol", "cd")
 
 
-# ---------------------------------------------------------------- several that share a unit
+# ---------------------------------------------------------------- parameters that share a unit
 
 
 def off(**values: Any) -> tuple[u.Unit | None, list[Any]]:
-    """Take the unit off parameters that share one: the unit, and the bare values in it.
+    """Take the unit off parameters that share one; return the unit and the bare values in it.
 
-    The unit is that of the first parameter that has one; the others are converted. A
-    concrete 0 or infinity fits every unit; any other bare number beside a unit is an
-    error, as is another dimension.
+    The first parameter with a unit sets it; the others are converted. A concrete 0 or infinity
+    fits every unit; any other bare number beside a unit is an error, as is another dimension.
     """
     return _off(values)
 
 
 def off_draws(**values: Any) -> tuple[u.Unit | None, list[Any]]:
-    """Take the unit off draws that share one; unlike parameters they may be complex."""
+    """Take the unit off draws that share one; unlike parameters, draws may be complex."""
     return _off(values, number=True)
 
 
@@ -339,9 +338,9 @@ def _off(values: Mapping[str, Any], number: bool = False) -> tuple[u.Unit | None
 
 
 def per(name: str, value: Any, unit: u.Unit | None) -> Any:
-    """Take the bare value of a parameter that counts per `unit`, as a slope does.
+    """The bare value of a parameter in 1 / `unit`, such as a slope.
 
-    A bare number counts per that unit already.
+    A bare number already counts per `unit`.
     """
     bare, own = unwrap(name, value)
     if own is None:
@@ -364,9 +363,9 @@ def inverse(unit: u.Unit | None) -> u.Unit | None:
 
 
 def as_written(**values: Any) -> Mapping[str, Any]:
-    """Bring parameters that share a unit into the form an object stores them in.
+    """Parameters that share a unit, in the form in which an object stores them.
 
-    Each keeps the unit it was written in; a bare 0 or infinity gets its partner's.
+    Each keeps its own unit; a bare 0 or infinity gets the common one.
     """
     common, _ = off(**values)
     return {
@@ -375,45 +374,45 @@ def as_written(**values: Any) -> Mapping[str, Any]:
     }
 
 
-@_by_identity
+@_cached_by_identity
 def _ratio(unit: u.Unit, into: u.Unit) -> float | None:
-    """How many `into` one `unit` is; None where their dimensions differ."""
+    """The ratio of `unit` to `into`; None if their dimensions differ."""
     if not unit.has_same_dim(into):
         return None
     try:
-        if unit.base == into.base:  # 10.0**-3 is exact to the last bit where 1e-9 / 1e-6 is not
+        if unit.base == into.base:  # 10.0**-3 is exact to the last bit, 1e-9 / 1e-6 is not
             return float(unit.base) ** (unit.scale - into.scale) * (unit.factor / into.factor)
         return float(unit.magnitude / into.magnitude)
-    except OverflowError:  # powers of a unit far from each other
+    except OverflowError:  # powers of a unit that are far apart
         return math.inf
 
 
-# ---------------------------------------------------------------- of an operation
+# ---------------------------------------------------------------- units of operations
 
 
 def of(value: Any) -> u.Unit | None:
-    """The unit of a draw, whatever stands in place of its numbers."""
+    """The unit of a draw, or of a Quantity with anything in place of numbers."""
     unit = value.unit if isinstance(value, u.Quantity) else None
     return None if unit is None or _pure_number(unit) is not None else unit
 
 
 def factor(value: Any) -> float:
-    """What the numbers of a draw without a dimension stand for: those in mV/V for 1e-3 of them."""
+    """The value of a draw's unit if it is dimensionless, such as 1e-3 for mV/V; else 1."""
     number = _pure_number(value.unit) if isinstance(value, u.Quantity) else None
     return 1.0 if number is None else number
 
 
 @functools.lru_cache(maxsize=1024)
 def of_operation(op: str, left: u.Unit | None, right: u.Unit | None) -> tuple[u.Unit | None, float]:
-    """The unit of ``left op right``, and what the right one is multiplied by before."""
+    """The unit of ``left op right``, and the factor that first multiplies the right operand."""
     if op in ("*", "/"):
         if right is not None:
             right = right if op == "*" else right**-1
             left = right if left is None else left * right  # pyright: ignore[reportAssignmentType]
-        factor = None if left is None else _pure_number(left)
-        if factor is None:
+        ratio = None if left is None else _pure_number(left)
+        if ratio is None:
             return left, 1.0
-        return None, factor if op == "*" else 1 / factor
+        return None, ratio if op == "*" else 1 / ratio
     if op == "**" and (left is not None or right is not None):
         side = "right" if left is None else "left"
         raise UnitError(
@@ -422,13 +421,13 @@ def of_operation(op: str, left: u.Unit | None, right: u.Unit | None) -> tuple[u.
         )
     if left is None and right is None:
         return None, 1.0
-    done = {"+": "added", "-": "subtracted"}[op]
-    refused = f"`left` {_in(left)} and `right` {_in(right)} can't be {done}"
+    verb = {"+": "added", "-": "subtracted"}[op]
+    refusal = f"`left` {_in(left)} and `right` {_in(right)} can't be {verb}"
     if left is None or right is None:
-        raise UnitError(f"{refused}; give both the unit, as in 1 * u.{left or right}")
+        raise UnitError(f"{refusal}; give both the unit, as in 1 * u.{left or right}")
     ratio = _ratio(right, left)
     if ratio is None:
-        raise UnitError(f"{refused}: they differ in dimension; give both a unit of one")
+        raise UnitError(f"{refusal}: they differ in dimension; give both a unit of one")
     return left, ratio
 
 
@@ -442,40 +441,40 @@ def _in(unit: u.Unit | None) -> str:
 
 
 def with_unit(unit: Any, **factor: Any) -> tuple[u.Unit | None, Any]:
-    """Take a factor that gives its product a unit: that unit, and the bare factor in it.
+    """The unit that a factor gives to a product, and the bare factor in it.
 
-    A `unit` that is asked for by name goes before the factor's own.
+    `unit`, if given, takes precedence over the factor's own.
     """
     own, (bare,) = off(**factor)
-    asked = as_unit("unit", unit)
-    if asked is None or own is None:
-        return (own if asked is None else asked), bare
-    ratio = _ratio(own, asked)
+    requested = as_unit("unit", unit)
+    if requested is None or own is None:
+        return (own if requested is None else requested), bare
+    ratio = _ratio(own, requested)
     if ratio is None:
         raise UnitError(
-            f"`{next(iter(factor))}` in {own} and `unit` = {asked} differ in dimension; "
+            f"`{next(iter(factor))}` in {own} and `unit` = {requested} differ in dimension; "
             "give the result's unit once"
         )
-    return asked, _times(bare, ratio)
+    return requested, _times(bare, ratio)
 
 
-# ---------------------------------------------------------------- back on
+# ---------------------------------------------------------------- units on
 
 
 def on(bare: Any, unit: u.Unit | None) -> Any:
-    """Put a unit on; what has none stays bare, so that Flax layers can use it."""
+    """Put a unit on; without one the value stays bare, so that Flax layers can use it."""
     # The constructor costs 5 us, as much as the unit handling of a whole eager draw.
     return bare if unit is None else u.Quantity.tree_unflatten(unit, (bare,))
 
 
 def parts(value: Any) -> tuple[Any, u.Unit | None]:
-    """A result as it was put together by `on`: its dtype stays."""
+    """Split a result of `on` into value and unit; its dtype stays."""
     return (value.mantissa, value.unit) if isinstance(value, u.Quantity) else (value, None)
 
 
 def brief(value: Any) -> str:
-    """Write any value in one short line."""
-    with np.errstate(all="ignore"):  # brainunit rounds a number to JAX's default float
+    """Any value as one short line of text."""
+    with np.errstate(all="ignore"):  # brainunit rounds numbers to JAX's default float
         return " ".join(_short.repr(value).split())
 
 
@@ -484,7 +483,7 @@ _short.maxstring = _short.maxother = 80
 
 
 def show(bare: Any, unit: u.Unit | None = None) -> str:
-    """Write a value the way an error message should: short, with its unit."""
+    """A value as text for an error message: short, with its unit."""
     if isinstance(bare, Tracer):
         text = str(bare)
     elif np.ndim(bare):

@@ -1,4 +1,4 @@
-"""Objects as values: frozen, PyTrees, equal and printed by what they hold."""
+"""Objects as values: frozen PyTrees, compared and printed by their fields."""
 
 from __future__ import annotations
 
@@ -35,32 +35,32 @@ __all__ = [
 
 
 def static(**options: Any) -> Any:
-    """A field that is part of an object's type to JAX: a mode, a unit, not a number."""
+    """A field that is static to JAX, part of the tree structure: a mode or a unit, not a number."""
     return dataclasses.field(metadata={"static": True}, **options)
 
 
 @dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(static,))
 class Value:
-    """Base class of what is made of parameters, and is nothing but them.
+    """Base class of objects that consist of their parameters.
 
-    A subclass becomes a value by `frozen` and `register`: a frozen dataclass, and a PyTree
-    whose leaves are its parameters. Fields made by `static` belong to the type instead.
+    `frozen` makes a subclass a frozen dataclass, `register` a PyTree whose leaves are its
+    parameters. Fields made by `static` belong to the tree structure instead.
     """
 
     _repr_html_: ClassVar[Callable[[Value], str | None]]
-    """How a notebook shows an object; the package sets it, from above."""
+    """The HTML that a notebook shows; set by ``braininit/__init__.py``."""
 
     def __post_init__(self) -> None:
-        """Store the parameters in one form."""
+        """Store the parameters in canonical form."""
         shared, values = {}, {}
         for f in fields(self):
             value, kind = getattr(self, f.name), kinds(type(self))[f.name]
             if kind == "unit":
                 values[f.name] = _units.as_unit(f.name, value)
             elif f.metadata.get("static"):
-                values[f.name] = _settled(value)
+                values[f.name] = _hashable(value)
             elif value is None and f.default is None:
-                pass  # left open
+                pass  # an optional parameter that is not given
             elif kind == "shared":
                 shared[f.name] = value
             elif kind in ("number", "reciprocal") or _is_number(value):
@@ -69,12 +69,12 @@ class Value:
             object.__setattr__(self, name, value)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle and copy the parameters alone."""
+        """Pickle and copy only the parameters."""
         names = {f.name for f in fields(self)}
         return {n: v for n, v in self.__dict__.items() if n in names or n[:1] != "_"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a pickle or a copy, arrays read-only as they were."""
+        """Restore a pickle or a copy; arrays become read-only again."""
         for name, value in state.items():
             bare = value.mantissa if isinstance(value, u.Quantity) else value
             if isinstance(bare, np.ndarray) and dataclasses.is_dataclass(self):
@@ -83,15 +83,15 @@ class Value:
 
     @property
     def __fn_or_cls__(self) -> str:
-        """What stands for the object where linen's ``nn.jit`` tells modules apart.
+        """The text by which linen's ``nn.jit`` tells objects apart.
 
-        Left to itself linen walks through the fields: it stumbles over Quantities and JAX
-        arrays, and takes -1.0 for -2.0, whose hashes are equal in Python.
+        Without it linen walks through the fields: it fails for Quantities and JAX arrays, and
+        confuses -1.0 with -2.0, whose hashes are equal in Python.
         """
         return repr(identity(self) if dataclasses.is_dataclass(self) else self)
 
     def __eq__(self, other: object) -> bool:
-        """Equal in type, values as written, dtypes and units; always a plain bool."""
+        """Whether types, values as written, dtypes and units are equal; always a plain bool."""
         if self is other:
             return True
         if type(self) is not type(other) or not dataclasses.is_dataclass(self):
@@ -102,19 +102,19 @@ class Value:
         return hash(identity(self)) if dataclasses.is_dataclass(self) else id(self) >> 4
 
     def __repr__(self) -> str:
-        """The call that makes the object; evaluates with `Quantity` and `array` at hand.
+        """The call that makes the object; it evaluates where `Quantity` and `array` are imported.
 
-        Arrays of more than 1,000 numbers are shortened, as NumPy does: those don't evaluate.
+        Arrays of more than 1,000 numbers are abbreviated as in NumPy, and don't evaluate.
         """
         if not dataclasses.is_dataclass(self):
             return object.__repr__(self)
-        given = (f"{f.name}={written(getattr(self, f.name))}" for f in fields(self))
-        return f"{type(self).__name__}({', '.join(given)})"
+        arguments = (f"{f.name}={written(getattr(self, f.name))}" for f in fields(self))
+        return f"{type(self).__name__}({', '.join(arguments)})"
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Named(Mapping[str, Any]):
-    """Parameters by name, in their order. A dict has no hash, and JAX sorts its names."""
+    """Parameters by name, in order. Unlike a dict it is hashable, and JAX does not sort it."""
 
     pairs: tuple[tuple[str, Any], ...]
 
@@ -145,12 +145,12 @@ jax.tree_util.register_pytree_with_keys(
 
 
 def frozen(cls: type) -> None:
-    """Make a frozen dataclass of a subclass of `Value`."""
+    """Make a subclass of `Value` a frozen dataclass."""
     dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
 
 
 def register(cls: type) -> None:
-    """Make a PyTree of a subclass of `Value`, if it is a dataclass."""
+    """Register a subclass of `Value` as a PyTree, if it is a dataclass."""
     if dataclasses.is_dataclass(cls):
         jax.tree_util.register_pytree_with_keys(
             cls, _flatten_with_keys, _unflattener(cls), _flatten
@@ -158,7 +158,7 @@ def register(cls: type) -> None:
 
 
 def fields(obj: Any) -> tuple[dataclasses.Field[Any], ...]:
-    """The fields of an object or a class; none where it is no dataclass."""
+    """The fields of an object or a class; none unless it is a dataclass."""
     return _fields(obj if isinstance(obj, type) else type(obj))
 
 
@@ -169,64 +169,64 @@ def _fields(cls: type) -> tuple[dataclasses.Field[Any], ...]:
 
 @functools.lru_cache(maxsize=1024)
 def kinds(cls: type) -> Mapping[str, str]:
-    """What each field holds, by the annotation's type.
+    """The kind of each field, from its annotation.
 
-    "child", "children" or "named" of an initializer's parameters, "shared" for a number that shares
-    its unit with its like, "number" and "reciprocal" for others, "unit" or "option" for static
-    ones.
+    "child", "children" and "named" hold initializers, "shared" a number that shares its unit with
+    the others of this kind, "number" and "reciprocal" other numbers, "unit" and "option" static
+    fields.
     """
     return {f.name: _kind(cls, f) for f in fields(cls)}
 
 
 def _kind(cls: type, field: dataclasses.Field[Any]) -> str:
     hint = field.type
-    if isinstance(hint, str):  # a module postpones its annotations
+    if isinstance(hint, str):  # postponed annotations
         owner = next(c for c in cls.__mro__ if field.name in vars(c).get("__annotations__", {}))
         try:
             hint = eval(hint, vars(sys.modules[owner.__module__]))
-        except Exception:  # a name that only the function around the class knows
+        except Exception:  # a name local to the function that defines the class
             return "other"
     if field.metadata.get("static"):
         return "unit" if u.Unit in typing.get_args(hint) else "option"
-    return _said(hint) or "other"
+    return _kind_in(hint) or "other"
 
 
-def _said(hint: Any) -> str | None:
-    """The kind that an annotation names, the outermost first."""
+def _kind_in(hint: Any) -> str | None:
+    """The outermost kind that an annotation names."""
     for mark in getattr(hint, "__metadata__", ()):
         if isinstance(mark, Kind):
             return mark.name
     if hint is Initializer:
         return "child"
-    inner = (_said(arg) for arg in typing.get_args(hint))
-    found = next((kind for kind in inner if kind), None)
-    several = {Sequence: "children", Mapping: "named"}.get(typing.get_origin(hint))
-    return several if found == "child" and several else found
+    inner = (_kind_in(arg) for arg in typing.get_args(hint))
+    kind = next((kind for kind in inner if kind), None)
+    plural = {Sequence: "children", Mapping: "named"}.get(typing.get_origin(hint))
+    return plural if kind == "child" and plural else kind
 
 
-def _settled(option: Any) -> Any:
-    """A static option in the one form that hashes, and that a repr can give back."""
+def _hashable(option: Any) -> Any:
+    """A static option in a form that is hashable and has an evaluable repr."""
     if isinstance(option, (np.ndarray, jax.Array)) and not isinstance(option, Tracer):
-        # A key is no list of options, and says so if it is read.
+        # Not a typed key, which can't be read as an array.
         option = np.asarray(option).tolist() if isinstance(option.dtype, np.dtype) else option
     if is_sequence(option):
-        return tuple(_settled(o) for o in option)
+        return tuple(_hashable(o) for o in option)
     return option.item() if isinstance(option, np.generic) else option
 
 
 def _is_number(value: Any) -> bool:
-    kinds = (numbers.Complex, np.generic, np.ndarray, jax.Array, u.Quantity)
-    return isinstance(value, kinds) and not isinstance(value, bool)
+    types = (numbers.Complex, np.generic, np.ndarray, jax.Array, u.Quantity)
+    return isinstance(value, types) and not isinstance(value, bool)
 
 
 # ---------------------------------------------------------------- nesting
 
 _DEEPEST = 64
-"""A draw takes 8 Python frames a level, and Python gives up at 1,000 in all."""
+"""A draw takes 8 Python frames for each level, of the 1,000 that Python allows."""
 
 
 def refuse_deep(obj: Value) -> None:
-    """Refuse an object nested so deeply that drawing, printing or comparing it may not end."""
+    """Refuse an object nested so deeply that drawing or printing it may exceed Python's stack."""
     if (levels := _levels(obj)) > _DEEPEST:
         raise ValueError(
             f"{type(obj).__name__} would be {levels} levels deep, the limit is {_DEEPEST}; join "
@@ -235,10 +235,10 @@ def refuse_deep(obj: Value) -> None:
 
 
 def _levels(obj: Value) -> int:
-    """How deeply an object is nested: 1 if it holds no other."""
+    """The depth of an object: 1 if it contains no other."""
     if "_levels" not in obj.__dict__:
-        held = (getattr(obj, f.name) for f in fields(obj))
-        parts = (part for x in held for part in (x if type(x) is tuple else (x,)))
+        values = (getattr(obj, f.name) for f in fields(obj))
+        parts = (part for x in values for part in (x if type(x) is tuple else (x,)))
         below = (_levels(part) for part in parts if isinstance(part, Value))
         object.__setattr__(obj, "_levels", 1 + max(below, default=0))
     return obj.__dict__["_levels"]
@@ -248,10 +248,9 @@ def _levels(obj: Value) -> int:
 
 
 def _flatten(obj: Any) -> tuple[list[Any], tuple[Any, ...]]:
-    every = fields(obj)
     return (
-        [getattr(obj, f.name) for f in every if not f.metadata.get("static")],
-        tuple(getattr(obj, f.name) for f in every if f.metadata.get("static")),
+        [getattr(obj, f.name) for f in fields(obj) if not f.metadata.get("static")],
+        tuple(getattr(obj, f.name) for f in fields(obj) if f.metadata.get("static")),
     )
 
 
@@ -263,7 +262,7 @@ def _flatten_with_keys(obj: Any) -> tuple[list[tuple[Any, Any]], tuple[Any, ...]
 
 def _unflattener(cls: type) -> Callable[[Any, Any], Any]:
     def unflatten(aux: Any, children: Any) -> Any:
-        # Past __init__: a transform may put anything into the leaves, and nothing is checked.
+        # Without __init__: transforms may put anything into the leaves, so nothing is checked.
         obj, children, aux = object.__new__(cls), iter(children), iter(aux)
         for f in fields(cls):
             value = next(aux if f.metadata.get("static") else children)
@@ -277,7 +276,7 @@ def _unflattener(cls: type) -> Callable[[Any, Any], Any]:
 
 
 def identity(obj: Any) -> tuple[Any, ...]:
-    """What two equal objects share: hashable, and comparable without an error."""
+    """A hashable key, equal for equal objects and always comparable."""
     return (
         type(obj),
         *(
@@ -291,7 +290,7 @@ def identity(obj: Any) -> tuple[Any, ...]:
 
 def _leaf_identity(value: Any) -> Any:
     if isinstance(value, Value) and dataclasses.is_dataclass(type(value)):
-        return identity(value)  # its hash would make this anew at each level: 2^depth times
+        return identity(value)  # not `value`: hashes would be recomputed 2^depth times
     if type(value) is tuple:
         return (tuple, *map(_leaf_identity, value))
     if isinstance(value, u.Quantity):
@@ -305,16 +304,16 @@ def _leaf_identity(value: Any) -> Any:
         hash(value)
     except TypeError:
         return ("object", id(value))
-    # By its digits: NaN is to equal NaN, and -0.0 is not to equal 0.0, as within arrays.
+    # By digits, so that NaN equals NaN and -0.0 differs from 0.0, as within arrays.
     return (float, value.hex()) if type(value) is float else (type(value), value)
 
 
-# Numbers of an array that are written in full: as many as NumPy prints.
 _MOST_WRITTEN = 1000
+"""Longest array written in full, as in NumPy."""
 
 
 def written(value: Any) -> str:
-    """Write a parameter so that it evaluates; a longer array shortened, with its shape."""
+    """A parameter as text that evaluates; a longer array is abbreviated, with its shape."""
     if type(value) is float and not math.isfinite(value):
         return f"float('{value}')"
     if isinstance(value, u.Quantity):
@@ -332,6 +331,6 @@ def written(value: Any) -> str:
         ).replace("\n", "")
         digits = re.sub(r"\b(nan|inf)\b", r"float('\1')", digits)
         shape = f", shape={concrete.shape}" if concrete.size > _MOST_WRITTEN else ""
-        shaped = f".reshape({concrete.shape})" if concrete.size == 0 else ""
-        return f"array({digits}, dtype={str(concrete.dtype)!r}{shape}){shaped}"
+        reshape = f".reshape({concrete.shape})" if concrete.size == 0 else ""
+        return f"array({digits}, dtype={str(concrete.dtype)!r}{shape}){reshape}"
     return repr(value)

@@ -1,1 +1,1 @@
-"""Initializers made of others: arithmetic, functions, mixtures."""
+"""Initializers made of others: mixtures, conditionals, correlated parameters."""

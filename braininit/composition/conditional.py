@@ -1,4 +1,4 @@
-"""Conditionals: one initializer where a condition on the index holds, else another."""
+"""Conditionals: one initializer where a condition on the index holds, another elsewhere."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ def conditional(
     out_sharding: Sharding | None = None,
     **context: Any,
 ) -> Values:
-    """Draw from one initializer where a condition on the index holds, else from another.
+    """Draw from one initializer where a condition on the index holds, elsewhere from another.
 
     Parameters
     ----------
     condition_fn : callable, array or number
-        A function from the indices of neurons to as many booleans, or the booleans. Or for how many
-        of the first neurons it holds: an integer is a count, 80 or ``[80, 20]`` (with the others),
-        a fraction 0.8 or ``[0.8, 0.2]`` of n neurons is ``floor(0.8 * n + 1/2)``.
+        A function that maps an array of indices to as many booleans, or the booleans. Or how many
+        of the first neurons fulfil the condition: a count, 80 or ``[80, 20]`` (with the others), or
+        a fraction, 0.8 or ``[0.8, 0.2]``, which means ``floor(0.8 * n + 1/2)`` of n neurons.
     true_dist, false_dist : initializer
-        What is drawn where the condition holds, and where not; each at the full shape.
+        Initializers where the condition holds and where it does not, each at the full shape.
     axis : int or tuple of int, optional
         The axes that are indexed: 0 indexes rows, the presynaptic neurons of a weight matrix. None
         indexes every element, row by row.
@@ -59,7 +59,7 @@ def conditional(
     Notes
     -----
     Numerics: draws both and selects one, in one fused pass. Eagerly `condition_fn` gets a NumPy
-    array of indices; while JAX traces, a traced one, or NumPy's if it can't take that.
+    array of indices; under a JAX trace a traced array, or NumPy's if it can't take a traced one.
 
     Examples
     --------
@@ -70,8 +70,8 @@ def conditional(
     [[ 0.5  0.5]
      [-2.  -2. ]] nS
     """
-    made = _conditional(condition_fn, true_dist, false_dist, axis)
-    return draw(made, key, shape, dtype, out_sharding, context)
+    recipe = _conditional(condition_fn, true_dist, false_dist, axis)
+    return draw(recipe, key, shape, dtype, out_sharding, context)
 
 
 def _conditional(condition_fn: Any, true_dist: Any, false_dist: Any, axis: Any) -> Recipe:
@@ -82,28 +82,28 @@ def _conditional(condition_fn: Any, true_dist: Any, false_dist: Any, axis: Any) 
     }
     unit = common_unit({name: part.unit for name, part in parts.items()})
     traced = isinstance(condition, Tracer)
-    kept = condition if callable(condition) else None if traced else _Data.of(condition)
+    known = condition if callable(condition) else None if traced else _HashableArray.of(condition)
     return composite(
-        _chosen,
+        _selected,
         unit,
         {"condition_fn": condition if traced else None, **parts},
-        static=(None if axis is None else options.axes("axis", axis), kept),
+        static=(None if axis is None else options.axes("axis", axis), known),
         random=None,
         traceable=not callable(condition),
         by_rows=False,
-        sized=_where_it_holds,
+        sized=_with_mask,
     )
 
 
-class _Data(NamedTuple):
-    """An array that hashes, because it decides on a program's form."""
+class _HashableArray(NamedTuple):
+    """An array as a static argument of a compiled program."""
 
     content: bytes
     dtype: str
     shape: tuple[int, ...]
 
     @classmethod
-    def of(cls, array: np.ndarray) -> _Data:
+    def of(cls, array: np.ndarray) -> _HashableArray:
         return cls(array.tobytes(), str(array.dtype), array.shape)
 
     def array(self) -> np.ndarray:
@@ -111,7 +111,7 @@ class _Data(NamedTuple):
 
 
 class Conditional(Initialization, function=conditional, recipe=_conditional):
-    """One initializer where a condition holds, else another; the twin of `conditional`."""
+    """One initializer where a condition holds, elsewhere another; the twin of `conditional`."""
 
     condition_fn: Condition = static()
     true_dist: InitializerLike
@@ -120,7 +120,7 @@ class Conditional(Initialization, function=conditional, recipe=_conditional):
 
 
 def _as_condition(value: Any) -> Any:
-    """A function of indices unchanged; data as an array of booleans, counts or fractions."""
+    """Return a function of indices as it is, data as an array of booleans, counts or fractions."""
     if callable(value) and not isinstance(value, (Initialization, type)):
         return value
     refusal = TypeError(
@@ -154,15 +154,15 @@ def _as_condition(value: Any) -> Any:
     return summing_to_one("condition_fn", data) if data.ndim else data
 
 
-def _condition(condition: Any, shape: tuple[int, ...], indices: Any) -> Any:
-    """The condition, as booleans of a shape that broadcasts to the result's."""
+def _mask(condition: Any, shape: tuple[int, ...], indices: Any) -> Any:
+    """The condition as booleans of this shape."""
     n = math.prod(shape)
     if not callable(condition):
         indices = indices if indices is None or isinstance(indices, Tracer) else np.asarray(indices)
-        condition = _from_data(condition, n, indices)
+        condition = _condition_from(condition, n, indices)
     if indices is None:
         if not eager():
-            # A compiled program would store a constant of n numbers; it does not store an iota.
+            # A traced iota: NumPy's indices would be stored in the program, n numbers.
             try:
                 return _booleans(condition(jnp.arange(n)), n, shape)
             except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError):
@@ -175,8 +175,8 @@ def _condition(condition: Any, shape: tuple[int, ...], indices: Any) -> Any:
     return _booleans(condition(indices), n, shape)
 
 
-def _from_data(data: Any, n: int, indices: Any) -> Callable[[Any], Any]:
-    """The function of indices that an array of booleans, counts or fractions stands for."""
+def _condition_from(data: Any, n: int, indices: Any) -> Callable[[Any], Any]:
+    """The function of indices that booleans, counts or fractions stand for."""
     traced = isinstance(data, Tracer)
     if data.dtype == bool:
         if indices is None:
@@ -190,18 +190,18 @@ def _from_data(data: Any, n: int, indices: Any) -> Callable[[Any], Any]:
         total = n if traced else int(data.sum())
         if indices is None and not (total == n if data.ndim else total <= n):
             raise ValueError(
-                f"`condition_fn` = {data.tolist()} counts {total} neurons, the shape has {n} of "
-                "them; `axis` says along which they are counted"
+                f"`condition_fn` = {data.tolist()} counts {total} neurons, the shape has {n}; "
+                "`axis` says along which axes they are counted"
             )
         return lambda i: i < data.ravel()[0]
     if indices is not None:
         raise ValueError(
-            "`condition_fn` as a fraction is one of all neurons, and goes without "
+            "`condition_fn` as a fraction refers to all neurons and can't be combined with "
             "`neuron_indices`; give a count"
         )
-    whole = np if not traced and type(n) is int else jnp  # n may be symbolic in an export
-    many = whole.floor(data.ravel()[0] * n + 0.5)
-    return lambda i: i < many
+    xp = np if not traced and type(n) is int else jnp  # n may be symbolic in an export
+    count = xp.floor(data.ravel()[0] * n + 0.5)
+    return lambda i: i < count
 
 
 def _booleans(holds: Any, n: int, shape: tuple[int, ...]) -> Any:
@@ -215,31 +215,32 @@ def _booleans(holds: Any, n: int, shape: tuple[int, ...]) -> Any:
     return holds.reshape(shape).astype(bool)
 
 
-def _where_it_holds(
-    made: Recipe, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]
+def _with_mask(
+    recipe: Recipe, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]
 ) -> Recipe:
     """The recipe with the condition as booleans, of a shape that broadcasts to the result's."""
-    (traced, *parts), (axes, kept) = made.values, made.facts.static
-    condition = traced if kept is None else kept.array() if isinstance(kept, _Data) else kept
-    holds = _condition(condition, along(axes, shape), context.get("neuron_indices"))
-    names, none = ("holds", *made.facts.names), (None, *made.facts.roles)
-    values = (holds, traced, *parts)
-    return replaced(made, values, names=names, roles=none, static=(), traceable=True, sized=None)
+    (traced, *parts), (axes, known) = recipe.values, recipe.facts.static
+    condition = known.array() if isinstance(known, _HashableArray) else known
+    condition = traced if known is None else condition
+    mask = _mask(condition, along(axes, shape), context.get("neuron_indices"))
+    facts = {"names": ("mask", *recipe.facts.names), "roles": (None, *recipe.facts.roles)}
+    values = (mask, traced, *parts)
+    return replaced(recipe, values, **facts, static=(), traceable=True, sized=None)
 
 
-def _chosen(
+def _selected(
     source: Source,
     dtype: np.dtype,
     context: Mapping[str, Any],
-    holds: Any,
+    mask: Any,
     traced: Any,
     true_dist: Recipe,
     false_dist: Recipe,
 ) -> Any:
     others = {name: value for name, value in context.items() if name != "neuron_indices"}
     drawn = draws(source, wide(dtype), others, (true_dist, false_dist))
-    unit, (yes, no) = units.off_draws(true_dist=drawn[0], false_dist=drawn[1])
-    x = jnp.where(holds, jnp.asarray(yes), jnp.asarray(no))
+    unit, (if_true, if_false) = units.off_draws(true_dist=drawn[0], false_dist=drawn[1])
+    x = jnp.where(mask, jnp.asarray(if_true), jnp.asarray(if_false))
     if traced is not None and jnp.issubdtype(traced.dtype, np.floating):
-        x = nan_like(x, [traced])
+        x = nan_like(x, [traced])  # an invalid fraction is NaN
     return finished(x, unit, dtype)

@@ -1,4 +1,4 @@
-"""Distributions as margins of a joint one: recipes that draw by one given word."""
+"""Margins of a joint distribution: recipes that draw by a given word."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from braininit._engine.rounding import rounded
 from braininit._engine.sampler import result_dtype
-from braininit._engine.source import Given, Source
+from braininit._engine.source import GivenWords, Source
 from braininit._jax.dtypes import drawn_in
 from braininit._math import tables
 from braininit._math.truncated import word_below
@@ -37,16 +37,16 @@ __all__ = ["monotone", "placed_at", "with_part"]
 
 
 def monotone(name: str, child: Initialization) -> tuple[Recipe, tuple[Any, ...]]:
-    """A recipe that draws by one word, and numbers: for each below 0 it falls where it rose."""
-    base, factors = _below(child)
+    """A recipe that draws by one word, and factors: each negative one turns rising into falling."""
+    base, factors = _random_part(child)
     if base is None:
         return _by_word(name, child), ()
-    (part, more), made = monotone(name, as_child(name, base)), child._recipe
-    return replaced(made, with_part(made, lambda _: part)), (*factors, *more)
+    (part, more), recipe = monotone(name, as_child(name, base)), child._recipe
+    return replaced(recipe, with_part(recipe, lambda _: part)), (*factors, *more)
 
 
-def _below(child: Any) -> tuple[Any, tuple[Any, ...]]:
-    """The one random part of what rises or falls with it, and its factor; else None."""
+def _random_part(child: Any) -> tuple[Any, tuple[Any, ...]]:
+    """The single random part of a monotone function of draws, and its factors; else None."""
     if isinstance(child, (Clipped, OnGrid)):
         return child.base_dist, ()
     if isinstance(child, Compose):
@@ -66,7 +66,7 @@ def _below(child: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def with_part(recipe: Recipe, change: Callable[[Recipe], Recipe]) -> tuple[Any, ...]:
-    """The values of a recipe, its one random part changed."""
+    """The values of a recipe with its single random part changed."""
     return tuple(
         change(value) if isinstance(value, Recipe) and value.needs_key(None) else value
         for value in recipe.values
@@ -74,7 +74,7 @@ def with_part(recipe: Recipe, change: Callable[[Recipe], Recipe]) -> tuple[Any, 
 
 
 def _by_word(name: str, child: Initialization) -> Recipe:
-    """The recipe of a distribution that is drawn by its quantile."""
+    """The recipe of a distribution, drawn by its quantile function."""
     facts = child._recipe.facts
     if child._recipe.kinds == "whole":
         return _whole(name, child)
@@ -82,16 +82,15 @@ def _by_word(name: str, child: Initialization) -> Recipe:
         return child._recipe
     if facts.cut is None and facts.functions is None:
         raise TypeError(
-            f"`{name}` must have a quantile to be drawn by, got {type(child).__name__}; give a "
+            f"`{name}` must have a quantile, got {type(child).__name__}; give a "
             "distribution that can be truncated, as it is, truncated, clipped, on a grid, or with "
-            "numbers added or multiplied, or name the `cdf` and the `quantile` of a class of your "
-            "own"
+            "numbers added or multiplied, or name the `cdf` and the `quantile` of your own class"
         )
     return Truncated(child)._recipe
 
 
 def _whole(name: str, child: Initialization) -> Recipe:
-    """The recipe of a distribution of whole numbers, by a table of its quantile."""
+    """The recipe of a distribution of whole numbers, drawn by a table of its quantiles."""
     base, bounds = child, []
     while isinstance(base, Truncated):
         bounds.append((base.low, base.high))
@@ -101,8 +100,8 @@ def _whole(name: str, child: Initialization) -> Recipe:
     known = all(type(x) is float for x in numbers)
     if not known or not all(end is None or type(end) is float for end in ends):
         raise TypeError(
-            f"`{name}` of whole numbers must have parameters that are known, one number each, to "
-            f"be drawn by its quantile, got {units.brief(child)}; {_OTHERWISE}"
+            f"`{name}` of whole numbers must have concrete parameters, one number each, to be "
+            f"drawn by its quantile, got {units.brief(child)}; {_OTHERWISE}"
         )
     low = max((end for end, _ in bounds if end is not None), default=-math.inf)
     high = min((end for _, end in bounds if end is not None), default=math.inf)
@@ -114,7 +113,7 @@ def _whole(name: str, child: Initialization) -> Recipe:
                 f"`{name}` = {units.brief(child)} has more numbers than a word of 32 bits; "
                 f"{_OTHERWISE}"
             )
-        return Recipe(Facts(_from_all, static=(first, last - first + 1), kinds="whole"), ())
+        return Recipe(Facts(_equally_likely, static=(first, last - first + 1), kinds="whole"), ())
     law = tables.Law("poisson" if isinstance(base, Poisson) else "binomial", numbers, low, high)
     try:
         tables.most(law)
@@ -127,26 +126,27 @@ def _whole(name: str, child: Initialization) -> Recipe:
 _OTHERWISE = "give a continuous distribution on a grid, as in Gamma(2.0, 3.0).on_grid(1.0)"
 
 
-def _from_all(source: Source, dtype: np.dtype, first: int, count: int) -> jax.Array:
-    kind, more = drawn_in(dtype), tables.below(np.uint32(count), _halves(source, dtype))
-    if kind.itemsize == 8:
-        return rounded((more.astype(jnp.int64) + first).astype(kind), dtype)
-    whole = lax.bitcast_convert_type(more + np.uint32(first % 2**32), jnp.int32)
-    return rounded(whole.astype(kind), dtype)
+def _equally_likely(source: Source, dtype: np.dtype, first: int, count: int) -> jax.Array:
+    drawing_dtype = drawn_in(dtype)
+    index = tables.below(np.uint32(count), _halves(source, dtype))
+    if drawing_dtype.itemsize == 8:
+        return rounded((index.astype(jnp.int64) + first).astype(drawing_dtype), dtype)
+    whole = lax.bitcast_convert_type(index + np.uint32(first % 2**32), jnp.int32)
+    return rounded(whole.astype(drawing_dtype), dtype)
 
 
 def _from_table(source: Source, dtype: np.dtype, law: tables.Law) -> jax.Array:
-    kind, first = drawn_in(dtype), tables.first_of(law)
-    base = kind.type(first)  # the rest, of few digits, goes with what is counted from there on
-    more = tables.counted(law, _halves(source, dtype)).astype(kind) + kind.type(first - int(base))
-    return rounded(base + more, dtype)
+    drawing_dtype, first = drawn_in(dtype), tables.first_of(law)
+    index = tables.counted(law, _halves(source, dtype)).astype(drawing_dtype)
+    base = drawing_dtype.type(first)  # rounded; the small remainder is added to the index
+    return rounded(base + (index + drawing_dtype.type(first - int(base))), dtype)
 
 
 def _halves(source: Source, dtype: np.dtype) -> tuple[jax.Array, jax.Array]:
-    """The two words of a word of 64 bits, or one of 32 and the middle of what it stands for."""
-    kind = drawn_in(dtype)
-    word = source.words(kind)
-    if kind.itemsize == 8:
+    """Upper and lower 32 bits of a word; a word of 32 bits is the upper, the lower is 2^31."""
+    drawing_dtype = drawn_in(dtype)
+    word = source.words(drawing_dtype)
+    if drawing_dtype.itemsize == 8:
         return (word >> np.uint64(32)).astype(jnp.uint32), word.astype(jnp.uint32)
     return word, jnp.full_like(word, 2**31)
 
@@ -155,7 +155,7 @@ def _halves(source: Source, dtype: np.dtype) -> tuple[jax.Array, jax.Array]:
 
 
 def placed_at(recipe: Recipe, word: jax.Array, z: jax.Array) -> Recipe:
-    """A recipe whose random part draws by this word, that of the standard normal z."""
+    """A recipe whose random part draws by this word, which belongs to the standard normal z."""
     if not isinstance(recipe, Composite):
         return _AtWord(recipe.facts, recipe.values, word, z)
     return replaced(recipe, with_part(recipe, lambda part: placed_at(part, word, z)))
@@ -175,46 +175,45 @@ class _AtWord(Recipe):
         return False
 
     def drawn(self, asked: Asked) -> Any:
-        kind = result_dtype(asked.dtype, "real")
-        its = self.for_draw(asked.whole, kind, asked.context)
-        how = its.facts.bare, kind, asked.whole
-        x = _by(*how, self.word, its.values)
-        if its.facts.kinds == "whole":  # a step moves with nothing
-            return units.on(x, self.facts.unit)
-        return units.on(_following(*how, x, self.z, its.values), self.facts.unit)
+        dtype = result_dtype(asked.dtype, "real")
+        sized = self.for_draw(asked.whole, dtype, asked.context)
+        static = sized.facts.bare, dtype, asked.whole
+        x = _quantile(*static, self.word, sized.values)
+        if sized.facts.kinds != "whole":  # whole numbers have no derivative
+            x = _with_derivative(*static, x, self.z, sized.values)
+        return units.on(x, self.facts.unit)
 
 
-def _by(
+def _quantile(
     facts: Facts, dtype: np.dtype, whole: tuple[int, ...], word: jax.Array, values: Any
 ) -> jax.Array:
     numbers = facts.ready(word.shape, dtype, values)
-    return facts.kernel(Given(word, whole), dtype, *facts.static, *numbers)
+    return facts.kernel(GivenWords(word, whole), dtype, *facts.static, *numbers)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
-def _following(
+def _with_derivative(
     facts: Facts, dtype: np.dtype, whole: tuple[int, ...], x: jax.Array, z: jax.Array, values: Any
 ) -> jax.Array:
-    """A draw that moves with z, which its word has lost."""
+    """The draw x with its derivative in z, which a word does not pass on."""
     return x
 
 
-@functools.partial(_following.defjvp, symbolic_zeros=True)
-def _following_jvp(
+@functools.partial(_with_derivative.defjvp, symbolic_zeros=True)
+def _with_derivative_jvp(
     facts: Facts, dtype: np.dtype, whole: tuple[int, ...], primals: Any, tangents: Any
 ) -> Any:
     (x, z, values), (x_dot, z_dot, _) = primals, tangents
     if isinstance(z_dot, SymbolicZero):
         return x, x_dot
-    step, kind = z.dtype.type(_STEP[z.dtype.itemsize]), drawn_in(dtype)
+    step, drawing_dtype = z.dtype.type(_STEP[z.dtype.itemsize]), drawn_in(dtype)
     near, far = (
-        _by(facts, kind, whole, word_below(z + h), values)
-        - _by(facts, kind, whole, word_below(z - h), values)
+        _quantile(facts, drawing_dtype, whole, word_below(z + h), values)
+        - _quantile(facts, drawing_dtype, whole, word_below(z - h), values)
         for h in (step, 2 * step)
     )
-    move = (8 * near - far) / (12 * step) * z_dot
-    move = move.astype(dtype)
+    move = ((8 * near - far) / (12 * step) * z_dot).astype(dtype)
     return x, move if isinstance(x_dot, SymbolicZero) else x_dot + move
 
 
-_STEP = {4: 1 / 16, 8: 1 / 1024}  # of z: where rounding is as large as what the formula leaves out
+_STEP = {4: 1 / 16, 8: 1 / 1024}  # of z: rounding and the error of the formula are equally large

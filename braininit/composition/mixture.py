@@ -1,4 +1,4 @@
-"""Mixtures: each element from one of several initializers."""
+"""Mixtures: each element is drawn from one of several initializers."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ def mixture(
     Parameters
     ----------
     distributions : sequence of initializers
-        The components, at least one. Each is drawn at the full shape: a fan, for example, is the
+        The components, at least one. Each is drawn at the full shape: its fan, for example, is the
         same as without the mixture.
     weights : array, optional
-        Probabilities of the components, summing to 1; None gives all the same.
+        Probabilities of the components, summing to 1; None means equal probabilities.
     axis : int or tuple of int, optional
-        The axes along which the pick changes: 0 picks one component for each row. None picks for
-        each element.
+        The axes along which the choice varies: 0 picks one component for each row. None picks one
+        for each element.
 
     Notes
     -----
-    Numerics: 32 random bits pick a component. Each component has a number of their 2^32 values, its
-    weight in float32 rounded to a multiple of 2^-32; a weight of 0 is never picked. All components
-    are drawn and one is selected, in one fused pass.
+    Numerics: 32 random bits pick a component, by its share of their 2^32 values: its weight in
+    float32, rounded to a multiple of 2^-32. A weight of 0 is never picked. All components are drawn
+    and one is selected, in one fused pass.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def _mixture(distributions: Any, weights: Any, axis: Any) -> Recipe:
     return composite(
         _picked,
         unit,
-        {"weights": _shares(weights, len(parts)), "distributions": parts},
+        {"weights": _probabilities(weights, len(parts)), "distributions": parts},
         static=(axes,),
         by_rows=axes is None,
         kinds="whole",
@@ -85,38 +85,38 @@ def _mixture(distributions: Any, weights: Any, axis: Any) -> Recipe:
 
 
 class Mixture(Initialization, function=mixture, recipe=_mixture):
-    """Each element from one of several initializers; the twin of `mixture`."""
+    """Each element drawn from one of several initializers; the twin of `mixture`."""
 
     distributions: Sequence[InitializerLike]
     weights: RealLike | None = None
     axis: int | tuple[int, ...] | None = static(default=None)
 
 
-def _shares(weights: Any, n: int) -> Any:
-    """Probabilities, checked."""
+def _probabilities(weights: Any, n: int) -> Any:
+    """The weights, checked."""
     if weights is None:
         return np.full(n, 1 / n)
-    shares = number("weights", roles.amount(weights)).value
-    if np.shape(shares) != (n,):
+    probabilities = number("weights", roles.amount(weights)).value
+    if np.shape(probabilities) != (n,):
         raise ValueError(
             f"`weights` must be one number for each of the {n} distributions, "
-            f"got the shape {np.shape(shares)}"
+            f"got the shape {np.shape(probabilities)}"
         )
-    return summing_to_one("weights", shares)
+    return summing_to_one("weights", probabilities)
 
 
-def common_unit(seen: Mapping[str, Any]) -> Any:
-    """The unit of initializers of one dimension, the first one's."""
-    if UNKNOWN not in seen.values():
-        bare = [name for name, unit in seen.items() if unit is None]
-        if bare and len(bare) < len(seen):
-            carrier = next(unit for unit in seen.values() if unit is not None)
+def common_unit(units_by_name: Mapping[str, Any]) -> Any:
+    """The unit of the first initializer; refuses units of different dimensions."""
+    if UNKNOWN not in units_by_name.values():
+        bare = [name for name, unit in units_by_name.items() if unit is None]
+        if bare and len(bare) < len(units_by_name):
+            other = next(unit for unit in units_by_name.values() if unit is not None)
             raise units.UnitError(
-                f"`{bare[0]}` draws numbers without a unit, its partners draw in {carrier}; "
-                f"give it one, as in initializer * u.{carrier}"
+                f"`{bare[0]}` draws numbers without a unit, its partners draw in {other}; "
+                f"give it one, as in initializer * u.{other}"
             )
-        units.off(**{name: units.on(1.0, unit) for name, unit in seen.items()})
-    return next(iter(seen.values()))
+        units.off(**{name: units.on(1.0, unit) for name, unit in units_by_name.items()})
+    return next(iter(units_by_name.values()))
 
 
 def _picked(
@@ -130,36 +130,36 @@ def _picked(
     pick, rest = source.split()
     drawn = draws(rest, wide(dtype), context, distributions)
     unit, bares = units.off_draws(**{f"distributions[{i}]": x for i, x in enumerate(drawn)})
-    if dtype.kind in "iu" and all(units.parts(each)[1] == unit for each in drawn):
-        bares = [units.parts(each)[0] for each in drawn]
+    if dtype.kind in "iu" and all(units.parts(x)[1] == unit for x in drawn):
+        bares = [units.parts(x)[0] for x in drawn]
     word = pick.reshaped(along(axes, source.shape)).words(np.dtype(np.float32))
     weights = jnp.asarray(weights, jnp.float32)
-    first, some = _stretches(weights)
+    first, has_words = _word_ranges(weights)
     x = jnp.asarray(bares[0])
     for i in range(1, len(bares)):
-        x = jnp.where((word >= first[i]) & some[i], bares[i], x)
+        x = jnp.where((word >= first[i]) & has_words[i], bares[i], x)
     return finished(x if dtype.kind in "iu" else nan_like(x, [weights]), unit, dtype)
 
 
 @jax.jit
-def _stretches(shares: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Where among the 2^32 words those of each component begin, and whether it has any.
+def _word_ranges(weights: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The first of the 2^32 words that pick each component, and whether there are any.
 
-    Each component's words are counted by themselves, to the relative precision of its share; the
-    component with most words gets the remainder.
+    Each number of words has the relative precision of its weight; the heaviest component gets the
+    remainder.
     """
-    total = functools.reduce(operator.add, shares)  # in one order, on every platform
-    most = jnp.arange(len(shares)) == jnp.argmax(shares)
+    total = functools.reduce(operator.add, weights)  # in one order, on every platform
+    heaviest = jnp.arange(len(weights)) == jnp.argmax(weights)
     # None of the others has more than half of the words.
-    words = jnp.round(jnp.where(most, 0, shares) / total * 2.0**32).astype(jnp.uint32)
+    words = jnp.round(jnp.where(heaviest, 0, weights) / total * 2.0**32).astype(jnp.uint32)
     # Modulo 2^32, where all words count as 0.
-    words = jnp.where(most, jnp.uint32(0) - jnp.sum(words, dtype=jnp.uint32), words)
-    return jnp.cumsum(words, dtype=jnp.uint32) - words, most | (words > 0)
+    words = jnp.where(heaviest, jnp.uint32(0) - jnp.sum(words, dtype=jnp.uint32), words)
+    return jnp.cumsum(words, dtype=jnp.uint32) - words, heaviest | (words > 0)
 
 
 def along(axes: tuple[int, ...] | None, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of an array that changes along `axes` only."""
+    """The shape of an array that varies along `axes` only."""
     if axes is None:
         return shape
-    kept = options.axes_of("axis", axes, shape)
-    return tuple(n if a in kept else 1 for a, n in enumerate(shape))
+    varying = options.axes_of("axis", axes, shape)
+    return tuple(n if axis in varying else 1 for axis, n in enumerate(shape))

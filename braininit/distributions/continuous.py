@@ -1,4 +1,4 @@
-"""Continuous distributions: each a function, its recipe and, right below, its twin."""
+"""Continuous distributions: for each its function, its recipe and its twin class."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def uniform(
     Notes
     -----
     Numerics: bit for bit `jax.random.uniform` on [0, 1) in float32 and float64. Bounds are rounded
-    to the drawing dtype first and the result is rounded inward, so `high` never comes out. Bounds
-    of +-3e38 do not overflow.
+    to the drawing dtype first and the result is rounded inward, so `high` is never drawn. Bounds of
+    +-3e38 do not overflow.
     """
     return draw(_uniform(low, high), key, shape, dtype, out_sharding)
 
@@ -134,11 +134,11 @@ class Normal(Initialization, function=normal, recipe=_normal):
 
 
 def _normal_kernel(source: Source, dtype: np.dtype, mean: Any, std: Any) -> jax.Array:
-    kind = drawn_in(dtype)
+    drawing_dtype = drawn_in(dtype)
     if dtype.kind == "c":
-        z = standard.complex_normal(source.pair(kind))
+        z = standard.complex_normal(source.pair(drawing_dtype))
         return mean.astype(dtype) + std.astype(dtype) * z
-    return finish(mean + std * standard.normal(source.words(kind)), dtype)
+    return finish(mean + std * standard.normal(source.words(drawing_dtype)), dtype)
 
 
 # ---------------------------------------------------------------- truncated normal
@@ -168,14 +168,14 @@ def truncated_normal(
         Standard deviation of the normal before truncation, finite, std >= 0; 0 gives the mean, or
         the bound nearest to it.
     low, high : number, array or Quantity, optional
-        Bounds, low < high; None or an infinity is open. They are absolute, not in units of `std`.
+        Bounds, low < high, absolute and not in units of `std`. None or an infinity means no bound.
 
     Notes
     -----
     Numerics: inverts the survival function, by Mills' ratio, outwards from the point of [low, high]
-    nearest to the mean. Tails are right as far out as the dtype reaches;
-    `jax.random.truncated_normal` has one value beyond 5.5 std. Scalar bounds at exactly -2 and 2
-    std give its draws bit for bit.
+    nearest to the mean. Tails are accurate as far out as the dtype reaches, where
+    `jax.random.truncated_normal` returns a single value beyond 5.5 std. With scalar bounds exactly
+    2 std below and above the mean, draws equal JAX's bit for bit.
 
     Examples
     --------
@@ -212,33 +212,33 @@ class TruncatedNormal(Initialization, function=truncated_normal, recipe=_truncat
 def _truncated_kernel(
     source: Source, dtype: np.dtype, mean: Any, std: Any, low: Any, high: Any
 ) -> jax.Array:
-    kind = drawn_in(dtype)
-    x = truncated.truncated_normal(source.words(kind), mean, std, low, high)
-    return x if dtype == kind else finish(x, dtype, low, high)
+    drawing_dtype = drawn_in(dtype)
+    x = truncated.truncated_normal(source.words(drawing_dtype), mean, std, low, high)
+    return x if dtype == drawing_dtype else finish(x, dtype, low, high)
 
 
 def _prepared(
-    made: Recipe, shape: tuple[int, ...], dtype: np.dtype, context: Mapping[str, Any]
+    original: Recipe, shape: tuple[int, ...], dtype: np.dtype, context: Mapping[str, Any]
 ) -> Recipe:
-    """With plain numbers, compute beforehand what does not depend on the words."""
-    if not all(type(value) is float for value in made.values):
-        return made
-    made.fit(dtype)
-    whether, cut = _cut(drawn_in(dtype), eager(), *made.values)
-    return recipe(_cut_kernel, (Number("cut", cut, None),), made.unit, static=(whether,))
+    """The recipe with the word-independent part computed, if all parameters are plain floats."""
+    if not all(type(value) is float for value in original.values):
+        return original
+    original.fit(dtype)
+    is_two_sigma, cut = _cut(drawn_in(dtype), eager(), *original.values)
+    return recipe(_cut_kernel, (Number("cut", cut, None),), original.unit, static=(is_two_sigma,))
 
 
 @functools.lru_cache(maxsize=1024)
-def _cut(kind: np.dtype, now: bool, *numbers: float) -> tuple[bool, Any]:
+def _cut(drawing_dtype: np.dtype, on_device: bool, *numbers: float) -> tuple[bool, Any]:
     # An array that is already on its device halves the time of an eager call.
-    whether, cut = truncated.prepared_numbers(kind, *numbers)
-    return whether, jax.device_put(cut) if now else cut
+    is_two_sigma, cut = truncated.prepared_numbers(drawing_dtype, *numbers)
+    return is_two_sigma, jax.device_put(cut) if on_device else cut
 
 
 def _cut_kernel(source: Source, dtype: np.dtype, is_two_sigma: bool, cut: Any) -> jax.Array:
-    kind, cut = drawn_in(dtype), truncated.unpacked(*cut)
-    x = truncated.between(source.words(kind), cut, is_two_sigma)[0]
-    return x if dtype == kind else finish(x, dtype, cut.low, cut.high)
+    drawing_dtype, cut = drawn_in(dtype), truncated.unpacked(*cut)
+    x = truncated.between(source.words(drawing_dtype), cut, is_two_sigma)[0]
+    return x if dtype == drawing_dtype else finish(x, dtype, cut.low, cut.high)
 
 
 # ---------------------------------------------------------------- beta
@@ -270,9 +270,9 @@ def beta(
 
     Notes
     -----
-    Numerics: the ratio of two gamma variates, taken by their logarithms and counted from the nearer
-    bound; never NaN. Where `alpha` or `beta` is small, draws within rounding of a bound are that
-    bound.
+    Numerics: the ratio of two gamma variates, computed from their logarithms and counted from the
+    nearer bound; never NaN. If `alpha` or `beta` is small, draws within rounding of a bound equal
+    that bound.
     """
     return draw(_beta(alpha, beta, low, high), key, shape, dtype, out_sharding)
 
@@ -329,7 +329,7 @@ def laplace(
 
     Notes
     -----
-    Numerics: the exponential distribution on either side, out to 22.2 scales, where
+    Numerics: an exponential draw on either side of `loc`, out to 22.2 scales;
     `jax.random.laplace` ends at 16.6.
     """
     return draw(_laplace(loc, scale), key, shape, dtype, out_sharding)
@@ -386,10 +386,10 @@ def vonmises(
     ----------
     mean : number or array
         Mean direction, finite, in radians; ``90 * u.degree`` is a pure number too. At most
-        pi / eps of the dtype (2.6e7 in float32), from where turns can't be told apart.
+        pi / eps of the dtype (2.6e7 in float32): beyond, rounding exceeds half a turn.
     concentration : number or array
-        Concentration, finite, concentration >= 0. 0 is uniform; if large, 1 / concentration is
-        nearly the variance.
+        Concentration, finite, concentration >= 0. At 0 angles are uniform; if large, the variance
+        is nearly 1 / concentration.
 
     Notes
     -----
@@ -424,12 +424,12 @@ def _vonmises_law(stats: Any, concentration: Any, mean: Any, *_: Any) -> Any:
 
 _VON_MISES_WITHIN = window(windows.solved, static=(VON_MISES,), bounded=True, sized=windows.tabled)
 
-# ---------------------------------------------------------------- what they share
+# ---------------------------------------------------------------- shared
 
 
 def stretched(y: jax.Array, low: jax.Array, high: jax.Array) -> jax.Array:
     """Map y from [0, 1] to [low, high], also where high - low overflows, as with +-3e38."""
-    # Halving is exact and is undone afterwards: ordinary bounds see no difference.
+    # Halving is exact and undone afterwards; ordinary bounds are not halved.
     half = jnp.where(jnp.isfinite(high - low), jnp.ones_like(low), jnp.full_like(low, 0.5))
     return (y * (high * half - low * half) + low * half) / half
 

@@ -1,6 +1,6 @@
-"""Distributions of whole numbers: each a function, its recipe and, right below, its twin.
+"""Distributions of whole numbers: for each its function, its recipe and its twin class.
 
-Their draws are floats, as all others are, or of an integer dtype that is asked for.
+Draws are floats by default, as everywhere, or of the integer dtype that the caller names.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ def uniform_int(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
 ) -> Values:
-    r"""Draw whole numbers from `low` up to, but without, `high`.
+    r"""Draw whole numbers from `low` up to, but not including, `high`.
 
     .. math:: p(k) = \frac{1}{high - low}, \quad k = low, low + 1, \dots, high - 1
 
     Parameters
     ----------
     low, high : number or array
-        Whole numbers, low < high, below 2^31; as arrays, of which floats are made, below 2^24.
+        Whole numbers, low < high, below 2^31; in arrays, which are converted to floats, below 2^24.
         With ``jax_enable_x64`` below 2^53.
 
     Notes
     -----
-    Numerics: bit for bit ``jax.random.randint``, of 32 bits for all narrower dtypes: from 64 random
-    bits, so that numbers are equally likely to (high - low) / 2^64. In int8 and int16
-    ``jax.random.randint`` makes them from 16 and 32 bits.
+    Numerics: bit for bit ``jax.random.randint`` in int32, also for narrower dtypes. Each draw uses
+    64 random bits, so probabilities are equal to within (high - low) / 2^64;
+    ``jax.random.randint`` in int8 and int16 uses 16 and 32 bits.
 
     Examples
     --------
@@ -67,10 +67,10 @@ def uniform_int(
 
 
 def _uniform_int(low: Any, high: Any) -> Recipe:
-    ends = _end("low", roles.whole(low)), _end("high", roles.end(high))
+    bounds = _bound("low", roles.whole(low)), _bound("high", roles.end(high))
     if not any(map(_is_traced_integer, (low, high))):
-        ends = increasing(*ends)
-    low, high = map(_held, ends)
+        bounds = increasing(*bounds)
+    low, high = map(_exact, bounds)
     return recipe(_uniform_int_kernel, (low, high), kinds="whole", cut=_uniform_int_within)
 
 
@@ -81,8 +81,8 @@ class UniformInt(Initialization, function=uniform_int, recipe=_uniform_int):
     high: RealLike
 
 
-def _end(name: str, given: roles.Given) -> Number:
-    """Integers that are traced stay what they are: a float might not hold them."""
+def _bound(name: str, given: roles.Given) -> Number:
+    """A checked bound; a traced integer keeps its dtype, since a float might not hold it."""
     value = given.value
     return Number(name, value, given.role) if _is_traced_integer(value) else number(name, given)
 
@@ -94,39 +94,41 @@ def _is_traced_integer(value: Any) -> bool:
 _WITHOUT_X64 = "without jax_enable_x64; enable it"
 
 
-def _held(end: Number) -> Number:
-    """An end that a float of the drawing dtype might not hold, as an integer."""
-    value, x64 = end.value, setting("jax_enable_x64")
+def _exact(bound: Number) -> Number:
+    """The bound, as an int32 where a float32 might not hold it."""
+    value, x64 = bound.value, setting("jax_enable_x64")
     if isinstance(value, Tracer):
-        return end
-    size, exact = float(np.max(np.abs(value), initial=0.0)), type(value) is float
-    least = value == -(2.0**31) if exact else False
-    if not least and size > (2.0**53 if x64 else (2.0**31 - 1 if exact else 2.0**24)):
+        return bound
+    size, is_scalar = float(np.max(np.abs(value), initial=0.0)), type(value) is float
+    most = 2.0**53 if x64 else 2.0**31 - 1 if is_scalar else 2.0**24
+    if size > most and not (is_scalar and value == -(2.0**31)):
         furthest = np.ravel(value)[np.argmax(np.abs(np.ravel(value)))].item()
         raise ValueError(
-            f"`{end.name}` = {show(furthest)} is beyond the whole numbers that are told apart "
-            + ("in float64" if x64 else f"{'' if exact else 'in an array '}{_WITHOUT_X64}")
+            f"`{bound.name}` = {show(furthest)} is beyond the largest exact whole number "
+            + ("in float64" if x64 else f"{'' if is_scalar else 'in an array '}{_WITHOUT_X64}")
         )
-    return end._replace(value=np.int32(value)) if exact and 2**24 < size <= 2**31 else end
+    return bound._replace(value=np.int32(value)) if is_scalar and 2**24 < size <= 2**31 else bound
 
 
 def _uniform_int_kernel(source: Source, dtype: np.dtype, low: Any, high: Any) -> jax.Array:
-    kind = drawn_in(dtype)
-    good = low < high  # NaN is not
-    ends = low.astype(kind), high.astype(kind) - 1
-    low, high = (jnp.where(good, x, 0).astype(f"int{8 * kind.itemsize}") for x in (low, high))
-    higher, lower = source.pair(kind)
-    span = jnp.where(good, (high - low).astype(lower.dtype), 1)
-    power = np.asarray(2 ** (4 * kind.itemsize), lower.dtype) % span
+    drawing_dtype = drawn_in(dtype)
+    valid = low < high  # False for NaN
+    ends = low.astype(drawing_dtype), high.astype(drawing_dtype) - 1
+    low, high = (
+        jnp.where(valid, x, 0).astype(f"int{8 * drawing_dtype.itemsize}") for x in (low, high)
+    )
+    higher, lower = source.pair(drawing_dtype)
+    span = jnp.where(valid, (high - low).astype(lower.dtype), 1)
+    power = np.asarray(2 ** (4 * drawing_dtype.itemsize), lower.dtype) % span
     above = higher % span * (power * power % span)
     k = low + ((above + lower % span) % span).astype(low.dtype)
     if dtype.kind in "iu":
-        return jnp.where(good, k.astype(dtype), no_number(dtype))
-    return jnp.where(good, finish(k.astype(kind), dtype, *ends), jnp.nan)
+        return jnp.where(valid, k.astype(dtype), no_number(dtype))
+    return jnp.where(valid, finish(k.astype(drawing_dtype), dtype, *ends), jnp.nan)
 
 
-def _uniform_int_within(made: Recipe, low: Number, high: Number) -> Recipe:
-    values = [n.value for n in (*made.numbers(), low, high)]
+def _uniform_int_within(base: Recipe, low: Number, high: Number) -> Recipe:
+    values = [n.value for n in (*base.numbers(), low, high)]
     xp: Any = jnp if any(isinstance(value, Tracer) for value in values) else np
     start, end, least, most = values
     least, most = xp.maximum(xp.ceil(least), start), xp.minimum(xp.floor(most) + 1, end)
@@ -156,10 +158,10 @@ def poisson(
 
     Notes
     -----
-    Numerics: by rejection from a cover of the probabilities, exact up to the rounding of their
-    logarithm, for all means. The stream is not that of ``jax.random.poisson``, which draws one
-    number after another. An integer dtype needs room for 8 standard deviations and 20 above the
-    mean. There is no derivative by the mean.
+    Numerics: rejection from an envelope of the probabilities, exact for every mean up to the
+    rounding of their logarithms. The stream is not ``jax.random.poisson``'s, which uses Knuth's and
+    Hörmann's algorithms. An integer dtype must hold the mean plus 8 standard deviations plus 20.
+    Draws have no derivative in the mean.
 
     Examples
     --------
@@ -213,12 +215,12 @@ def binomial(
     n : number or array
         Number of trials, a whole number, 0 or more.
     p : number or array
-        Probability of each, from 0 to 1.
+        Probability of success in each trial, from 0 to 1.
 
     Notes
     -----
-    Numerics: as `poisson`; exact for n up to 2^24 in float32, above it as exact as n and p are. The
-    stream is not ``jax.random.binomial``'s.
+    Numerics: as `poisson`; exact for n up to 2^24 in float32, beyond that as exact as n and p are.
+    The stream is not ``jax.random.binomial``'s.
 
     Examples
     --------
@@ -249,41 +251,41 @@ def _binomial_within(
     source: Source, dtype: np.dtype, n: Any, p: Any, low: Any, high: Any
 ) -> jax.Array:
     low, high = jnp.ceil(jnp.maximum(low, 0)), jnp.floor(jnp.minimum(high, n))
-    # Failures where they are the fewer: 1 - p is exact, and so is what is close to it.
+    # Where p > 1/2, draw failures instead: 1 - p is exact, and so is n less a bound near n.
     many = p > 0.5
     p, low, high = (
         jnp.where(many, other, x) for x, other in ((p, 1 - p), (low, n - high), (high, n - low))
     )
     low = jnp.where((p == 0) & (low > 0), jnp.nan, low)
     mode, beside = _counted(source, dtype, counts.binomial, low, high, n, p)
-    few = mode < 2.0**22  # then n is better left as it is than rounded anew
+    few = mode < 2.0**22  # then n stays as it is: n - mode might round
     base = jnp.where(many, jnp.where(few, n, n - mode), mode)
     more = jnp.where(many, -jnp.where(few, mode + beside, beside), beside)
     return finish_whole(base, more, dtype)
 
 
-# ---------------------------------------------------------------- what both share
+# ---------------------------------------------------------------- shared by poisson and binomial
 
 
 def _counted(
     source: Source, dtype: np.dtype, law: Callable[..., Any], low: Any, high: Any, *numbers: Any
 ) -> tuple[jax.Array, jax.Array]:
-    """Draws of a law between two whole numbers, in two parts; NaN where there is none."""
-    kind = drawn_in(dtype)
+    """Draws between two whole numbers, each as two addends; NaN where none lies between."""
+    drawing_dtype = drawn_in(dtype)
     numbers = (*numbers, jnp.where(low <= high, low, jnp.nan), high)
     numbers = tuple(lax.stop_gradient(x) for x in numbers)
 
-    def words(at: Any) -> tuple[Any, Any, Any]:
-        first = _APART + 2 * at
-        place, spot = source.folded(first).word_pairs(kind)
-        return place, spot, source.folded(first + np.uint32(1)).words(kind)
+    def words(attempt: Any) -> tuple[Any, Any, Any]:
+        first = _FIRST_FOLDED + 2 * attempt
+        place, spot = source.folded(first).word_pairs(drawing_dtype)
+        return place, spot, source.folded(first + np.uint32(1)).words(drawing_dtype)
 
-    return counts.drawn(law, numbers, words, source.shape)
+    return counts.draw(law, numbers, words, source.shape)
 
 
-_APART = np.uint32(0x9E370001)
-"""The first of the numbers by which rounds have their keys. Users' keys have the small ones: they
-are split from this one, or small numbers folded in."""
+_FIRST_FOLDED = np.uint32(0x9E370001)
+"""The first number folded into the key, two for each round. Users' keys come from small numbers,
+folded in or counted by `jax.random.split`, so the streams don't meet."""
 
 _POISSON_WITHIN = window(_poisson_within, counts=True, kinds="whole")
 _BINOMIAL_WITHIN = window(_binomial_within, counts=True, up_to="n", kinds="whole")

@@ -1,4 +1,4 @@
-"""Distributions of positive numbers: each a function, its recipe and its twin."""
+"""Distributions of positive numbers: for each its function, its recipe and its twin class."""
 
 from __future__ import annotations
 
@@ -62,8 +62,7 @@ def lognormal(
     Notes
     -----
     Numerics: mean * exp(sigma z - sigma^2 / 2), whose exponent is small whatever the unit. In
-    float32 z is made from two random words by the method of Box and Muller (1958), and reaches 6.7
-    std.
+    float32 z comes from two random words by the method of Box and Muller (1958), and reaches 6.7.
     """
     return draw(_lognormal(mean, std), key, shape, dtype, out_sharding)
 
@@ -81,13 +80,13 @@ class LogNormal(Initialization, function=lognormal, recipe=_lognormal):
 
 
 def _lognormal_kernel(source: Source, dtype: np.dtype, mean: Any, std: Any) -> jax.Array:
-    kind, (variance, deviation) = drawn_in(dtype), log_moments(mean, std)
-    # In powers of 2. XLA may fuse only the product that makes z with the difference.
+    drawing_dtype, (variance, deviation) = drawn_in(dtype), log_moments(mean, std)
+    # In powers of 2. XLA may contract only the product that makes z with the difference.
     scale = deviation * LOG2_E
-    if kind.itemsize == 8:
-        z = scale * standard.normal(source.words(kind))
+    if drawing_dtype.itemsize == 8:
+        z = scale * standard.normal(source.words(drawing_dtype))
     else:
-        z = standard.scaled_normal(source.word_pairs(kind), scale)
+        z = standard.scaled_normal(source.word_pairs(drawing_dtype), scale)
     x = times_exp2(mean, z - round_here(variance * (LOG2_E / 2)))
     return finish(x, dtype, above_zero=True)
 
@@ -119,9 +118,9 @@ def gamma(
 
     Notes
     -----
-    Numerics: a rational approximation of the quantile function, at a random word; 1e14 draws would
-    show its error. Tiny concentrations do not underflow on the way: what would round to 0 is the
-    smallest positive number of the dtype.
+    Numerics: a rational approximation of the quantile function, evaluated at a random word; it
+    takes 1e14 draws to see its error. Tiny concentrations do not underflow on the way: a draw that
+    would round to 0 becomes the smallest positive number of the dtype.
     """
     return draw(_gamma(concentration, scale), key, shape, dtype, out_sharding)
 
@@ -167,8 +166,8 @@ def exponential(
 
     Notes
     -----
-    Numerics: -log of the whole random word, taken from its nearer end: both tails keep their
-    relative precision, and 0 never comes out. The stream is not `jax.random.exponential`'s, which
+    Numerics: -log of the whole random word, counted from its nearer end: both tails keep their
+    relative precision, and 0 is never drawn. The stream is not `jax.random.exponential`'s, which
     uses 23 bits and ends at 15.9 scales.
     """
     return draw(_exponential(scale), key, shape, dtype, out_sharding)
@@ -213,12 +212,12 @@ def weibull(
     concentration : number or array
         Shape parameter k, positive and finite.
     scale : number, array or Quantity
-        Scale, positive and finite; a share 1 - 1/e of the draws lies below it.
+        Scale, positive and finite; a fraction 1 - 1/e of the draws lies below it.
 
     Notes
     -----
-    Numerics: a power of a standard exponential, exact in both tails. What would round to 0 or
-    overflow is the smallest or the largest positive number of the dtype.
+    Numerics: a power of a standard exponential, exact in both tails. A draw that would round to 0
+    or overflow becomes the smallest or the largest positive number of the dtype.
     """
     return draw(_weibull(concentration, scale), key, shape, dtype, out_sharding)
 
@@ -243,7 +242,7 @@ def _weibull_kernel(source: Source, dtype: np.dtype, concentration: Any, scale: 
     # Below the floor every power is 0 or infinite, and its derivatives would be 0 * infinity.
     floor = 2.0 ** -(jnp.finfo(concentration.dtype).nmant + 13)
     concentration = jnp.maximum(concentration, floor)
-    # XLA divides by a constant through its inverse, by a traced number it does not.
+    # Invert here: XLA multiplies by the reciprocal of a constant, but divides by a traced number.
     inverse = LOG2_E / concentration
     return finish(times_exp2(scale, logarithm * round_here(inverse)), dtype, above_zero=True)
 
@@ -272,7 +271,7 @@ def loguniform(
 
     Notes
     -----
-    Numerics: counted in octaves from the nearer end; bounds of 1e-30 and 1e30 are as good as any.
+    Numerics: counted in octaves from the nearer bound; bounds of 1e-30 and 1e30 lose no precision.
     """
     return draw(_loguniform(low, high), key, shape, dtype, out_sharding)
 

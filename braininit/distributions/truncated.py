@@ -1,8 +1,7 @@
-"""Any distribution truncated at bounds, by the inverse of its distribution function."""
+"""Any distribution truncated at bounds, by inverting its distribution function."""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 from collections.abc import Callable
@@ -32,7 +31,7 @@ from braininit.distributions.windows import window
 from braininit.initializer.calls import explained
 from braininit.initializer.children import as_child
 from braininit.initializer.initialization import Initialization
-from braininit.initializer.recipe import Recipe, draw, recipe
+from braininit.initializer.recipe import Recipe, draw, recipe, replaced
 
 
 @explained
@@ -53,20 +52,20 @@ def truncated(
     Parameters
     ----------
     base : Initialization
-        A distribution of this package, such as Normal or Gamma but no sum or mixture, or your own
-        whose class names its `cdf` and `quantile`.
+        A distribution of this package, such as Normal or Gamma but not a sum or a mixture, or an
+        instance of your own class that names its `cdf` and `quantile`.
     low, high : number, array or Quantity, optional
-        Bounds, low < high, between which `base` has some mass; None is open.
+        Bounds, low < high, between which `base` has some mass; None means no bound.
 
     Notes
     -----
-    Numerics: right in every tail: a window of mass 1e-1000 is as good as any other. Normals are
-    drawn by `truncated_normal`, lognormals by the normal of their logarithm. Gamma, beta and von
-    Mises invert integrals of the density relative to its greatest value in the window: with scalar
-    parameters and at least 1536 draws by a table of the inverse, at one to two times the price of a
-    plain draw, else at 150 to 200 times. Poisson and binomial numbers are drawn by rejection, from
-    within the bounds. The others have a closed form. Your own distribution is drawn by its
-    functions, in the precision of the draw: where the cdf rounds to 0 or 1 at both bounds, draws
+    Numerics: accurate in every tail, even in a window of mass 1e-1000. Normals are drawn by
+    `truncated_normal`, lognormals through the normal distribution of their logarithm. Gamma, beta
+    and von Mises invert integrals of the density, relative to its greatest value in the window:
+    scalar parameters and at least 1536 draws use a table of the inverse and cost one to two times
+    a plain draw, others 150 to 200 times. Poisson and binomial numbers are drawn by rejection from
+    within the bounds. The others have a closed form. Your own distribution is drawn with its
+    functions in the precision of the draw: where the cdf rounds to 0 or 1 at both bounds, draws
     are NaN. The last bit may differ between an eager draw and one inside a larger program.
 
     Examples
@@ -83,36 +82,36 @@ def truncated(
 def _truncated(base: Any, low: Any, high: Any) -> Recipe:
     child = as_child("base", base)
     if isinstance(child, Truncated):
-        low, high = _both(max, child.low, low), _both(min, child.high, high)
+        low, high = _tighter(max, child.low, low), _tighter(min, child.high, high)
         return _truncated(child.base, low, high)
-    made = _of_functions(child) if child._recipe.facts.functions else child._recipe
-    if (cut := made.facts.cut) is None:
+    own = _recipe_of_functions(child) if child._recipe.facts.functions else child._recipe
+    if (cut := own.facts.cut) is None:
         raise TypeError(
-            "`base` must be a distribution that has a quantile: " + _KNOWN + f", got "
-            f"{type(child).__name__}; clip it, truncate what it is made of, or name the `cdf` and "
-            "the `quantile` of a class of your own"
+            f"`base` must be a distribution that has a quantile: {_KNOWN}, got "
+            f"{type(child).__name__}; clip it, truncate its parts, or name the `cdf` and "
+            "the `quantile` of your own class"
         )
-    numbers = {f"base.{n.name}": n for n in made.numbers()}
+    numbers = {f"base.{n.name}": n for n in own.numbers()}
     shared = {name: n for name, n in numbers.items() if n.role and not n.role.pure}
     unit, (*_, least, most) = units.off(
-        **{name: units.on(n.value, made.unit) for name, n in shared.items()},
+        **{name: units.on(n.value, own.unit) for name, n in shared.items()},
         low=-math.inf if low is None else low,
         high=math.inf if high is None else high,
     )
-    if unit is not made.unit:  # the bound's unit, where the numbers fit every unit
-        made = Recipe(dataclasses.replace(made.facts, unit=unit), made.values)
-    ends = Number("low", least, roles.bound), Number("high", most, roles.bound)
-    return cut(made, *increasing(*ends, unit))
+    if unit is not own.unit:  # the bounds' unit, where the parameters fit any unit
+        own = replaced(own, unit=unit)
+    bounds = Number("low", least, roles.bound), Number("high", most, roles.bound)
+    return cut(own, *increasing(*bounds, unit))
 
 
-def _both(nearer: Callable[[float, float], float], inner: Any, outer: Any) -> Any:
-    """The nearer of two bounds, of which either may be None."""
+def _tighter(extreme: Callable[[float, float], float], inner: Any, outer: Any) -> Any:
+    """The tighter of two bounds, either of which may be None; `extreme` is `max` or `min`."""
     if inner is None or outer is None:
         return outer if inner is None else inner
     unit, (inner, outer) = units.off(base=inner, bound=outer)
     if type(inner) is float and type(outer) is float:
-        return units.on(nearer(inner, outer), unit)
-    return units.on((jnp.maximum if nearer is max else jnp.minimum)(inner, outer), unit)
+        return units.on(extreme(inner, outer), unit)
+    return units.on((jnp.maximum if extreme is max else jnp.minimum)(inner, outer), unit)
 
 
 _KNOWN = (
@@ -132,47 +131,46 @@ class Truncated(Initialization, function=truncated, recipe=_truncated):
 def _cut(
     self: Initialization, low: QuantityLike | None = None, high: QuantityLike | None = None
 ) -> Truncated:
-    """Truncate the distribution at bounds; None is open."""
+    """Truncate the distribution at bounds; None means no bound."""
     return Truncated(self, low, high)
 
 
-Initialization.truncated = _cut  # beside `clip`; the base class can't know what is above it
+Initialization.truncated = _cut  # set here: the base class can't import this module
 
 
 # ---------------------------------------------------------------- by a user's own functions
 
 
-def _of_functions(child: Initialization) -> Recipe:
+def _recipe_of_functions(child: Initialization) -> Recipe:
     """The recipe of a class that names its `cdf` and `quantile`, ready to be truncated."""
-    holds, its = kinds(type(child)), child._recipe
-    given = dict(zip(its.facts.names, its.values, strict=True))
-    shared = {name: value for name, value in given.items() if holds.get(name) == "shared"}
+    field_kinds, own = kinds(type(child)), child._recipe
+    values = dict(zip(own.facts.names, own.values, strict=True))
+    shared = {name: value for name, value in values.items() if field_kinds.get(name) == "shared"}
     unit, bares = units.off(**shared)
-    given |= zip(shared, bares, strict=True)
+    values |= zip(shared, bares, strict=True)
     numbers = tuple(
         Number(name, value, roles.bound if name in shared else roles.Role(pure=True))
-        for name, value in given.items()
+        for name, value in values.items()
     )
-    return recipe(its.facts.kernel, numbers, unit, cut=_by_quantile(*its.facts.functions or ()))
+    return recipe(own.facts.kernel, numbers, unit, cut=_cut_by(*own.facts.functions or ()))
 
 
 @functools.lru_cache(maxsize=256)
-def _by_quantile(cdf: Callable[..., Any], quantile: Callable[..., Any]) -> Callable[..., Recipe]:
-    """How a distribution known by its functions alone is cut off."""
+def _cut_by(cdf: Callable[..., Any], quantile: Callable[..., Any]) -> Callable[..., Recipe]:
+    """The `cut` of a distribution known only by its functions."""
 
     def truncated(source: Source, dtype: np.dtype, *parameters: Any) -> jax.Array:
         *own, low, high = parameters
-        kind, bounds = drawn_in(dtype), []
-        for bound, open_, end in ((low, low == -jnp.inf, 0.0), (high, high == jnp.inf, 1.0)):
+        drawing_dtype, bounds = drawn_in(dtype), []
+        for bound, is_open, limit in ((low, low == -jnp.inf, 0.0), (high, high == jnp.inf, 1.0)):
             other = jnp.where(high == jnp.inf, 0.0, high) if bound is low else low
-            inside = jnp.where(open_, jnp.where(abs(other) < jnp.inf, other, 0.0), bound)
-            bounds.append(jnp.where(open_, end, cdf(inside, *own)))
-        word = source.words(kind)
-        part = (bounds[1] - bounds[0]) * fraction(jnp.minimum(word, ~word), -8 * kind.itemsize)
+            inside = jnp.where(is_open, jnp.where(abs(other) < jnp.inf, other, 0.0), bound)
+            bounds.append(jnp.where(is_open, limit, cdf(inside, *own)))
+        word, info = source.words(drawing_dtype), jnp.finfo(drawing_dtype)
+        part = (bounds[1] - bounds[0]) * fraction(jnp.minimum(word, ~word), -info.bits)
         p = jnp.where(word < ~word, bounds[0] + part, bounds[1] - part)
-        info = jnp.finfo(kind)
         p = jnp.clip(p, info.tiny, 1 - info.epsneg)
         x = jnp.where(bounds[1] > bounds[0], quantile(p, *own), jnp.nan)
-        return finish(x.astype(kind), dtype, low, high)
+        return finish(x.astype(drawing_dtype), dtype, low, high)
 
     return window(truncated)

@@ -1,6 +1,6 @@
-"""How each distribution is truncated, right in every tail.
+"""Kernels of truncated distributions, accurate in every tail.
 
-`window` makes a recipe's `cut` from a kernel ``(source, dtype, *parameters, low, high)``.
+`window` makes the `cut` of a recipe from a kernel ``(source, dtype, *parameters, low, high)``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from braininit._math import closed_form
 from braininit._math import truncated as normals
 from braininit._math.elementary import LOG2_E, times_exp2
 from braininit._math.families import GAMMA, Family, log_ratio
-from braininit._math.log_concave import drawn, looked_up, table
+from braininit._math.log_concave import draw, looked_up, table
 from braininit._math.lognormal import log_variance, root
 from braininit._params.held import refuse_without_whole
 from braininit._params.roles import Number, bound, increasing
@@ -42,35 +42,35 @@ def window(
 ) -> Callable[..., Recipe]:
     """Make the `cut` of a recipe from the kernel of the truncated distribution.
 
-    `positive`: the distribution lies above 0. `bounded`: its last two parameters are bounds of its
-    own; with `whole` the kernel takes them too. `counts`: it is of whole numbers, from 0 to the
-    parameter `up_to`, if there is one.
+    `positive`: draws are above 0. `bounded`: the last two parameters are bounds already; with
+    `whole` the kernel takes them too. `counts`: draws are whole numbers from 0 up, to the parameter
+    that `up_to` names.
     """
 
-    def cut(made: Recipe, low: Number, high: Number) -> Recipe:
-        numbers, own = made.numbers(), ()
+    def cut(base: Recipe, low: Number, high: Number) -> Recipe:
+        numbers, own = base.numbers(), ()
         least, most = low.value, high.value
         if bounded:
             *numbers, start, end = numbers
             own = (start, end) if whole else ()
-            least, most = _meet(max, least, start.value), _meet(min, most, end.value)
+            least, most = _extreme(max, least, start.value), _extreme(min, most, end.value)
         elif positive:
-            least = _meet(max, least, 0.0)
+            least = _extreme(max, least, 0.0)
         elif counts:
-            least = _meet(max, least, 0.0)
+            least = _extreme(max, least, 0.0)
             for n in numbers:
-                most = _meet(min, most, n.value) if n.name == up_to else most
+                most = _extreme(min, most, n.value) if n.name == up_to else most
         low = low if least is low.value else Number("low of base", least, bound)
         high = high if most is high.value else Number("high of base", most, bound)
         if counts:
             refuse_without_whole(low, high)
         else:
-            low, high = increasing(low, high, made.unit)
+            low, high = increasing(low, high, base.unit)
         ends = (low._replace(name="low"), high._replace(name="high"))
         return recipe(
             kernel,
             (*numbers, *own, *ends),
-            made.unit,
+            base.unit,
             bounds="" if counts else "positive" if positive else "closed",
             cut=cut if not whole and not positive else None,
             **facts,
@@ -79,12 +79,12 @@ def window(
     return cut
 
 
-def _meet(which: Callable[..., Any], x: Any, y: Any) -> Any:
-    """The larger or the smaller of two bounds."""
+def _extreme(extreme: Callable[..., Any], x: Any, y: Any) -> Any:
+    """The larger (`max`) or the smaller (`min`) of two bounds."""
     if type(x) is float and type(y) is float:
-        return which(x, y)
+        return extreme(x, y)
     xp = jnp if isinstance(x, jax.Array) or isinstance(y, jax.Array) else np
-    return (xp.maximum if which is max else xp.minimum)(x, y)
+    return (xp.maximum if extreme is max else xp.minimum)(x, y)
 
 
 # ---------------------------------------------------------------- in closed form
@@ -100,7 +100,7 @@ def exponential(source: Source, dtype: np.dtype, scale: Any, low: Any, high: Any
 
 
 def _restricted(source: Source, dtype: np.dtype, width: Any) -> tuple[jax.Array, jax.Array]:
-    """Standard exponential on [0, width], exact at both ends, and as a fraction of the width."""
+    """Standard exponential draws on [0, width], exact at both ends; also as fractions of width."""
     e = closed_form.exponential(source.words(drawn_in(dtype)))
     p, beyond = -jnp.expm1(-e), jnp.exp(-width)
     mass = p * -jnp.expm1(-width)
@@ -108,7 +108,7 @@ def _restricted(source: Source, dtype: np.dtype, width: Any) -> tuple[jax.Array,
     near = -jnp.log1p(-jnp.where(inner, mass, 0.0))
     far = -jnp.log(jnp.where(inner, 1.0, jnp.exp(-e) + p * beyond))
     e = jnp.where(inner, near, far)
-    narrow = width < float(jnp.finfo(e.dtype).eps) ** 0.5  # its square is lost
+    narrow = width < float(jnp.finfo(e.dtype).eps) ** 0.5  # width**2 is below rounding
     part = jnp.where(narrow, p * (1.0 - 0.5 * width * (1.0 - p)), e / jnp.where(narrow, 1.0, width))
     return e, part
 
@@ -116,8 +116,8 @@ def _restricted(source: Source, dtype: np.dtype, width: Any) -> tuple[jax.Array,
 def weibull(
     source: Source, dtype: np.dtype, concentration: Any, scale: Any, low: Any, high: Any
 ) -> jax.Array:
-    # g = (x / scale)^k is a standard exponential between the powers of the bounds. Each of them
-    # may under- or overflow, so count the draw from one that does not.
+    # g = (x / scale)^k is a standard exponential between the powers of the bounds. Either power
+    # may under- or overflow, so count the draw from the bound whose power does not.
     open_low, open_high = low <= 0.0, high == jnp.inf
     below, above = jnp.where(open_low, scale, low), jnp.where(open_high, scale, high)
     most = 0.9 * math.log(jnp.finfo(scale.dtype).max)
@@ -149,8 +149,8 @@ def weibull(
 def lognormal(
     source: Source, dtype: np.dtype, mean: Any, std: Any, low: Any, high: Any
 ) -> jax.Array:
-    # The logarithm is normal. Count it from the point of [low, high] nearest to the median,
-    # where most draws are: they keep their digits.
+    # The logarithm is normal. Count it from the point of [low, high] nearest to the median: most
+    # draws are close to it and keep their digits.
     variance = log_variance(mean, std)
     open_low, open_high = low <= 0.0, high == jnp.inf
     below, above = jnp.where(open_low, mean, low), jnp.where(open_high, mean, high)
@@ -167,7 +167,7 @@ def lognormal(
 
 
 def _above_zero(x: jax.Array, dtype: np.dtype, low: jax.Array, high: jax.Array) -> jax.Array:
-    """Round a draw inward; none is 0."""
+    """Round a draw inward, never to 0."""
     return finish(x, dtype, jnp.maximum(low, finfo(dtype).least), high)
 
 
@@ -175,45 +175,45 @@ def _above_zero(x: jax.Array, dtype: np.dtype, low: jax.Array, high: jax.Array) 
 
 
 def solved(source: Source, dtype: np.dtype, family: Family, *numbers: Any) -> jax.Array:
-    """Draws of a `log_concave` family: its shape parameters first, the window last."""
+    """Draws of a `log_concave` family; `numbers` are the shape parameters, then the window."""
     shapes, bounds = family.parted(numbers)
     by_table = all(p.ndim == 0 for p in numbers) and _is_many(source.whole)
-    x = drawn(family, by_table, source.words(drawn_in(dtype)), shapes, bounds)
-    return _ended(family, x, dtype, bounds)
+    x = draw(family, by_table, source.words(drawn_in(dtype)), shapes, bounds)
+    return _rounded(family, x, dtype, bounds)
 
 
 def _is_many(shape: tuple[int, ...]) -> bool:
-    """Whether a table costs less than the draws; symbolic sizes count as many."""
+    """Whether a table costs less than solving for each draw; symbolic sizes count as many."""
     return is_symbolic(shape) or math.prod(shape) >= 1536
 
 
-def _ended(family: Family, x: jax.Array, dtype: np.dtype, bounds: Any) -> jax.Array:
+def _rounded(family: Family, x: jax.Array, dtype: np.dtype, bounds: Any) -> jax.Array:
     return (_above_zero if family is GAMMA else finish)(x, dtype, *bounds[-2:])
 
 
 def tabled(
-    made: Recipe, shape: tuple[int, ...], dtype: np.dtype, context: Mapping[str, Any]
+    original: Recipe, shape: tuple[int, ...], dtype: np.dtype, context: Mapping[str, Any]
 ) -> Recipe:
-    """For many draws with plain numbers, make the table beforehand."""
-    if not (all(type(value) is float for value in made.values) and _is_many(shape)):
-        return made
-    made.fit(dtype)
-    (family,) = made.facts.static
-    table = _table(family, drawn_in(dtype), *made.values)
-    numbers = tuple(Number(n, t, None) for n, t in zip(("table", "bounds"), table, strict=True))
-    return recipe(_looked_up, numbers, made.unit, static=(family,))
+    """The recipe with its table computed, if draws are many and all parameters plain floats."""
+    if not (all(type(value) is float for value in original.values) and _is_many(shape)):
+        return original
+    original.fit(dtype)
+    (family,) = original.facts.static
+    rows, bounds = _table(family, drawn_in(dtype), *original.values)
+    numbers = Number("table", rows, None), Number("bounds", bounds, None)
+    return recipe(_looked_up, numbers, original.unit, static=(family,))
 
 
 @functools.lru_cache(maxsize=256)
-def _table(family: Family, kind: np.dtype, *parameters: float) -> tuple[np.ndarray, np.ndarray]:
-    """Computed in float64, from the parameters rounded to the drawing dtype."""
+def _table(family: Family, dtype: np.dtype, *parameters: float) -> tuple[np.ndarray, np.ndarray]:
+    """The table and the bounds, computed in float64 from parameters rounded to `dtype`."""
     with np.errstate(all="ignore"):
-        shapes, bounds = family.parted([np.float64(kind.type(p)) for p in parameters])
-        rows = table(family, kind, shapes, bounds)
-        return rows.astype(kind), np.array(bounds, kind)
+        shapes, bounds = family.parted([np.float64(dtype.type(p)) for p in parameters])
+        rows = table(family, dtype, shapes, bounds)
+        return rows.astype(dtype), np.array(bounds, dtype)
 
 
 def _looked_up(source: Source, dtype: np.dtype, family: Family, rows: Any, ends: Any) -> jax.Array:
-    bounds = tuple(ends[0])
-    x = looked_up(family, rows[0], source.words(drawn_in(dtype)), bounds)
-    return _ended(family, x, dtype, bounds)
+    (rows,), bounds = rows, tuple(ends[0])
+    x = looked_up(family, rows, source.words(drawn_in(dtype)), bounds)
+    return _rounded(family, x, dtype, bounds)

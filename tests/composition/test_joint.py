@@ -64,7 +64,7 @@ def test_rank_correlations_of_three():
 
 
 def test_the_test_sees_pearson_s_in_place_of_spearman_s(monkeypatch):
-    monkeypatch.setattr(joint_module, "_normal", lambda xp, ranks: ranks)
+    monkeypatch.setattr(joint_module, "_pearson", lambda xp, ranks: ranks)
     for correlation in (0.5, 0.9):
         drawn = init.joint(key(), MANY, PAIR, correlation)
         assert abs(in_errors(drawn, matrix(correlation))) > 10
@@ -509,5 +509,5 @@ def test_a_whole_number_moves_with_nothing():
 
 @pytest.mark.parametrize("mean", [np.array([3.0, 4.0]), np.float32(3.0) * np.ones(1)])
 def test_whole_numbers_of_unknown_parameters(mean):
-    with pytest.raises(TypeError, match="must have parameters that are known, one number each"):
+    with pytest.raises(TypeError, match="must have concrete parameters, one number each"):
         init.Joint({"count": init.Poisson(mean), "delay": init.Gamma(2.0, 1.0)}, correlation=0.5)

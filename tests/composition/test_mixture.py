@@ -19,7 +19,7 @@ from jax._src import test_util as jtu
 from scipy import stats
 
 import braininit as init
-from braininit.composition.mixture import _stretches
+from braininit.composition.mixture import _word_ranges
 
 N = init.Normal(0.5 * u.nS, 0.1 * u.nS)
 M = init.Normal(2.0, 0.5)
@@ -408,7 +408,7 @@ def test_weights_are_met_to_the_last_word():
 def test_each_component_has_its_share_of_the_words(weights):
     """To half a word, or to the relative precision of float32; of weight 0 none at all."""
     shares = np.array(weights)
-    first, some = map(np.asarray, _stretches(jnp.asarray(weights, jnp.float32)))
+    first, some = map(np.asarray, _word_ranges(jnp.asarray(weights, jnp.float32)))
     first, some = first.astype(np.int64), some.astype(bool)
     ends = np.append(first[some][1:], 2**32)
     words = np.zeros(len(weights))

@@ -13,7 +13,7 @@ import pytest
 from jax import export
 
 from braininit._math.closed_form import laplace, laplace_within, log_uniform
-from braininit._math.log_concave import drawn as solved
+from braininit._math.log_concave import draw as solved
 from braininit._math.log_concave import looked_up, table
 from braininit._math.von_mises import VON_MISES
 

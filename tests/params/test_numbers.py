@@ -630,7 +630,7 @@ def test_an_angle_is_refused_where_a_dtype_tells_no_turns_apart(dtype, most):
         x = np.asarray(init.vonmises(jax.random.key(0), 50, mean, 2.0, dtype=dtype), float)
         assert np.isfinite(x).all()
         assert np.ptp(x) > 1
-        with pytest.raises(ValueError, match="`mean` = .* of angles.* subtract multiples of 2 pi"):
+        with pytest.raises(ValueError, match="`mean` = .* for angles.* subtract multiples of 2 pi"):
             init.vonmises(jax.random.key(0), 50, 1.1 * mean, 2.0, dtype=dtype)
         assert np.isnan(np.asarray(drawn(1.1 * mean), float)).all()
 

@@ -1,7 +1,7 @@
-"""Float32 to bfloat16, bit for bit XLA's conversion, which has a price on the CPU.
+"""Float32 to bfloat16, bit for bit as XLA converts, but faster on CPUs.
 
-A loop that ends with XLA's gets vectors of 256 bits. One that ends with 16 bits cut out of 32
-gets vectors of 512 where there are such, and takes half the time.
+A loop that ends with XLA's conversion gets vectors of 256 bits. A loop that ends by cutting 16 bits
+out of 32 gets vectors of 512 bits where the CPU has them, and takes half the time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def _converted(x: jax.Array) -> jax.Array:
 
 @jax.custom_jvp
 def to_bfloat16(x: jax.Array) -> jax.Array:
-    """A float32 rounded to bfloat16."""
+    """Round a float32 to bfloat16."""
     return by_platform(_upper_half, _converted)(x) if TUNED else _converted(x)
 
 
@@ -36,5 +36,5 @@ def _upper_half(x: jax.Array) -> jax.Array:
         jax.lax.reduce_precision(x, info.nexp, info.nmant), np.uint32
     )
     upper = jax.lax.shift_right_logical(word, np.uint32(info.bits)).astype(np.uint16)
-    nan = np.asarray(np.nan, _BFLOAT16).view(np.uint16)  # what is left of one may be infinity
+    nan = np.asarray(np.nan, _BFLOAT16).view(np.uint16)  # the upper half of a NaN may be infinity
     return jax.lax.bitcast_convert_type(jnp.where(x == x, upper, nan), _BFLOAT16)

@@ -1,18 +1,18 @@
 """The inverse error function of XLA, bit for bit, in fewer operations.
 
-`lax.erf_inv` rests on XLA's log1p, which sees to zeros, infinities and NaN that no draw asks
-about, and comes in vectors of 256 bits at most. Its operations are traced and compiled one by
-one, 15 ms each time, 40 where a hundred draws are one program: so it is for large arrays.
+`lax.erf_inv` uses XLA's log1p, which handles zeros, infinities and NaN that no draw needs, and uses
+vectors of 256 bits at most. Tracing and compiling the copy takes 15 ms each time, 40 where a
+hundred draws are one program, so only large arrays use it.
 
-The numbers are the same because the operations are: those of Giles (2010), "Approximating the
-erfinv function", on the logarithms of the Cephes library, in XLA's order. Only signs differ,
-which rounding does not see, and what is left out. A product that XLA rounds before it adds it to
-another goes through `abs`, else it might be the one to contract with the sum. A test compares
-all 2^23 arguments that a uniform draw can be.
+The numbers are the same because the operations are: the polynomials of Giles (2010), "Approximating
+the erfinv function", with the logarithms of the Cephes library, in XLA's order. The copy differs
+only in signs, which don't affect rounding, and in the cases left out. Where XLA rounds a product
+before it adds another, the product goes through `abs`, so that it can't contract with the sum. A
+test compares all 2^23 arguments that a uniform draw can have.
 
-XLA may come to do otherwise: the copy serves with `_TRIED` alone, elsewhere it is `lax.erf_inv`
-itself. With jaxlib 0.11 and 0.12 that one is the better: the copy saves a tenth at most, and some
-programs with it compile for minutes.
+XLA may change its operations, so only the versions of `_TRIED` use the copy; others use
+`lax.erf_inv` itself. With jaxlib 0.11 and 0.12 that is better: the copy saves a tenth at most, and
+some programs with it compile for minutes.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _LARGE = 2**19  # elements
 
 def erf_inv(u: jax.Array) -> jax.Array:
     """`lax.erf_inv` of a number in (-1, 1)."""
-    return by_platform(written_out, lax.erf_inv)(u) if _has_copy(u) else lax.erf_inv(u)
+    return by_platform(written_out, lax.erf_inv)(u) if _uses_copy(u) else lax.erf_inv(u)
 
 
 def central_erf_inv(u: jax.Array) -> jax.Array:
-    """`lax.erf_inv` of |u| < 0.9965, where it needs only one of its polynomials."""
+    """`lax.erf_inv` for |u| < 0.9965, which needs only one of its polynomials."""
     square = u * u
     minus_log1p = lambda x: -lax.log1p(-x)  # noqa: E731
-    if _has_copy(u):
+    if _uses_copy(u):
         minus_log1p = by_platform(_minus_log1p, minus_log1p)
     return _central(minus_log1p(square)) * u
 
@@ -52,11 +52,11 @@ def central_erf_inv(u: jax.Array) -> jax.Array:
 def written_out(u: jax.Array) -> jax.Array:
     """`lax.erf_inv` of a float32 in (-1, 1), operation by operation."""
     w = _minus_log1p(u * u)
-    # Both polynomials: to choose each coefficient takes as long and makes a longer chain.
+    # Both polynomials: selecting each coefficient takes as long and makes a longer chain.
     return lax.select(w < 5, _central(w), _horner(lax.sqrt(w) - 3, _TAIL)) * u
 
 
-def _has_copy(u: jax.Array) -> bool:
+def _uses_copy(u: jax.Array) -> bool:
     return (
         not is_symbolic(u.shape)
         and u.size >= _LARGE
@@ -71,7 +71,7 @@ def _central(w: jax.Array) -> jax.Array:
 
 
 def _minus_log1p(x: jax.Array) -> jax.Array:
-    """-log1p(-x) of a float32 in [0, 1), as XLA has it."""
+    """-log1p(-x) of a float32 in [0, 1), as XLA computes it."""
     square = x * x
     ratio = _horner(x, _LOG1P_N) / _horner(x, _LOG1P_D)
     near = x + (square * 0.5 + abs((x * square) * ratio))
@@ -79,7 +79,7 @@ def _minus_log1p(x: jax.Array) -> jax.Array:
 
 
 def _minus_log(x: jax.Array) -> jax.Array:
-    """-log(x) of a normal float32 in (0, 1], as XLA has it."""
+    """-log(x) of a normal float32 in (0, 1], as XLA computes it."""
     f, n = log_parts(x)
     square = f * f
     cube = square * f
@@ -89,7 +89,7 @@ def _minus_log(x: jax.Array) -> jax.Array:
 
 
 def _horner(x: jax.Array, coefficients: Sequence[Any]) -> Any:
-    """A polynomial, the coefficients highest power first, in operations that trace fast."""
+    """A polynomial, highest power first, in operations that trace fast."""
     first, *rest = (np.asarray(c, x.dtype) if isinstance(c, float) else c for c in coefficients)
     return functools.reduce(lambda p, c: lax.add(lax.mul(p, x), c), rest, first)
 

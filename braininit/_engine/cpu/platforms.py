@@ -1,8 +1,8 @@
-"""Where a draw runs, and whether its CPU is one that something was tried on.
+"""The platform that a draw runs on, and the CPUs and jaxlibs where tunings were verified.
 
-An eager draw runs where its arrays are, `is_tunable`. A part of another program does not know
-where that will run, which may be several platforms: it holds both ways, `by_platform`, of which
-lowering keeps what it needs.
+An eager draw runs where its arrays are: `is_tunable` tells. A part of another program can't know
+its platform, and there may be several: it contains both versions, `by_platform`, and lowering keeps
+the ones it needs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from jax.sharding import Mesh
 __all__ = ["TUNED", "by_platform", "has_one_cpu", "is_tried", "is_tunable"]
 
 TUNED = os.environ.get("BRAININIT_TUNED") != "0"
-"""Whether this room does anything."""
+"""Whether any tuning is on."""
 
 
 @functools.cache
@@ -34,27 +34,27 @@ def _jaxlib() -> tuple[int, ...] | None:
         from jaxlib.version import __version__ as version
 
         return tuple(int(n) for n in version.split(".")[:2])
-    except Exception:  # a jaxlib that says it otherwise is not one of those
+    except Exception:  # a jaxlib with another way to tell its version
         return None
 
 
 def by_platform(
     tuned: Callable[..., jax.Array], plain: Callable[..., jax.Array]
 ) -> Callable[..., jax.Array]:
-    """A function of arrays that is `tuned` where it comes to run on a CPU, and else `plain`."""
+    """A function of arrays that is `tuned` when lowered for CPUs, and `plain` elsewhere."""
     return lambda *arguments: lax.platform_dependent(*arguments, cpu=tuned, default=plain)
 
 
 def has_one_cpu() -> bool:
-    """Whether all CPU cores are one device, so that XLA shares an array out among them."""
+    """Whether all CPU cores are one device, so that XLA splits loops among them."""
     try:
         return jax.device_count("cpu") == 1
-    except RuntimeError:  # this session has none
+    except RuntimeError:  # this session has no CPU device
         return False
 
 
 def is_tunable(mesh: Any, *arrays: Any) -> bool:
-    """Whether an eager computation on PyTrees of arrays, for a mesh or None, runs on CPUs."""
+    """Whether an eager computation with PyTrees of arrays, on a mesh or None, runs on CPUs."""
     return _has_only_cpus() or _platform(mesh, arrays) == "cpu"
 
 
@@ -64,15 +64,15 @@ def _has_only_cpus() -> bool:
         from jax.extend.backend import backends
 
         return list(backends()) == ["cpu"]
-    except Exception:  # then each draw is asked
+    except Exception:  # then each draw looks where its arrays are
         return False
 
 
 def _platform(mesh: Any, arrays: Any) -> str:
-    """As JAX finds it: by a mesh, by where committed arrays are, by default."""
-    for known in (mesh, jax.sharding.get_mesh()):
-        if isinstance(known, Mesh) and not known.empty:
-            return known.devices.flat[0].platform
+    """The platform by JAX's rules: of the mesh, else of committed arrays, else the default."""
+    for candidate in (mesh, jax.sharding.get_mesh()):
+        if isinstance(candidate, Mesh) and not candidate.empty:
+            return candidate.devices.flat[0].platform
     for array in jax.tree.leaves(arrays):
         if isinstance(array, jax.Array) and array.committed:
             return next(iter(array.devices())).platform
