@@ -191,8 +191,8 @@ for _ in range(60):
 
 NONSENSE = [
     (DEEP, ValueError, "nested more than 150 deep"),
-    (CYCLE, ValueError, "holds itself"),
-    (NORMAL | {"mean": KNOT}, ValueError, "holds itself"),
+    (CYCLE, ValueError, "contains itself"),
+    (NORMAL | {"mean": KNOT}, ValueError, "contains itself"),
     (NORMAL | {"mean": SHARED}, ValueError, "more than 10000000 parts"),
     (
         NORMAL | {"mean": {"array": [1], "dtype": "S1000000000"}},
@@ -392,8 +392,8 @@ def test_param_of_values():
     ("given", "options", "error", "text"),
     [
         (None, {"allow_none": False}, ValueError, "None"),
-        (1.0, {"allow_scalar": False}, TypeError, "one number"),
-        (1.0 * u.nS, {"allow_scalar": False}, TypeError, "one number"),
+        (1.0, {"allow_scalar": False}, TypeError, "a scalar"),
+        (1.0 * u.nS, {"allow_scalar": False}, TypeError, "a scalar"),
         (np.ones(4), {}, ValueError, r"\(4,\).*does not match the size \(3,\)"),
         (np.ones((2, 3)), {}, ValueError, "does not match"),
         (np.ones((2, 3)), {"batch_size": 4}, ValueError, "batch size 2.*batch_size=4"),

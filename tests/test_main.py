@@ -418,7 +418,7 @@ def test_nothing_of_an_expression_is_evaluated():
     [
         (["0"], "makes 0 draws"),
         (["-5"], "'-5'"),
-        (["ten"], "'ten' is not one: write 1000, 1e6, 100x200 or 100,200"),
+        (["ten"], "'ten' is not a size: write 1000, 1e6, 100x200 or 100,200"),
         (["1e-3"], "'1e-3'"),
         (["1.5e0"], "'1.5e0'"),
         (["1.5"], "'1.5'"),
