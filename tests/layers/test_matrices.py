@@ -329,7 +329,7 @@ def test_batch_axes_in_every_form():
         (init.DeltaOrthogonal(column_axis=2), (3, 5, 5), "`column_axis` = 2"),
         (init.DeltaOrthogonal(in_axis=-1), (3, 5, 5), "the same axis"),
         (init.Dirac(), (5, 5), "at least one spatial axis"),
-        (init.Dirac(2), (3, 5, 5), "`groups` must divide the 5 channels out"),
+        (init.Dirac(2), (3, 5, 5), "`groups` must divide the 5 output channels"),
         (init.Dirac(in_axis=3), (3, 5, 5), "`in_axis` = 3 is no axis"),
         (init.Identity(np.ones(3)), (4, 4), "does not broadcast"),
     ],

@@ -430,7 +430,7 @@ def test_what_cannot_balance():
         (lambda: init.Sparse(1.5), ValueError, "`sparsity` must be from 0 to 1, got 1.5"),
         (lambda: init.Sparse(np.nan), ValueError, "remove the NaN"),
         (lambda: init.Sparse(0.1 * u.nS), init.UnitError, "`sparsity` is a pure number"),
-        (lambda: init.Sparse(np.array([0.1, 0.2])), ValueError, "must be one number"),
+        (lambda: init.Sparse(np.array([0.1, 0.2])), ValueError, "must be a scalar"),
         (lambda: init.Sparse(0.1, axis="a"), TypeError, "`axis` must be an int"),
         (lambda: init.Sparse(0.1, axis=2)((3, 3), rng=0), ValueError, "`axis` = 2 is no axis"),
         (lambda: init.Sparse(0.1)((), rng=0), ValueError, "`axis` = 0 is no axis"),
