@@ -55,7 +55,7 @@ def to_config(obj: Any) -> dict[str, Any]:
 
 
 def get(identifier: Any) -> Initialization:
-    """Make an initializer from its name, an expression, or what `to_config` wrote.
+    """Make an initializer from its name, an expression, or the result of `to_config`.
 
     Parameters
     ----------

@@ -101,7 +101,7 @@ def unknown(context: Mapping[str, Any]) -> TypeError:
 
 
 def explain(cls: type) -> None:
-    """Make the errors of wrong calls of a class say what to write instead."""
+    """Replace Python's errors for wrong calls of a class by errors that say what to write."""
     build = cls.__init__
 
     @functools.wraps(build)
@@ -150,7 +150,7 @@ def _is_call_of_a_layer(first: Any = None, second: Any = None, *_: Any) -> bool:
 
 
 def explained(function: Callable[P, R]) -> Callable[P, R]:
-    """Make the errors of wrong calls of a function say what to write instead."""
+    """Replace Python's errors for wrong calls of a function by errors that say what to write."""
 
     @functools.wraps(function)
     def call(*args: P.args, **keywords: P.kwargs) -> R:
@@ -217,7 +217,7 @@ def _is_size(value: Any) -> bool:
 def _instance_call(
     function: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any]
 ) -> str:
-    """The call of the class that makes the initializer expected from a call of the function."""
+    """The call of the class that was meant by calling the function as a factory."""
     cls = _twin(function)
     values = [value for value in args if not is_dtype(value)]
     names = [*inspect.signature(cls).parameters]

@@ -67,7 +67,7 @@ NEEDED = {
 
 
 class Fans(NamedTuple):
-    """How to find the fan of a draw: by `mode`, from the axes of the shape or from given fans."""
+    """The fan of a draw: chosen by `mode`, computed from the axes of the shape unless given."""
 
     mode: Any
     in_axis: Any
@@ -77,7 +77,7 @@ class Fans(NamedTuple):
     fan_out: Any = None
 
     def checked(self) -> tuple[Fans, list[Number]]:
-        """Return a copy with axes as tuples and without the given fans, and these fans."""
+        """Check the options; return them with axes as tuples, and the given fans separately."""
         needed = NEEDED[one_of("mode", self.mode, [*NEEDED])]
         axes = {n: _axes(n, getattr(self, n)) for n in ("in_axis", "out_axis", "batch_axis")}
         given_fans = []

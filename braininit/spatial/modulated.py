@@ -167,7 +167,7 @@ def modulated(
     """Multiply weights by the profile's `weight_scaling` at their distances.
 
     `distances` take precedence over positions. `include_self=False` sets the diagonal of a square
-    matrix, of which `source` may draw some rows, to 0.
+    matrix to 0; `source` may draw only some rows of it.
     """
     bare, unit = units.parts(weights)
     shape = np.shape(bare)

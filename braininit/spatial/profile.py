@@ -226,7 +226,7 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
                     value = units.dimensionless(name, given[name])
                 values[name] = self._roles.get(name, pure).check(name, value)
         self._check_together(values, unit)
-        # At a given distance some parameters are only compared, or not used: NaN would not spread.
+        # Some parameters are only compared, or not used, at a distance; their NaN must spread too.
         traced = [v for v in values.values() if isinstance(v, Tracer)]
         values = {n: nan_like(v, traced) if traced else v for n, v in values.items()}
         limit = None if "max_distance" in self._takes else values.get("max_distance")

@@ -92,7 +92,7 @@ def _is_number(value: Any) -> bool:
 def span(profile: DistanceProfile) -> tuple[float, u.Unit | None] | None:
     """The distance beyond which the values hardly change, and its unit; None if unknown.
 
-    The profile is evaluated over a multiple of its lengths, and the values give the distance.
+    Found by evaluating the profile at distances up to a multiple of its lengths.
     """
     lengths = dict(_lengths(profile, ""))
     if not lengths:
