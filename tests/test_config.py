@@ -344,11 +344,11 @@ def test_a_users_own_class_goes_round():
     def logistic(key, shape, loc=0.0, scale=1.0, *, dtype=None):
         return loc + scale * jax.random.logistic(key, shape, dtype)
 
-    class Logistic(init.Initialization, function=logistic):
+    class OwnLogistic(init.Initialization, function=logistic):
         loc: init.QuantityLike = 0.0
         scale: init.QuantityLike = 1.0
 
-    assert through_json(Logistic(scale=2.0) * 3) == Logistic(scale=2.0) * 3
+    assert through_json(OwnLogistic(scale=2.0) * 3) == OwnLogistic(scale=2.0) * 3
 
 
 # ---------------------------------------------------------------- param

@@ -427,7 +427,7 @@ def test_nothing_of_an_expression_is_evaluated():
         (["64", "32"], "write 64x32"),
         (["64 32"], "write 64x32"),
         (["64", "32", "2"], "write 64x32x2"),
-        (["64", "x"], "'64 x' is not one"),
+        (["64", "x"], "'64 x' is not a size"),
         (["x".join("1" * 33)], "the size: a size has 32 axes at most, got 33"),
         (["x".join("1" * 3001)], "32 axes at most, got 3001"),
         (["3x"], "'3x'"),
