@@ -14,7 +14,7 @@ continuous    `uniform` `normal` `truncated_normal` `beta` `laplace` `vonmises`;
 positive      `lognormal` `gamma` `exponential` `weibull` `loguniform`; `LogNormal` `Gamma`
               `Exponential` `Weibull` `LogUniform`
 discrete      `uniform_int` `poisson` `binomial`; `UniformInt` `Poisson` `Binomial`
-cut off       `truncated`; `Truncated`: any of these between two bounds
+truncated     `truncated`; `Truncated`: any of these between two bounds
 layers        `variance_scaling` `kaiming_normal` `kaiming_uniform` `xavier_normal`
               `xavier_uniform` `lecun_normal` `lecun_uniform`, their twins, and `gain`
 matrices      `orthogonal` `delta_orthogonal` `identity` `dirac` `sparse` `spectral` `dale`, and
@@ -24,20 +24,20 @@ composition   ``+ - * / ** abs |`` of initializers; `mixture` `conditional` `cli
               `Scaled` `Combined` `Power` `OnGrid`; several correlated parameters: `joint`, `Joint`
 distance      `GaussianProfile` `ExponentialProfile` `PowerLawProfile` `LinearProfile`
               `StepProfile` `SigmoidProfile` `LogisticProfile` `DoGProfile` `BimodalProfile`
-              `MexicanHatProfile`, made of `DistanceProfile`, and what operators make of them:
+              `MexicanHatProfile`, subclasses of `DistanceProfile`; the results of operators,
               `CombinedProfile` `ApplyProfile`; `pairwise_distances`; `distance_modulated`,
               `DistanceModulated`
 circuits      `one_to_one` `all_to_all` `fixed_in_degree` `fixed_out_degree` `fixed_total_number`
-              `small_world` `pairwise_bernoulli` `pairwise_poisson`, and their twins, made of
-              `ConnectionRule`; what they draw: `Edges`; `connected`, `Connected`: as a matrix;
-              `Circuit`, made of `Population`, `Projection`, `LIF` and `PoissonInput`; what
-              projections draw: `Connections`
+              `small_world` `pairwise_bernoulli` `pairwise_poisson`, and their twins, subclasses of
+              `ConnectionRule`, which draw `Edges`; as a matrix: `connected`, `Connected`;
+              `Circuit`, made of `Population`, `Projection`, `LIF` and `PoissonInput`; its
+              projections draw `Connections`
 whole models  `plan`, `initialize`, with rules of `KEEP`, `Rule` and `Leaf`; `fsdp`, `path_key`;
-              `mup`; `parts`, `Parts`; what they give: `ModelPlan`, `Report`, `PlanError`
+              `mup`; `parts`, `Parts`; the results `ModelPlan`, `Report`; errors are `PlanError`
 tools         `param` `get` `to_config` `save` `load` `rows` `fit` `seed` `clear_caches`
-modules       `theory`: what a distribution should look like; `plot`: pictures; `typing`: types;
+modules       `theory`: laws of distributions; `plot`: pictures; `typing`: types;
               `presets`: known initializations of models, as rules, and known circuits
-own ones      `Initialization`, `DistanceProfile`, `static`; errors of units are `UnitError`;
+own classes   `Initialization`, `DistanceProfile`, `static`; errors of units are `UnitError`;
               for annotations `Initializer` `QuantityLike` `RealLike`
 ============  ====================================================================================
 """
@@ -47,7 +47,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-# what every initializer is
+# the base of every initializer
 from braininit._engine.keys import seed
 from braininit._params.types import Initializer, QuantityLike, RealLike
 from braininit._params.units import UnitError
@@ -211,7 +211,7 @@ __version__ = "0.1.0"
 
 # fmt: off
 __all__ = [  # noqa: RUF022 - in the order of the index above
-    # constant, continuous, positive, discrete, cut off
+    # constant, continuous, positive, discrete, truncated
     "constant", "zeros", "ones", "Constant", "ZeroInit", "OneInit",
     "uniform", "normal", "truncated_normal", "beta", "laplace", "vonmises",
     "Uniform", "Normal", "TruncatedNormal", "Beta", "Laplace", "VonMises",
@@ -243,7 +243,7 @@ __all__ = [  # noqa: RUF022 - in the order of the index above
     # whole models
     "plan", "initialize", "KEEP", "Rule", "Leaf", "ModelPlan", "Report", "PlanError",
     "fsdp", "path_key", "mup", "parts", "Parts",
-    # tools, modules, own ones
+    # tools, modules, own classes
     "param", "get", "to_config", "save", "load", "rows", "fit", "seed", "clear_caches",
     "theory", "plot", "presets", "typing",
     "Initialization", "Initializer", "QuantityLike", "RealLike", "UnitError", "static",
@@ -252,17 +252,17 @@ __all__ = [  # noqa: RUF022 - in the order of the index above
 
 
 def _as_html(value: Value) -> str | None:
-    """An object in a notebook."""
+    """Show an object in a notebook."""
     return importlib.import_module("braininit.display").as_html(value)
 
 
-# From here, the highest room: it takes theory, which is made for objects, not by them.
+# Set here, in the highest room: the display needs `theory`, which is above the objects.
 Value._repr_html_ = _as_html
 
-if not TYPE_CHECKING:  # a checker is to know what is here, and what is not
+if not TYPE_CHECKING:  # a type checker then reports names that do not exist
 
     def __getattr__(name: str) -> Any:
-        """Import a module or `fit` when first named; of an unknown name, say the nearest one."""
+        """Import a module or `fit` on first use; suggest the nearest name for an unknown one."""
         if name in ("plot", "presets", "theory", "typing"):
             return importlib.import_module(f"braininit.{name}")
         if name == "fit":

@@ -30,7 +30,7 @@ from braininit.plot.values import figures, law_of
 _PROG = "python -m braininit"
 _FIGURE, _SIZE = "braininit.png", "5000"
 _PANEL = {"figsize": (6.4, 4.2), "layout": "constrained"}
-_MOST = 100_000_000  # draws; a machine that has the memory for more has Python, too
+_MAX_DRAWS = 100_000_000  # whoever needs more can draw them in Python
 
 _COMPARED = (
     "Constant(0.5*nS)",
@@ -49,10 +49,10 @@ _COMPARED = (
 
 
 class Refusal(Exception):
-    """What was asked for can't be done; the message says what is wrong, and where."""
+    """The command can't be carried out; the message says what is wrong, and where."""
 
     def __str__(self) -> str:
-        """Keep to one line, whatever it quotes."""
+        """Put the message on one line, whatever it quotes."""
         return " ".join(super().__str__().split())[:500]
 
 
@@ -62,18 +62,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         if sys.stdout is None:
             raise Refusal("standard output is closed")
         if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")  # a unit may be more than ASCII
+            sys.stdout.reconfigure(errors="backslashreplace")  # units may contain non-ASCII
         try:
             options = _parser().parse_intermixed_args(argv)
             (_compare if options.expression is None else _draw)(options)
-        finally:  # --help ends by an exit
+        finally:  # also after --help, which exits
             sys.stdout.flush()
     except Refusal as refusal:
         print(f"{_PROG}: error: {refusal}", file=sys.stderr)
         return 2
-    except OSError as error:  # not of a file: those are refusals
+    except OSError as error:  # from standard output; errors of files are refusals
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        if not isinstance(error, BrokenPipeError):  # the reader, `head` say, has seen enough
+        if not isinstance(error, BrokenPipeError):  # the reader, such as `head`, has closed it
             print(f"{_PROG}: error: standard output: {error}", file=sys.stderr)
             return 2
     return 0
@@ -89,16 +89,16 @@ def read(text: str) -> Initialization:
     with _refusing("the configuration"):
         value = get(value) if isinstance(value, dict) else value
     if not isinstance(value, Initialization):
-        kind = reader.described(value)
-        raise Refusal(f"the expression is {kind}, not a distribution; try Normal(0, 1)")
+        description = reader.described(value)
+        raise Refusal(f"the expression is {description}, not a distribution; try Normal(0, 1)")
     return value
 
 
-# ---------------------------------------------------------------- what it does
+# ---------------------------------------------------------------- the two commands
 
 
 def _compare(options: argparse.Namespace) -> None:
-    """Set distributions side by side."""
+    """Compare distributions with their theory, in a table and a figure."""
     if options.out is not None or options.dtype is not None:
         raise Refusal("--out and --dtype go with an expression, such as 'Normal(0.5*nS, 0.1*nS)'")
     size, path = _size(options.size or [_SIZE]), _FIGURE if options.plot is None else options.plot
@@ -113,7 +113,8 @@ def _compare(options: argparse.Namespace) -> None:
         named = [(type(dist).__name__, dist) for dist in map(read, _COMPARED)]
         draws = pictures.draw_all([dist for _, dist in named], size, options.seed)
         if picture:
-            picture(lambda new: pictures.panels(named, draws, 3, new, options.kind or "histogram"))
+            kind = options.kind or "histogram"
+            picture(lambda figure: pictures.panels(named, draws, 3, figure, kind))
     rows = [(name, *_facts(values, d)) for (name, d), values in zip(named, draws, strict=True)]
     print(f"{math.prod(size)} draws from each distribution, seed {options.seed}\n")
     print(_table([("distribution", "mean", "theory", "std", "theory", "min", "max"), *rows]))
@@ -122,19 +123,19 @@ def _compare(options: argparse.Namespace) -> None:
 
 
 def _draw(options: argparse.Namespace) -> None:
-    """Draw from one distribution, print a summary, write what was asked for."""
-    counted = [" ".join(options.count)] if options.count else []
-    size, dtype = _size(counted + (options.size or []) or [_SIZE]), None
+    """Draw from one distribution, print a summary, and write the requested files."""
+    positional = [" ".join(options.count)] if options.count else []
+    size, dtype = _size(positional + (options.size or []) or [_SIZE]), None
     if options.kind and options.plot is None:
         raise Refusal("--kind says what --plot draws: name a file, as in --plot weights.png")
     if options.dtype is not None:
         with _refusing("--dtype"), jax.enable_x64(True):
             dtype = resolve(options.dtype)
-    # The files are opened before the draw, so that a wrong name is told at once.
+    # The files are opened before the draw, so that a wrong name is reported at once.
     with _refusing("writing"), contextlib.ExitStack() as stack:
-        out = None if options.out is None else _opened(stack, "--out", options.out, ["npz"])
+        out = None if options.out is None else _open(stack, "--out", options.out, ["npz"])
         picture = None if options.plot is None else _picture(stack, options.plot)
-        # Double precision was asked for by name: consent enough to switch it on.
+        # Double precision was requested by name, so it is switched on.
         with jax.enable_x64(True) if dtype == np.float64 else contextlib.nullcontext():
             dist = read(options.expression)
             with _refusing("the draw"):
@@ -144,21 +145,21 @@ def _draw(options: argparse.Namespace) -> None:
             files.write(out, values)
         if picture:
             with _refusing("--plot"):
-                drawn = pictures.KINDS[options.kind or "histogram"]
-                picture(lambda new: drawn(values, dist, new(**_PANEL).subplots()).figure)
+                plot = pictures.KINDS[options.kind or "histogram"]
+                picture(lambda figure: plot(values, dist, figure(**_PANEL).subplots()).figure)
     unit = units.unwrap("values", values)[1]
-    named = f"unit {unit}" if unit else "no unit"
+    unit_text = f"unit {unit}" if unit else "no unit"
     print(options.expression.strip())
-    print(f"shape {values.shape}, {values.dtype}, {named}, seed {options.seed}\n")
+    print(f"shape {values.shape}, {values.dtype}, {unit_text}, seed {options.seed}\n")
     rows = [("mean", mean, mean_theory), ("std", std, std_theory), ("min", least), ("max", most)]
     print(_table([("", "drawn", "theory"), *rows]) + "\n" * bool(out or picture))
-    for kind, path in (("values", options.out), ("figure", options.plot)):
+    for label, path in (("values", options.out), ("figure", options.plot)):
         if path:
-            print(f"{kind}: {os.path.abspath(path)}")
+            print(f"{label}: {os.path.abspath(path)}")
 
 
 def _facts(values: Any, dist: Any) -> tuple[str, ...]:
-    """Mean, its theory, std, its theory, min and max, as text with their unit."""
+    """Mean, mean by theory, std, std by theory, min and max, as text with their unit."""
     bare, unit = units.unwrap("values", values)
     x = np.asarray(bare).astype(np.float64)
     digits, suffix = figures(x), f" {unit}" if unit else ""
@@ -190,25 +191,25 @@ class _Parser(argparse.ArgumentParser):
         raise Refusal(f"{message} (see {_PROG} --help)")
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        print(message, end="", file=file)  # argparse's own hides that it could not
+        print(message, end="", file=file)  # argparse's own method hides errors of writing
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=_PROG,
         description="Draw initial values with physical units, and see how they are distributed.\n"
-        "Without an expression: compare distributions with what theory says of them.",
+        "Without an expression: compare distributions with theory.",
         epilog=_examples(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument
     expression = (
-        "a distribution, as in Python; in quotes for the shell. Or a configuration, what "
-        "braininit.to_config writes: as it is, or the name of a .json file"
+        "a distribution, as in Python; in quotes for the shell. Or a configuration that "
+        "braininit.to_config wrote: the text, or the name of a .json file"
     )
     count = "how much to draw: 1000, 1e6, 100x200 or 100,200"
-    picture = f"draw a picture; .svg and .pdf go too (default {_FIGURE}, without an expression)"
+    picture = f"draw a picture, also as .svg or .pdf (without an expression, default {_FIGURE})"
     kind = "the picture: histogram, cdf (distribution function) or qq (quantiles against theory)"
     add("expression", nargs="?", help=expression)
     add("count", metavar="size", nargs="*", help=count)
@@ -223,13 +224,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _examples() -> str:
-    listed = ""
+    entries = ""
     for name, cls in sorted(classes().items()):
         if issubclass(cls, Initialization) and hasattr(braininit, name):
             parameters = inspect.signature(cls).parameters.values()
-            bare = inspect.Signature([p.replace(annotation=p.empty) for p in parameters])
+            plain = inspect.Signature([p.replace(annotation=p.empty) for p in parameters])
             summary = (inspect.getdoc(cls) or "").splitlines()[0].split(";")[0]
-            listed += f"  {name}{bare}\n      {summary}\n"
+            entries += f"  {name}{plain}\n      {summary}\n"
     return f"""\
 examples:
   {_PROG}
@@ -238,37 +239,35 @@ examples:
   {_PROG} "Normal([-60, -70]*mV, 5*mV)" 1000x2 --dtype bfloat16
   {_PROG} weights.json 1e6
 
-  In Python, braininit.load("weights.npz") gives the values back, with their unit.
+  In Python, braininit.load("weights.npz") returns the values with their unit.
 
 units:
   A number gets its unit by *, as in 0.5*nS, 20*mV, 1.5*nS/mm**2, 3/ms. The names are those
   of brainunit (nS or u.nS; nsiemens works too): https://brainunit.readthedocs.io
 
 distributions:
-{listed}"""
+{entries}"""
 
 
-def _size(given: Sequence[str]) -> tuple[int, ...]:
-    """The one size that is given, as in 1000, 1e6, 100x200 or (100, 200)."""
-    if len(given) > 1:
-        raise Refusal(f"give the size once, not {' and --size '.join(given)}")
-    text, number = given[0], r"\d{1,99}(?:(?:\.\d{1,99})?[eE]\+?\d\d?)?"
+def _size(texts: Sequence[str]) -> tuple[int, ...]:
+    """Read the size, which is given once, as in 1000, 1e6, 100x200 or (100, 200)."""
+    if len(texts) > 1:
+        raise Refusal(f"give the size once, not {' and --size '.join(texts)}")
+    text, number = texts[0], r"\d{1,99}(?:(?:\.\d{1,99})?[eE]\+?\d\d?)?"
     parts = re.split(r"\s*[x,]\s*", re.sub(r"^\(\s*|\s*,?\s*\)?$", "", text))
     if not all(re.fullmatch(number, n, re.ASCII) and float(n).is_integer() for n in parts):
         apart = re.fullmatch(rf"{number}(\s+{number})+", text, re.ASCII)
         remedy = "x".join(text.split()) if apart else "1000, 1e6, 100x200 or 100,200"
-        raise Refusal(f"the size {text!r} is not one: write {remedy}")
+        raise Refusal(f"{text!r} is not a size: write {remedy}")
     with _refusing("the size"):
         size = as_shape([int(n) if n.isdecimal() else int(float(n)) for n in parts])
-    if not 0 < math.prod(size) <= _MOST:
-        raise Refusal(f"the size {text!r} makes {math.prod(size)} draws: take 1 to {_MOST}")
+    if not 0 < math.prod(size) <= _MAX_DRAWS:
+        raise Refusal(f"the size {text!r} makes {math.prod(size)} draws: take 1 to {_MAX_DRAWS}")
     return size
 
 
-def _opened(
-    stack: contextlib.ExitStack, option: str, path: str, endings: Iterable[str]
-) -> BinaryIO:
-    """Open a file that appears when the stack is left without an error."""
+def _open(stack: contextlib.ExitStack, option: str, path: str, endings: Iterable[str]) -> BinaryIO:
+    """Open a file that appears when the stack exits without an error."""
     if os.path.splitext(path)[1][1:].lower() not in endings:
         known = ", ".join(f".{ending}" for ending in endings)
         raise Refusal(f"{option} {path}: the name must end in {known}")
@@ -277,19 +276,19 @@ def _opened(
 
 
 def _picture(stack: contextlib.ExitStack, path: str) -> Callable[[Callable[..., Any]], None]:
-    """A function that calls another with matplotlib's Figure, and writes what that gives."""
+    """A function that takes a function of matplotlib's Figure, and writes the resulting figure."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise Refusal('figures need matplotlib: pip install "braininit[plot]"') from None
-    file = _opened(stack, "--plot", path, Figure().canvas.get_supported_filetypes())
+    file = _open(stack, "--plot", path, Figure().canvas.get_supported_filetypes())
     ending = os.path.splitext(path)[1][1:].lower()
     return lambda draw: draw(Figure).savefig(file, format=ending, dpi=150)
 
 
 @contextlib.contextmanager
 def _refusing(where: str) -> Iterator[None]:
-    """Turn an error that a user's input causes into one line that says where it is."""
+    """Turn an error caused by the user's input into one line that says where it is."""
     try:
         yield
     except Refusal:

@@ -1,4 +1,4 @@
-"""What is kept between draws, and how to clear it."""
+"""Clearing the caches that are kept between draws."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ __all__ = ["clear_caches"]
 
 
 def clear_caches() -> None:
-    """Forget what is kept between draws: compiled samplers above all.
+    """Drop the caches of this package, above all the compiled samplers.
 
-    A sampler is compiled for each kind of draw, shape and dtype, and takes some 2.5 MB. The last
-    256 are kept, and as many of initializers made of others: 1.3 GB at most. Call this in a
-    program that draws in ever new shapes, or is done with drawing. Later draws are the same,
-    compiled again.
-    `jax.clear_caches` drops the caches of your own programs, and some 50 kB that JAX keeps of each
-    of these. In a session of 5,000 shapes that holds 1.5 GB, the two free all but what the
-    allocator keeps: 0.55 and 0.3 GB.
+    A sampler is compiled for each distribution, shape and dtype, and takes some 2.5 MB. The last
+    256 are cached, and 256 more of initializers made of others: 1.3 GB at most. Call this in a
+    program that keeps drawing in new shapes, or has finished drawing. Later draws are the same,
+    compiled again. `jax.clear_caches` drops the caches of your own programs, and some 50 kB that
+    JAX keeps for each sampler. In a session of 5,000 shapes that holds 1.5 GB, the two calls free
+    0.55 and 0.3 GB; the allocator keeps the rest.
     """
     for name, module in sys.modules.copy().items():
         if name.startswith("braininit."):

@@ -18,22 +18,22 @@ from braininit.initializer.initialization import Initialization
 
 __all__ = ["classes", "get", "to_config"]
 
-_DEEPEST = 150  # levels of plain data; a list of children is one more than each of them
-_MOST = 10_000_000  # lists and dictionaries in one level
+_MAX_DEPTH = 150  # levels of plain data; a list is one level more than its items
+_MAX_PARTS = 10_000_000  # lists and dictionaries in one level
 
 
 def to_config(obj: Any) -> dict[str, Any]:
-    """Write an initializer, or a distance profile, as a plain dictionary.
+    """Convert an initializer or a distance profile to a plain dictionary.
 
     Parameters
     ----------
     obj : Initialization or DistanceProfile
-        An object of this package's, or of a class made in its way; also nested.
+        An object of this package's classes, or of a user's class defined like them; also nested.
 
     Returns
     -------
     dict
-        Of strings, numbers, lists and dictionaries only; `get` makes the object again.
+        Holds only strings, numbers, lists and dictionaries; `get` makes the object again.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def to_config(obj: Any) -> dict[str, Any]:
 
 
 def get(identifier: Any) -> Initialization:
-    """Make an initializer from its name, an expression, or what `to_config` wrote.
+    """Make an initializer from its name, an expression, or the result of `to_config`.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def get(identifier: Any) -> Initialization:
         ``"he_normal"``); an expression, as on the command line; a quantity (``"0.5 nS"``);
         a dictionary with the name under ``"class"`` and the parameters beside it,
         Quantities as text or as a dictionary of `value` and `unit`, lists as any sequence.
-        An initializer is returned as it is. Nothing is evaluated as code.
+        An initializer is returned unchanged. No text is evaluated as code.
 
     Returns
     -------
@@ -74,7 +74,7 @@ def get(identifier: Any) -> Initialization:
     Raises
     ------
     ValueError
-        If a class or a unit is unknown, or what is given is nested too deeply.
+        If a class or a unit is unknown, or `identifier` is nested too deeply.
     TypeError
         If a parameter is missing, unknown or of the wrong kind.
 
@@ -94,37 +94,37 @@ def get(identifier: Any) -> Initialization:
         identifier = reader.read(identifier, classes())
     if isinstance(identifier, Mapping):
         identifier = _from_mapping("the configuration", _bounded(identifier))
-    made = identifier if isinstance(identifier, Value) else as_child("identifier", identifier)
-    return cast(Initialization, made)  # a profile can only come from text that names one
+    obj = identifier if isinstance(identifier, Value) else as_child("identifier", identifier)
+    return cast(Initialization, obj)  # a profile can only come from text that names one
 
 
 def classes() -> dict[str, Any]:
-    """Every class that text may name; one of braininit's goes before a user's of that name."""
-    every: list[type] = [Value]
-    for cls in every:  # the list grows meanwhile
-        every += cls.__subclasses__()
-    named = [cls for cls in every if fields(cls) or getattr(cls, "_function", None)]
+    """Every class that text may name; of two with one name, braininit's rather than a user's."""
+    found: list[type] = [Value]
+    for cls in found:  # the list grows meanwhile
+        found += cls.__subclasses__()
+    named = [cls for cls in found if fields(cls) or getattr(cls, "_function", None)]
     named.remove(Custom)  # it holds a function, which text can't name
     named.sort(key=lambda cls: cls.__module__.partition(".")[0] == __package__)
     return {cls.__name__: cls for cls in named if not cls.__name__.startswith("_")}
 
 
 def _named(name: str) -> Any:
-    """The class with a name, its own or its function's, in any case."""
-    every = classes()
-    twins = (cls for cls in every.values() if getattr(cls, "_function", None))
+    """The class of a name, its own or its function's, in any case."""
+    by_name = classes()
+    twins = (cls for cls in by_name.values() if getattr(cls, "_function", None))
     known = {folded(cls._function.__name__): cls for cls in twins}
-    known |= {folded(n): cls for n, cls in every.items()}  # a class goes by its own name first
+    known |= {folded(n): cls for n, cls in by_name.items()}  # the class's own name takes precedence
     if folded(name) not in known:
-        raise ValueError(f"no initializer is called {name!r}{alike(name, [*every])}")
+        raise ValueError(f"no initializer is called {name!r}{alike(name, [*by_name])}")
     return known[folded(name)]
 
 
 def _plain(name: str, value: Any) -> Any:
-    """One object or parameter as plain data."""
+    """Convert an object or a parameter to plain data."""
     if isinstance(value, Value) and type(value).__name__ in classes():
-        written = {f.name: _plain(f.name, getattr(value, f.name)) for f in fields(value)}
-        return {"class": type(value).__name__, **written}
+        parameters = {f.name: _plain(f.name, getattr(value, f.name)) for f in fields(value)}
+        return {"class": type(value).__name__, **parameters}
     if isinstance(value, Named):
         return {n: _plain(n, v) for n, v in value.items()}
     if isinstance(value, u.Quantity):
@@ -147,42 +147,42 @@ def _plain(name: str, value: Any) -> Any:
     )
 
 
-def _from_mapping(name: str, given: Mapping[Any, Any]) -> Any:
-    """A Quantity, an array, a complex number or an object from a dictionary."""
-    match dict(given):
-        case {"value": value, "unit": unit} if len(given) == 2:
+def _from_mapping(name: str, config: Mapping[Any, Any]) -> Any:
+    """Make a Quantity, an array, a complex number or an object from a dictionary."""
+    match dict(config):
+        case {"value": value, "unit": unit} if len(config) == 2:
             return units.on(_bare(name, value), units.as_unit(name, unit))
-        case {"array": value, "dtype": named} if len(given) == 2:
-            array, dtype = np.asarray(_bare(name, value)), reader.number_dtype(name, named)
+        case {"array": value, "dtype": dtype_name} if len(config) == 2:
+            array, dtype = np.asarray(_bare(name, value)), reader.number_dtype(name, dtype_name)
             try:
                 with np.errstate(over="raise"):
                     return array.astype(dtype, casting="same_kind")
             except (TypeError, FloatingPointError):
-                raise TypeError(f"`{name}` = {units.show(array)} has no place in {dtype}") from None
-        case {"complex": value} if len(given) == 1:
+                raise TypeError(f"{dtype} can't hold `{name}` = {units.show(array)}") from None
+        case {"complex": value} if len(config) == 1:
             if np.shape(parts := _bare(name, value)) == (2,):
                 return complex(*parts)
             raise TypeError(
-                f"`{name}` = {units.brief(given)} must have a real and an imaginary part"
+                f"`{name}` = {units.brief(config)} must have a real and an imaginary part"
             )
-        case {"class": str(named), **rest}:
-            cls = _named(named)
+        case {"class": str(class_name), **rest}:
+            cls = _named(class_name)
             known = kinds(cls)
-            if strange := [n for n in rest if n not in known]:
-                raise nearest(cls.__name__, strange[0], known)
-            return cls(**{n: v if v is None else _made(n, v, known[n]) for n, v in rest.items()})
+            if unknown := [n for n in rest if n not in known]:
+                raise nearest(cls.__name__, unknown[0], known)
+            return cls(**{n: v if v is None else _value(n, v, known[n]) for n, v in rest.items()})
     raise TypeError(
-        f"{name} = {units.brief(given)} names no class; write one as in {{'class': 'Normal'}}"
+        f"{name} = {units.brief(config)} names no class; write one as in {{'class': 'Normal'}}"
     )
 
 
-def _made(name: str, value: Any, kind: str) -> Any:
-    """One parameter; by the kind of its field, text is an option, an initializer or a number."""
+def _value(name: str, value: Any, kind: str) -> Any:
+    """Make a parameter; its kind tells if text is an option, an initializer or a number."""
     if _is_list(value):
         inner = {"children": "child", "child": "number"}.get(kind, kind)
-        return [_made(f"{name}[{i}]", v, inner) for i, v in enumerate(value)]
+        return [_value(f"{name}[{i}]", v, inner) for i, v in enumerate(value)]
     if isinstance(value, Mapping) and kind == "named":
-        return {n: _made(f"{name}[{n!r}]", v, "child") for n, v in value.items()}
+        return {n: _value(f"{name}[{n!r}]", v, "child") for n, v in value.items()}
     if isinstance(value, Mapping):
         return _from_mapping(name, value)
     if kind in ("option", "unit"):
@@ -199,22 +199,22 @@ def _made(name: str, value: Any, kind: str) -> Any:
 
 def _bare(name: str, value: Any) -> Any:
     """A number or an array without a unit."""
-    bare, unit = units.unwrap(name, _made(name, value, "number"), number=True)
+    bare, unit = units.unwrap(name, _value(name, value, "number"), number=True)
     if unit is not None:
         raise TypeError(f"`{name}` must be a bare number here, got {units.show(bare, unit)}")
     return bare
 
 
 def _is_list(value: Any) -> bool:
-    """Whether a value stands for a list: it has a length and items, and is no text or array."""
-    other = isinstance(value, (str, bytes, bytearray, Mapping)) or hasattr(value, "__array__")
-    return not other and hasattr(type(value), "__getitem__") and hasattr(type(value), "__len__")
+    """Whether a value counts as a list: it has a length and items, and is no text or array."""
+    excluded = isinstance(value, (str, bytes, bytearray, Mapping)) or hasattr(value, "__array__")
+    return not excluded and hasattr(type(value), "__getitem__") and hasattr(type(value), "__len__")
 
 
 def _bounded(config: Any) -> Any:
-    """Refuse data too deep or too large to be read; data that holds itself is both."""
-    level = {id(config): (config, 1)}  # each part once, and how often it occurs
-    for _ in range(_DEEPEST):
+    """Raise if data is too deep or too large to be read; data that contains itself is both."""
+    level = {id(config): (config, 1)}  # each part once, with the number of its occurrences
+    for _ in range(_MAX_DEPTH):
         parts: dict[int, tuple[Any, int]] = {}
         for whole, times in level.values():
             for part in whole.values() if isinstance(whole, Mapping) else whole:
@@ -222,10 +222,10 @@ def _bounded(config: Any) -> Any:
                     parts[id(part)] = part, parts.get(id(part), (part, 0))[1] + times
         if not parts:
             return config
-        if sum(times for _, times in parts.values()) > _MOST:
+        if sum(times for _, times in parts.values()) > _MAX_PARTS:
             break
         level = parts
     raise ValueError(
-        f"the configuration holds itself, is nested more than {_DEEPEST} deep, or has more than "
-        f"{_MOST} parts"
+        f"the configuration contains itself, is nested more than {_MAX_DEPTH} deep, or has more "
+        f"than {_MAX_PARTS} parts"
     )

@@ -1,4 +1,4 @@
-"""`param`: a parameter from any value that a model's constructor gets for it."""
+"""`param`: make a parameter from any value that a user passes to a model's constructor."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def param(
     allow_scalar: bool = True,
     **param_kwargs: Any,
 ) -> Any:
-    """Make a parameter of a size from an initializer, a value, or a container of one.
+    """Make a parameter of a given size from an initializer, a value, or a container of a value.
 
-    Values are returned unchanged, or broadcast to the size where there is a batch.
+    Values are returned unchanged, or broadcast to the size if there is a batch.
 
     Parameters
     ----------
@@ -41,11 +41,11 @@ def param(
     sizes : int or tuple of int
         Shape of the parameter.
     batch_size : int, optional
-        Length of an axis put before the others.
+        Length of an axis in front of the others.
     allow_none : bool
         Whether `init` may be None, which is returned.
     allow_scalar : bool
-        Whether `init` may be one number, which is returned unchanged.
+        Whether `init` may be a scalar, which is returned unchanged.
     **param_kwargs
         Passed to the initializer: ``rng=``, ``dtype=``, ...
 
@@ -68,20 +68,20 @@ def param(
     if isinstance(init, Joint):
         return init((*batch, *size), **param_kwargs)
     if isinstance(init, Initialization):
-        return _fitting(init((*batch, *size), **param_kwargs), (*batch, *size), ())
+        return _checked(init((*batch, *size), **param_kwargs), (*batch, *size), ())
     if (container := _container(init)) is not None:
         read, write = container
-        write(_fitting(read(), size, batch))
+        write(_checked(read(), size, batch))
         return init
     if u.math.isscalar(init) or isinstance(init, u.Unit) or _is_array(init):
         if np.ndim(u.get_mantissa(init)) > 0:
-            return _fitting(init, size, batch)
+            return _checked(init, size, batch)
         if allow_scalar:
             return init
-        raise TypeError(f"`init` must not be one number here, got {brief(init)}; give an array")
+        raise TypeError(f"`init` must not be a scalar here, got {brief(init)}; give an array")
     if callable(init):
         drawn = as_child("init", init)((*batch, *size), **param_kwargs)
-        return _fitting(drawn, (*batch, *size), ())
+        return _checked(drawn, (*batch, *size), ())
     raise TypeError(
         "`init` must be an initializer, a function, a number, an array or a Quantity, "
         f"got {brief(init)}"
@@ -93,7 +93,7 @@ def _is_array(x: Any) -> bool:
 
 
 def _container(x: Any) -> tuple[Any, Any] | None:
-    """How to read and to replace the value of a container; None of anything else."""
+    """Functions that read and replace the value of a container; None for other objects."""
     if isinstance(x, (u.Quantity, np.ndarray, np.generic, type)):
         return None
     if callable(write := getattr(x, "set_value", None)):
@@ -105,12 +105,12 @@ def _container(x: Any) -> tuple[Any, Any] | None:
     return None
 
 
-def _fitting(value: Any, size: tuple[int, ...], batch: tuple[int, ...]) -> Any:
-    """The value, if its shape fits; broadcast to a batch that it lacks."""
+def _checked(value: Any, size: tuple[int, ...], batch: tuple[int, ...]) -> Any:
+    """Raise if the shape of a value does not match; broadcast a value that lacks the batch."""
     shape = np.shape(u.get_mantissa(value))
     extra = len(shape) - len(size)
-    own = shape[max(extra, 0) :]
-    if any(n not in (1, m) for n, m in zip(own[::-1], size[::-1], strict=False)):
+    trailing = shape[max(extra, 0) :]
+    if any(n not in (1, m) for n, m in zip(trailing[::-1], size[::-1], strict=False)):
         raise ValueError(f"the shape {shape} of the parameter does not match the size {size}")
     if extra <= 0:
         return u.math.broadcast_to(value, (*batch, *size)) if batch else value

@@ -1,12 +1,12 @@
 """Known initializations of models, as rules for `plan`, and known circuits of neurons.
 
 ============== =====================================================================================
-layers         `torch` `flax` `equinox` `keras`: what each library gives its layers by default
+layers         `torch` `flax` `equinox` `keras`: the defaults of each library's layers
 transformers   `gpt2` `megatron` `torchtitan` `neox` `t5` `deepnorm`, with `deepnorm_alpha`
-parts          `switch_router` `zero_residual`: before the rules of another preset
+parts          `switch_router` `zero_residual`: put before the rules of another preset
 without norms  `fixup`
 circuits       `potjans_diesmann` `brunel`: a `Circuit`, with sizes, rules, weights and delays
-patterns       `RESIDUAL` `EMBEDDING` `HEAD` `ROUTER` `QUERY` `KEY`: the names that are looked for
+patterns       `RESIDUAL` `EMBEDDING` `HEAD` `ROUTER` `QUERY` `KEY`: patterns of paths, for rules
 ============== =====================================================================================
 """
 

@@ -31,25 +31,25 @@ def rows(
     dtype: DType | None = None,
     **context: Any,
 ) -> Values:
-    """Draw the rows [start, stop) of a result, exactly as the whole draw has them.
+    """Draw the rows [start, stop) of a result, equal to those of the whole draw.
 
-    For weight matrices that are larger than memory, or wanted piece by piece: with threefry keys
-    the other rows cost neither time nor memory. Other keys make the random words of all rows.
+    For weight matrices that are larger than memory, or needed piece by piece. With threefry keys
+    the other rows take neither time nor memory; other keys generate the random words of all rows.
 
     Parameters
     ----------
     initializer : Initialization or Joint
-        Draws each element by itself: a distribution, arithmetic of some, a mixture of elements,
-        weights modulated by distance; not by a kernel's fan or a column's sum.
+        Draws each element independently, as distributions, arithmetic and mixtures of them, and
+        weights modulated by distance do; not by a kernel's fan or a column's sum.
     key, shape, dtype, **context
-        As in a call of the initializer, for the whole; the shape has at least one axis.
+        As in a call of the initializer for the whole result, which has at least one axis.
     start, stop : int
-        The rows, from 0.
+        The first row, counted from 0, and the row after the last.
 
     Notes
     -----
-    Numerics: equal to the rows of the whole but for the last bit, where the compiler may fuse
-    differently. Array parameters must not change from row to row.
+    Numerics: equal to the rows of the whole except for the last bit, as the compiler may fuse
+    operations differently. Array parameters must not change from row to row.
 
     Examples
     --------
@@ -66,36 +66,37 @@ def rows(
     start, stop = options.whole("start", start, 0), options.whole("stop", stop)
     if not size or not start <= stop <= size[0]:
         raise ValueError(
-            f"no rows {start} to {stop} in the shape {size}; they count from its front"
+            f"the shape {size} has no rows {start} to {stop}; rows are counted from the front"
         )
     if context.keys() - CONTEXT:
         raise unknown(context)
     if context and stop > 2**32:
-        raise ValueError(f"`stop` must be 2**32 at most where rows have places, got {stop}")
+        raise ValueError(f"`stop` must be at most 2**32 if rows have positions, got {stop}")
     if (obj := needs_whole(initializer)) is not None:
         raise TypeError(
             f"{type(obj).__name__} needs the whole shape and can't be drawn by rows: {obj!r}"
         )
     typed = keys.typed(keys.as_key(key), keys.legacy_impl(key))
     jax.eval_shape(lambda k, c: initializer(size, rng=k, dtype=dtype, **c), typed, context)
-    # Blocks share a key but none of its numbers: no key is reused.
+    # Blocks share a key but none of its random words, so no key is reused.
     part = Rows(np.array(divmod(start, 2**32), np.uint32), size[0])
-    here = {n: _part(n, value, size, start, stop) for n, value in context.items()}
+    block = {n: _part(n, value, size, start, stop) for n, value in context.items()}
     shape = (stop - start, *size[1:])
-    return draw(initializer._recipe, jax.random.clone(typed), shape, dtype, context=here, rows=part)
+    key = jax.random.clone(typed)
+    return draw(initializer._recipe, key, shape, dtype, context=block, rows=part)
 
 
 def needs_whole(obj: Initialization | Joint) -> Initialization | Joint | None:
-    """The part of an initializer, or itself, that can't be drawn by rows; None if all can."""
+    """Return a part of an initializer, or itself, that can't be drawn by rows; None if all can."""
     if not obj._recipe.facts.has_rows:
         return obj
     return next(filter(None, map(needs_whole, obj._children())), None)
 
 
 def _part(name: str, value: Any, size: tuple[int, ...], start: int, stop: int) -> Any:
-    """The part of the context that belongs to the rows."""
-    along = {"pre_positions": 1, "distances": len(size)}.get(name)
+    """The values of a context argument for the rows."""
+    least_rank = {"pre_positions": 1, "distances": len(size)}.get(name)
     shape = np.shape(units.parts(value)[0])
-    if along is None or not shape or len(shape) < along or shape[0] != size[0]:
+    if least_rank is None or not shape or len(shape) < least_rank or shape[0] != size[0]:
         return value
     return value[start:stop]

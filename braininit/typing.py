@@ -1,4 +1,4 @@
-"""The types of the signatures, for annotations of your own.
+"""The types in the signatures, for your own annotations.
 
 Array and key types are chex's: `Array`, `ArrayTree`, `PRNGKey`, `Scalar`.
 """

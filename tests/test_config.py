@@ -191,8 +191,8 @@ for _ in range(60):
 
 NONSENSE = [
     (DEEP, ValueError, "nested more than 150 deep"),
-    (CYCLE, ValueError, "holds itself"),
-    (NORMAL | {"mean": KNOT}, ValueError, "holds itself"),
+    (CYCLE, ValueError, "contains itself"),
+    (NORMAL | {"mean": KNOT}, ValueError, "contains itself"),
     (NORMAL | {"mean": SHARED}, ValueError, "more than 10000000 parts"),
     (
         NORMAL | {"mean": {"array": [1], "dtype": "S1000000000"}},
@@ -344,11 +344,11 @@ def test_a_users_own_class_goes_round():
     def logistic(key, shape, loc=0.0, scale=1.0, *, dtype=None):
         return loc + scale * jax.random.logistic(key, shape, dtype)
 
-    class Logistic(init.Initialization, function=logistic):
+    class OwnLogistic(init.Initialization, function=logistic):
         loc: init.QuantityLike = 0.0
         scale: init.QuantityLike = 1.0
 
-    assert through_json(Logistic(scale=2.0) * 3) == Logistic(scale=2.0) * 3
+    assert through_json(OwnLogistic(scale=2.0) * 3) == OwnLogistic(scale=2.0) * 3
 
 
 # ---------------------------------------------------------------- param
@@ -392,8 +392,8 @@ def test_param_of_values():
     ("given", "options", "error", "text"),
     [
         (None, {"allow_none": False}, ValueError, "None"),
-        (1.0, {"allow_scalar": False}, TypeError, "one number"),
-        (1.0 * u.nS, {"allow_scalar": False}, TypeError, "one number"),
+        (1.0, {"allow_scalar": False}, TypeError, "a scalar"),
+        (1.0 * u.nS, {"allow_scalar": False}, TypeError, "a scalar"),
         (np.ones(4), {}, ValueError, r"\(4,\).*does not match the size \(3,\)"),
         (np.ones((2, 3)), {}, ValueError, "does not match"),
         (np.ones((2, 3)), {"batch_size": 4}, ValueError, "batch size 2.*batch_size=4"),

@@ -1,1 +1,1 @@
-"""What every initializer is: the base class, initializers made of others, constants."""
+"""The foundation of all initializers: base class, recipes, composites, constants."""

@@ -1,9 +1,9 @@
-"""Calls that do not fit: the error says what to write instead.
+"""Errors of wrong calls: they say what to write instead.
 
-Python's own error names a parameter that is missing or unknown, but not what there is. In
-JAX some of our functions' names are factories, `normal(0.02)`, and a layer calls what it is
-given, a class too, with a key. What to answer is worked out after an error; a call that fits
-pays for one more `try`.
+Python's own error names a missing or unknown parameter, but not the ones that exist. In JAX,
+functions with some of our names are factories, as `normal(0.02)`; and a layer calls its
+initializer with a key even if that is a class. The message is made only after an error: a
+correct call pays for one more `try`.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ CONTEXT = frozenset(
 P = ParamSpec("P")
 R = TypeVar("R")
 
-# What other packages call a parameter, where the spelling does not tell.
-_ELSEWHERE = {
+# Other packages' names of parameters, where the spelling gives no hint.
+_SYNONYMS = {
     "loc": "mean",
     "mu": "mean",
     "scale": "std",
@@ -48,7 +48,7 @@ _ELSEWHERE = {
     "maxval": "high",
     "upper": "high",
 }
-_OF_A_DRAW = ("size", "shape", "rng", "seed", "key", "dtype", "out_sharding")
+_DRAW_ARGUMENTS = ("size", "shape", "rng", "seed", "key", "dtype", "out_sharding")
 _ALIASES = {"he": "kaiming", "glorot": "xavier"}  # as JAX, Flax and Keras call them
 
 
@@ -56,12 +56,12 @@ _ALIASES = {"he": "kaiming", "glorot": "xavier"}  # as JAX, Flax and Keras call 
 
 
 def nearest(owner: str, name: Any, known: Collection[str]) -> TypeError:
-    """The error about a parameter that `owner` does not have, with the nearest that it has."""
-    other = _ELSEWHERE.get(name)
-    if other in ("mean", "std") and "lognormal" in owner.lower():
-        near = []  # elsewhere it is one of the logarithm
-    elif other in known:
-        near = [other]
+    """The error for a parameter that `owner` lacks; it suggests the nearest known one."""
+    synonym = _SYNONYMS.get(name)
+    if synonym in ("mean", "std") and "lognormal" in owner.lower():
+        near = []  # other packages mean the mean and std of the logarithm
+    elif synonym in known:
+        near = [synonym]
     else:
         near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.65)
     hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known) or 'none'}"
@@ -71,20 +71,20 @@ def nearest(owner: str, name: Any, known: Collection[str]) -> TypeError:
 
 
 def folded(name: str) -> str:
-    """The name of an initializer in the form in which names are compared."""
+    """Normalize the name of an initializer, for comparison."""
     bare = name.replace("_", "").lower()
     return re.sub(r"^(he|glorot)", lambda start: _ALIASES[start[0]], bare)
 
 
 def alike(name: str, known: Collection[str]) -> str:
-    """For an error: the nearest of the known names of initializers, as a question."""
+    """The end of an error message that suggests the nearest known name, or nothing."""
     names = {folded(n): n for n in known}
     near = difflib.get_close_matches(folded(name), names, n=1)
     return f"; did you mean {names[near[0]]!r}?" if near else ""
 
 
 def unknown(context: Mapping[str, Any]) -> TypeError:
-    """The error about a keyword that no initializer knows, with the nearest that one does."""
+    """The error for a keyword that no initializer takes; it suggests the nearest known one."""
     known = CONTEXT | {"size", "rng", "dtype", "out_sharding", "key", "shape"}
     name = next(n for n in context if n not in CONTEXT or not context.keys() - CONTEXT)
     near = ["rng"] if name in ("seed", "generator", "random_state", "prng") else []
@@ -97,11 +97,11 @@ def unknown(context: Mapping[str, Any]) -> TypeError:
     return TypeError(f"an initializer takes no {name}= when it is called{hint}")
 
 
-# ---------------------------------------------------------------- of a class
+# ---------------------------------------------------------------- calls of a class
 
 
 def explain(cls: type) -> None:
-    """Let the errors of a class about a wrong call say what to write instead."""
+    """Replace Python's errors for wrong calls of a class by errors that say what to write."""
     build = cls.__init__
 
     @functools.wraps(build)
@@ -118,18 +118,18 @@ def explain(cls: type) -> None:
 
 
 def _about_class(cls: type, args: tuple[Any, ...], keywords: Mapping[str, Any]) -> TypeError | None:
-    name, signature = _named(cls), inspect.signature(cls)
-    if _comes_from_a_layer(*args):
+    name, signature = _display_name(cls), inspect.signature(cls)
+    if _is_call_of_a_layer(*args):
         return TypeError(
-            f"{name} is a class, and draws when it is an instance; "
+            f"{name} is a class; only an instance draws: "
             f"write {name}({', '.join(_required(signature))}) in its place"
         )
-    if (error := _misfit(signature, args, keywords)) is None:
+    if (error := _binding_error(signature, args, keywords)) is None:
         return None
     unknown = next((n for n in keywords if n not in signature.parameters), None)
     if unknown is None:
-        return TypeError(f"{name}: {error}; it is {_written(cls)}")
-    if unknown in _OF_A_DRAW:
+        return TypeError(f"{name}: {error}; it is {_call(cls)}")
+    if unknown in _DRAW_ARGUMENTS:
         return TypeError(
             f"{name} has no parameter {unknown!r}: it goes with a draw, "
             "as in initializer(size, rng=rng, dtype=dtype)"
@@ -141,16 +141,16 @@ def _about_class(cls: type, args: tuple[Any, ...], keywords: Mapping[str, Any]) 
     return nearest(name, unknown, [*signature.parameters])
 
 
-def _comes_from_a_layer(first: Any = None, second: Any = None, *_: Any) -> bool:
-    """Whether these are the key and the shape that a layer calls its initializer with."""
+def _is_call_of_a_layer(first: Any = None, second: Any = None, *_: Any) -> bool:
+    """Whether the arguments are a key and a shape, as a layer passes them to its initializer."""
     return is_key(first) and isinstance(second, (tuple, list))
 
 
-# ---------------------------------------------------------------- of a function
+# ---------------------------------------------------------------- calls of a function
 
 
 def explained(function: Callable[P, R]) -> Callable[P, R]:
-    """Let the errors of a distribution's function about a wrong call say what to write instead."""
+    """Replace Python's errors for wrong calls of a function by errors that say what to write."""
 
     @functools.wraps(function)
     def call(*args: P.args, **keywords: P.kwargs) -> R:
@@ -170,19 +170,22 @@ def explained(function: Callable[P, R]) -> Callable[P, R]:
 def _about_function(
     function: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any]
 ) -> TypeError | None:
-    name, signature = _named(function), inspect.signature(function)
+    name, signature = _display_name(function), inspect.signature(function)
     first = args[0] if args else keywords.get("key")
-    error = _misfit(signature, args, keywords)
+    error = _binding_error(signature, args, keywords)
     if is_key(first) or (first is None and args):
         if error is None:
             return None
         unknown = next((n for n in keywords if n not in signature.parameters), None)
         renamed = _twin(function)._renamed
         if "shape" in keywords and "shape" in renamed:
-            its = renamed["shape"]
-            return TypeError(f"the `shape` of {name} is its result's; the other is `{its}`")
+            return TypeError(
+                f"the `shape` of {name} is its result's; the other is `{renamed['shape']}`"
+            )
         if unknown in ("rng", "seed"):
-            return TypeError(f"{name} has no parameter {unknown!r}; it draws from its first, a key")
+            return TypeError(
+                f"{name} has no parameter {unknown!r}; its first parameter is a key to draw from"
+            )
         if unknown == "size":
             return TypeError(f"{name} has no parameter 'size'; did you mean 'shape'?")
         if unknown == "unit":
@@ -191,19 +194,19 @@ def _about_function(
             )
         if unknown is not None:
             return nearest(name, unknown, [*signature.parameters][2:])
-        return TypeError(f"{name}: {error}; it is {_written(function)}")
+        return TypeError(f"{name}: {error}; it is {_call(function)}")
     if any(is_key(value) for value in (*args, *keywords.values())):
-        return TypeError(f"the key comes first: {_written(function)}")
+        return TypeError(f"the key comes first: {_call(function)}")
     if error is None and _is_size(signature.bind(*args, **keywords).arguments["shape"]):
         return None
     return TypeError(
-        f"{name} draws at once: it takes a key first, then a shape; for an initializer to hand "
-        f"on write {_instance(function, args, keywords)}"
+        f"{name} draws at once: it takes a key first, then a shape; for an initializer to pass "
+        f"on, write {_instance_call(function, args, keywords)}"
     )
 
 
 def _twin(function: Any) -> Any:
-    """The class of a function, which sets it when it is created."""
+    """The class of a function, which is set when the class is created."""
     return function.twin
 
 
@@ -211,36 +214,36 @@ def _is_size(value: Any) -> bool:
     return is_sequence(value) or isinstance(value, (int, np.integer, np.ndarray))
 
 
-def _instance(
+def _instance_call(
     function: Callable[..., Any], args: tuple[Any, ...], keywords: Mapping[str, Any]
 ) -> str:
-    """The class's call that makes what somebody expected of the function's."""
+    """The call of the class that was meant by calling the function as a factory."""
     cls = _twin(function)
     values = [value for value in args if not is_dtype(value)]
     names = [*inspect.signature(cls).parameters]
-    given = {name: value for name, value in keywords.items() if not is_dtype(value)}
-    if "mean" in names and "stddev" in given:
-        given["std"] = given.pop("stddev")
-    if function.__name__ in _LOCATED and len(values) == 1 and not given:
-        values = [0, *values]  # in JAX the one number is the scale
+    named = {name: value for name, value in keywords.items() if not is_dtype(value)}
+    if "mean" in names and "stddev" in named:
+        named["std"] = named.pop("stddev")
+    if function.__name__ in _LOCATED and len(values) == 1 and not named:
+        values = [0, *values]  # JAX's factories take the scale alone
     try:
-        cls(*values, **given)
+        cls(*values, **named)
+        arguments = [*map(brief, values), *(f"{n}={brief(v)}" for n, v in named.items())]
     except (TypeError, ValueError):
-        return f"{_named(cls)}({', '.join(_required(inspect.signature(cls)))})"
-    written = [brief(value) for value in values]
-    return f"{_named(cls)}({', '.join(written + [f'{n}={brief(v)}' for n, v in given.items()])})"
+        arguments = _required(inspect.signature(cls))
+    return f"{_display_name(cls)}({', '.join(arguments)})"
 
 
 _LOCATED = ("normal", "truncated_normal", "uniform")
 
 
-# ---------------------------------------------------------------- how they are written
+# ---------------------------------------------------------------- signatures
 
 
-def _misfit(
+def _binding_error(
     signature: inspect.Signature, args: Collection[Any], keywords: Mapping[str, Any]
 ) -> TypeError | None:
-    """Python's error where a call does not fit."""
+    """Python's error if the arguments do not fit the signature."""
     try:
         signature.bind(*args, **keywords)
     except TypeError as error:
@@ -248,16 +251,17 @@ def _misfit(
     return None
 
 
-def _named(of: Any) -> str:
-    """A function or a class as a user writes it."""
-    own = of.__module__.partition(".")[0] == "braininit"
-    return f"init.{of.__name__}" if own else of.__name__
+def _display_name(function: Any) -> str:
+    """The name of a function or a class as a user writes it."""
+    name = function.__name__
+    return f"init.{name}" if function.__module__.partition(".")[0] == "braininit" else name
 
 
-def _written(of: Any) -> str:
+def _call(function: Any) -> str:
     """The call of a function or a class, with its parameters and their defaults."""
-    bare = [p.replace(annotation=p.empty) for p in inspect.signature(of).parameters.values()]
-    return f"{_named(of)}{inspect.Signature(bare)}"
+    parameters = inspect.signature(function).parameters.values()
+    plain = [parameter.replace(annotation=parameter.empty) for parameter in parameters]
+    return f"{_display_name(function)}{inspect.Signature(plain)}"
 
 
 def _required(signature: inspect.Signature) -> list[str]:

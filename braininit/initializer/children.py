@@ -1,4 +1,4 @@
-"""What may be a part of an initializer: another one, a function of a user's, a number."""
+"""The parts of an initializer: other initializers, users' functions, numbers."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def custom(
     dtype: DType | None = None,
     **context: Any,
 ) -> Any:
-    """Draw by a user's own function, in JAX's way or in BrainTools'."""
+    """Draw by a user's own function, called with a key as in JAX, or with a size."""
     return draw(called(function), key, shape, dtype, context=context)
 
 
 class Custom(Initialization, function=custom, recipe=called):
-    """A user's own initializer or function among this package's."""
+    """A user's own initializer or function, wrapped."""
 
     function: Callable[..., Any] = static()
 
@@ -43,7 +43,7 @@ class Custom(Initialization, function=custom, recipe=called):
 
 
 def as_child(name: str, value: Any) -> Initialization:
-    """Take what a user gives for an initializer."""
+    """Convert an initializer, a function or a number to an initializer."""
     value = without_quantity(value)
     if isinstance(value, Initialization):
         overridden = type(value).__call__ is not Initialization.__call__
@@ -59,19 +59,19 @@ def as_child(name: str, value: Any) -> Initialization:
 
 
 def without_quantity(value: Any) -> Any:
-    """Undo what brainunit makes of ``u.nS * initializer``: a Quantity around the object."""
+    """Unwrap the Quantity that brainunit makes of ``u.nS * initializer``."""
     if isinstance(value, u.Quantity) and isinstance(value.mantissa, Initialization):
         return value.mantissa * value.unit
     return value
 
 
 def _custom(function: Any) -> Initialization:
-    """Wrap a user's own; one that can't be hashed, as a dataclass, goes by what it is."""
+    """Wrap a user's function; a `partial` makes one hashable that is not, as a dataclass."""
     return Custom(functools.partial(function) if type(function).__hash__ is None else function)
 
 
 def as_children(name: str, value: Any) -> tuple[Initialization, ...]:
-    """Take what a user gives for a sequence of initializers."""
+    """Convert a sequence of initializers, functions and numbers to initializers."""
     try:
         parts = None if isinstance(value, (str, bytes, Mapping)) else list(value)
     except TypeError:

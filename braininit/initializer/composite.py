@@ -1,9 +1,9 @@
-"""Recipes made of recipes.
+"""Recipes made of other recipes.
 
-The kernel of a composite is ``(source, dtype, context, *static, *parts) -> array or Quantity``;
-its parts are recipes, numbers and other PyTrees. Where all parts are this package's own it is
-compiled as a whole, so that a draw of many parts is one fused program. Where a user's function
-takes part it runs step by step, and the function sees what it would see by itself.
+The kernel of a composite is ``(source, dtype, context, *static, *parts) -> array or Quantity``.
+Its parts are recipes, numbers and other PyTrees. If all parts are this package's own, the composite
+is compiled as a whole: a draw of many parts is one fused program. If a part calls a user's
+function, the composite runs eagerly, and the function gets the arguments it would get alone.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from braininit._params.values import Value, fields
 from braininit.initializer.calls import CONTEXT, unknown
 from braininit.initializer.recipe import Asked, Facts, Recipe
 
-__all__ = ["Composite", "composite", "draws", "finished", "opened"]
+__all__ = ["Composite", "bare_and_unit", "composite", "draws", "finished"]
 
 _ARRAYS = ("distances", "pre_positions", "post_positions", "neuron_indices")
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["facts"])
 class Composite(Recipe):
-    """What an initializer made of others draws."""
+    """The recipe of an initializer made of others."""
 
     def parts(self) -> Iterator[Recipe]:
-        """The recipes that it is made of."""
+        """Yield the recipes of the parts."""
         for value in self.values:
             for part in value if type(value) is tuple else (value,):
                 if isinstance(part, Recipe):
@@ -52,17 +52,17 @@ class Composite(Recipe):
 
     @property
     def kinds(self) -> str:
-        whole = self.facts.kinds == "whole"
-        whole = whole and all(part.kinds in INTEGERS_TOO for part in self.parts())
-        return "any" if whole else "complex"
+        keeps_integers = self.facts.kinds == "whole"
+        integers = keeps_integers and all(part.kinds in INTEGERS_TOO for part in self.parts())
+        return "any" if integers else "complex"
 
     @property
     def traceable(self) -> bool:
         return self.facts.traceable and all(part.traceable for part in self.parts())
 
     def needs_key(self, rng: Any) -> bool:
-        own = self.facts.random
-        return any(part.needs_key(rng) for part in self.parts()) if own is None else own
+        random = self.facts.random
+        return any(part.needs_key(rng) for part in self.parts()) if random is None else random
 
     def takes_any(self) -> bool:
         return any(part.takes_any() for part in self.parts())
@@ -82,32 +82,32 @@ class Composite(Recipe):
 
     def drawn(self, asked: Asked) -> Any:
         shape, sharding, context, rows = asked.shape, asked.sharding, asked.context, asked.rows
-        kind = result_dtype(asked.dtype, self.kinds)
+        dtype = result_dtype(asked.dtype, self.kinds)
         key = None if asked.key is None else keys.as_key(asked.key)
         if context.keys() - CONTEXT - {"rng"} and not self.takes_any():
             raise unknown({name: value for name, value in context.items() if name != "rng"})
-        its: Any = self.for_draw(shape, asked.dtype, context)
-        facts, values = its.facts, its.values
+        sized: Any = self.for_draw(shape, asked.dtype, context)
+        facts, values = sized.facts, sized.values
         arrays = {name: context[name] for name in _ARRAYS if name in context}
         start, total = ((), None) if rows is None else ((rows.start,), rows.total)
-        if its.traceable and eager():
-            its.fit(kind)
-            its._suit_parts(shape, kind, context)  # its own numbers `for_draw` has seen
+        if sized.traceable and eager():
+            sized.fit(dtype)
+            sized._suit_parts(shape, dtype, context)  # `for_draw` has checked the other numbers
             impl = None if key is None else keys.legacy_impl(key)
             tuned = is_tunable(sharding and sharding.mesh, key, arrays, values)
-            program = _program(facts, shape, kind, sharding, impl, tuned, total)
+            program = _program(facts, shape, dtype, sharding, impl, tuned, total)
             return program(key, start, arrays, *values)
-        its.fit(kind)
-        lives = sharding or following(shape, _placed_by(shape, facts.names, values, arrays))
-        if not its.traceable and sharding is None and lives is not None and not any(lives.spec):
-            lives = None  # there is nothing to split, and a user's function may have its own say
+        sized.fit(dtype)
+        target = sharding or following(shape, _arrays_to_follow(shape, facts.names, values, arrays))
+        if not sized.traceable and sharding is None and target is not None and not any(target.spec):
+            target = None  # nothing is split, and a user's function may choose its own sharding
 
         def step(key: Any, start: Any, arrays: Any, *values: Any) -> Any:
             source = _source(key, None, shape, start, total)
-            return _made(facts, source, kind, {**context, **arrays}, values)
+            return _result(facts, source, dtype, {**context, **arrays}, values)
 
         with sizes_known(shape) if is_symbolic(shape) else nullcontext():
-            return placed(step, lives)(key, start, arrays, *values)
+            return placed(step, target)(key, start, arrays, *values)
 
     def arrays(self) -> Iterator[tuple[str, Any]]:
         for name, value in super().arrays():
@@ -122,10 +122,10 @@ def composite(
     roles: Mapping[str, Any] | None = None,
     **facts: Any,
 ) -> Composite:
-    """A composite from its parts by name; `roles` are those of parts that are bare numbers."""
-    names = tuple(parts)
-    given = tuple((roles or {}).get(name) for name in names)
-    return Composite(Facts(kernel, unit, names=names, roles=given, **facts), tuple(parts.values()))
+    """Make a composite from its named parts; `roles` holds the roles of bare numbers among them."""
+    part_roles = tuple((roles or {}).get(name) for name in parts)
+    facts |= {"names": tuple(parts), "roles": part_roles}
+    return Composite(Facts(kernel, unit, **facts), tuple(parts.values()))
 
 
 @functools.lru_cache(maxsize=256)
@@ -138,49 +138,48 @@ def _program(
     tuned: bool,
     total: int | None,
 ) -> Callable[..., Any]:
-    """The compiled draw of a composite, all of it in one program."""
+    """The compiled draw of a composite, in one program."""
 
     def sample(key: Any, start: Any, context: Mapping[str, Any], *values: Any) -> Any:
-        lives = sharding or following(shape, _placed_by(shape, facts.names, values, context))
+        followed = _arrays_to_follow(shape, facts.names, values, context)
+        target = sharding or following(shape, followed)
 
         def whole(key: Any, start: Any, context: Mapping[str, Any], *values: Any) -> Any:
             source = _source(key, impl, shape, start, total)
 
             def make(source: Source, *values: Any) -> Any:
-                return _made(facts, source, dtype, context, values)
+                return _result(facts, source, dtype, context, values)
 
-            if tuned and lives is None and not context and _is_stretchable(facts, values):
+            if tuned and target is None and not context and _is_stretchable(facts, values):
                 return lengthened(make, source, *values)
             return make(source, *values)
 
-        return placed(whole, lives)(key, start, context, *values)
+        return placed(whole, target)(key, start, context, *values)
 
     sample.__name__ = sample.__qualname__ = facts.kernel.__name__.strip("_")
     return compiled(sample, sharding, tuned)
 
 
-def _made(facts: Facts, source: Source, dtype: np.dtype, context: Any, values: Any) -> Any:
-    """What the kernel makes."""
+def _result(facts: Facts, source: Source, dtype: np.dtype, context: Any, values: Any) -> Any:
+    """Run the kernel; for an integer dtype twice, in floats and in integers."""
 
-    def draw(source: Source, kind: np.dtype) -> tuple[Any, u.Unit | None]:
-        return units.parts(facts.kernel(source, kind, context, *facts.static, *values))
+    def run(source: Source, dtype: np.dtype) -> tuple[Any, u.Unit | None]:
+        return units.parts(facts.kernel(source, dtype, context, *facts.static, *values))
 
     if dtype.kind not in "iu":
-        return units.on(*draw(source, dtype))
+        return units.on(*run(source, dtype))
     key = None if source.key is None else jax.random.clone(source.key)  # one draw in two dtypes
-    (near, _), (whole, unit) = (
-        draw(source, drawn_in(dtype)),
-        draw(dataclasses.replace(source, key=key), wide(dtype)),
-    )
+    near, _ = run(source, drawn_in(dtype))
+    whole, unit = run(dataclasses.replace(source, key=key), wide(dtype))
     near = jnp.floor(near) if facts.bounds else near  # bounds are rounded inward
     return units.on(within(whole, near, dtype), unit)
 
 
 def _is_stretchable(facts: Facts, values: Sequence[Any]) -> bool:
-    """Whether what is drawn first does not depend on how much there is."""
-    own = facts.elementwise and facts.has_rows and facts.sized is None
+    """Whether a longer draw begins with the same numbers."""
+    independent = facts.elementwise and facts.has_rows and facts.sized is None
     parts = [value for value in values if isinstance(value, Recipe)]
-    return own and all(_is_stretchable(part.facts, part.values) for part in parts)
+    return independent and all(_is_stretchable(part.facts, part.values) for part in parts)
 
 
 def _source(key: Any, impl: Any, shape: Any, start: tuple[Any, ...], total: Any) -> Source:
@@ -196,29 +195,29 @@ def _source(key: Any, impl: Any, shape: Any, start: tuple[Any, ...], total: Any)
 def draws(
     source: Source, dtype: np.dtype, context: Mapping[str, Any], parts: Sequence[Recipe]
 ) -> list[Any]:
-    """One draw of each part, each from a key of its own.
+    """Draw each part once, from a key of its own.
 
-    A part that alone needs a key gets the one there is: ``2 * N`` is twice the draw of N.
+    If only one part needs a key, it gets the key unsplit: ``2 * N`` is twice the draw of N.
     """
     rng = context.get("rng", source.key)
     needs = [part.needs_key(rng) for part in parts]
     several = source.key is not None and sum(needs) > 1
-    keys_ = iter(source.split(sum(needs)) if several else ())
-    made = []
+    sources = iter(source.split(sum(needs)) if several else ())
+    drawn = []
     for part, need in zip(parts, needs, strict=True):
-        key = next(keys_).key if several and need else source.key
+        key = next(sources).key if several and need else source.key
         asked = Asked(key, source.shape, dtype, None, context, source.rows, alone=False)
-        made.append(part.drawn(asked))
-    return made
+        drawn.append(part.drawn(asked))
+    return drawn
 
 
-def opened(name: str, drawn: Any, dtype: np.dtype) -> tuple[Any, u.Unit | None]:
-    """The bare value and the unit of a part's draw; integers stay what they are."""
+def bare_and_unit(name: str, drawn: Any, dtype: np.dtype) -> tuple[Any, u.Unit | None]:
+    """The bare value and the unit of a part's draw; integers stay integers."""
     return units.parts(drawn) if dtype.kind in "iu" else units.unwrap(name, drawn, number=True)
 
 
 def finished(bare: Any, unit: u.Unit | None, dtype: np.dtype) -> Any:
-    """Round what a composite put together, and put its unit on."""
+    """Round a composite's result to the dtype, and attach its unit."""
     if dtype.kind in "iu" and not jnp.issubdtype(jnp.result_type(bare), np.integer):
         raise TypeError(f"the draws need not be whole, as {dtype} is; draw, then cast")
     return units.on(rounded(jnp.asarray(bare), dtype), unit)
@@ -227,14 +226,14 @@ def finished(bare: Any, unit: u.Unit | None, dtype: np.dtype) -> Any:
 # ---------------------------------------------------------------- shardings of the parts
 
 
-def _placed_by(
+def _arrays_to_follow(
     shape: tuple[int, ...], names: Sequence[str], values: Sequence[Any], context: Mapping[str, Any]
 ) -> Iterator[tuple[str, Any]]:
-    """The arrays by which a composite is sharded, and their names."""
+    """Yield the arrays whose shardings a composite's result follows, by name."""
     for name, value in zip(names, values, strict=True):
         yield from _arrays_of(name, value)
     yield from _arrays_of("distances", context.get("distances"))
-    if len(shape) == 2:  # where each population lies along an axis
+    if len(shape) == 2:  # each population lies along one axis
         for name, turned in (("pre_positions", False), ("post_positions", True)):
             for _, value in _arrays_of(name, context.get(name)):
                 yield name, along_one_axis(value, turned)
@@ -242,8 +241,8 @@ def _placed_by(
 
 def _arrays_of(name: str, value: Any) -> Iterator[tuple[str, jax.Array]]:
     if isinstance(value, Recipe):
-        for its, part in value.arrays():
-            yield from _arrays_of(f"{name}.{its}", part)
+        for part_name, part in value.arrays():
+            yield from _arrays_of(f"{name}.{part_name}", part)
     elif isinstance(value, Value):
         for field in fields(value):
             yield from _arrays_of(f"{name}.{field.name}", getattr(value, field.name))

@@ -1,4 +1,4 @@
-"""What is not random: constant, zeros, ones, each a function and its twin."""
+"""Initializers that are not random: constant, zeros and ones, each a function and its twin."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ def constant(
     Parameters
     ----------
     value : number, array or Quantity
-        Any number at all, NaN and infinity included; complex with a complex dtype.
+        Any number, NaN and infinity included; complex with a complex dtype.
 
     Raises
     ------
     TypeError
-        If `value` is not a number, or complex where the dtype is not.
+        If `value` is not a number, or is complex and the dtype is not.
     ValueError
-        If a dtype of integers or booleans does not hold it.
+        If an integer or boolean dtype does not hold `value`.
 
     Notes
     -----
-    Numerics: the value is rounded once, to the nearest number of the dtype. Integers become
-    floats, unless `dtype` is one of integers; 0 and 1 are False and True in booleans.
+    Numerics: the value is rounded once, to the nearest number of the dtype. Integers become floats
+    unless `dtype` is an integer dtype; booleans hold 0 and 1 as False and True.
 
     Examples
     --------
@@ -81,9 +81,9 @@ class Constant(Initialization, function=constant, recipe=_constant):
 
 
 def _filling(name: str, value: float) -> tuple[Callable[..., Any], Callable[..., Recipe]]:
-    """The function that fills with a number, and its recipe."""
+    """Make the function that fills with a number, and the function that makes its recipe."""
 
-    def recipe_of(unit: Any = None) -> Recipe:
+    def to_recipe(unit: Any = None) -> Recipe:
         return _filled(value, units.as_unit("unit", unit))
 
     def fill(
@@ -94,10 +94,10 @@ def _filling(name: str, value: float) -> tuple[Callable[..., Any], Callable[...,
         *,
         unit: u.Unit | str | None = None,
     ) -> Values:
-        return draw(recipe_of(unit), key, shape, dtype, out_sharding)
+        return draw(to_recipe(unit), key, shape, dtype, out_sharding)
 
     fill.__name__ = fill.__qualname__ = name
-    fill.__doc__ = f"""Fill with {name}; fits Flax as it is, ``bias_init=init.{name}``.
+    fill.__doc__ = f"""Fill with {name}; Flax takes the function itself, ``bias_init=init.{name}``.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def _filling(name: str, value: float) -> tuple[Callable[..., Any], Callable[...,
     >>> print(init.{name}(None, 2, unit=u.mV))
     [{value:.0f}. {value:.0f}.] mV
     """
-    return explained(fill), recipe_of
+    return explained(fill), to_recipe
 
 
 zeros, _zeros = _filling("zeros", 0.0)
@@ -138,11 +138,11 @@ class OneInit(Constant, function=ones, recipe=_ones):
     unit: u.Unit | str | None = static(default=None)
 
 
-# ---------------------------------------------------------------- how they are drawn
+# ---------------------------------------------------------------- the recipe
 
 
 class Filled(Recipe):
-    """A value everywhere; a complex one asks for a complex dtype."""
+    """The recipe of one value everywhere; a complex value needs a complex dtype."""
 
     def drawn(self, asked: Asked) -> Any:
         (value,) = self.values
@@ -151,34 +151,34 @@ class Filled(Recipe):
                 asked = asked._replace(dtype=jax.dtypes.canonicalize_dtype(complex))
             if not jnp.issubdtype(asked.dtype, np.complexfloating):
                 raise TypeError(f"`value` is complex, {asked.dtype} is not; give a complex dtype")
-        if is_whole(kind := result_dtype(asked.dtype, self.facts.kinds)):
-            if isinstance(value, Tracer) and not asked.alone:  # floats tell where it is not whole
-                bare, unit = units.parts(super().drawn(asked._replace(dtype=drawn_in(kind))))
-                return units.on(bare.astype(kind), unit)
-            return Recipe(self.facts, (_in_whole(value, kind),)).drawn(asked)
+        if is_whole(dtype := result_dtype(asked.dtype, self.facts.kinds)):
+            if isinstance(value, Tracer) and not asked.alone:  # the float draw checks for integers
+                bare, unit = units.parts(super().drawn(asked._replace(dtype=drawn_in(dtype))))
+                return units.on(bare.astype(dtype), unit)
+            return Recipe(self.facts, (_as_whole(value, dtype),)).drawn(asked)
         return super().drawn(asked)
 
     def fit(self, dtype: np.dtype) -> None:
         (value,) = self.values
         if not is_whole(dtype):
             super().fit(dtype)
-        elif not isinstance(value, Tracer):  # in a program it is a float
-            _in_whole(value, dtype, 2 ** (jnp.finfo(drawn_in(dtype)).nmant + 1))
+        elif not isinstance(value, Tracer):  # a traced value stays a float
+            _as_whole(value, dtype, 2 ** (jnp.finfo(drawn_in(dtype)).nmant + 1))
 
 
-def _in_whole(value: Any, dtype: np.dtype, end: int = 2**53) -> np.ndarray:
-    """A value in a dtype of integers or booleans, which must hold it exactly."""
+def _as_whole(value: Any, dtype: np.dtype, end: int = 2**53) -> np.ndarray:
+    """Convert a value to an integer or boolean dtype, which must hold it exactly."""
     if isinstance(value, Tracer):
-        raise TypeError(f"a traced `value` may not be what {dtype} holds; fill, then cast")
+        raise TypeError(f"{dtype} may not hold a traced `value`; fill, then cast")
     bare, (least, most) = np.asarray(value), whole_range(dtype)
-    # Beyond 2^53 a float64, as values are kept, may stand for several whole numbers.
+    # Values are stored as float64, which beyond 2^53 may stand for several integers.
     least, most = max(least, -end), min(most, end)
     good = (bare == np.floor(bare)) & (bare >= least) & (bare <= most)
     if not good.all():
         first = bare[tuple(np.argwhere(~good)[0])].item()
         raise ValueError(
-            f"`value` = {units.show(first)} is not among what {dtype} holds, the whole numbers "
-            f"from {least} to {most}; take another dtype"
+            f"`value` = {units.show(first)} is not one of the whole numbers that {dtype} holds, "
+            f"{least} to {most}; take another dtype"
         )
     return bare.astype(dtype)
 
@@ -187,8 +187,9 @@ jax.tree_util.register_dataclass(Filled, data_fields=["values"], meta_fields=["f
 
 
 def _filled(bare: Any, unit: u.Unit | None) -> Recipe:
-    made = recipe(_fill, (Number("value", bare, anything),), unit, random=False, kinds="all")
-    return Filled(made.facts, made.values)
+    numbers = (Number("value", bare, anything),)
+    plain = recipe(_fill, numbers, unit, random=False, kinds="all")
+    return Filled(plain.facts, plain.values)
 
 
 def _fill(source: Source, dtype: np.dtype, value: jax.Array) -> jax.Array:

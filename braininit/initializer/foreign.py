@@ -1,4 +1,4 @@
-"""Recipes of a user's functions: the function itself is called."""
+"""Recipes that call a user's own function."""
 
 from __future__ import annotations
 
@@ -22,48 +22,49 @@ __all__ = ["called", "foreign"]
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["facts"])
 class Foreign(Recipe):
-    """What a user's twin of a function draws: the function itself is called.
+    """The recipe of a user's twin: it calls the twin's function.
 
-    ``static`` says whether it takes `out_sharding` and the caller's context, and holds options.
+    ``static`` holds whether the function takes `out_sharding`, whether it takes the caller's
+    context, and its options.
     """
 
     def needs_key(self, rng: Any) -> bool:
-        own = self.facts.random
-        return any(part.needs_key(rng) for part in self._parts()) if own is None else own
+        random = self.facts.random
+        return any(part.needs_key(rng) for part in self._parts()) if random is None else random
 
-    def sharding(self, asked: Any) -> Any:
-        return asked
+    def sharding(self, out_sharding: Any) -> Any:
+        return out_sharding
 
     def takes_any(self) -> bool:
         return any(part.takes_any() for part in self._parts())
 
     def _parts(self) -> Iterator[Recipe]:
-        """The recipes of the initializers among its parameters."""
+        """Yield the recipes of the initializers among the parameters."""
         for value in self.values:
             for part in value if type(value) is tuple else (value,):
-                if isinstance(its := getattr(part, "_recipe", None), Recipe):
-                    yield its
+                if isinstance(recipe := getattr(part, "_recipe", None), Recipe):
+                    yield recipe
 
     def fit(self, dtype: np.dtype) -> None:
-        """Nothing: what its numbers are is not known."""
+        """Check nothing: the domains of a user's parameters are unknown."""
 
     def drawn(self, asked: Asked) -> Any:
         takes_sharding, takes_context, options = self.facts.static
-        given = dict(zip(self.facts.names, self.values, strict=True)) | dict(options)
-        given["dtype"] = asked.dtype
+        arguments = dict(zip(self.facts.names, self.values, strict=True)) | dict(options)
+        arguments["dtype"] = asked.dtype
         if takes_context:
-            given |= asked.context
+            arguments |= asked.context
         if takes_sharding:
-            given["out_sharding"] = asked.sharding
+            arguments["out_sharding"] = asked.sharding
         elif asked.sharding is not None:
             name = self.facts.kernel.__name__
             raise TypeError(f"{name} takes no `out_sharding`; place its result by jax.device_put")
-        return self.facts.kernel(asked.key, asked.shape, **given)
+        return self.facts.kernel(asked.key, asked.shape, **arguments)
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["facts"])
 class Called(Recipe):
-    """What a user's own initializer draws, called in JAX's way or in BrainTools'."""
+    """The recipe of a user's own initializer, called with a key as in JAX, or with a size."""
 
     def needs_key(self, rng: Any) -> bool:
         return not _signature(self.facts.kernel)[0] or _is_stateless(rng)
@@ -72,42 +73,42 @@ class Called(Recipe):
         return True
 
     def fit(self, dtype: np.dtype) -> None:
-        """Nothing: it has no numbers."""
+        """Check nothing: there are no numbers."""
 
     def drawn(self, asked: Asked) -> Any:
         function, shape, dtype, context = self.facts.kernel, asked.shape, asked.dtype, asked.context
         key = asked.key
-        by_size, accepted, third = _signature(function)
-        given = {name: value for name, value in context.items() if accepted(name) and name != "rng"}
-        if dtype is not None and accepted("dtype", by_size):
-            given["dtype"] = dtype
+        by_size, accepts, dtype_third = _signature(function)
+        keywords = {n: value for n, value in context.items() if accepts(n) and n != "rng"}
+        if dtype is not None and accepts("dtype", by_size):
+            keywords["dtype"] = dtype
         if by_size:
-            # A stateful source goes on unchanged; what has no state, each part gets its own of.
+            # A stateful source is passed on; keys and seeds are not, as each part has its own key.
             rng = context.get("rng")
             rng = key if _is_stateless(rng) or rng is None else rng
-            if rng is not None and accepted("rng"):
-                given["rng"] = rng
-            x = function(shape, **given)
+            if rng is not None and accepts("rng"):
+                keywords["rng"] = rng
+            x = function(shape, **keywords)
         else:
-            more = ()
-            if third:  # whatever its name: JAX and Flax pass it by its place
-                more = (given.pop("dtype", None) or result_dtype(dtype, "all"),)
-            x = function(keys.typed(key, keys.legacy_impl(key)), shape, *more, **given)
-        drawn = np.shape(u.get_mantissa(x))
-        if drawn != shape:
-            raise ValueError(f"{function!r} gave the shape {drawn}, not {shape} as asked")
+            third = ()
+            if dtype_third:  # whatever its name: JAX and Flax pass the dtype by position
+                third = (keywords.pop("dtype", None) or result_dtype(dtype, "all"),)
+            x = function(keys.typed(key, keys.legacy_impl(key)), shape, *third, **keywords)
+        drawn_shape = np.shape(u.get_mantissa(x))
+        if drawn_shape != shape:
+            raise ValueError(f"{function!r} gave the shape {drawn_shape}, not {shape} as asked")
         if dtype is None:
             return x
         if jnp.issubdtype(dtype, np.inexact):
             bare, unit = units.unwrap("the initializer's result", x, number=True)
-        else:  # whole numbers, which a float might not hold, and booleans
+        else:  # integers, which a float might not hold, and booleans
             bare, unit = units.parts(x)
         return units.on(jnp.asarray(bare).astype(dtype), unit)
 
 
 def foreign(
     function: Callable[..., Any],
-    given: Mapping[str, Any],
+    parameters: Mapping[str, Any],
     options: Mapping[str, Any],
     *,
     takes_sharding: bool,
@@ -116,8 +117,8 @@ def foreign(
 ) -> Foreign:
     """The recipe of a user's twin."""
     static = (takes_sharding, takes_context, tuple(options.items()))
-    its = Facts(function, UNKNOWN, static, tuple(given), elementwise=False, **facts)
-    return Foreign(its, tuple(given.values()))
+    own = Facts(function, UNKNOWN, static, tuple(parameters), elementwise=False, **facts)
+    return Foreign(own, tuple(parameters.values()))
 
 
 def called(function: Callable[..., Any]) -> Called:
@@ -130,9 +131,9 @@ def _is_stateless(rng: Any) -> bool:
 
 
 def _signature(function: Callable[..., Any]) -> tuple[bool, Callable[..., bool], bool]:
-    """Whether a function is called with a size (not with a key), and what else it takes.
+    """How to call a function: whether with a size, not a key; with which keywords.
 
-    That is which keywords, and whether it needs a dtype in third place.
+    The third item is whether it requires a third positional argument, the dtype.
     """
     try:
         parameters = inspect.signature(function).parameters.values()

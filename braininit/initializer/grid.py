@@ -1,4 +1,4 @@
-"""Draws rounded to a grid, as delays are to the time step of a simulation."""
+"""Draws rounded to a grid, as delays to the time step of a simulation."""
 
 from __future__ import annotations
 
@@ -58,17 +58,18 @@ def on_grid(
     base_dist : initializer
         Draws the numbers that are rounded.
     step : number, array or Quantity
-        The distance of neighbours on the grid, positive.
+        The distance between grid points, positive.
     rounding : str
-        To the ``"nearest"`` multiple; ``"stochastic"``: to one of the two neighbours, the nearer
-        the likelier, which keeps the mean; or ``"up"``.
+        ``"nearest"`` rounds to the nearest multiple, ``"up"`` to the next one above;
+        ``"stochastic"`` to either neighbour, the nearer the likelier, which keeps the mean.
 
     Notes
     -----
-    With a bound, half of the first or last step may be missing: delays of at least 0.1 ms, rounded
-    to the nearest 0.1 ms, are half as often 0.1 ms as they should. Truncate at 0.05 ms instead.
-    Numerics: a draw within four roundings of a multiple counts as it when rounded up. The multiple
-    is rounded once to the dtype. Draws have no derivative by the parameters of `base_dist`.
+    At a bound, half a step may be missing: delays of at least 0.1 ms, rounded to the nearest
+    0.1 ms, are 0.1 ms only half as often as they should be. Truncate at 0.05 ms instead.
+    Numerics: rounding up takes a draw within four roundings of a multiple to be that multiple. The
+    multiple is rounded once to the dtype. Draws have no derivative with respect to the parameters
+    of `base_dist`.
 
     Examples
     --------
@@ -85,7 +86,7 @@ def on_grid(
 
 def _on_grid(base_dist: Any, step: Any, rounding: Any) -> Recipe:
     part = as_child("base_dist", base_dist)._recipe
-    how = options.one_of("rounding", rounding, ROUNDINGS)
+    rounding = options.one_of("rounding", rounding, ROUNDINGS)
     unit, (bare,) = beside(part.unit, step=step)
     number = Number("step", roles.scale.check("step", bare, unit), roles.scale)
     return composite(
@@ -93,8 +94,8 @@ def _on_grid(base_dist: Any, step: Any, rounding: Any) -> Recipe:
         part.unit,
         {"base_dist": part, "step": number.value},
         roles={"step": roles.scale},
-        static=(unit, how),
-        random=True if how == "stochastic" else None,
+        static=(unit, rounding),
+        random=True if rounding == "stochastic" else None,
     )
 
 
@@ -120,14 +121,15 @@ def _rounded_to(
     first, second = source.split() if rounding == "stochastic" else (source, source)
     (drawn,) = draws(first, wide(dtype), context, (base_dist,))
     unit, (x, bare) = units.off(base_dist=drawn, step=units.on(step, unit))
-    kind = drawn_in(dtype)
-    step = aligned("step", bare, source.shape, kind)
-    at = jnp.asarray(x, kind) / step
+    draw_dtype = drawn_in(dtype)
+    step = aligned("step", bare, source.shape, draw_dtype)
+    steps = jnp.asarray(x, draw_dtype) / step
     if rounding == "nearest":
-        whole = jnp.floor(at + np.asarray(0.5, kind))  # halves go up: 0.05 ms is no delay of 0
+        whole = jnp.floor(steps + np.asarray(0.5, draw_dtype))  # halves go up: 0.05 ms is not 0
     elif rounding == "up":
-        whole = jnp.ceil(at - np.asarray(4 * jnp.finfo(kind).eps, kind) * jnp.abs(at))
+        slack = np.asarray(4 * jnp.finfo(draw_dtype).eps, draw_dtype)
+        whole = jnp.ceil(steps - slack * jnp.abs(steps))
     else:
-        below = jnp.floor(at)
-        whole = below + (uniform(second.words(kind)) < at - below)
+        below = jnp.floor(steps)
+        whole = below + (uniform(second.words(draw_dtype)) < steps - below)
     return finished((whole * step).astype(wide(dtype)), unit, dtype)

@@ -1,4 +1,4 @@
-"""The objects: one base class, the twin rule, both ways of calling."""
+"""The base class of initializers: twins of functions, and both ways of calling."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = ["Initialization", "compare", "kept_where_it_holds"]
 
 
 class _Absent:
-    """In place of an argument that was not given."""
+    """The default of an argument that was not given."""
 
     def __repr__(self) -> str:
         return "..."
@@ -40,10 +40,10 @@ _ABSENT: Any = _Absent()
 
 
 class kept_where_it_holds:
-    """A property that is computed once, unless its value belongs to a trace: then once for each.
+    """A property computed once, or once per trace if the value holds tracers.
 
-    A copy, a pickle and an argument of a transformed function come without their recipe. Made
-    first within a `scan`, the recipe of a traced parameter is of no use after the scan.
+    A copy, an unpickled object and an argument of a transformed function have no recipe yet. If
+    they build it inside a `scan`, a recipe with tracers must not be used after the scan.
     """
 
     def __init__(self, compute: Callable[[Any], Any]) -> None:
@@ -54,19 +54,21 @@ class kept_where_it_holds:
         if obj is None:
             return self
         if eager():
-            made = obj.__dict__["_recipe"] = self._compute(obj)
-            return made
-        now, known = trace(), obj.__dict__.get("_traced")
-        if now is not None and known is not None and known[0] == now:
-            return known[1]
-        # Known parameters JAX computes with at once, if it can: not within `shard_map`.
-        with nullcontext() if _traced(obj) else jax.ensure_compile_time_eval():
-            made = self._compute(obj)
-        obj.__dict__.update({"_traced": (now, made)} if _traced(made) else {"_recipe": made})
-        return made
+            value = obj.__dict__["_recipe"] = self._compute(obj)
+            return value
+        now, cached = trace(), obj.__dict__.get("_traced")
+        if now is not None and cached is not None and cached[0] == now:
+            return cached[1]
+        # Concrete parameters are evaluated eagerly where JAX can: not inside `shard_map`.
+        with nullcontext() if _has_tracers(obj) else jax.ensure_compile_time_eval():
+            value = self._compute(obj)
+        obj.__dict__.update(
+            {"_traced": (now, value)} if _has_tracers(value) else {"_recipe": value}
+        )
+        return value
 
 
-def _traced(tree: Any) -> bool:
+def _has_tracers(tree: Any) -> bool:
     return any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(tree))
 
 
@@ -74,7 +76,7 @@ class Initialization(Algebra["Initialization"], Value):
     r"""Base class of all initializers.
 
     An initializer is a function and its twin, a class with the same parameters. The function
-    draws; an object of the class is called in one of two ways, told apart by whether the first
+    draws; an object of the class is called in one of two ways, depending on whether the first
     argument is a key::
 
         normal(key, shape, mean, std, dtype=None, out_sharding=None)    # the function
@@ -84,57 +86,56 @@ class Initialization(Algebra["Initialization"], Value):
     Parameters
     ----------
     key : key
-        A JAX key, typed or legacy; exactly one. What is not random takes None too.
+        A single JAX key, typed or legacy. Initializers that are not random also take None.
     rng : key, int, generator, callable or None
         A JAX key, an int seed, a NumPy ``Generator`` or ``RandomState``, an object with
         ``split_key()``, a callable that returns a key, or None for the package's own stream,
         which `seed` restarts.
     shape, size : int or tuple of int
-        Shape of the result; ``()`` is one number, zero-sized shapes are fine.
+        Shape of the result; ``()`` is a scalar, and sizes may be 0.
     dtype : dtype, optional
-        A floating dtype of at least 8 bits, complex where the function says so, an integer one for
-        constants, distributions of whole numbers, and their sums, products, mixtures and clips;
-        None is JAX's default float. 16-bit and 8-bit floats are drawn in float32 and rounded once,
-        inward.
+        A floating dtype of at least 8 bits; a complex one where the function says so; an integer
+        one for constants, distributions of whole numbers, and their sums, products, mixtures and
+        clips. None is JAX's default float. 16-bit and 8-bit floats are drawn in float32 and
+        rounded once, inward.
     out_sharding : NamedSharding or PartitionSpec, optional
-        Where the result lives on a mesh. On a mesh with explicit axes the default is to be
-        sharded as the parameters are.
+        Sharding of the result. On a mesh with explicit axes the default follows the parameters.
     **context
-        For initializers made of others: `distances`, `pre_positions`, `post_positions`,
-        `neuron_indices`, beside a size.
+        For initializers made of others, beside a size: `distances`, `pre_positions`,
+        `post_positions`, `neuron_indices`.
 
     Returns
     -------
     jax.Array or Quantity
-        Of the given shape; in the unit of the parameters, if they carry one.
+        Of the given shape, in the unit of the parameters if they have one.
 
     Raises
     ------
     ValueError
         If a parameter is outside its domain, or the dtype does not hold it. A traced parameter
-        can't be read: then draws are NaN, and `jax.experimental.checkify` names it. Of integers
-        they are the smallest there is, or without a sign the largest.
+        can't be read: draws are NaN instead, and `jax.experimental.checkify` names the parameter.
+        Integer draws are then the smallest number of the dtype, or the largest if it is unsigned.
     UnitError
-        If parameters differ in dimension, or a pure number carries a unit.
+        If parameters differ in dimension, or a pure number has a unit.
 
     Notes
     -----
-    Parameters are numbers or arrays that broadcast to the shape, concrete or traced. Those that
-    share a unit are converted to that of the first; a bare 0 or infinity fits every unit. A draw
-    beyond the largest number of the dtype (65504 in float16) is that number. The same key gives
-    the same numbers eagerly and in a jit, on every platform and on any number of devices, but
-    for the last bit where XLA contracts a product with a sum.
+    Parameters are numbers or arrays that broadcast to the shape, concrete or traced. Parameters
+    that share a unit are converted to the unit of the first; a bare 0 or infinity fits every unit.
+    A draw beyond the largest number of the dtype (65504 in float16) becomes that number. The same
+    key gives the same numbers eagerly and in a jit, on every platform and on any number of devices,
+    except for the last bit where XLA contracts a product with a sum.
 
-    An object is a frozen dataclass and a PyTree whose leaves are its parameters. Initializers are
-    combined by ``+ - * / **`` with each other and with numbers, arrays and Quantities, and by
-    ``|`` with a function; each draws from its own key. Put a Quantity on the right, as in
-    ``initializer + 0.1 * u.nS``: on the left, brainunit's operator runs first; before brainunit
-    0.6 it refuses a sum, and makes a Quantity around the initializer of a product, which is
-    undone where an initializer is expected.
+    An object is a frozen dataclass and a PyTree whose leaves are its parameters. ``+ - * / **``
+    combine initializers with each other and with numbers, arrays and Quantities, ``|`` with a
+    function; each initializer draws from its own key. Put a Quantity on the right, as in
+    ``initializer + 0.1 * u.nS``: on the left, brainunit's operator runs first. Before brainunit
+    0.6 that operator raises for a sum, and wraps the initializer of a product in a Quantity, which
+    is undone where an initializer is expected.
 
-    A distribution of your own is written with the same two statements; the class is compared
-    with the function when it is created. A plain subclass that overrides
-    ``__call__(self, size, **kwargs)`` is an initializer too.
+    Write a distribution of your own with the same two statements; the class is compared with the
+    function when it is created. A plain subclass that overrides ``__call__(self, size, **kwargs)``
+    is an initializer too.
 
     Examples
     --------
@@ -150,13 +151,13 @@ class Initialization(Algebra["Initialization"], Value):
     (3,)
     """
 
-    truncated: ClassVar[Callable[..., Initialization]]  # where `Truncated` is
+    truncated: ClassVar[Callable[..., Initialization]]  # set where `Truncated` is defined
     _function: ClassVar[Callable[..., Any] | None] = None
-    _makes: ClassVar[Callable[..., Recipe] | None] = None
+    _to_recipe: ClassVar[Callable[..., Recipe] | None] = None
     _renamed: ClassVar[Mapping[str, str]] = MappingProxyType({})
-    _names: ClassVar[tuple[tuple[str, str], ...]] = ()  # of the fields, here and there
+    _names: ClassVar[tuple[tuple[str, str], ...]] = ()  # (field, parameter of the function)
     _facts: ClassVar[Mapping[str, Any]] = MappingProxyType({})  # of a user's function
-    _informed: ClassVar[bool] = False  # whether the function takes the caller's context
+    _takes_context: ClassVar[bool] = False  # whether the function takes the caller's context
 
     def __init_subclass__(
         cls,
@@ -177,91 +178,91 @@ class Initialization(Algebra["Initialization"], Value):
         function : callable, optional
             ``(key, shape, *parameters, dtype=None)``. Without it the subclass stays plain.
         recipe : callable, optional
-            ``(*parameters) -> Recipe`` of braininit's own functions, which says the rest.
+            ``(*parameters) -> Recipe``, given by braininit's own functions; it replaces the
+            options below.
         renamed : mapping, optional
-            ``{field: parameter}`` where the two names have to differ.
+            ``{field: parameter}`` where the two names must differ.
         random : bool, optional
-            False where the function makes no use of its key; None where only the initializers
-            among its parameters do.
+            False if the function does not use its key; None if only the initializers among its
+            parameters do.
         traceable : bool, optional
             Whether the function takes traced parameters wherever it takes concrete ones,
             so that an eager call may be compiled as a whole.
         cdf, quantile : callable, optional
             The distribution function ``(x, *parameters)`` and its inverse ``(p, *parameters)``,
-            of JAX arrays without units, the parameters in the fields' order: with them the
+            of JAX arrays without units, the parameters in the fields' order. With both, the
             distribution can be truncated.
         **options
-            Passed on to the next class in line.
+            Passed to the next class in the method resolution order.
         """
         super().__init_subclass__(**options)
         if function is not None:
             cls._function = staticmethod(function)
-            cls._makes = None if recipe is None else staticmethod(recipe)
+            cls._to_recipe = None if recipe is None else staticmethod(recipe)
             cls._renamed = MappingProxyType(dict(renamed or {}))
             frozen(cls)
             explain(cls)
-            others = compare(cls, function)
-            cls._informed = "**" in others
+            accepted = compare(cls, function)
+            cls._takes_context = "**" in accepted
             if (cdf is None) != (quantile is None):
                 raise TypeError(f"{cls.__name__} needs both `cdf` and `quantile`, or neither")
             cls._names = tuple((f.name, cls._renamed.get(f.name, f.name)) for f in fields(cls))
             cls._facts = {
-                "takes_sharding": "out_sharding" in others,
-                "takes_context": "**" in others,
+                "takes_sharding": "out_sharding" in accepted,
+                "takes_context": cls._takes_context,
                 "random": random,
                 "traceable": traceable,
                 "functions": None if cdf is None else (cdf, quantile),
             }
             if recipe is not None:
-                function.twin = cls  # pyright: ignore[reportFunctionMemberAccess] - for errors
+                function.twin = cls  # pyright: ignore[reportFunctionMemberAccess] - for messages
         register(cls)
 
     def __post_init__(self) -> None:
-        """Store the parameters in one form, and check them by building the recipe."""
+        """Convert the parameters to one form, and check them by building the recipe."""
         from braininit.initializer.children import as_child, as_children
 
-        held = False
+        converters = {"child": as_child, "children": as_children}
+        nested = False
         for name, kind in kinds(type(self)).items():
             value = getattr(self, name)
-            if kind in ("child", "children") and value is not None:
-                several = kind == "children"
-                made = as_children(name, value) if several else as_child(name, value)
-                object.__setattr__(self, name, made)
-                held = True
-        if held:
+            if kind in converters and value is not None:
+                object.__setattr__(self, name, converters[kind](name, value))
+                nested = True
+        if nested:
             refuse_deep(self)
         super().__post_init__()
         if self._function is not None:
             self._own_shape()
-            # Where the parameters are known, it is: all later draws are there, or further in.
+            # Cached even in a trace: all later draws are in that trace, or in one inside it.
             self.__dict__["_recipe"] = self._recipe
 
     @kept_where_it_holds
     def _recipe(self) -> Recipe:
-        """The recipe; its errors speak of the parameters by the fields' names."""
-        given = {its: getattr(self, mine) for mine, its in self._names}
+        """The recipe; errors name the parameters as the fields do."""
+        parameters = {parameter: getattr(self, field) for field, parameter in self._names}
         if self._function is None:
             raise TypeError(
                 f"{type(self).__name__} is abstract: name its function, or override __call__"
             )
-        if self._makes is None:
+        if self._to_recipe is None:
             options = {f.name for f in fields(self) if f.metadata.get("static")}
-            static = {its: given.pop(its) for mine, its in self._names if mine in options}
-            return foreign(inspect.unwrap(self._function), given, static, **self._facts)
+            static = {name: parameters.pop(name) for field, name in self._names if field in options}
+            return foreign(inspect.unwrap(self._function), parameters, static, **self._facts)
         try:
-            made = self._makes(**given)
-            made.fit(default_float())
-            return made
+            recipe = self._to_recipe(**parameters)
+            recipe.fit(default_float())
+            return recipe
         except (TypeError, ValueError) as error:
             text = str(error)
-            for mine, its in self._renamed.items():
-                text = text.replace(f"`{its}`", f"`{mine}`")
+            for field, parameter in self._renamed.items():
+                text = text.replace(f"`{parameter}`", f"`{field}`")
             if text == str(error):
                 raise
             raise type(error)(text) from error.__cause__
 
     def _own_shape(self) -> tuple[int, ...]:
-        """The shape the parameters have together."""
+        """The shape to which the parameters broadcast."""
         shapes = {
             f.name: np.shape(value.mantissa if isinstance(value, u.Quantity) else value)
             for f in fields(self)
@@ -311,7 +312,7 @@ class Initialization(Algebra["Initialization"], Value):
         key: Any = _ABSENT,
         **context: Any,
     ) -> Values:
-        """Draw: ``(size, rng=...)`` or ``(key, shape, dtype)``, see the class."""
+        """Draw: ``(size, rng=...)`` or ``(key, shape, dtype)``; see the class."""
         if key is _ABSENT and keys.is_key(size):
             key, size = size, _ABSENT
         if key is _ABSENT:
@@ -321,7 +322,7 @@ class Initialization(Algebra["Initialization"], Value):
                 raise unknown(context)
             rng = None if rng is _ABSENT else rng
             key = keys.from_rng(rng) if self._recipe.needs_key(rng) else None
-            if self._informed:
+            if self._takes_context:
                 context["rng"] = rng
             return draw(self._recipe, key, size, dtype, out_sharding, context)
         if size is not _ABSENT or shape is _ABSENT or rng is not _ABSENT:
@@ -344,7 +345,7 @@ class Initialization(Algebra["Initialization"], Value):
         return self._join("abs", self)
 
     def apply(self, func: Callable[[Any], Any]) -> Initialization:
-        """Pass the draws through a function; the same as ``initializer | func``."""
+        """Pass the draws through a function, as ``initializer | func`` does."""
         from braininit.initializer.pipes import Compose
 
         if type(self) is Compose:
@@ -362,13 +363,13 @@ class Initialization(Algebra["Initialization"], Value):
     def clip(
         self, min_val: QuantityLike | None = None, max_val: QuantityLike | None = None
     ) -> Initialization:
-        """Bring draws below `min_val` or above `max_val` to that bound; None is open."""
+        """Move draws below `min_val` or above `max_val` to that bound; None is open."""
         from braininit.initializer.pipes import Clipped
 
         return Clipped(self, min_val, max_val)
 
     def on_grid(self, step: QuantityLike, rounding: str = "nearest") -> Initialization:
-        """Round draws to multiples of a step: to the "nearest", "stochastic", or "up"."""
+        """Round draws to multiples of a step: "nearest", "stochastic" or "up"."""
         from braininit.initializer.grid import OnGrid
 
         return OnGrid(self, step, rounding)
@@ -377,51 +378,51 @@ class Initialization(Algebra["Initialization"], Value):
 # ---------------------------------------------------------------- the twin rule
 
 
-_OF_A_DRAW = ("dtype", "out_sharding")
+_DRAW_OPTIONS = ("dtype", "out_sharding")
 
 
 def compare(
     cls: type,
     function: Callable[..., Any],
     first: tuple[str, str] = ("key", "shape"),
-    of_a_draw: Collection[str] = _OF_A_DRAW,
+    of_a_draw: Collection[str] = _DRAW_OPTIONS,
 ) -> set[str]:
-    """Hold a class against its function; tell what else the function takes."""
+    """Raise if a class and its function differ; return the function's names, "**" for any."""
     renamed: Mapping[str, str] = getattr(cls, "_renamed", {})
     empty = inspect.Parameter.empty
-    theirs = dict(inspect.signature(function).parameters)
-    if (*theirs,)[:2] != first or "dtype" not in theirs:
+    parameters = dict(inspect.signature(function).parameters)
+    if (*parameters,)[:2] != first or "dtype" not in parameters:
         raise TypeError(
             f"{function.__name__} must take ({', '.join(first)}, ..., dtype=None) to have a twin"
         )
-    kinds = {"**" if p.kind is p.VAR_KEYWORD else name for name, p in theirs.items()}
+    accepted = {"**" if p.kind is p.VAR_KEYWORD else name for name, p in parameters.items()}
     expected = [
         (name, p.default)
-        for name, p in theirs.items()
+        for name, p in parameters.items()
         if name not in (*first, *of_a_draw) and p.kind is not p.VAR_KEYWORD
     ]
     actual = [
         (renamed.get(f.name, f.name), empty if f.default is dataclasses.MISSING else f.default)
         for f in fields(cls)
     ]
-    for mine, its in itertools.zip_longest(actual, expected):
-        if mine != its:
+    for field, parameter in itertools.zip_longest(actual, expected):
+        if field != parameter:
             raise TypeError(
                 f"{cls.__name__} and {function.__name__} drift apart: the class has "
-                f"{_parameter(mine)} where the function has {_parameter(its)}"
+                f"{_written(field)} where the function has {_written(parameter)}"
             )
-    return kinds
+    return accepted
 
 
-def _parameter(pair: tuple[str, Any] | None) -> str:
+def _written(pair: tuple[str, Any] | None) -> str:
     if pair is None:
         return "nothing"
     return pair[0] if pair[1] is inspect.Parameter.empty else f"{pair[0]}={pair[1]!r}"
 
 
 def _misplaced(size: Any, shape: Any) -> TypeError:
-    """The error about a call that is neither with a size nor with a key and a shape."""
-    given, hint = ", ".join(units.brief(v) for v in (size, shape) if v is not _ABSENT), ""
+    """The error for a call that has neither a size nor a key and a shape."""
+    got, hint = ", ".join(units.brief(v) for v in (size, shape) if v is not _ABSENT), ""
     if size is _ABSENT and shape is not _ABSENT:
         hint = "; without a key it is size="
     elif keys.is_key(shape):
@@ -432,5 +433,5 @@ def _misplaced(size: Any, shape: Any) -> TypeError:
         hint = "; write dtype=" if units.is_dtype(shape) else "; write rng="
     return TypeError(
         "call an initializer with a size, as in init(size, rng=rng), or with a key and a shape, "
-        f"as in init(key, shape); got {given or 'nothing'}{hint}"
+        f"as in init(key, shape); got {got or 'nothing'}{hint}"
     )

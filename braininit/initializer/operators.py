@@ -1,4 +1,4 @@
-"""The results of operators between initializers: sums, products, powers."""
+"""Initializers made by operators: sums, products, quotients and powers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from braininit._params.types import DType, InitializerLike, Key, NumberLike, Sha
 from braininit._params.values import static
 from braininit.initializer.calls import explained
 from braininit.initializer.children import as_child
-from braininit.initializer.composite import composite, draws, finished, opened
+from braininit.initializer.composite import bare_and_unit, composite, draws, finished
 from braininit.initializer.constant import Constant
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import UNKNOWN, Recipe, draw
@@ -41,9 +41,9 @@ def combined(
     out_sharding: Sharding | None = None,
     **context: Any,
 ) -> Values:
-    """Draw ``left op right``, element by element; each side from its own key.
+    """Draw ``left op right`` elementwise, each side from its own key.
 
-    The result has the unit of `left` for sums, that of the operation for products.
+    A sum has the unit of `left`, a product the product of the units.
 
     Parameters
     ----------
@@ -66,22 +66,22 @@ def _combined(op: str, left: Any, right: Any = None) -> Recipe:
         raise ValueError(f"`op` must be one of {' '.join(_OPERATIONS)}, got {units.brief(op)}")
     if (right is None) != (op == "abs"):
         raise TypeError(f"`right` must be {'None' if op == 'abs' else 'given'} where `op` is {op}")
-    children = {"left": as_child("left", left)}
+    operands = {"left": as_child("left", left)}
     if right is not None:
-        children["right"] = as_child("right", right)
-    parts = {name: child._recipe for name, child in children.items()}
-    seen = [part.unit for part in parts.values()]
-    fits = tuple(op in ("+", "-") and _fits_every_unit(child) for child in children.values())
-    if UNKNOWN in seen:
+        operands["right"] = as_child("right", right)
+    parts = {name: operand._recipe for name, operand in operands.items()}
+    part_units = [part.unit for part in parts.values()]
+    fits = tuple(op in ("+", "-") and _fits_every_unit(operand) for operand in operands.values())
+    if UNKNOWN in part_units:
         unit = UNKNOWN
     else:
-        unit = seen[0] if len(seen) == 1 else units.of_operation(op, *seen)[0]
+        unit = part_units[0] if op == "abs" else units.of_operation(op, *part_units)[0]
     kinds = "whole" if op in ("+", "-", "*", "abs") else "real"
-    return composite(_joined, unit, parts, static=(op, fits), random=None, kinds=kinds)
+    return composite(_operate, unit, parts, static=(op, fits), random=None, kinds=kinds)
 
 
 class Combined(Initialization, function=combined, recipe=_combined):
-    """What ``+ - * / **`` make of two initializers; the twin of `combined`."""
+    """The result of ``+ - * / **`` between two initializers; the twin of `combined`."""
 
     op: str = static()
     left: InitializerLike
@@ -93,7 +93,7 @@ class Combined(Initialization, function=combined, recipe=_combined):
         return f"({_operand(self.left)} {self.op} {_operand(self.right)})"
 
 
-def _joined(
+def _operate(
     source: Source,
     dtype: np.dtype,
     context: Mapping[str, Any],
@@ -101,15 +101,15 @@ def _joined(
     fits: tuple[bool, ...],
     *parts: Recipe,
 ) -> Values:
-    """Draw the operands, bring them to one unit, compute."""
+    """Draw the operands, convert them to one unit, and compute."""
     drawn = draws(source, wide(dtype), context, parts)
-    bares, theirs = zip(*(opened("operand", x, dtype) for x in drawn), strict=True)
+    bares, own_units = zip(*(bare_and_unit("operand", x, dtype) for x in drawn), strict=True)
     compute = _OPERATIONS[op]
     if len(bares) == 1:
-        return finished(compute(*bares), theirs[0], dtype)
-    if any(fits):  # the other side is a user's, whose unit only the draw tells
-        theirs = [theirs[1 - i] if fits[i] else unit for i, unit in enumerate(theirs)]
-    unit, factor = units.of_operation(op, *theirs)
+        return finished(compute(*bares), own_units[0], dtype)
+    if any(fits):  # the other side is a user's: its unit is known now that it is drawn
+        own_units = [own_units[1 - i] if fits[i] else unit for i, unit in enumerate(own_units)]
+    unit, factor = units.of_operation(op, *own_units)
     right = bares[1] if factor == 1 else bares[1] * factor
     return finished(compute(bares[0], right), unit, dtype)
 
@@ -125,14 +125,14 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
 
 
 def joined(op: str, left: Any, right: Any = None) -> Any:
-    """The result of an operator; NotImplemented if one side can't be an operand."""
+    """Apply an operator; return NotImplemented if one side can't be an operand."""
     if op == "abs":
         return Combined("abs", left)
     if not all(_may_be_operand(x) for x in (left, right)):
         return NotImplemented
-    given, left, right = right, as_child("left", left), as_child("right", right)
-    if op == "**" and right is not given and type(exponent := _bare(right)) is float:
-        return Power(left, exponent)
+    exponent, left, right = right, as_child("left", left), as_child("right", right)
+    if op == "**" and right is not exponent and type(_number(right)) is float:
+        return Power(left, _number(right))
     if op in ("+", "-"):
         left, right = _with_unit(left, right), _with_unit(right, left)
     return Combined(op, left, right)
@@ -145,27 +145,27 @@ def _may_be_operand(x: Any) -> bool:
     )
 
 
-def _bare(child: Initialization) -> Any:
-    """The number of a constant; None of anything else."""
+def _number(child: Initialization) -> Any:
+    """The value of a constant; None for other initializers."""
     return child.value if type(child) is Constant else None
 
 
 def _fits_every_unit(child: Initialization) -> bool:
-    """Whether it is a bare 0 or infinity."""
-    bare = _bare(child)
+    """Whether the initializer is a bare 0 or infinity."""
+    bare = _number(child)
     return type(bare) is float and (bare == 0 or math.isinf(bare))
 
 
 def _with_unit(child: Initialization, partner: Initialization) -> Initialization:
-    """A bare 0 or infinity takes its partner's unit."""
+    """Give a bare 0 or infinity the unit of its partner."""
     unit = partner._recipe.unit
     if _fits_every_unit(child) and unit is not None and unit is not UNKNOWN:
-        return Constant(units.on(_bare(child), unit))
+        return Constant(units.on(_number(child), unit))
     return child
 
 
 def _operand(child: Any) -> str:
-    """An operand as it was written: a constant as its value where that evaluates again."""
+    """The repr of an operand: a constant without unit as its value, which evaluates alike."""
     if type(child) is Constant and not isinstance(child.value, u.Quantity):
         return repr(child)[len("Constant(value=") : -1]
     return repr(child)
@@ -185,14 +185,14 @@ def powered(
     out_sharding: Sharding | None = None,
     **context: Any,
 ) -> Values:
-    """Draw the power of an initializer, in the power of its unit.
+    """Draw an initializer and raise draws and unit to a power.
 
     Parameters
     ----------
     base : initializer
         Draws the numbers that are raised.
     exponent : float
-        One concrete, finite number. Whole ones multiply; others give NaN of negative draws.
+        One concrete, finite number. Powers of negative draws are NaN unless it is whole.
     """
     return draw(_powered(base, exponent), key, shape, dtype, out_sharding, context)
 
@@ -205,7 +205,7 @@ def _powered(base: Any, exponent: Any) -> Recipe:
 
 
 class Power(Initialization, function=powered, recipe=_powered):
-    """What ``initializer ** 2`` makes; the twin of `powered`.
+    """An initializer raised to a power, ``initializer ** 2``; the twin of `powered`.
 
     Examples
     --------
@@ -227,13 +227,13 @@ class Power(Initialization, function=powered, recipe=_powered):
 
 
 def _exponent(value: Any) -> float:
-    """The exponent of a unit: concrete, as it is part of a program's form."""
+    """Check an exponent: concrete, because units and the program depend on it."""
     bare = units.dimensionless("exponent", value)
     if type(bare) is not float:
-        got = "a traced one" if isinstance(bare, Tracer) else f"the shape {np.shape(bare)}"
+        got = "a traced number" if isinstance(bare, Tracer) else f"the shape {np.shape(bare)}"
         raise TypeError(
-            f"`exponent` must be one concrete number, got {got}; for an array or a traced one, of "
-            "draws without a unit, write base ** exponent"
+            f"`exponent` must be one concrete number, got {got}; for an array or a traced number, "
+            "with draws without a unit, write base ** exponent"
         )
     return roles.pure.check("exponent", bare)
 
@@ -242,8 +242,8 @@ def _power(
     source: Source, dtype: np.dtype, context: Mapping[str, Any], exponent: float, base: Recipe
 ) -> Any:
     (drawn,) = draws(source, wide(dtype), context, (base,))
-    bare, unit = opened("base", drawn, dtype)
-    power = int(exponent) if exponent.is_integer() else exponent  # whole ones multiply
+    bare, unit = bare_and_unit("base", drawn, dtype)
+    power = int(exponent) if exponent.is_integer() else exponent  # integer powers are products
     return finished(jnp.asarray(bare) ** power, units.power(unit, exponent), dtype)
 
 
@@ -261,7 +261,7 @@ def scaled(
     out_sharding: Sharding | None = None,
     **context: Any,
 ) -> Values:
-    """Draw an initializer and multiply by a factor, whose unit multiplies too.
+    """Draw an initializer and multiply by a factor, units included.
 
     Parameters
     ----------

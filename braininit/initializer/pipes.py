@@ -1,4 +1,4 @@
-"""Draws of one initializer, brought within bounds or passed through functions."""
+"""Draws of one initializer, clipped or passed through functions."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def clipped(
 ) -> Values:
     """Draw an initializer and move draws outside [min_val, max_val] to the nearest bound.
 
-    `truncated` draws from the distribution between the bounds instead, without heaping draws on
+    `truncated` draws from the distribution between the bounds instead, and puts no extra draws on
     them. A bound that the dtype does not hold is rounded inward.
 
     Parameters
@@ -82,7 +82,7 @@ def _clipped(base_dist: Any, min_val: Any, max_val: Any) -> Recipe:
     )
     return composite(
         _clip,
-        part.unit if part.unit is not UNKNOWN else UNKNOWN,
+        part.unit,
         {"base_dist": part, "min_val": low.value, "max_val": high.value},
         roles={"min_val": roles.limit, "max_val": roles.limit},
         static=(unit,),
@@ -93,7 +93,7 @@ def _clipped(base_dist: Any, min_val: Any, max_val: Any) -> Recipe:
 
 
 class Clipped(Initialization, function=clipped, recipe=_clipped):
-    """An initializer clipped at bounds; what `clip` makes, the twin of `clipped`."""
+    """An initializer clipped at bounds, as by `clip`; the twin of `clipped`."""
 
     base_dist: InitializerLike
     min_val: QuantityLike | None = None
@@ -103,14 +103,14 @@ class Clipped(Initialization, function=clipped, recipe=_clipped):
         """Give a bare 0 the unit of the draws."""
         super().__post_init__()
         for name in ("min_val", "max_val"):
-            if type(getattr(self, name)) is float:
-                own = {name: getattr(self, name)}
-                unit, (bare,) = beside(as_child("base_dist", self.base_dist)._recipe.unit, **own)
+            if type(bound := getattr(self, name)) is float:
+                base = as_child("base_dist", self.base_dist)
+                unit, (bare,) = beside(base._recipe.unit, **{name: bound})
                 object.__setattr__(self, name, units.on(bare, unit))
 
 
 def beside(unit: Any, **values: Any) -> tuple[u.Unit | None, list[Any]]:
-    """The unit that parameters share with a part's draws, and their bare values."""
+    """The unit that parameters share with a part's draws, and the bare parameters."""
     if unit is not UNKNOWN and unit is not None:
         common, (_, *bares) = units.off(base_dist=units.on(1.0, unit), **values)
         return common, bares
@@ -147,10 +147,11 @@ def _clip(
     return units.on(finish(x, dtype, low, high), unit)
 
 
-def _whole_ends(low: Any, high: Any, dtype: np.dtype) -> tuple[Any, Any]:
-    info, ends = jnp.iinfo(dtype), (jnp.ceil(low), jnp.floor(high))
-    held = [within(jnp.where(abs(x) < float(info.max), x, 0).astype(dtype), x, dtype) for x in ends]
-    return held[0], held[1]
+def _whole_ends(low: Any, high: Any, dtype: np.dtype) -> list[Any]:
+    """The bounds rounded inward to integers of the dtype."""
+    most = float(jnp.iinfo(dtype).max)
+    ends = (jnp.ceil(low), jnp.floor(high))
+    return [within(jnp.where(abs(x) < most, x, 0).astype(dtype), x, dtype) for x in ends]
 
 
 # ---------------------------------------------------------------- composed
@@ -169,15 +170,15 @@ def composed(
 ) -> Values:
     """Draw an initializer and pass the draws through functions, left to right.
 
-    The result has the unit that the last function gives. Functions run as they are, compiled only
-    where the caller compiles.
+    The result has the unit that the last function returns. Functions run eagerly unless the caller
+    compiles.
 
     Parameters
     ----------
     first : initializer
-        Makes the draws.
+        Draws the numbers.
     functions : sequence of callable
-        From draws, with their unit, to values of the same shape.
+        Each maps draws, with their unit, to values of the same shape.
     """
     return draw(_composed(first, functions), key, shape, dtype, out_sharding, context)
 
@@ -199,7 +200,7 @@ def _composed(first: Any, functions: Any = ()) -> Recipe:
 
 
 class Compose(Initialization, function=composed, recipe=_composed):
-    """What ``initializer | function`` and `apply` make; the twin of `composed`.
+    """An initializer passed through functions, by ``|`` or `apply`; the twin of `composed`.
 
     Examples
     --------
@@ -213,8 +214,8 @@ class Compose(Initialization, function=composed, recipe=_composed):
     functions: Sequence[Callable[[Any], Any]] = static(default=())
 
     def __init__(self, *steps: Any, first: Any = None, functions: Any = ()) -> None:
-        given = (*(() if first is None else (first,)), *steps, *_functions(functions))
-        steps = tuple(s for x in given for s in (x if isinstance(x, (tuple, list)) else (x,)))
+        nested = (*(() if first is None else (first,)), *steps, *_functions(functions))
+        steps = tuple(s for x in nested for s in (x if isinstance(x, (tuple, list)) else (x,)))
         if not steps:
             raise ValueError("`first` is missing: Compose needs an initializer to begin with")
         object.__setattr__(self, "first", steps[0])
@@ -226,7 +227,7 @@ class Compose(Initialization, function=composed, recipe=_composed):
 
 
 def _functions(value: Any) -> tuple[Callable[[Any], Any], ...]:
-    """Functions of draws, in whatever sequence they come."""
+    """Check a sequence of functions of draws."""
     try:
         functions = tuple(value)
     except TypeError:
@@ -243,13 +244,13 @@ def _functions(value: Any) -> tuple[Callable[[Any], Any], ...]:
 
 
 def _in_dtype(
-    made: Recipe, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]
+    recipe: Recipe, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]
 ) -> Recipe:
-    """Convert the functions' result only to a dtype that the caller asks for."""
-    return made if dtype is None else replaced(made, kernel=_passed_on)
+    """Convert the functions' result to a dtype only if the caller asks for one."""
+    return recipe if dtype is None else replaced(recipe, kernel=_passed_in_dtype)
 
 
-def _passed_on(
+def _passed_in_dtype(
     source: Source,
     dtype: np.dtype,
     context: Mapping[str, Any],
@@ -270,10 +271,10 @@ def _passed(
     (x,) = draws(source, wide(dtype), context, (first,))
     for i, function in enumerate(functions):
         x = function(x)
-        given = np.shape(u.get_mantissa(x))
-        if given != source.shape:
+        shape = np.shape(u.get_mantissa(x))
+        if shape != source.shape:
             raise ValueError(
-                f"`functions[{i}]` {function!r} gave the shape {given}, not {source.shape}"
+                f"`functions[{i}]` {function!r} gave the shape {shape}, not {source.shape}"
             )
     return x
 

@@ -1,4 +1,4 @@
-"""Signs by Dale's law."""
+"""Weights whose signs follow Dale's law."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from braininit.initializer.composite import composite
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import Recipe, draw
 from braininit.layers.matrices import index_along
-from braininit.layers.shares import count_of, counted, length_of, nan_unless, of_base, single
+from braininit.layers.shares import count_of, draw_base, length_of, nan_unless, single, with_count
 
 __all__ = ["Dale", "dale"]
 
@@ -47,34 +47,36 @@ def dale(
     out_sharding: Sharding | None = None,
     **context: Any,
 ) -> Values:
-    r"""Draw magnitudes from `base`, with one sign for all that a neuron sends: Dale's law.
+    r"""Draw magnitudes from `base`, and give all weights of a presynaptic neuron one sign.
 
     .. math:: x_{ij} = |b_{ij}| \ \text{for}\ i < n_E, \qquad
         x_{ij} = -g\, |b_{ij}| \ \text{for}\ i \ge n_E, \qquad
         n_E = \lfloor excitatory \cdot n + 1/2 \rfloor
 
-    The first :math:`n_E` of the n presynaptic neurons excite, the others inhibit.
+    By Dale's law a neuron only excites or only inhibits. Here the first :math:`n_E` of the n
+    presynaptic neurons excite, the others inhibit.
 
     Parameters
     ----------
     base : initializer
-        Draws the magnitudes; its sign is dropped.
+        Draws the magnitudes; the signs of its draws are dropped.
     excitatory : number
-        The fraction of neurons that excite, in [0, 1], or a whole number of neurons above 1: of
-        100, 0.8 and 80 are the same. 1 and 1.0 are all of them.
+        The fraction of neurons that excite, in [0, 1], or, above 1, their number: of 100 neurons,
+        0.8 and 80 are the same. 1 and 1.0 mean all neurons.
     balance : bool or 'exact'
-        True makes inhibition :math:`g = n_E / n_I` times stronger: the sum that a neuron receives
-        is 0 in expectation. 'exact' finds g for each postsynaptic neuron: the sum is 0 up to
-        rounding. Both need neurons of both signs. False takes g = 1. Only this draw is balanced;
-        multiplying, clipping or modulating it by distance undoes that, so give a base that is
-        modulated, as in ``Dale(DistanceModulated(...), balance="exact")``.
+        True makes inhibition :math:`g = n_E / n_I` times stronger: the sum of a neuron's inputs is
+        0 in expectation. 'exact' finds g for each postsynaptic neuron: the sum is 0 up to rounding.
+        Both need neurons of both signs. False takes g = 1. Multiplying, clipping or modulating the
+        draw by distance afterwards undoes the balance; give a modulated base instead, as in
+        ``Dale(DistanceModulated(...), balance="exact")``.
     axis : int
         The axis of presynaptic neurons: 0 for (pre, post), 1 for (post, pre).
 
     Notes
     -----
     Numerics: the number of neurons is exact for every n. A postsynaptic neuron with excitation but
-    no inhibition, as a sparse `base` may make one, can't be balanced exactly: it receives NaN.
+    no inhibition, which a sparse `base` may produce, can't be balanced exactly: its weights are
+    NaN.
 
     Examples
     --------
@@ -83,8 +85,8 @@ def dale(
     >>> bool((w[:80] > 0).all() and (w[80:] < 0).all() and (abs(w.sum(0)) < 1e-4).all())
     True
     """
-    made = _dale(base, excitatory, balance, axis)
-    return draw(made, key, shape, dtype, out_sharding, context)
+    recipe = _dale(base, excitatory, balance, axis)
+    return draw(recipe, key, shape, dtype, out_sharding, context)
 
 
 def _dale(base: Any, excitatory: Any, balance: Any, axis: Any) -> Recipe:
@@ -96,14 +98,14 @@ def _dale(base: Any, excitatory: Any, balance: Any, axis: Any) -> Recipe:
         raise _one_sided(excitatory, "")
     part = as_child("base", base)._recipe
     return composite(
-        _sign,
+        _draw_signed,
         part.unit,
         {"excitatory": excitatory, "base": part},
         static=("exact" if _is_exact(balance) else bool(balance), along),
         random=None,
         elementwise=not _is_exact(balance),
         by_rows=False,
-        sized=_neurons_counted,
+        sized=_with_excitatory_count,
         refuses=True,
     )
 
@@ -117,61 +119,61 @@ class Dale(Initialization, function=dale, recipe=_dale):
     axis: int = static(default=0)
 
 
-def _neurons_counted(
-    made: Recipe, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]
+def _with_excitatory_count(
+    recipe: Recipe, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]
 ) -> Recipe:
-    (excitatory, base), (balance, along) = made.values, made.facts.static
+    (excitatory, base), (balance, along) = recipe.values, recipe.facts.static
     n = length_of(options.axes_of("axis", (along,), shape), shape)
-    many, good = _excitatory(excitatory, n)
-    known = type(excitatory) is float and not is_symbolic((n,))
-    if known and balance and n and many in (0, n):
+    count, good = _excitatory_count(excitatory, n)
+    concrete = type(excitatory) is float and not is_symbolic((n,))
+    if concrete and balance and n and count in (0, n):
         raise _one_sided(excitatory, f" of {n} neurons")
-    return counted(made, base, many, good)
+    return with_count(recipe, base, count, good)
 
 
-def _sign(
+def _draw_signed(
     source: Source,
     dtype: np.dtype,
     context: Mapping[str, Any],
     balance: bool | str,
     along: int,
     base: Recipe,
-    many: Any,
+    count: Any,
     good: Any,
 ) -> Any:
     (axis,) = options.axes_of("axis", (along,), source.shape)
-    x, unit = of_base(source, dtype, context, base)
+    x, unit = draw_base(source, dtype, context, base)
     if jnp.iscomplexobj(x):
         raise TypeError(f"`dtype` must be real, as signs are, got {dtype}")
-    x = x if 0 in source.shape else nan_unless(good, _signed(x, many, balance, axis))
+    x = x if 0 in source.shape else nan_unless(good, _signed(x, count, balance, axis))
     return units.on(rounded(x, dtype), unit)
 
 
-def _signed(x: jax.Array, many: Any, balance: bool | str, axis: int) -> jax.Array:
+def _signed(x: jax.Array, count: Any, balance: bool | str, axis: int) -> jax.Array:
     """The magnitudes of x, negative along the axis from the first inhibitory neuron on."""
-    n, size = x.shape[axis], abs(x)
-    excites = index_along(x.shape, axis).astype(np.uint32) < many
+    n, magnitude = x.shape[axis], abs(x)
+    excites = index_along(x.shape, axis).astype(np.uint32) < count
     if not balance:
-        return jnp.where(excites, size, -size)
+        return jnp.where(excites, magnitude, -magnitude)
     n = np.uint32(n) if type(n) is int else jnp.asarray(n).astype(np.uint32)
-    plus, minus = (jnp.asarray(count, x.dtype) for count in (many, n - many))
+    plus, minus = jnp.asarray(count, x.dtype), jnp.asarray(n - count, x.dtype)
     if balance == "exact":
-        plus = jnp.sum(jnp.where(excites, size, 0), axis, keepdims=True)
-        minus = jnp.sum(jnp.where(excites, 0, size), axis, keepdims=True)
+        plus = jnp.sum(jnp.where(excites, magnitude, 0), axis, keepdims=True)
+        minus = jnp.sum(jnp.where(excites, 0, magnitude), axis, keepdims=True)
         good = (minus > 0) | (plus == 0)
     else:
         good = (plus > 0) & (minus > 0)
     gain = plus / jnp.where(minus > 0, minus, 1)
-    return nan_unless(good, jnp.where(excites, size, -size * gain))
+    return nan_unless(good, jnp.where(excites, magnitude, -magnitude * gain))
 
 
-def _excitatory(share: Any, n: int) -> tuple[Any, Any]:
-    """The number of n neurons that excite, and if there are so many."""
+def _excitatory_count(share: Any, n: int) -> tuple[Any, Any]:
+    """The number of excitatory neurons among n, and whether it is valid."""
     if type(share) is not float:
-        part, good = count_of(share, n, up=False)
-        several = share > 1
-        whole = jnp.where(several, share, 0).astype(np.uint32)
-        return jnp.where(several, whole, part), good & ((share <= 1) | (share <= n))
+        count, good = count_of(share, n, up=False)
+        is_count = share > 1
+        given = jnp.where(is_count, share, 0).astype(np.uint32)
+        return jnp.where(is_count, given, count), good & ((share <= 1) | (share <= n))
     if share <= 1:
         return count_of(share, n, up=False)
     if not is_symbolic((n,)) and share > n:
@@ -183,8 +185,8 @@ def _is_exact(balance: Any) -> bool:
     return isinstance(balance, str) and balance == "exact"
 
 
-def _one_sided(excitatory: Any, of: str) -> ValueError:
+def _one_sided(excitatory: Any, total: str) -> ValueError:
     return ValueError(
-        f"`excitatory` = {units.show(excitatory)}{of} leaves neurons of one sign only, which "
+        f"`excitatory` = {units.show(excitatory)}{total} leaves neurons of one sign only, which "
         "can't balance; give another fraction or number, or balance=False"
     )

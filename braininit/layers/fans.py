@@ -1,6 +1,6 @@
-"""The fans of a kernel, and what all scaled initializers do with them.
+"""The fans of a kernel, and the recipe of all scaled initializers.
 
-Fans are read from the axes of a shape. Kernels draw with a variance of `scale` over a fan.
+Fans follow from the axes of a shape. The draws have a variance of `scale` divided by a fan.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ __all__ = [
 ]
 
 Mode: TypeAlias = Literal["fan_in", "fan_out", "fan_avg", "fan_geo_avg"]
-"""Which number of connections the variance is divided by."""
+"""The number of connections by which the variance is divided."""
 
 Distribution: TypeAlias = Literal["uniform", "normal", "truncated_normal"]
-"""The form of the draw; all have the same mean, 0, and the same variance."""
+"""The form of the distribution; all have mean 0 and the same variance."""
 
 NormalForm: TypeAlias = Literal["truncated_normal", "normal"]
-"""The normal distribution, cut off at 2 std or whole."""
+"""The normal distribution, truncated at 2 std or whole."""
 
 Axes: TypeAlias = int | Sequence[int]
 """One axis or several, counted from either end."""
@@ -67,7 +67,7 @@ NEEDED = {
 
 
 class Fans(NamedTuple):
-    """The fan of a draw: by `mode` from the shape's axes, or as given."""
+    """The fan of a draw: chosen by `mode`, computed from the axes of the shape unless given."""
 
     mode: Any
     in_axis: Any
@@ -77,31 +77,31 @@ class Fans(NamedTuple):
     fan_out: Any = None
 
     def checked(self) -> tuple[Fans, list[Number]]:
-        """Return it with axes as tuples, and the given fans by themselves."""
+        """Check the options; return them with axes as tuples, and the given fans separately."""
         needed = NEEDED[one_of("mode", self.mode, [*NEEDED])]
         axes = {n: _axes(n, getattr(self, n)) for n in ("in_axis", "out_axis", "batch_axis")}
-        given = []
+        given_fans = []
         for name, fan in {"fan_in": self.fan_in, "fan_out": self.fan_out}.items():
             if fan is None:
                 continue
-            given.append(number(name, roles.shape(fan)))
+            given_fans.append(number(name, roles.shape(fan)))
             if name not in needed:
                 raise ValueError(
-                    f"`{name}` has no part in mode {self.mode!r}; give `{needed[0]}` instead"
+                    f"mode {self.mode!r} does not use `{name}`; give `{needed[0]}` instead"
                 )
-        return self._replace(**axes, fan_in=None, fan_out=None), given
+        return self._replace(**axes, fan_in=None, fan_out=None), given_fans
 
     def of(self, shape: tuple[int, ...], given: dict[str, Any]) -> Any:
         """The divisor of the variance: a float, unless a fan was given as an array."""
         needed = NEEDED[self.mode]
         if len(given) < len(needed):
             axes = (self.in_axis, self.out_axis, self.batch_axis)
-            if is_symbolic(shape):  # known if only a batch axis is symbolic
+            if is_symbolic(shape):  # the fans are concrete if only a batch axis is symbolic
                 with sizes_known(shape, f"; or give `{needed[0]}=`"):
-                    own = from_shape.__wrapped__(shape, *axes, needed[0], bool(given))
+                    fans = from_shape.__wrapped__(shape, *axes, needed[0], bool(given))
             else:
-                own = from_shape(shape, *axes, needed[0], bool(given))
-            given = own | given
+                fans = from_shape(shape, *axes, needed[0], bool(given))
+            given = fans | given
             if 0 in shape:  # nothing is drawn, so no fan is too small
                 return 1.0
         if len(needed) == 1:
@@ -138,27 +138,27 @@ def from_shape(
     needed: str,
     lenient: bool,
 ) -> dict[str, float]:
-    """Both fans of a kernel; `lenient`, where one was given, counts missing axes as 1."""
+    """Both fans of a kernel; `lenient`, if a fan was given, counts missing axes as 1."""
     axes = {"in_axis": in_axis, "out_axis": out_axis, "batch_axis": batch_axis}
     role: dict[int, str] = {}
     size = dict.fromkeys(axes, 1)
-    for name, axis in ((name, axis) for name, those in axes.items() for axis in those):
-        at = axis + len(shape) if axis < 0 else axis
-        if lenient and at < 0:
+    for name, axis in ((name, axis) for name, group in axes.items() for axis in group):
+        index = axis + len(shape) if axis < 0 else axis
+        if lenient and index < 0:
             continue
-        if not 0 <= at < len(shape):
+        if not 0 <= index < len(shape):
             raise ValueError(
                 f"the shape {shape} has no axis {axis} for `{name}`; give `{needed}=`, "
-                "as for a bias that takes its kernel's, or say which axes it has"
+                "as for a bias with the fan of its kernel, or other axes"
             )
-        if at in role:
+        if index in role:
             raise ValueError(
-                f"axis {axis} of the shape {shape} is in `{role[at]}` and again in `{name}`; "
+                f"axis {axis} of the shape {shape} is in `{role[index]}` and again in `{name}`; "
                 "give each axis one role"
             )
-        role[at] = name
-        size[name] *= shape[at]
-    field = math.prod(n for at, n in enumerate(shape) if at not in role)
+        role[index] = name
+        size[name] *= shape[index]
+    field = math.prod(n for index, n in enumerate(shape) if index not in role)
     return {"fan_in": float(size["in_axis"] * field), "fan_out": float(size["out_axis"] * field)}
 
 
@@ -166,14 +166,13 @@ def from_shape(
 
 
 def variance_scaled(scale: Any, fans: Fans, distribution: Any, unit: Any) -> Recipe:
-    """The recipe of all scaled initializers."""
+    """Make the recipe of a scaled initializer."""
     squared, (scale,) = roles.sharing(scale=_VARIANCE(scale))
     unit = _result_unit(scale.value, squared, units.as_unit("unit", unit))
     kernel = KERNELS[one_of("distribution", distribution, [*KERNELS])]
-    fans, given = fans.checked()
-    static = (fans, squared)
+    fans, given_fans = fans.checked()
     facts = {"kinds": "complex", "by_rows": False, "sized": _sized, "refuses": True}
-    return recipe(kernel, (scale, *given), unit, static=static, **facts)
+    return recipe(kernel, (scale, *given_fans), unit, static=(fans, squared), **facts)
 
 
 _VARIANCE = roles.spread._replace(wide=True)
@@ -181,14 +180,15 @@ _STD = roles.spread
 
 
 def _sized(
-    made: Recipe, shape: tuple[int, ...], dtype: np.dtype, context: Mapping[str, Any]
+    unsized: Recipe, shape: tuple[int, ...], dtype: np.dtype, context: Mapping[str, Any]
 ) -> Recipe:
-    """The recipe for a shape: a variance, and the fan that still has to divide it."""
-    known = all(type(value) is float for value in made.values) and not is_symbolic(shape)
-    return (_of_numbers if known else _of_arrays)(made.facts, shape, dtype, *made.values)
+    """The recipe for a shape: a variance, and the fan that the kernel still divides by."""
+    hashable = all(type(value) is float for value in unsized.values) and not is_symbolic(shape)
+    size = _with_numbers if hashable else _with_arrays
+    return size(unsized.facts, shape, dtype, *unsized.values)
 
 
-def _of_arrays(facts: Facts, shape: tuple[int, ...], dtype: np.dtype, *values: Any) -> Recipe:
+def _with_arrays(facts: Facts, shape: tuple[int, ...], dtype: np.dtype, *values: Any) -> Recipe:
     fans, squared = facts.static
     goes_with("scale", np.shape(values[0]), shape)
     variance, fan = values[0], fans.of(shape, dict(zip(facts.names[1:], values[1:], strict=True)))
@@ -203,11 +203,11 @@ def _of_arrays(facts: Facts, shape: tuple[int, ...], dtype: np.dtype, *values: A
     refuse_unheld(Number("variance", variance, _VARIANCE), squared, dtype)
     refuse_unheld(Number("std", std, _STD), facts.unit, dtype)
     changed: dict[str, Any] = {"names": ("scale", "fan_in"), "roles": (_VARIANCE, roles.shape)}
-    changed |= {"sized": None, "refuses": False}
-    return Recipe(dataclasses.replace(facts, static=(), **changed), (variance, fan))
+    changed |= {"static": (), "sized": None, "refuses": False}
+    return Recipe(dataclasses.replace(facts, **changed), (variance, fan))
 
 
-_of_numbers = functools.lru_cache(maxsize=1024)(_of_arrays)
+_with_numbers = functools.lru_cache(maxsize=1024)(_with_arrays)
 
 
 def _result_unit(scale: Any, squared: u.Unit | None, unit: u.Unit | None) -> u.Unit | None:
@@ -217,13 +217,13 @@ def _result_unit(scale: Any, squared: u.Unit | None, unit: u.Unit | None) -> u.U
     root = units.root(squared)
     if root is None:
         raise units.UnitError(
-            "`scale` multiplies the variance: it is a pure number, or in the square of the "
+            "`scale` multiplies the variance: it is a pure number, or has the square of the "
             f"result's unit as in 4 * u.nS**2, got {units.show(scale, squared)}; "
-            "square its unit, or give the result one by unit="
+            "square its unit, or give the unit of the result by unit="
         )
     if unit is not None:
         raise units.UnitError(
-            f"`scale` in {squared} gives the result the unit {root} already; drop unit={unit}"
+            f"`scale` in {squared} already gives the result the unit {root}; drop unit={unit}"
         )
     return root
 
@@ -232,36 +232,37 @@ def _result_unit(scale: Any, squared: u.Unit | None, unit: u.Unit | None) -> u.U
 
 
 def _uniform(source: Source, dtype: np.dtype, variance: Any, fan_in: Any) -> jax.Array:
-    kind = drawn_in(dtype)
+    draw_dtype = drawn_in(dtype)
     if dtype.kind == "c":
-        z = standard.complex_uniform(source.pair(kind))
-        return _spread(z, _root(variance, fan_in, dtype))
-    limit = _root(variance, fan_in, dtype, 3)
-    return finish((standard.uniform(source.words(kind)) * 2 - 1) * limit, dtype, -limit, limit)
+        z = standard.complex_uniform(source.pair(draw_dtype))
+        return _scaled_complex(z, _std(variance, fan_in, dtype))
+    limit = _std(variance, fan_in, dtype, 3)
+    x = standard.uniform(source.words(draw_dtype)) * 2 - 1
+    return finish(x * limit, dtype, -limit, limit)
 
 
 def _normal(source: Source, dtype: np.dtype, variance: Any, fan_in: Any) -> jax.Array:
-    kind, std = drawn_in(dtype), _root(variance, fan_in, dtype)
+    draw_dtype, std = drawn_in(dtype), _std(variance, fan_in, dtype)
     if dtype.kind == "c":
-        return _spread(standard.complex_normal(source.pair(kind)), std)
-    return finish(standard.initial_normal(source.words(kind), std), dtype)
+        return _scaled_complex(standard.complex_normal(source.pair(draw_dtype)), std)
+    return finish(standard.initial_normal(source.words(draw_dtype), std), dtype)
 
 
 def _truncated_normal(source: Source, dtype: np.dtype, variance: Any, fan_in: Any) -> jax.Array:
-    kind, std = drawn_in(dtype), _root(variance, fan_in, dtype)
+    draw_dtype, std = drawn_in(dtype), _std(variance, fan_in, dtype)
     if dtype.kind == "c":
-        z = standard.complex_two_sigma(source.pair(kind))
-        return _spread(z, std / _unfolded(_COMPLEX_LEFT, kind))
-    parent = std / _unfolded(_LEFT, kind)
-    z = round_here(truncated.two_sigma(source.words(kind), kind))
+        z = standard.complex_two_sigma(source.pair(draw_dtype))
+        return _scaled_complex(z, std / _unfolded(_COMPLEX_TRUNCATED_STD, draw_dtype))
+    parent = std / _unfolded(_TRUNCATED_STD, draw_dtype)
+    z = round_here(truncated.two_sigma(source.words(draw_dtype), draw_dtype))
     return finish(z * parent, dtype, -2 * parent, 2 * parent)
 
 
-# The std that truncation at 2 leaves of 1. With the normal density phi and distribution
-# function Phi it is sqrt(1 - 4 phi(2) / (2 Phi(2) - 1)). The complex one is JAX's, for equal
-# draws: sqrt(1 - 5 e^-4) lacks the division by the probability 1 - e^-4 of being within, and
-# the std comes out 0.9 % too large.
-_LEFT, _COMPLEX_LEFT = 0.87962566103423978, 0.95311164380491208
+# The std of a standard normal truncated at 2. With the normal density phi and distribution
+# function Phi it is sqrt(1 - 4 phi(2) / (2 Phi(2) - 1)). The complex number is JAX's, for equal
+# draws: sqrt(1 - 5 e^-4) lacks the division by the probability 1 - e^-4 of the disc, and the std
+# becomes 0.9 % too large.
+_TRUNCATED_STD, _COMPLEX_TRUNCATED_STD = 0.87962566103423978, 0.95311164380491208
 
 KERNELS: Mapping[str, Callable[..., jax.Array]] = {
     "uniform": _uniform,
@@ -271,41 +272,41 @@ KERNELS: Mapping[str, Callable[..., jax.Array]] = {
 NORMALS = ("truncated_normal", "normal")
 
 
-def _root(variance: Any, fan_in: Any, dtype: Any, times: int = 1) -> jax.Array:
-    """The root of a variance in the drawing dtype; NaN where the result's does not hold it."""
-    root = nan_unless_held(_STD, _root_of_share(times, variance, fan_in), dtype)
-    lost = ((root == 0) & (variance > 0)) | (root == math.inf)  # the quotient left a float's range
-    return jnp.where(lost, jnp.full_like(root, jnp.nan), root)
+def _std(variance: Any, fan_in: Any, dtype: Any, times: int = 1) -> jax.Array:
+    """``sqrt(times * variance / fan_in)`` in the drawing dtype; NaN if `dtype` can't hold it."""
+    std = nan_unless_held(_STD, _root_of_quotient(times, variance, fan_in), dtype)
+    lost = ((std == 0) & (variance > 0)) | (std == math.inf)  # the quotient left a float's range
+    return jnp.where(lost, jnp.full_like(std, jnp.nan), std)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _root_of_share(times: int, variance: jax.Array, fan_in: jax.Array) -> jax.Array:
-    share = variance / fan_in
+def _root_of_quotient(times: int, variance: jax.Array, fan_in: jax.Array) -> jax.Array:
+    quotient = variance / fan_in
     if times == 1:
-        return jnp.sqrt(share)
-    # What would overflow goes in by a quarter, which is exact. `large` is asked of the arguments:
-    # each further use of the share has XLA compute it again, until it puts it in memory instead.
-    large = variance > fan_in * (float(jnp.finfo(share.dtype).max) / 4)
-    return jnp.sqrt(share * jnp.where(large, 0.25, 1.0) * times) * jnp.where(large, 2.0, 1.0)
+        return jnp.sqrt(quotient)
+    # A quotient that would overflow is divided by 4, which is exact. `large` compares the
+    # arguments: XLA recomputes the quotient for each further use, until it stores it in memory.
+    large = variance > fan_in * (float(jnp.finfo(quotient.dtype).max) / 4)
+    return jnp.sqrt(quotient * jnp.where(large, 0.25, 1.0) * times) * jnp.where(large, 2.0, 1.0)
 
 
-@_root_of_share.defjvp
-def _root_of_share_jvp(times: int, primals: tuple, tangents: tuple) -> tuple:
-    """Half the root, relative to either argument: the power -3/2 loses second derivatives.
+@_root_of_quotient.defjvp
+def _root_of_quotient_jvp(times: int, primals: tuple, tangents: tuple) -> tuple:
+    """Half the root over either argument: the power -3/2 would lose second derivatives.
 
     At a variance of 0 the derivative is 0 rather than infinite.
     """
     (variance, fan_in), (dvariance, dfan_in) = primals, tangents
-    y = _root_of_share(times, variance, fan_in)
+    y = _root_of_quotient(times, variance, fan_in)
     zero = variance == 0
     by_variance = jnp.where(zero, 0.0, over(y, jnp.where(zero, 1.0, variance)))
     return y, 0.5 * (by_variance * dvariance - over(y, fan_in) * dfan_in)
 
 
-def _unfolded(value: float, kind: np.dtype) -> jax.Array:
+def _unfolded(value: float, dtype: np.dtype) -> jax.Array:
     """Hide a divisor from the compiler, which would multiply by the inverse of a constant."""
-    return jax.lax.optimization_barrier(np.asarray(value, kind))
+    return jax.lax.optimization_barrier(np.asarray(value, dtype))
 
 
-def _spread(z: jax.Array, std: jax.Array) -> jax.Array:
+def _scaled_complex(z: jax.Array, std: jax.Array) -> jax.Array:
     return jax.lax.complex(z.real * std, z.imag * std)

@@ -1,4 +1,4 @@
-"""Gains, and the scaled initializers that make up for a nonlinearity (Kaiming, He)."""
+"""Gains, and the scaled initializers that compensate for a nonlinearity (Kaiming, He)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Nonlinearity: TypeAlias = str | Callable[[Any], Any]
 
 
 def gain(nonlinearity: Nonlinearity, param: RealLike | None = None) -> Any:
-    r"""Return the factor on the std of weights that makes up for a nonlinearity.
+    r"""Return the factor on the std of weights that compensates for a nonlinearity.
 
     .. math:: gain = E\,[f(z)^2]^{-1/2}, \quad z \sim N(0, 1)
 
@@ -45,7 +45,7 @@ def gain(nonlinearity: Nonlinearity, param: RealLike | None = None) -> Any:
         'linear', 'identity', 'relu', 'leaky_relu', 'tanh', 'sigmoid', 'selu', 'elu', 'gelu' (with
         erf), 'silu' or 'swish', 'softplus', 'mish', or PyTorch's names of linear layers: 'conv1d'
         to 'conv3d', 'conv_transpose1d' to 'conv_transpose3d'. Or a function that maps a real array
-        to a real array element by element.
+        to a real array elementwise.
     param : number or array, optional
         The negative slope of 'leaky_relu', 0.01 by default; no other name takes it.
 
@@ -56,10 +56,10 @@ def gain(nonlinearity: Nonlinearity, param: RealLike | None = None) -> Any:
 
     Notes
     -----
-    Numerics: three names have PyTorch's values, not the formula's: 'tanh' 5/3 (by formula 1.59),
-    'sigmoid' 1 (1.85), 'selu' 3/4 (1, which LeCun's initializers assume). A function is integrated
-    in float64 by adaptive quadrature, once in a session: to 1e-6 or better, also with kinks and
-    jumps, bumps down to a thousandth wide, and growth like e^(15 z) or e^(z^2 / 5).
+    Numerics: three names have PyTorch's values, not those of the formula: 'tanh' 5/3 (formula
+    1.59), 'sigmoid' 1 (1.85), 'selu' 3/4 (1, which LeCun's initializers assume). A function is
+    integrated in float64 by adaptive quadrature, once in a session: to 1e-6 or better, also with
+    kinks and jumps, bumps down to a width of 0.001, and growth like e^(15 z) or e^(z^2 / 5).
 
     Examples
     --------
@@ -74,8 +74,8 @@ def gain_squared(nonlinearity: Any, param: Any = None) -> Any:
     """The square of the gain, exact where it is a rational number."""
     if param is not None and nonlinearity != "leaky_relu":
         raise ValueError(
-            f"`param` has no part in the gain of {nonlinearity!r}, only in that of 'leaky_relu'; "
-            "leave it out, or give a function that has it inside"
+            f"`param` is the slope of 'leaky_relu', the gain of {nonlinearity!r} does not use it; "
+            "leave it out, or give a function that contains it"
         )
     if nonlinearity == "leaky_relu":
         slope = number("param", roles.pure(0.01 if param is None else param)).value
@@ -120,28 +120,28 @@ def _root(square: Any) -> Any:
 
 # ---------------------------------------------------------------- quadrature
 
-_REACH, _CORE = 40, 8  # where to look; within _CORE std a function must be finite
-_WIDTH = 2.0**-8  # of a panel at first: a bump of a thousandth std is seen
-_LEVELS = 36  # halvings: a jump is then located to 6e-14
-_MOST = 2**16  # panels at a time
-_PIECE = 2**15  # points at a time, always as many, so that JAX compiles once
+_REACH, _CORE = 40, 8  # the range in std; within _CORE std the function must be finite
+_WIDTH = 2.0**-8  # of the first panels: narrow enough to find a bump of 0.001 std
+_LEVELS = 36  # halvings: enough to locate a jump to 6e-14
+_MAX_PANELS = 2**16
+_PIECE = 2**15  # points of each call, always the same, so that JAX compiles once
 
 
 @functools.lru_cache(maxsize=256)
 def _mean_square(function: Callable[[Any], Any]) -> float:
-    """E[f(z)^2], over as wide a range as it takes."""
+    """E[f(z)^2] of a standard normal z, over the range in which f is finite."""
     middles = np.arange(-_REACH, _REACH, _WIDTH) + _WIDTH / 2
-    with np.errstate(all="ignore"):  # numbers that are not finite are reported below
+    with np.errstate(all="ignore"):  # infinities and NaN are reported below
         logs = _log_integrand(function, middles)
         bad = middles[~(logs < math.inf)]
         if (abs(bad) < _CORE).any():
             z = min(bad, key=abs)
             raise _no_gain(function, f"it is not finite at z = {z:.4g}", "is finite")
-        # Further out it may overflow, where the integrand no longer counts.
+        # Beyond that it may overflow: the integrand is negligible there.
         low, high = max(bad[bad < 0], default=-math.inf), min(bad[bad > 0], default=math.inf)
         inside = (low + 2 * _WIDTH < middles) & (middles < high - 2 * _WIDTH)
         peak = logs[inside].max()
-        peak = peak if peak > -math.inf else 0.0  # zero at all of them; perhaps not between
+        peak = peak if peak > -math.inf else 0.0  # zero at all points, perhaps not between them
         total = _integral(function, middles[inside] - _WIDTH / 2, peak)
         total = float(np.exp(peak + np.log(total / math.sqrt(2 * math.pi))))
     if not 0 < total < math.inf:
@@ -156,7 +156,7 @@ def _no_gain(function: Any, reason: str, remedy: str) -> ValueError:
 
 
 def _integral(function: Any, left: np.ndarray, peak: float) -> float:
-    """Integrate f(z)^2 e^(-z^2 / 2 - peak), halving panels wherever halving matters."""
+    """Integrate f(z)^2 e^(-z^2 / 2 - peak); panels are halved until they converge."""
 
     def on_panels(left: np.ndarray) -> Any:
         def values(t: np.ndarray) -> np.ndarray:
@@ -177,7 +177,7 @@ def _integral(function: Any, left: np.ndarray, peak: float) -> float:
         fine = error <= 1e-11 * total + 3e-7 * parts
         done, unresolved = done + parts[fine].sum(), error[~fine].sum()
         left, whole = np.concatenate([left[~fine], left[~fine] + width]), halves[:, ~fine].ravel()
-        if not 0 < len(left) < _MOST:
+        if not 0 < len(left) < _MAX_PANELS:
             break
     if not unresolved <= 1e-7 * total:
         raise _no_gain(function, "the integral E[f(z)^2] did not converge", "is smoother")
@@ -185,14 +185,14 @@ def _integral(function: Any, left: np.ndarray, peak: float) -> float:
 
 
 def _log_integrand(function: Any, z: np.ndarray) -> np.ndarray:
-    """In logarithms: f^2 may overflow where the density makes up for it."""
+    """The logarithm of f(z)^2 e^(-z^2 / 2): f^2 alone may overflow."""
     flat = np.resize(z, -(-z.size // _PIECE) * _PIECE)
-    values = np.concatenate([_evaluated(function, piece) for piece in flat.reshape(-1, _PIECE)])
+    values = np.concatenate([_evaluate(function, piece) for piece in flat.reshape(-1, _PIECE)])
     return 2 * np.log(abs(values[: z.size].reshape(z.shape))) - z**2 / 2
 
 
-def _evaluated(function: Any, z: np.ndarray) -> np.ndarray:
-    # Eagerly and in float64, also inside a jit that is being traced.
+def _evaluate(function: Any, z: np.ndarray) -> np.ndarray:
+    # Eagerly and in float64, even while JAX traces.
     with jax.enable_x64(True), jax.ensure_compile_time_eval():
         y = np.asarray(function(jnp.asarray(z)))
     if y.shape != (z.size,) or not jnp.issubdtype(y.dtype, np.floating):
@@ -225,18 +225,18 @@ def kaiming_normal(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
 ) -> Values:
-    """Draw from a normal distribution that makes up for a nonlinearity (Kaiming, He).
+    """Draw from a normal distribution that compensates for a nonlinearity (Kaiming, He).
 
-    As `xavier_normal`, but Var(x) = gain^2 / n by any mode, unless `scale` replaces gain^2. For
-    ReLU bit for bit `jax.nn.initializers.he_normal`. From He, Zhang, Ren and Sun, Delving deep into
-    rectifiers, 2015.
+    As `xavier_normal`, but Var(x) = gain^2 / n in any mode, unless `scale` replaces gain^2. For
+    ReLU, bit for bit `jax.nn.initializers.he_normal`. From He, Zhang, Ren and Sun, Delving deep
+    into rectifiers, 2015.
 
     Parameters
     ----------
     mode : {'fan_in', 'fan_out', 'fan_avg', 'fan_geo_avg'}
-        Chooses n. 'fan_in' keeps the size of signals, 'fan_out' that of gradients.
+        Chooses n. 'fan_in' keeps the size of signals, 'fan_out' the size of gradients.
     nonlinearity : str or callable
-        The function that follows the layer: any that `gain` takes.
+        The function that follows the layer, as in `gain`.
     negative_slope : number or array
         The slope of 'leaky_relu' below zero, finite; other nonlinearities do not use it.
 
@@ -248,8 +248,8 @@ def kaiming_normal(
     0.050 nS
     """
     where = (mode, in_axis, out_axis, batch_axis, fan_in, fan_out)
-    made = _kaiming_normal(scale, nonlinearity, negative_slope, distribution, unit, *where)
-    return draw(made, key, shape, dtype, out_sharding)
+    recipe = _kaiming_normal(scale, nonlinearity, negative_slope, distribution, unit, *where)
+    return draw(recipe, key, shape, dtype, out_sharding)
 
 
 def _kaiming_normal(
@@ -301,14 +301,14 @@ def kaiming_uniform(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
 ) -> Values:
-    """Draw from a uniform distribution that makes up for a nonlinearity (Kaiming, He).
+    """Draw from a uniform distribution that compensates for a nonlinearity (Kaiming, He).
 
-    As `kaiming_normal`, with the same variance on +-sqrt(3 / n) gain. For ReLU bit for bit
+    As `kaiming_normal`, with the same variance on +-sqrt(3 / n) gain. For ReLU, bit for bit
     `jax.nn.initializers.he_uniform`.
     """
     where = (mode, in_axis, out_axis, batch_axis, fan_in, fan_out)
-    made = _kaiming_uniform(scale, nonlinearity, negative_slope, unit, *where)
-    return draw(made, key, shape, dtype, out_sharding)
+    recipe = _kaiming_uniform(scale, nonlinearity, negative_slope, unit, *where)
+    return draw(recipe, key, shape, dtype, out_sharding)
 
 
 def _kaiming_uniform(
@@ -335,10 +335,10 @@ class KaimingUniform(Initialization, function=kaiming_uniform, recipe=_kaiming_u
 
 
 def _scale(scale: Any, nonlinearity: Any, negative_slope: Any) -> Any:
-    """The factor of the variance: `scale`, else the square of the gain."""
+    """The factor of the variance: `scale` if given, else the square of the gain."""
     slope = number("negative_slope", roles.pure(negative_slope)).value
     if scale is None:
         return gain_squared(nonlinearity, slope if nonlinearity == "leaky_relu" else None)
     if isinstance(nonlinearity, str) or not callable(nonlinearity):
-        gain_squared(nonlinearity)  # raises if it is unknown
+        gain_squared(nonlinearity)  # raises for an unknown name
     return scale

@@ -38,22 +38,22 @@ def orthogonal(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
 ) -> Values:
-    r"""Draw a matrix with orthonormal columns or rows, uniformly among all such.
+    r"""Draw a matrix with orthonormal columns or rows, uniformly among all such matrices.
 
     .. math:: Q^* Q = scale^2 I \quad (rows \ge columns), \qquad
         Q Q^* = scale^2 I \quad (rows \le columns)
 
-    A shape of more than two axes is one matrix: `column_axis` counts its columns, all others
-    together its rows. So (8, 100, 100) is one matrix of 800 x 100, with ``batch_axis=0`` eight of
-    100 x 100. Complex dtypes give unitary matrices.
+    A shape of more than two axes is one matrix: `column_axis` counts its columns, all other axes
+    together its rows. So (8, 100, 100) is one matrix of 800 x 100, or, with ``batch_axis=0``, eight
+    of 100 x 100. Complex dtypes give unitary matrices.
 
     Parameters
     ----------
     scale : number, array or Quantity
-        Multiplies the matrix, finite, in any unit. An array broadcasts to the shape, as one gain
+        Factor of the matrix, finite, in any unit. An array broadcasts to the shape, as one gain
         for each matrix of a batch does.
     unit : Unit or str, optional
-        Unit of the result, or its name; None is that of `scale`.
+        Unit of the result, or its name; None is the unit of `scale`.
     column_axis : int
         The axis of the columns.
     batch_axis : int or tuple of int
@@ -62,9 +62,9 @@ def orthogonal(
     Notes
     -----
     Numerics: the QR decomposition of normal draws, with the signs of R's diagonal moved into Q
-    (Mezzadri 2007, https://arxiv.org/abs/math-ph/0609050): without them the distribution depends on
-    the algorithm. Without a batch bit for bit `jax.nn.initializers.orthogonal`, in float32 and
-    wider. Needs as much memory again as the matrix.
+    (Mezzadri 2007, https://arxiv.org/abs/math-ph/0609050): otherwise the distribution depends on
+    the algorithm. Without a batch, bit for bit `jax.nn.initializers.orthogonal`, in float32 and
+    wider. Takes temporary memory of the size of the matrix.
 
     Examples
     --------
@@ -73,8 +73,8 @@ def orthogonal(
     >>> bool(jnp.allclose(q.T @ q, jnp.eye(16), atol=1e-5))
     True
     """
-    made = _orthogonal(scale, unit, column_axis, batch_axis)
-    return draw(made, key, shape, dtype, out_sharding)
+    matrix = _orthogonal(scale, unit, column_axis, batch_axis)
+    return draw(matrix, key, shape, dtype, out_sharding)
 
 
 def _orthogonal(scale: Any, unit: Any, column_axis: Any, batch_axis: Any) -> Recipe:
@@ -83,7 +83,7 @@ def _orthogonal(scale: Any, unit: Any, column_axis: Any, batch_axis: Any) -> Rec
 
 
 class Orthogonal(Initialization, function=orthogonal, recipe=_orthogonal):
-    """Orthonormal columns or rows; the twin of `orthogonal`."""
+    """A matrix with orthonormal columns or rows; the twin of `orthogonal`."""
 
     scale: QuantityLike = 1.0
     unit: u.Unit | str | None = static(default=None)
@@ -103,7 +103,7 @@ def _orthogonal_kernel(
     if not rows:
         raise ValueError(
             f"the size {shape} leaves no rows beside `column_axis` = {column_axis} and "
-            f"`batch_axis` = {batch_axis}; give it another axis"
+            f"`batch_axis` = {batch_axis}; give the size another axis"
         )
     if 0 in shape:
         return jnp.zeros(shape, dtype)
@@ -135,14 +135,15 @@ def delta_orthogonal(
 
     .. math:: W_{s} = Q \ \text{at}\ s = \lfloor (k - 1) / 2 \rfloor, \quad 0 \ \text{elsewhere}
 
-    The matrix, `scale` and `unit` are those of `orthogonal`. With at least as many channels out as
-    in, the convolution preserves the norm of its input. With fewer, Q has orthonormal columns, one
-    for each channel out: the norm is preserved in the subspace they span, the rest is dropped.
+    The matrix, `scale` and `unit` are as in `orthogonal`. With at least as many output as input
+    channels, the convolution preserves the norm of its input. With fewer, Q has orthonormal
+    columns, one for each output channel: the norm is preserved in the subspace that they span; the
+    rest is dropped.
 
     Parameters
     ----------
     column_axis : int
-        The axis of the (in, out) matrix that counts its columns; as in JAX, the two axes give
+        The axis of the (in, out) matrix that counts its columns. As in JAX, the two axes give
         different draws of a square matrix.
     in_axis, out_axis : int
         The axes of the channels, two of at least three. The default is JAX's (\*spatial, in, out);
@@ -150,13 +151,13 @@ def delta_orthogonal(
 
     Notes
     -----
-    Numerics: bit for bit `jax.nn.initializers.delta_orthogonal`, in float32 and wider, where that
-    has one (with at least as many channels out as in); another layout has the same kernel,
-    transposed. The centre is the tap that padding "SAME" leaves in place, also where the kernel's
-    size is even. From Xiao et al. 2018, https://arxiv.org/abs/1806.05393.
+    Numerics: bit for bit `jax.nn.initializers.delta_orthogonal`, in float32 and wider, where JAX
+    has such a kernel (with at least as many output as input channels); another layout has the same
+    kernel, transposed. The centre is the tap that padding "SAME" leaves in place, also for kernels
+    of even size. From Xiao et al. 2018, https://arxiv.org/abs/1806.05393.
     """
-    made = _delta_orthogonal(scale, unit, column_axis, in_axis, out_axis)
-    return draw(made, key, shape, dtype, out_sharding)
+    matrix = _delta_orthogonal(scale, unit, column_axis, in_axis, out_axis)
+    return draw(matrix, key, shape, dtype, out_sharding)
 
 
 def _delta_orthogonal(
@@ -190,7 +191,7 @@ def _delta_kernel(
     q = q if (column == 1) == (into < out) else q.T  # (in, out), then in the kernel's order
     x = scale.astype(q.dtype) * jnp.expand_dims(q, spatial)
     hit = _all_at(shape, {a: (shape[a] - 1) // 2 for a in spatial})
-    return rounded(jnp.where(hit, x, _beside(scale).astype(x.dtype)), dtype)
+    return rounded(jnp.where(hit, x, _elsewhere(scale).astype(x.dtype)), dtype)
 
 
 # ---------------------------------------------------------------- identity
@@ -208,10 +209,10 @@ def identity(
 ) -> Values:
     """Fill with the identity: `scale` on the diagonal of the last two axes, 0 elsewhere.
 
-    `scale`, of which a vector is the diagonal itself, and `unit` are as in `orthogonal`. Axes
-    before the last two count copies. A vector is filled with `scale`, with which elementwise
-    multiplication is the identity. Takes one comparison of two indices for each element, and no
-    temporaries.
+    `scale` and `unit` are as in `orthogonal`; a vector `scale` is the diagonal itself. Axes before
+    the last two count copies. A result of one axis is filled with `scale`, the identity of
+    elementwise multiplication. Takes one comparison of indices for each element, and no temporary
+    memory.
 
     Examples
     --------
@@ -228,7 +229,7 @@ def _identity(scale: Any, unit: Any) -> Recipe:
 
 
 class Identity(Initialization, function=identity, recipe=_identity):
-    """The identity; the twin of `identity`."""
+    """The identity matrix; the twin of `identity`."""
 
     scale: QuantityLike = 1.0
     unit: u.Unit | str | None = static(default=None)
@@ -239,7 +240,7 @@ def _identity_kernel(source: Source, dtype: np.dtype, scale: Any) -> jax.Array:
     if len(shape) < 2:
         return rounded(jnp.broadcast_to(scale, shape), dtype)
     hit = index_along(shape, -2) == index_along(shape, -1)
-    return rounded(jnp.where(hit, scale, _beside(scale)), dtype)
+    return rounded(jnp.where(hit, scale, _elsewhere(scale)), dtype)
 
 
 # ---------------------------------------------------------------- dirac
@@ -258,23 +259,24 @@ def dirac(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
 ) -> Values:
-    r"""Fill a convolution kernel so that it passes its input on, as far as channels go.
+    r"""Fill a convolution kernel that returns its input, in as many channels as it can.
 
     .. math:: W_{s, i, o} = scale \cdot [s = centre]\, [i = o \bmod (n_{out} / groups)]
 
-    In each group the first channels out are the channels in; any others are 0. `scale` and `unit`
-    are as in `orthogonal`, `in_axis` and `out_axis` as in `delta_orthogonal`.
+    In each group the first output channels equal the input channels; any others are 0. `scale` and
+    `unit` are as in `orthogonal`, `in_axis` and `out_axis` as in `delta_orthogonal`.
 
     Parameters
     ----------
     groups : int
-        Groups of the convolution, a divisor of the channels out. The channels in are those of one.
+        Groups of the convolution, a divisor of the number of output channels. `in_axis` counts the
+        input channels of one group.
 
     Notes
     -----
     Numerics: the centre of a spatial axis of size k is (k - 1) // 2, the tap that padding "SAME"
-    leaves in place. Where the spatial axes come last it is k // 2, as in `torch.nn.init.dirac_`,
-    the tap that a padding of k // 2 leaves in place. The two differ where k is even.
+    leaves in place. If the spatial axes come last it is k // 2, as in `torch.nn.init.dirac_`,
+    the tap that a padding of k // 2 leaves in place. The two differ for even k.
 
     Examples
     --------
@@ -295,7 +297,7 @@ def _dirac(groups: Any, scale: Any, unit: Any, in_axis: Any, out_axis: Any) -> R
 
 
 class Dirac(Initialization, function=dirac, recipe=_dirac):
-    """A kernel that passes its input on; the twin of `dirac`."""
+    """A convolution kernel that returns its input; the twin of `dirac`."""
 
     groups: int = static(default=1)
     scale: QuantityLike = 1.0
@@ -312,34 +314,32 @@ def _dirac_kernel(
     share, rest = divmod(shape[out], groups)
     if rest:
         raise ValueError(
-            f"`groups` must divide the {shape[out]} channels out of the size {shape}, got {groups}"
+            f"`groups` must divide the {shape[out]} output channels of {shape}, got {groups}"
         )
     torch_like = max(into, out) < min(spatial)
     hit = _all_at(shape, {a: (shape[a] - (not torch_like)) // 2 for a in spatial})
     hit &= index_along(shape, into) == index_along(shape, out) % np.int32(max(share, 1))
-    return rounded(jnp.where(hit, scale, _beside(scale)), dtype)
+    return rounded(jnp.where(hit, scale, _elsewhere(scale)), dtype)
 
 
-# ---------------------------------------------------------------- what they share
+# ---------------------------------------------------------------- shared parts
 
 
 def _matrix(kernel: Any, scale: Any, unit: Any, static: tuple[Any, ...], *, random: bool) -> Recipe:
     """The recipe of a matrix times `scale`."""
     unit, scale = units.with_unit(unit, scale=scale)
     number = Number("scale", roles.factor.check("scale", scale, unit), roles.factor)
-    return recipe(
-        kernel, (number,), unit, static=static, random=random, kinds="complex",
-        elementwise=False,
-    )  # fmt: skip
+    facts = {"static": static, "random": random, "kinds": "complex", "elementwise": False}
+    return recipe(kernel, (number,), unit, **facts)
 
 
-def _haar(source: Source, batch: Any, rows: int, columns: int, kind: np.dtype) -> jax.Array:
-    """Orthonormal rows or columns, whichever are fewer: uniform under rotation."""
+def _haar(source: Source, batch: Any, rows: int, columns: int, dtype: np.dtype) -> jax.Array:
+    """Draw orthonormal rows or columns, whichever are fewer, uniformly under rotation."""
     tall = source.reshaped((*batch, max(rows, columns), min(rows, columns)))
-    if kind.kind == "c":
-        z = standard.complex_normal(tall.pair(drawn_in(kind)))
+    if dtype.kind == "c":
+        z = standard.complex_normal(tall.pair(drawn_in(dtype)))
     else:
-        z = standard.normal(tall.words(kind))
+        z = standard.normal(tall.words(dtype))
     q, r = jnp.linalg.qr(z)
     diagonal = jnp.diagonal(r, axis1=-2, axis2=-1)
     # The sign of 0 is 0, and a column of zeros has no direction.
@@ -348,8 +348,8 @@ def _haar(source: Source, batch: Any, rows: int, columns: int, kind: np.dtype) -
     return q.mT if rows < columns else q
 
 
-def _beside(scale: jax.Array) -> jax.Array:
-    """The value off the scale's place: 0, or NaN where the scale was refused."""
+def _elsewhere(scale: jax.Array) -> jax.Array:
+    """The value of the other elements: 0, or NaN where `scale` is NaN, outside its domain."""
     return jnp.where(jnp.isnan(scale), scale, jnp.zeros_like(scale))
 
 
@@ -357,7 +357,7 @@ def _channels(in_axis: int, out_axis: int, shape: Any) -> tuple[int, int, tuple[
     """The axes of a kernel, counted from the front: in, out, and the spatial ones."""
     if len(shape) < 3:
         raise ValueError(
-            f"`in_axis` and `out_axis` leave at least one spatial axis to a kernel, got {shape}"
+            f"a kernel needs a spatial axis beside `in_axis` and `out_axis`, got the shape {shape}"
         )
     (into,), (out,) = (
         options.axes_of(name, (axis,), shape)
@@ -369,13 +369,13 @@ def _channels(in_axis: int, out_axis: int, shape: Any) -> tuple[int, int, tuple[
 
 
 def index_along(shape: Any, axis: int) -> jax.Array:
-    """Every element's index along one axis."""
+    """The index of every element along one axis."""
     return lax.broadcasted_iota(jnp.int32, shape, axis % len(shape))
 
 
-def _all_at(shape: Any, places: dict[int, int]) -> jax.Array:
-    """Whether an element lies at the given place of each given axis."""
+def _all_at(shape: Any, indices: dict[int, int]) -> jax.Array:
+    """A mask of the elements that have the given index along each of the given axes."""
     hit = jnp.ones(shape, bool)
-    for axis, place in places.items():
-        hit &= index_along(shape, axis) == np.int32(place)
+    for axis, index in indices.items():
+        hit &= index_along(shape, axis) == np.int32(index)
     return hit

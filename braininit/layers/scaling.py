@@ -1,7 +1,7 @@
-"""Variance scaling: draws whose variance is one over the number of a layer's inputs.
+"""Variance scaling: draws whose variance is inversely proportional to a layer's fan.
 
-A layer adds up as many products as it has inputs. Weights of variance `scale` over that number, the
-fan, keep the signal's size from layer to layer.
+A unit of a layer sums as many products as it has inputs. Weights whose variance is `scale` over
+that number, the fan, keep the size of signals from layer to layer.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def variance_scaling(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
 ) -> Values:
-    r"""Draw with mean 0 and a variance of `scale` over a number n of the layer's connections.
+    r"""Draw with mean 0 and variance `scale` / n, where n counts the layer's connections.
 
     .. math:: \mathrm{Var}(x) = \frac{scale}{n}, \quad n = fan_{in},\ fan_{out},\
         \frac{fan_{in} + fan_{out}}{2}\ \text{or}\ \sqrt{fan_{in}\, fan_{out}}
@@ -55,20 +55,20 @@ def variance_scaling(
     Parameters
     ----------
     scale : number, array or Quantity
-        Multiplies the variance; finite, scale >= 0; 0 gives zeros. A pure number, or in the square
-        of the result's unit.
+        Factor of the variance, finite, scale >= 0; 0 gives zeros. A pure number, or a Quantity
+        in the square of the result's unit.
     mode : {'fan_in', 'fan_out', 'fan_avg', 'fan_geo_avg'}
-        Takes n to be the number of inputs, of outputs, their arithmetic or their geometric mean.
+        Sets n to the number of inputs, of outputs, or to their arithmetic or geometric mean.
     distribution : {'uniform', 'normal', 'truncated_normal'}
         Uniform on +-sqrt(3 scale / n); normal; or normal, truncated at 2 std and widened to keep
         the variance, within +-2.27 sqrt(scale / n).
     in_axis, out_axis, batch_axis : int or sequence of int
-        The axes of the inputs, of the outputs, and of independent kernels. All others are the
-        receptive field, which multiplies both fans. The default is JAX's layout (\*spatial, in,
-        out); PyTorch's and BrainTools' (out, in, \*spatial) is ``in_axis=1, out_axis=0``.
+        The axes of the inputs, of the outputs, and of independent kernels. All other axes are the
+        receptive field, whose size multiplies both fans. The default is JAX's layout (\*spatial,
+        in, out); PyTorch's and BrainTools' (out, in, \*spatial) is ``in_axis=1, out_axis=0``.
     fan_in, fan_out : number or array, optional
-        Numbers of inputs and outputs, positive, instead of those of the shape: a bias takes its
-        kernel's. The shape may then lack axes, which count as 1.
+        Numbers of inputs and outputs, positive, that replace those of the shape: give a bias the
+        fans of its kernel. The shape may then lack axes, which count as 1.
     unit : Unit or str, optional
         Unit of the result, or its name, where `scale` is a pure number.
 
@@ -77,14 +77,14 @@ def variance_scaling(
     ValueError
         If the shape lacks an axis or has one in two roles, or `mode` does not use a given fan.
     UnitError
-        If the unit of `scale` is no square, or stands beside `unit`.
+        If the unit of `scale` is not a square, or `unit` is given too.
 
     Notes
     -----
     Numerics: bit for bit `jax.nn.initializers.variance_scaling` run eagerly, in float32, float64,
-    complex64 and complex128; JAX 0.12 changed the last bit of a real 'normal', and so it does here.
+    complex64 and complex128; with JAX 0.12 the last bit of a real 'normal' changes there and here.
     A traced `scale` or fan is divided in the drawing dtype, a concrete one in float64, which may
-    move the last bit. A complex 'truncated_normal' has JAX's std, 0.9 % above the formula's.
+    change the last bit. A complex 'truncated_normal' has JAX's std, 0.9 % above the formula.
 
     Examples
     --------
@@ -97,8 +97,8 @@ def variance_scaling(
     0.1 nS
     """
     where = (in_axis, out_axis, batch_axis, fan_in, fan_out)
-    made = _variance_scaling(scale, mode, distribution, unit, *where)
-    return draw(made, key, shape, dtype, out_sharding)
+    recipe = _variance_scaling(scale, mode, distribution, unit, *where)
+    return draw(recipe, key, shape, dtype, out_sharding)
 
 
 def _variance_scaling(
@@ -108,7 +108,7 @@ def _variance_scaling(
 
 
 class VarianceScaling(Initialization, function=variance_scaling, recipe=_variance_scaling):
-    """Mean 0, variance by the size of the layer; the twin of `variance_scaling`."""
+    """Mean 0, variance by the fan of the layer; the twin of `variance_scaling`."""
 
     scale: QuantityLike = 1.0
     mode: Mode = static(default="fan_in")
@@ -141,7 +141,7 @@ def xavier_normal(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
 ) -> Values:
-    """Draw from a normal distribution that goes with both fans (Xavier, Glorot).
+    """Draw from a normal distribution scaled by both fans (Xavier, Glorot).
 
     `variance_scaling` with mode 'fan_avg', Var(x) = 2 scale / (fan_in + fan_out), for tanh and
     other functions that are linear around 0. `distribution` is 'truncated_normal' as in JAX, bit
@@ -150,8 +150,8 @@ def xavier_normal(
     2010.
     """
     where = (in_axis, out_axis, batch_axis, fan_in, fan_out)
-    made = _xavier_normal(scale, unit, distribution, *where)
-    return draw(made, key, shape, dtype, out_sharding)
+    recipe = _xavier_normal(scale, unit, distribution, *where)
+    return draw(recipe, key, shape, dtype, out_sharding)
 
 
 def _xavier_normal(scale: Any, unit: Any, distribution: Any, *where: Any, **fans: Any) -> Recipe:
@@ -160,7 +160,7 @@ def _xavier_normal(scale: Any, unit: Any, distribution: Any, *where: Any, **fans
 
 
 class XavierNormal(Initialization, function=xavier_normal, recipe=_xavier_normal):
-    """Normal, by both fans (Xavier, Glorot); the twin of `xavier_normal`."""
+    """Normal, scaled by both fans (Xavier, Glorot); the twin of `xavier_normal`."""
 
     scale: QuantityLike = 1.0
     unit: u.Unit | str | None = static(default=None)
@@ -188,13 +188,13 @@ def xavier_uniform(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
 ) -> Values:
-    """Draw from a uniform distribution that goes with both fans (Xavier, Glorot).
+    """Draw from a uniform distribution scaled by both fans (Xavier, Glorot).
 
     As `xavier_normal`, with the same variance on +-sqrt(6 scale / (fan_in + fan_out)). Bit for bit
     `jax.nn.initializers.glorot_uniform`.
     """
-    made = _xavier_uniform(scale, unit, in_axis, out_axis, batch_axis, fan_in, fan_out)
-    return draw(made, key, shape, dtype, out_sharding)
+    recipe = _xavier_uniform(scale, unit, in_axis, out_axis, batch_axis, fan_in, fan_out)
+    return draw(recipe, key, shape, dtype, out_sharding)
 
 
 def _xavier_uniform(scale: Any, unit: Any, *where: Any, **fans: Any) -> Recipe:
@@ -202,7 +202,7 @@ def _xavier_uniform(scale: Any, unit: Any, *where: Any, **fans: Any) -> Recipe:
 
 
 class XavierUniform(Initialization, function=xavier_uniform, recipe=_xavier_uniform):
-    """Uniform, by both fans (Xavier, Glorot); the twin of `xavier_uniform`."""
+    """Uniform, scaled by both fans (Xavier, Glorot); the twin of `xavier_uniform`."""
 
     scale: QuantityLike = 1.0
     unit: u.Unit | str | None = static(default=None)
@@ -229,15 +229,15 @@ def lecun_normal(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
 ) -> Values:
-    """Draw from a normal distribution that goes with the inputs (LeCun).
+    """Draw from a normal distribution scaled by the number of inputs (LeCun).
 
-    As `xavier_normal`, with mode 'fan_in', Var(x) = scale / fan_in; with SELU for self-normalizing
+    As `xavier_normal`, with mode 'fan_in', Var(x) = scale / fan_in; with SELU, for self-normalizing
     networks. Bit for bit `jax.nn.initializers.lecun_normal`. From LeCun, Bottou, Orr and Müller,
     Efficient BackProp, 1998.
     """
     where = (in_axis, out_axis, batch_axis, fan_in)
-    made = _lecun_normal(scale, unit, distribution, *where)
-    return draw(made, key, shape, dtype, out_sharding)
+    recipe = _lecun_normal(scale, unit, distribution, *where)
+    return draw(recipe, key, shape, dtype, out_sharding)
 
 
 def _lecun_normal(scale: Any, unit: Any, distribution: Any, *where: Any, **fans: Any) -> Recipe:
@@ -246,7 +246,7 @@ def _lecun_normal(scale: Any, unit: Any, distribution: Any, *where: Any, **fans:
 
 
 class LecunNormal(Initialization, function=lecun_normal, recipe=_lecun_normal):
-    """Normal, by the inputs (LeCun); the twin of `lecun_normal`."""
+    """Normal, scaled by the number of inputs (LeCun); the twin of `lecun_normal`."""
 
     scale: QuantityLike = 1.0
     unit: u.Unit | str | None = static(default=None)
@@ -272,13 +272,13 @@ def lecun_uniform(
     dtype: DType | None = None,
     out_sharding: Sharding | None = None,
 ) -> Values:
-    """Draw from a uniform distribution that goes with the inputs (LeCun).
+    """Draw from a uniform distribution scaled by the number of inputs (LeCun).
 
     As `lecun_normal`, with the same variance on +-sqrt(3 scale / fan_in). Bit for bit
     `jax.nn.initializers.lecun_uniform`.
     """
-    made = _lecun_uniform(scale, unit, in_axis, out_axis, batch_axis, fan_in)
-    return draw(made, key, shape, dtype, out_sharding)
+    recipe = _lecun_uniform(scale, unit, in_axis, out_axis, batch_axis, fan_in)
+    return draw(recipe, key, shape, dtype, out_sharding)
 
 
 def _lecun_uniform(scale: Any, unit: Any, *where: Any, **fans: Any) -> Recipe:
@@ -286,7 +286,7 @@ def _lecun_uniform(scale: Any, unit: Any, *where: Any, **fans: Any) -> Recipe:
 
 
 class LecunUniform(Initialization, function=lecun_uniform, recipe=_lecun_uniform):
-    """Uniform, by the inputs (LeCun); the twin of `lecun_uniform`."""
+    """Uniform, scaled by the number of inputs (LeCun); the twin of `lecun_uniform`."""
 
     scale: QuantityLike = 1.0
     unit: u.Unit | str | None = static(default=None)

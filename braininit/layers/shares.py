@@ -1,4 +1,4 @@
-"""Shares of a number of elements, and what else structures impose on another's draws need."""
+"""Shares of a number of elements, and other helpers of `sparse`, `dale` and `spectral`."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from braininit._params import units
 from braininit.initializer.composite import draws
 from braininit.initializer.recipe import Recipe, replaced
 
-__all__ = ["count_of", "counted", "length_of", "nan_unless", "of_base", "single"]
+__all__ = ["count_of", "draw_base", "length_of", "nan_unless", "single", "with_count"]
 
 
 def single(name: str, value: Any) -> Any:
-    """Refuse an array where the whole result has one value."""
+    """Raise for an array where the whole result needs one value."""
     if np.ndim(value):
         raise ValueError(
-            f"`{name}` must be one number, got shape {np.shape(value)}; map over it by jax.vmap"
+            f"`{name}` must be a scalar, got shape {np.shape(value)}; map over it by jax.vmap"
         )
     return value
 
 
 def length_of(axes: tuple[int, ...], size: tuple[int, ...]) -> int:
-    """How many elements lie along the axes together."""
+    """The number of elements along the axes together."""
     return math.prod(size[a] for a in axes)
 
 
 def nan_unless(good: Any, x: jax.Array) -> jax.Array:
-    """Keep x where it is good. The NaN is computed: jax_debug_nans takes a constant for a fault."""
+    """Keep x where `good`. The NaN is computed, as jax_debug_nans raises for a constant NaN."""
     return jnp.where(good, x, jnp.sqrt(jnp.where(good, 0.0, -1.0)))
 
 
 def count_of(share: Any, n: int, *, up: bool) -> tuple[Any, Any]:
-    """The number of elements in a share of n, rounded up or to the nearest; False if it is NaN.
+    """The number of elements in a share of n, rounded up or to nearest; and if it is no NaN.
 
-    Exact for every n. A product that only the rounding of the share keeps from an integer, or a
-    half, counts as it: 0.55 of 100 is 55.
+    Exact for every n. If only the rounding of the share keeps the product from an integer, or from
+    a half, it counts as that: 0.55 of 100 is 55.
     """
-    if is_symbolic((n,)):  # in an export: in floating point
+    if is_symbolic((n,)):  # in an export, floating point has to do
         exact = jnp.asarray(share, default_float()) * jnp.asarray(n).astype(default_float())
         slack = 2 * float(jnp.finfo(exact.dtype).eps) * exact
         whole = jnp.ceil(exact - slack) if up else jnp.floor(exact + slack + 0.5)
@@ -63,12 +63,12 @@ def count_of(share: Any, n: int, *, up: bool) -> tuple[Any, Any]:
 def _known_product(share: float, n: int) -> tuple[int, float, float]:
     """The integer part of share * n, the rest, and n times the last digit of the share."""
     exact = Fraction(share) * n
-    kind = np.float32 if float(np.float32(share)) == share else np.float64
-    return math.floor(exact), float(exact % 1), float(np.spacing(kind(share))) * n
+    dtype = np.float32 if float(np.float32(share)) == share else np.float64
+    return math.floor(exact), float(exact % 1), float(np.spacing(dtype(share))) * n
 
 
 def _traced_product(share: Any, n: int) -> tuple[Any, Any, Any]:
-    """The same of a traced share, in integers: a product of halves of the digits is exact."""
+    """The same for a traced share: products of half the digits each are exact."""
     share = lax.stop_gradient(jnp.where(share == share, share, 0))
     info, word = jnp.finfo(share.dtype), np.dtype(f"uint{8 * share.dtype.itemsize}")
     half = (info.nmant + 1) // 2
@@ -84,16 +84,16 @@ def _traced_product(share: Any, n: int) -> tuple[Any, Any, Any]:
     return whole, rest - floors[-1], step
 
 
-def of_base(
+def draw_base(
     source: Source, dtype: np.dtype, context: Mapping[str, Any], base: Recipe
 ) -> tuple[jax.Array, Any]:
-    """The part's draw in the dtype used for computing, and its unit."""
+    """Draw from `base`, in the dtype for computing; return the bare draw and its unit."""
     (x,) = draws(source, wide(dtype), context, (base,))
     bare, unit = units.unwrap("base", x, number=True)
     return jnp.asarray(bare, wide(dtype)), unit
 
 
-def counted(made: Recipe, base: Recipe, count: Any, good: Any) -> Recipe:
-    """The recipe with a count in place of a fraction, and if it is valid."""
-    names, none = ("base", "count", "good"), (None, None, None)
-    return replaced(made, (base, count, good), names=names, roles=none, sized=None, refuses=False)
+def with_count(recipe: Recipe, base: Recipe, count: Any, good: Any) -> Recipe:
+    """The recipe with a count instead of a fraction, and whether the count is valid."""
+    facts = {"names": ("base", "count", "good"), "roles": (None, None, None)}
+    return replaced(recipe, (base, count, good), sized=None, refuses=False, **facts)

@@ -1,4 +1,4 @@
-"""Zeros among the draws of another initializer."""
+"""Draws of another initializer with zeros among them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from braininit.initializer.composite import composite
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import Recipe, draw
 from braininit.layers.matrices import index_along
-from braininit.layers.shares import count_of, counted, length_of, nan_unless, of_base, single
+from braininit.layers.shares import count_of, draw_base, length_of, nan_unless, single, with_count
 
 __all__ = ["Sparse", "sparse"]
 
@@ -54,31 +54,31 @@ def sparse(
 
     .. math:: \#\{i : x_{ij} = 0\} = \lceil sparsity \cdot n \rceil \quad \text{for every}\ j
 
-    They are chosen for each column by itself, all choices equally likely.
+    The zeros of each column are chosen independently, all choices equally likely.
 
     Parameters
     ----------
     sparsity : number
-        The fraction of each column that is 0, one number in [0, 1].
+        The fraction of each column that is 0, a scalar in [0, 1].
     base : initializer
         Draws the other elements.
     axis : int or tuple of int
         The axis along which a column runs: 0 makes each column of a matrix sparse, 1 each row.
-        Several axes count as one: each slice of a kernel along them has so many zeros.
+        Several axes count as one: each slice of a kernel along them has that many zeros.
     self_connections : bool
-        False makes the diagonal of the last two axes 0, as of a recurrent matrix in which no unit
-        connects to itself. These zeros count among the others: every column still has as many, all
-        choices with a diagonal of 0 equally likely.
+        False makes the diagonal of the last two axes 0, as in a recurrent matrix in which no neuron
+        connects to itself. These zeros count towards `sparsity`: the number per column is the same,
+        and all choices with a diagonal of 0 are equally likely.
 
     Notes
     -----
-    Numerics: every element gets a random word, and those with the smallest words of a column become
-    0; equal words are told apart by their place, so the number is exact, however long the column
-    is. A product that only the rounding of `sparsity` keeps from an integer counts as it: 0.55 of
-    100 is 55. A traced `sparsity` has the digits of its dtype: columns of more than a million
-    elements may differ by one zero from float64. Time is that of sorting the columns, memory about
-    three times the result. The other elements are those that `base` draws from the first half of
-    the split key.
+    Numerics: every element gets a random word, and the elements with the smallest words of a column
+    become 0. Among equal words the position decides, so the number is exact for any length of
+    column. If only the rounding of `sparsity` keeps the product from an integer, it counts as that
+    integer: 0.55 of 100 is 55. A traced `sparsity` has the digits of its dtype: columns of more
+    than a million elements may differ by one zero from float64. Takes the time to sort the columns,
+    and about three times the memory of the result. `base` draws the other elements from the first
+    half of the split key.
 
     Examples
     --------
@@ -90,20 +90,20 @@ def sparse(
     >>> set((recurrent == 0).sum(0).tolist()), bool((recurrent.diagonal() == 0).all())
     ({90}, True)
     """
-    made = _sparse(sparsity, base, axis, self_connections)
-    return draw(made, key, shape, dtype, out_sharding, context)
+    recipe = _sparse(sparsity, base, axis, self_connections)
+    return draw(recipe, key, shape, dtype, out_sharding, context)
 
 
 def _sparse(sparsity: Any, base: Any, axis: Any, self_connections: Any) -> Recipe:
     sparsity = roles.number("sparsity", roles.fraction(single("sparsity", sparsity))).value
     axes, part = options.axes("axis", axis), as_child("base", base)._recipe
     return composite(
-        _thin,
+        _draw_sparse,
         part.unit,
         {"sparsity": sparsity, "base": part},
         static=(axes, options.flag("self_connections", self_connections)),
         elementwise=False,
-        sized=_zeros_counted,
+        sized=_with_zero_count,
         refuses=True,
     )
 
@@ -117,26 +117,26 @@ class Sparse(Initialization, function=sparse, recipe=_sparse):
     self_connections: bool = static(default=True)
 
 
-def _zeros_counted(
-    made: Recipe, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]
+def _with_zero_count(
+    recipe: Recipe, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]
 ) -> Recipe:
-    (sparsity, base), (axes, self_connections) = made.values, made.facts.static
+    (sparsity, base), (axes, self_connections) = recipe.values, recipe.facts.static
     axes = options.axes_of("axis", axes, shape)
     n = length_of(axes, shape)
     count, good = count_of(sparsity, n, up=True)
     if not self_connections:
-        least = _on_diagonal(axes, shape)
+        least = _count_on_diagonal(axes, shape)
         if type(sparsity) is float and not is_symbolic(shape) and count < least:
             raise ValueError(
                 f"`sparsity` = {units.show(sparsity)} leaves {count} zeros among {n} elements, "
-                f"which have {least} on the diagonal; give {least / n:.3g} or more, or "
+                f"of which {least} are on the diagonal; give {least / n:.3g} or more, or "
                 "self_connections=True"
             )
-    return counted(made, base, count, good)
+    return with_count(recipe, base, count, good)
 
 
-def _on_diagonal(axes: tuple[int, ...], shape: tuple[int, ...]) -> Any:
-    """The most elements of a column that are on the diagonal of the last two axes."""
+def _count_on_diagonal(axes: tuple[int, ...], shape: tuple[int, ...]) -> Any:
+    """The largest number of elements of a column on the diagonal of the last two axes."""
     rank = len(shape)
     if rank < 2:
         raise ValueError(
@@ -149,7 +149,7 @@ def _on_diagonal(axes: tuple[int, ...], shape: tuple[int, ...]) -> Any:
     return others * (min(shape[-2:]) if both else 1)
 
 
-def _thin(
+def _draw_sparse(
     source: Source,
     dtype: np.dtype,
     context: Mapping[str, Any],
@@ -160,40 +160,42 @@ def _thin(
     good: Any,
 ) -> Any:
     axes = options.axes_of("axis", axis, source.shape)
-    rest, choice = source.split()
-    x, unit = of_base(rest, dtype, context, base)
+    base_source, choice = source.split()
+    x, unit = draw_base(base_source, dtype, context, base)
     if 0 not in source.shape:
-        own = None
+        diagonal = None
         if not self_connections:
-            own = index_along(x.shape, -2) == index_along(x.shape, -1)
-            good &= count >= jnp.max(jnp.sum(own, axes, dtype=np.uint32))
-        x = _thinned(choice, x, count, axes, own)
+            diagonal = index_along(x.shape, -2) == index_along(x.shape, -1)
+            good &= count >= jnp.max(jnp.sum(diagonal, axes, dtype=np.uint32))
+        x = _thinned(choice, x, count, axes, diagonal)
     return units.on(rounded(nan_unless(good, x), dtype), unit)
 
 
-def _thinned(source: Source, x: jax.Array, count: Any, axes: Any, own: Any = None) -> jax.Array:
-    """X with so many zeros along the axes, taken together; those of `own` are among them."""
+def _thinned(
+    source: Source, x: jax.Array, count: Any, axes: Any, diagonal: Any = None
+) -> jax.Array:
+    """Set `count` elements of each column of x to 0, those on the `diagonal` among them."""
     order = [*(a for a in range(x.ndim) if a not in axes), *axes]
     sizes = [x.shape[a] for a in order]
     n = math.prod(sizes[x.ndim - len(axes) :])
     word = source.reshaped((math.prod(sizes) // n, n)).words(np.dtype(np.float32))
     count = jnp.asarray(count, np.uint32)
-    if own is not None:  # the others are chosen among themselves, and sorted before them
-        own = own.transpose(order).reshape(word.shape)
-        word = jnp.where(own, np.uint32(2**32 - 1), word)
-        count -= jnp.sum(own, 1, dtype=np.uint32, keepdims=True)
+    if diagonal is not None:  # the other zeros are chosen off the diagonal, which is sorted last
+        diagonal = diagonal.transpose(order).reshape(word.shape)
+        word = jnp.where(diagonal, np.uint32(2**32 - 1), word)
+        count -= jnp.sum(diagonal, 1, dtype=np.uint32, keepdims=True)
     last = _at(lax.sort(word, dimension=1), jnp.maximum(count, 1) - 1)
-    below, level = word < last, word == last
-    level = level if own is None else level & ~own
-    ties = count - jnp.sum(below, 1, dtype=np.uint32, keepdims=True)
-    gone = below | (level & (jnp.cumsum(level, 1, dtype=np.uint32) <= ties))
-    gone &= count > 0
-    gone = gone if own is None else gone | own
-    return jnp.where(gone.reshape(sizes).transpose(np.argsort(order).tolist()), 0, x)
+    below, tied = word < last, word == last
+    tied = tied if diagonal is None else tied & ~diagonal
+    more = count - jnp.sum(below, 1, dtype=np.uint32, keepdims=True)
+    zero = below | (tied & (jnp.cumsum(tied, 1, dtype=np.uint32) <= more))
+    zero &= count > 0
+    zero = zero if diagonal is None else zero | diagonal
+    return jnp.where(zero.reshape(sizes).transpose(np.argsort(order).tolist()), 0, x)
 
 
-def _at(rows: jax.Array, place: jax.Array) -> jax.Array:
-    """The number at a place of each row, or at one place of all."""
-    if not place.ndim:
-        return lax.dynamic_index_in_dim(rows, place, 1)
-    return jnp.take_along_axis(rows, place, 1)
+def _at(rows: jax.Array, index: jax.Array) -> jax.Array:
+    """The element of each row at its index, or at an index common to all rows."""
+    if not index.ndim:
+        return lax.dynamic_index_in_dim(rows, index, 1)
+    return jnp.take_along_axis(rows, index, 1)

@@ -1,4 +1,4 @@
-"""Another initializer's matrices at a spectral radius or norm."""
+"""Matrices of another initializer, scaled to a spectral radius or norm."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from braininit.initializer.children import as_child
 from braininit.initializer.composite import composite
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import UNKNOWN, Recipe, draw
-from braininit.layers.shares import nan_unless, of_base, single
+from braininit.layers.shares import draw_base, nan_unless, single
 
 __all__ = ["Spectral", "spectral"]
 
@@ -52,8 +52,8 @@ def spectral(
     .. math:: \max_i |\lambda_i(X)| = radius \qquad \text{or} \qquad \max_i \sigma_i(X) = norm
 
     The radius decides if a recurrent network, such as a reservoir, forgets its past; the norm
-    limits how much a layer stretches its input. The matrices lie in the last two axes, for a radius
-    square ones; axes before them count matrices, each scaled by itself.
+    limits how much a layer stretches its input. The matrices lie in the last two axes, and are
+    square for a radius; axes before them count matrices, each scaled independently.
 
     Parameters
     ----------
@@ -62,19 +62,20 @@ def spectral(
     radius : number or Quantity, optional
         The largest magnitude of an eigenvalue, positive.
     norm : number or Quantity, optional
-        The largest singular value, positive. Give exactly one of the two; the result has its unit.
+        The largest singular value, positive. Give either a radius or a norm; the result has the
+        same unit.
 
     Notes
     -----
     Numerics: the radius is the growth of :math:`\|A^m\|` from m = 32768 to 65536 (Gelfand's
     formula, by sixteen squarings, balanced and scaled on the way): only matrix products, the same
     on every platform, and several times faster than eigenvalues. Elements that lie on no cycle are
-    left out first, as eigenvalues do not depend on them, and products are taken beyond the dtype's
-    precision. Right to 1e-4 and better for random matrices, dense, sparse or triangular; to 1 %
-    where, in float32, the radius is a few millionths of the norm, as in a large balanced network
-    with nearly equal weights. Only a matrix of radius 0 (a nilpotent one, as of a graph without a
-    cycle) gives NaN. The derivative is that of the radius; where several eigenvalues share the
-    largest magnitude, a mean of theirs. The norm is an exact singular value.
+    left out first, as eigenvalues do not depend on them, and products are computed beyond the
+    dtype's precision. Accurate to 1e-4 or better for random matrices, dense, sparse or triangular;
+    to 1 % where, in float32, the radius is a few millionths of the norm, as in a large balanced
+    network with nearly equal weights. Only a matrix of radius 0 (nilpotent, as that of a graph
+    without a cycle) becomes NaN. The derivative is exact; where several eigenvalues share the
+    largest magnitude, it is a mean of their derivatives. The norm is an exact singular value.
 
     Examples
     --------
@@ -87,10 +88,10 @@ def spectral(
 
 
 def _spectral(base: Any, radius: Any, norm: Any) -> Recipe:
-    given = {n: v for n, v in (("radius", radius), ("norm", norm)) if v is not None}
-    if len(given) != 1:
-        raise ValueError(f"give exactly one of `radius` and `norm`, got {len(given)} of them")
-    part, (name, size) = as_child("base", base)._recipe, next(iter(given.items()))
+    sizes = {n: v for n, v in (("radius", radius), ("norm", norm)) if v is not None}
+    if len(sizes) != 1:
+        raise ValueError(f"give exactly one of `radius` and `norm`, got {len(sizes)} of them")
+    part, ((name, size),) = as_child("base", base)._recipe, sizes.items()
     unit, (number,) = roles.sharing(**{name: roles.scale(size)})
     single(name, number.value)
     if part.unit is not None and part.unit is not UNKNOWN:
@@ -107,7 +108,7 @@ def _spectral(base: Any, radius: Any, norm: Any) -> Recipe:
 
 
 class Spectral(Initialization, function=spectral, recipe=_spectral):
-    """Draws of another initializer at a spectral radius or norm; the twin of `spectral`."""
+    """Another initializer's matrices at a spectral radius or norm; the twin of `spectral`."""
 
     base: InitializerLike
     radius: QuantityLike | None = None
@@ -125,41 +126,39 @@ def _to_radius(
     shape = source.shape
     if len(shape) < 2 or shape[-1] != shape[-2]:
         raise ValueError(
-            f"`radius` is that of a square matrix, got the size {shape}; make the last "
+            f"`radius` needs a square matrix, got the size {shape}; make the last "
             "two axes equal, or give `norm`"
         )
-    x, own = of_base(source, dtype, context, base)
-    return _resized(x, own, dtype, spectral_radius, radius=units.on(radius, unit))
+    x, base_unit = draw_base(source, dtype, context, base)
+    return _resized(x, base_unit, dtype, spectral_radius, radius=units.on(radius, unit))
 
 
 def _to_norm(
     source: Source, dtype: np.dtype, context: Mapping[str, Any], unit: Any, base: Recipe, norm: Any
 ) -> Any:
     if len(source.shape) < 2:
-        raise ValueError(
-            f"`norm` is that of a matrix, got the size {source.shape}; give it two axes"
-        )
-    x, own = of_base(source, dtype, context, base)
-    return _resized(x, own, dtype, _spectral_norm, norm=units.on(norm, unit))
+        raise ValueError(f"`norm` needs a matrix, got the size {source.shape}; give it two axes")
+    x, base_unit = draw_base(source, dtype, context, base)
+    return _resized(x, base_unit, dtype, _spectral_norm, norm=units.on(norm, unit))
 
 
 def _spectral_norm(x: jax.Array) -> jax.Array:
     return jnp.max(jnp.linalg.svd(x, compute_uv=False), axis=-1)[..., None, None]
 
 
-def _resized(x: jax.Array, own: Any, dtype: Any, measure: Any, **size: Any) -> Any:
-    """X scaled so that its measure is `size`, with the unit of the result."""
-    beside = {} if own is None else {"base": units.on(1.0, own)}
-    unit, (then, *_) = units.off(**size, **beside)
-    then = jnp.asarray(then, drawn_in(dtype))
+def _resized(x: jax.Array, base_unit: Any, dtype: Any, measure: Any, **size: Any) -> Any:
+    """Scale x until its measure is `size`, and attach the unit of `size`."""
+    one = {} if base_unit is None else {"base": units.on(1.0, base_unit)}
+    unit, (target, *_) = units.off(**size, **one)
+    target = jnp.asarray(target, drawn_in(dtype))
     if 0 not in x.shape:
         x = x / power_of_two(jnp.max(abs(x), (-2, -1), keepdims=True)).astype(x.dtype)
-        x = _scaled(x, measure(x), then)
+        x = _scaled(x, measure(x), target)
     return units.on(rounded(x, dtype), unit)
 
 
-def _scaled(x: jax.Array, now: jax.Array, then: jax.Array) -> jax.Array:
-    """X scaled from a measure of `now` to `then`; NaN where there is nothing to scale."""
-    good = (now > 0) & (now < math.inf)
-    now = jnp.where(good, now, 1)
-    return nan_unless(good, x / now.astype(x.dtype) * then.astype(x.dtype))
+def _scaled(x: jax.Array, current: jax.Array, target: jax.Array) -> jax.Array:
+    """Scale x from its current measure to a target; NaN where the measure is 0 or infinite."""
+    good = (current > 0) & (current < math.inf)
+    current = jnp.where(good, current, 1)
+    return nan_unless(good, x / current.astype(x.dtype) * target.astype(x.dtype))

@@ -1,7 +1,7 @@
 """Distances between neurons.
 
-Nothing here is larger than its result: one fused loop sums a matrix of distances axis by axis, and
-(n_pre, n_post, axes) is never laid out.
+No temporary is larger than the result: one fused loop sums the squared differences axis by axis,
+without an array of (n_pre, n_post, axes).
 """
 
 from __future__ import annotations
@@ -40,29 +40,29 @@ def pairwise_distances(
     box: QuantityLike | None = None,
     anisotropy: QuantityLike | None = None,
 ) -> Values:
-    r"""Return distances between the neurons of two populations, of shape (n_pre, n_post).
+    r"""Return the distances between two populations of neurons, of shape (n_pre, n_post).
 
     .. math:: d_{ij} = \sqrt{\sum_k \left(\frac{x_{ik} - y_{jk}}{a_k}\right)^2}
 
     Parameters
     ----------
     pre_positions : array or Quantity
-        Positions :math:`x` of shape (n_pre, axes), or (n_pre,) along one axis; the result has their
-        unit.
+        Positions :math:`x` of shape (n_pre, axes), or (n_pre,) along one axis, whose unit the
+        result has.
     post_positions : array or Quantity, optional
         Positions :math:`y` of shape (n_post, axes) or (n_post,); None takes `pre_positions`.
     box : number, array or Quantity, optional
-        Period of each axis, or of all, positive: distances go to the nearest image in a periodic
-        box. An infinite period leaves its axis open.
+        Period of each axis, or of all axes, positive: distances are to the nearest image in a
+        periodic box. An infinite period leaves its axis open.
     anisotropy : number, array or Quantity, optional
-        Divisor :math:`a_k` of each axis, or of all, positive: 2 makes an axis half as long. Lengths
-        turn the result into pure numbers: distances in units of an ellipsoid's half axes.
+        Divisor :math:`a_k` of each axis, or of all axes, positive: 2 makes an axis half as long.
+        Lengths turn the result into pure numbers, distances in units of an ellipsoid's half axes.
 
     Notes
     -----
-    Numerics: coordinates are subtracted before they are squared, and scaled by a power of two in
-    between: neither nearby neurons far from the origin nor squares beyond the dtype's range cost
-    accuracy. The derivative at distance 0 is 0. Needs no memory but the result's.
+    Numerics: differences of coordinates are scaled by a power of two before they are squared:
+    neither neighbours far from the origin nor squares beyond the dtype's range cost accuracy. The
+    derivative at distance 0 is 0. Takes no memory beyond the result.
 
     Examples
     --------
@@ -76,7 +76,7 @@ def pairwise_distances(
     """
     geometry, unit = geometry_of(pre_positions, post_positions, box, anisotropy)
     along = {"pre_positions": along_one_axis(geometry[0], False)}
-    if post_positions is not None:  # one population's positions are split as rows only
+    if post_positions is not None:  # within one population, only the rows follow the sharding
         along["post_positions"] = along_one_axis(geometry[1], True)
     shape = (geometry[0].shape[0], geometry[1].shape[0])
     return units.on(placed(matrix_of_lengths, following(shape, along.items()))(*geometry), unit)
@@ -96,7 +96,7 @@ def between(
     for name, positions, size in zip(("pre", "post"), geometry, sizes, strict=False):
         if positions.shape[0] != size:
             raise ValueError(
-                f"`{name}_positions` must be those of {size} neurons, got {positions.shape[0]}"
+                f"`{name}_positions` must have {size} rows, one a neuron, got {positions.shape[0]}"
             )
     return units.on(edgewise(*geometry, sources, targets), unit)
 
@@ -105,10 +105,10 @@ def geometry_of(
     pre: Any, post: Any, box: Any, anisotropy: Any
 ) -> tuple[tuple[Any, Any, Any, Any], u.Unit | None]:
     """Bare positions of shape (n, axes), period and divisor of each axis; the result's unit."""
-    given = {"pre_positions": pre, "post_positions": pre if post is None else post}
+    lengths = {"pre_positions": pre, "post_positions": pre if post is None else post}
     if box is not None:
-        given["box"] = box
-    unit, (pre, post, *period) = units.off(**given)
+        lengths["box"] = box
+    unit, (pre, post, *period) = units.off(**lengths)
     pre, post = _coordinates("pre_positions", pre), _coordinates("post_positions", post)
     axes = pre.shape[1]
     if post.shape[1] != axes:
@@ -119,11 +119,11 @@ def geometry_of(
     box = per_axis("box", period[0], axes, unit) if period else None
     if anisotropy is None:
         return (pre, post, box, None), unit
-    divisor, own = units.unwrap("anisotropy", anisotropy)
-    if own is not None:
+    divisor, divisor_unit = units.unwrap("anisotropy", anisotropy)
+    if divisor_unit is not None:
         _, (_, divisor) = units.off(pre_positions=units.on(1.0, unit), anisotropy=anisotropy)
-    divisor = per_axis("anisotropy", divisor, axes, own)
-    return (pre, post, box, divisor), unit if own is None else None
+    divisor = per_axis("anisotropy", divisor, axes, divisor_unit)
+    return (pre, post, box, divisor), unit if divisor_unit is None else None
 
 
 def _coordinates(name: str, value: Any) -> Any:
@@ -139,7 +139,7 @@ def _coordinates(name: str, value: Any) -> Any:
 
 
 def per_axis(name: str, value: Any, axes: int, unit: u.Unit | None) -> Any:
-    """A positive number for each axis; a period may also be infinite."""
+    """Check and broadcast a positive number for each axis; a period may also be infinite."""
     shape = np.shape(value)
     if shape not in ((), (1,), (axes,)):
         raise ValueError(f"`{name}` must be one number or one for each of {axes} axes, got {shape}")
@@ -155,7 +155,7 @@ def per_axis(name: str, value: Any, axes: int, unit: u.Unit | None) -> Any:
 
 @jax.jit
 def matrix_of_lengths(pre: Any, post: Any, box: Any, divisor: Any, scale: Any = None) -> jax.Array:
-    """Distances of all pairs, from what `geometry_of` gives; `scale` is `extent`, if known."""
+    """Distances of all pairs, from the geometry of `geometry_of`; `scale` is `extent`, if known."""
     return _length(pre, post, box, divisor, lambda x, y: x[:, None] - y[None, :], scale)
 
 
@@ -164,16 +164,20 @@ def edgewise(
     pre: Any, post: Any, box: Any, divisor: Any, sources: Any, targets: Any, scale: Any = None
 ) -> jax.Array:
     """Distances of some pairs, by index."""
-    minus = lambda x, y: _picked(x, sources) - _picked(y, targets)  # noqa: E731
+
+    def minus(x: jax.Array, y: jax.Array) -> jax.Array:
+        return _select(x, sources) - _select(y, targets)
+
     return _length(pre, post, box, divisor, minus, scale)
 
 
-def _picked(x: jax.Array, index: Any) -> jax.Array:
-    """Some entries of an array, which live as their indices do."""
-    lives = jax.typeof(x).sharding
-    if not any(lives.spec):  # not split over explicit axes
+def _select(x: jax.Array, index: Any) -> jax.Array:
+    """Entries of an array, with the sharding of their indices."""
+    sharding = jax.typeof(x).sharding
+    if not any(sharding.spec):  # not split over explicit axes
         return x[index]
-    return x.at[index].get(out_sharding=NamedSharding(lives.mesh, jax.typeof(index).sharding.spec))
+    target = NamedSharding(sharding.mesh, jax.typeof(index).sharding.spec)
+    return x.at[index].get(out_sharding=target)
 
 
 def _length(
@@ -197,7 +201,7 @@ def _length(
             distance = distance / divisor[axis]
         distance = distance * (1 / scale)
         total = total + distance * distance
-    # The derivative of sqrt at 0 is infinite; times 0, that would be NaN.
+    # The derivative of sqrt at 0 is infinite, and its product with 0 NaN.
     root = jnp.sqrt(jnp.where(total > 0, total, 1))
     return jnp.where(total > 0, root, total) * scale
 

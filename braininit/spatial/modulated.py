@@ -54,13 +54,13 @@ def distance_modulated(
     out_sharding: Sharding | None = None,
     **context: Any,
 ) -> Values:
-    """Draw weights and multiply each by a profile's value at its connection's length.
+    """Draw weights and multiply each by the value of a profile at the length of its connection.
 
     The value is the profile's `weight_scaling`, negative where a surround inhibits; no connection
-    is dropped at random. It undoes a balance of `base_dist`: modulate before balancing, as in
-    ``Dale(DistanceModulated(...), balance="exact")``. A call takes `distances`, or `pre_positions`
-    and `post_positions`; one fused loop computes distances, profile and weights, and stores only
-    the result.
+    is dropped at random. Modulation undoes a balance of `base_dist`: modulate before balancing, as
+    in ``Dale(DistanceModulated(...), balance="exact")``. A call takes `distances`, or
+    `pre_positions` and `post_positions`; one fused loop computes distances, profile and weights,
+    and stores only the result.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def distance_modulated(
     box, anisotropy : number, array or Quantity, optional
         As in `pairwise_distances`; they go with positions, not with `distances`.
     include_self : bool
-        False gives 0 to the weight of a neuron onto itself, the diagonal.
+        False sets the weight of a neuron onto itself, the diagonal, to 0.
 
     Examples
     --------
@@ -83,8 +83,8 @@ def distance_modulated(
      [1. 0. 0.]
      [1. 0. 0.]] nS
     """
-    made = _distance_modulated(base_dist, distance_profile, box, anisotropy, include_self)
-    return draw(made, key, shape, dtype, out_sharding, context)
+    recipe = _distance_modulated(base_dist, distance_profile, box, anisotropy, include_self)
+    return draw(recipe, key, shape, dtype, out_sharding, context)
 
 
 def _distance_modulated(
@@ -93,7 +93,7 @@ def _distance_modulated(
     part = as_child("base_dist", base_dist)._recipe
     if not isinstance(distance_profile, DistanceProfile):
         raise TypeError(
-            f"`distance_profile` must be a profile, as GaussianProfile(...), "
+            "`distance_profile` must be a profile, such as GaussianProfile(...), "
             f"got {units.brief(distance_profile)}"
         )
     for name, value in (("box", box), ("anisotropy", anisotropy)):
@@ -108,7 +108,7 @@ def _distance_modulated(
         "anisotropy": anisotropy,
     }
     return composite(
-        _modulate,
+        _draw_modulated,
         part.unit,
         parts,
         static=(options.flag("include_self", include_self),),
@@ -127,7 +127,7 @@ class DistanceModulated(Initialization, function=distance_modulated, recipe=_dis
     include_self: bool = static(default=True)
 
 
-def _modulate(
+def _draw_modulated(
     source: Source,
     dtype: np.dtype,
     context: Mapping[str, Any],
@@ -138,8 +138,8 @@ def _modulate(
     anisotropy: Any,
 ) -> Any:
     (weights,) = draws(source, wide(dtype), context, (base_dist,))
-    places = ("distances", "pre_positions", "post_positions")
-    given = {name: context[name] for name in places if name in context}
+    names = ("distances", "pre_positions", "post_positions")
+    positions = {name: context[name] for name in names if name in context}
     weights = modulated(
         weights,
         profile,
@@ -147,7 +147,7 @@ def _modulate(
         anisotropy=anisotropy,
         include_self=include_self,
         source=source,
-        **given,
+        **positions,
     )
     return finished(*units.parts(weights), dtype)
 
@@ -164,10 +164,10 @@ def modulated(
     include_self: bool = True,
     source: Source | None = None,
 ) -> Values:
-    """Weights times the profile's `weight_scaling` at their distances.
+    """Multiply weights by the profile's `weight_scaling` at their distances.
 
-    `distances` win over positions. `include_self=False` sets the weight of a neuron onto itself to
-    0: the diagonal of a square matrix, of which `source` may have some rows.
+    `distances` take precedence over positions. `include_self=False` sets the diagonal of a square
+    matrix to 0; `source` may draw only some rows of it.
     """
     bare, unit = units.parts(weights)
     shape = np.shape(bare)
@@ -175,11 +175,11 @@ def modulated(
         for name, value in (("box", box), ("anisotropy", anisotropy)):
             if value is not None:
                 raise ValueError(f"`{name}` goes with positions; leave out `distances`")
-        distance, own = units.unwrap("distances", distances)
-        _broadcasts(np.shape(distance), shape)
+        distance, distance_unit = units.unwrap("distances", distances)
+        _check_broadcast(np.shape(distance), shape)
         matrix, geometry = shape, (distance,)
     elif pre_positions is not None and post_positions is not None:
-        geometry, own = geometry_of(pre_positions, post_positions, box, anisotropy)
+        geometry, distance_unit = geometry_of(pre_positions, post_positions, box, anisotropy)
         matrix = (geometry[0].shape[0], geometry[1].shape[0])
         if shape not in (matrix, (math.prod(matrix),)):
             raise ValueError(
@@ -195,27 +195,28 @@ def modulated(
     whole = matrix if rows is None else (rows.total, *matrix[1:])
     if not include_self and (len(whole) != 2 or whole[0] != whole[1]):
         raise ValueError(
-            "`include_self=False` is about one population, whose weights are a square matrix; "
+            "`include_self=False` needs a single population, with a square matrix of weights; "
             f"got {whole}"
         )
     if profile._fuses():
-        like = geometry[0] if own is None and len(geometry) == 1 else units.on(1.0, own)
+        bare_distances = distance_unit is None and len(geometry) == 1
+        like = geometry[0] if bare_distances else units.on(1.0, distance_unit)
         form, numbers = profile._form(None, like, "weight_scaling")
         go_together(matrix, form, numbers, within=True)
     else:
         distance = geometry[0] if len(geometry) == 1 else matrix_of_lengths(*geometry)
-        form, numbers = None, profile.weight_scaling(units.on(distance, own))
+        form, numbers = None, profile.weight_scaling(units.on(distance, distance_unit))
         numbers = units.dimensionless("weight_scaling", numbers)
         go_together(matrix, form, numbers, within=True)
         geometry = (0.0,)
     first = None if include_self else np.uint32(0) if rows is None else rows.start[1]
     parts = [("base_dist", bare), *(("distance_profile", n) for n in jax.tree.leaves(numbers))]
     parts += [("distances", geometry[0])] if len(geometry) == 1 else []
-    combine = placed(lambda *args: _modulated(form, matrix, *args), following(shape, parts))
-    return units.on(combine(first, bare, geometry, numbers), unit)
+    multiply = placed(lambda *args: _multiply(form, matrix, *args), following(shape, parts))
+    return units.on(multiply(first, bare, geometry, numbers), unit)
 
 
-def _broadcasts(shape: tuple[int, ...], size: tuple[int, ...]) -> None:
+def _check_broadcast(shape: tuple[int, ...], size: tuple[int, ...]) -> None:
     trailing = zip(shape[::-1], size[::-1], strict=False)
     if len(shape) > len(size) or any(n not in (1, m) for n, m in trailing):
         raise ValueError(
@@ -225,16 +226,16 @@ def _broadcasts(shape: tuple[int, ...], size: tuple[int, ...]) -> None:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _modulated(
+def _multiply(
     form: Any,
     matrix: tuple[int, ...],
-    first: Any,  # the number of the first row where the diagonal is to be 0, else None
+    first: Any,  # the index of the first row if the diagonal becomes 0, else None
     weights: Any,
-    where: Any,
+    geometry: Any,
     numbers: Any,
 ) -> jax.Array:
     weights = jnp.asarray(weights)
-    distance = where[0] if len(where) == 1 else matrix_of_lengths(*where)
+    distance = geometry[0] if len(geometry) == 1 else matrix_of_lengths(*geometry)
     distance, numbers = aligned(distance, numbers, len(matrix))
     factor = evaluated(form, distance, numbers)
     # 16-bit weights are multiplied in float32 and rounded once.

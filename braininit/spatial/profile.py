@@ -1,9 +1,9 @@
 """The base class of distance profiles, and their sums, products, powers and clips.
 
-A profile is evaluated in one compiled program, whatever it is composed of. A *form* tells the
-program what to compute: the class of a profile, or an operation and the forms of its two operands.
-The form is static; the numbers travel beside it as a tree of the same shape, and profiles that
-differ only in numbers share a program.
+A profile is evaluated in one compiled program, whatever it is composed of. A *form* says what to
+compute: the class of a profile, or an operation and the forms of its two operands. The form is
+static; the numbers are passed beside it as a tree of the same structure, so profiles that differ
+only in numbers share a program.
 """
 
 from __future__ import annotations
@@ -56,26 +56,27 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
 
     A profile is a function of distance, used in two ways. `weight_scaling`, or calling the profile,
     is the function itself, by which `DistanceModulated` multiplies weights; it may be negative, as
-    the surround of a Mexican hat is. `probability` is the same cut to [0, 1], for drawing
+    the surround of a Mexican hat is. `probability` is the function clipped to [0, 1], for drawing
     connections:
 
     .. math:: probability(d) = \min(\max(weight\_scaling(d), 0), 1)
 
-    Both give plain numbers. (In BrainTools both are cut.) Distances and lengths share a dimension,
+    Both return plain numbers. (BrainTools clips both.) Distances and lengths share a dimension,
     each in a unit of its own, or all are bare numbers. Unless a profile says otherwise, lengths are
-    positive and all other parameters, such as amplitudes, finite pure numbers. The profile is 0
-    strictly beyond `max_distance`, a length; None cuts nothing off.
+    positive, and all other parameters, such as amplitudes, are finite pure numbers. The profile is
+    0 strictly beyond `max_distance`, a length; with None it has no end.
 
     Profiles and numbers combine by ``+ - * / **`` and unary minus; ``profile | function`` and
     ``profile.apply(function)`` apply a function to the values; ``profile.clip(min_val, max_val)``
-    limits them. A combination computes with uncut values and cuts only its own `probability`, at
-    the end: ``(2 * p) * 0.5`` is ``p``.
+    limits them. A combination computes with unclipped values and clips only its own `probability`,
+    at the end: ``(2 * p) * 0.5`` is ``p``.
 
     A subclass overrides `probability`, which `weight_scaling` then follows, or `weight_scaling`, or
-    both. They get distances as the caller wrote them. The `probability` of a combination uses an
-    overridden one. A subclass with an ``__init__`` is an ordinary object; without one, its
-    annotated fields make it a frozen dataclass and a PyTree, as the built-in profiles are. Then it
-    may, instead of overriding, name a kernel: arithmetic in JAX on bare numbers that share a unit.
+    both. These methods get distances as the caller wrote them. The `probability` of a combination
+    uses the overridden methods of its operands. A subclass with an ``__init__`` is an ordinary
+    object; without one, its annotated fields make it a frozen dataclass and a PyTree, as the
+    built-in profiles are. Such a subclass may name a kernel instead of overriding a method:
+    arithmetic in JAX on bare numbers that share a unit.
 
     Examples
     --------
@@ -103,11 +104,11 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
     _kernel: ClassVar[Callable[..., jax.Array] | None] = None
     _takes: ClassVar[tuple[str, ...]] = ()  # the parameters of the kernel
     _lengths: ClassVar[tuple[str, ...]] = ()
-    _slopes: ClassVar[frozenset[str]] = frozenset()  # what counts per length
-    _overrides: ClassVar[frozenset[str]] = frozenset()  # methods that stand for the kernel
+    _slopes: ClassVar[frozenset[str]] = frozenset()  # parameters in 1/length
+    _overrides: ClassVar[frozenset[str]] = frozenset()  # methods that replace the kernel
     _reach: ClassVar[Callable[..., Any] | None] = None
 
-    _roles: ClassVar[Mapping[str, Role]] = MappingProxyType({})  # other than the usual ones
+    _roles: ClassVar[Mapping[str, Role]] = MappingProxyType({})  # other than the default roles
 
     def __init_subclass__(
         cls,
@@ -117,7 +118,7 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
         reach: Callable[..., Any] | None = None,
         **options: Any,
     ) -> None:
-        """Make a PyTree of a subclass, unless it has an ``__init__`` of its own.
+        """Make a subclass a PyTree, unless it has an ``__init__`` of its own.
 
         Parameters
         ----------
@@ -125,14 +126,14 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
             ``(distance, *parameters) -> value`` in JAX, whose parameters are fields. It gets bare
             numbers, lengths in the unit of the distance.
         roles : mapping, optional
-            Of parameters that are neither positive lengths nor finite pure numbers.
+            Roles of parameters that are neither positive lengths nor finite pure numbers.
         reach : callable, optional
-            ``(level, *parameters) -> distance`` beyond which the kernel is at most `level` in
-            absolute value. Then pairs of neurons that are farther apart need not be looked at one
-            by one. The level is above 0, and may be above the peak; infinity, and an error of
-            arithmetic, say that there is no such distance.
+            ``(level, *parameters) -> distance`` beyond which the absolute value of the kernel is at
+            most `level`, so that more distant pairs of neurons can be skipped. The level is above
+            0, and may be above the peak; infinity or an arithmetic error means that there is no
+            such distance.
         **options
-            Passed on to the next class in line.
+            Passed to the next class in the method resolution order.
         """
         super().__init_subclass__(**options)
         if "__init__" not in cls.__dict__:
@@ -142,15 +143,15 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
         if kernel is not None:
             cls._kernel, cls._reach = staticmethod(kernel), reach and staticmethod(reach)
             cls._takes = tuple(inspect.signature(kernel).parameters)[1:]
-            holds = kinds(cls)
-            cls._lengths = tuple(n for n, kind in holds.items() if kind == "shared")
-            cls._slopes = frozenset(n for n, kind in holds.items() if kind == "reciprocal")
+            field_kinds = kinds(cls)
+            cls._lengths = tuple(n for n, kind in field_kinds.items() if kind == "shared")
+            cls._slopes = frozenset(n for n, kind in field_kinds.items() if kind == "reciprocal")
             cls._roles = MappingProxyType(dict(roles or {}))
             cls._overrides = frozenset()
         cls._overrides |= {"probability", "weight_scaling"} & cls.__dict__.keys()
 
     def __post_init__(self) -> None:
-        """Store the parameters in one way, and check them."""
+        """Convert the parameters to one form, and check them."""
         super().__post_init__()
         if self._kernel is not None:
             arrays = dict(_arrays(type(self), self._numbers(0.0)))
@@ -165,44 +166,44 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
     def probability(self, distances: QuantityLike) -> jax.Array:
         """Probability of a connection of this length, in [0, 1]."""
         if self._kernel is None and "weight_scaling" in self._overrides:
-            return _cut(self.weight_scaling(distances))
+            return _clip(self.weight_scaling(distances))
         return self._value(distances, "probability")
 
     def weight_scaling(self, distances: QuantityLike) -> jax.Array:
-        """Factor of a weight at this distance, not cut."""
+        """Factor of a weight at this distance, not clipped."""
         if "probability" in self._overrides:
             return self.probability(distances)
         return self._value(distances, "weight_scaling")
 
     def __call__(self, distances: QuantityLike) -> jax.Array:
-        """`weight_scaling`."""
+        """Return `weight_scaling`."""
         return self.weight_scaling(distances)
 
     def _value(self, distances: Any, method: str) -> Any:
         """Evaluate the profile in one compiled program."""
         bare, unit = units.unwrap("distances", distances)
-        # Lengths are converted beside a 1 in that unit: it says as much as a large array.
+        # Lengths are converted with a 1 in that unit, for the same result as with a large array.
         like = distances if unit is None else units.on(1.0, unit)
         form, numbers = self._form(distances, like, method)
         go_together(np.shape(bare), form, numbers)
         return _evaluate(form, method == "probability", bare, numbers)
 
     def _form(self, distances: Any, like: Any, method: str) -> Formed:
-        """What to compute, and the numbers to compute it from."""
+        """The form of the profile, and its numbers."""
         return type(self), self._numbers(like)
 
     def _part(self, distances: Any, like: Any, method: str) -> Formed:
-        """The same for a profile as an operand, where its own methods stand for it."""
-        own = self._overrides
-        if own and self._kernel is None and "probability" not in own:
-            method = "weight_scaling"  # `probability` would be cut
-        if method in own or "probability" in own:
+        """The form and the numbers of an operand; overridden methods are called."""
+        overrides = self._overrides
+        if overrides and self._kernel is None and "probability" not in overrides:
+            method = "weight_scaling"  # `probability` would be clipped
+        if method in overrides or "probability" in overrides:
             value = getattr(self, method)(distances)
             return None, units.dimensionless(f"{type(self).__name__}.{method}", value)
         return self._form(distances, like, method)
 
     def _fuses(self) -> bool:
-        """Whether the profile is arithmetic throughout, without a user's function."""
+        """Whether one program can compute the profile: it calls no user's function."""
         return not self._overrides
 
     def _numbers(self, distances: Any) -> Any:
@@ -210,8 +211,8 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
         if self._kernel is None:
             raise TypeError(f"{type(self).__name__} is abstract: override its `probability`")
         given = self._given(distances)
-        left_out = {f.name for f in fields(self) if f.default is None and given[f.name] is None}
-        lengths = {n: given[n] for n in self._lengths if n not in left_out}
+        unset = {f.name for f in fields(self) if f.default is None and given[f.name] is None}
+        lengths = {n: given[n] for n in self._lengths if n not in unset}
         unit, (_, *bares) = units.off(distances=distances, **lengths)
         values = {
             name: self._roles.get(name, scale).check(name, bare, unit)
@@ -219,26 +220,24 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
         }
         for name in self._takes:
             if name not in self._lengths:
-                slope = name in self._slopes
-                value = (
-                    units.per(name, given[name], unit)
-                    if slope
-                    else units.dimensionless(name, given[name])
-                )
+                if name in self._slopes:
+                    value = units.per(name, given[name], unit)
+                else:
+                    value = units.dimensionless(name, given[name])
                 values[name] = self._roles.get(name, pure).check(name, value)
         self._check_together(values, unit)
-        # At a given distance some parameters are only compared, or not used at all.
+        # Some parameters are only compared, or not used, at a distance; their NaN must spread too.
         traced = [v for v in values.values() if isinstance(v, Tracer)]
         values = {n: nan_like(v, traced) if traced else v for n, v in values.items()}
-        cut = None if "max_distance" in self._takes else values.get("max_distance")
-        return tuple(values[name] for name in self._takes), cut
+        limit = None if "max_distance" in self._takes else values.get("max_distance")
+        return tuple(values[name] for name in self._takes), limit
 
     def _given(self, distances: Any) -> dict[str, Any]:
         """The parameters as written, by name."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     def _check_together(self, values: dict[str, Any], unit: u.Unit | None) -> None:
-        """Check what concerns several parameters, and replace them in `values` where needed."""
+        """Check parameters against each other, and replace them in `values` where needed."""
 
     # ------------------------------------------------------------ algebra
 
@@ -262,7 +261,7 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
 class CombinedProfile(DistanceProfile):
     """``left op right`` of profiles and numbers, for one of ``+ - * / ** max min``.
 
-    The operators of profiles make it, and `DistanceProfile.clip` does.
+    Operators between profiles and `DistanceProfile.clip` create it.
 
     Examples
     --------
@@ -276,7 +275,7 @@ class CombinedProfile(DistanceProfile):
     right: Any
 
     def __post_init__(self) -> None:
-        """Check the operands and store them in one way."""
+        """Check the operands and convert them to one form."""
         if self.op not in _OPERATIONS:
             listed = " ".join(_OPERATIONS)
             raise ValueError(f"`op` must be one of {listed}, got {units.brief(self.op)}")
@@ -286,7 +285,7 @@ class CombinedProfile(DistanceProfile):
                 object.__setattr__(self, name, units.dimensionless(name, operand))
         profiles = (isinstance(x, DistanceProfile) for x in (self.left, self.right))
         if not any(profiles):
-            raise TypeError("one of `left` and `right` at least must be a profile")
+            raise TypeError("at least one of `left` and `right` must be a profile")
         refuse_deep(self)
 
     def _form(self, distances: Any, like: Any, method: str) -> Formed:
@@ -317,11 +316,11 @@ class CombinedProfile(DistanceProfile):
 
 
 class ApplyProfile(DistanceProfile):
-    """A profile whose values pass through a function; `DistanceProfile.apply` makes it.
+    """A profile whose values pass through a function, as by `DistanceProfile.apply`.
 
-    `func` maps an array of values to one of the same shape: eagerly it may be NumPy's, inside a
-    transform of JAX it has to be JAX's. It is a static part of the PyTree, and a lambda equals only
-    itself.
+    `func` maps an array of values to an array of the same shape; inside a transformation of JAX it
+    must be written in JAX, eagerly NumPy will do. It is a static part of the PyTree, and a lambda
+    equals only itself.
 
     Examples
     --------
@@ -341,15 +340,15 @@ class ApplyProfile(DistanceProfile):
         if isinstance(self.func, DistanceProfile):
             raise TypeError(
                 "`func` is a profile, a function of distance, and can't follow `|`, which passes "
-                "on values; join profiles by + - * /"
+                "values; combine profiles by + - * /"
             )
         if not callable(self.func):
             raise TypeError(f"`func` must be callable, got {units.brief(self.func)}")
         refuse_deep(self)
 
     def _form(self, distances: Any, like: Any, method: str) -> Formed:
-        # Outside the compiled program: the function may be NumPy's, and a new lambda makes no new
-        # program.
+        # Outside the compiled program: the function may use NumPy, and a new lambda would make a
+        # new program.
         bare, _ = units.unwrap("distances", distances)
         form, numbers = self.base._part(distances, like, method)
         go_together(np.shape(bare), form, numbers)
@@ -365,7 +364,7 @@ class ApplyProfile(DistanceProfile):
         return f"{self.base!r}.apply({name})"
 
 
-# ---------------------------------------------------------------- joining
+# ---------------------------------------------------------------- operators
 
 _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "+": jnp.add,
@@ -379,7 +378,7 @@ _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def _combine(op: str, left: Any, right: Any) -> Any:
-    """Join two operands; leave any other operand to its own operator."""
+    """Combine two operands; leave other types to their own operators."""
     kinds = (DistanceProfile, int, float, np.number, np.ndarray, jax.Array, u.Quantity, u.Unit)
     if not (isinstance(left, kinds) and isinstance(right, kinds)):
         return NotImplemented
@@ -390,60 +389,60 @@ def _combine(op: str, left: Any, right: Any) -> Any:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _evaluate(form: Any, cut: bool, distances: Any, numbers: Any) -> jax.Array:
-    """Compute by a form; cut the values to [0, 1] at the end, or not."""
+def _evaluate(form: Any, clip: bool, distances: Any, numbers: Any) -> jax.Array:
+    """Compute a form, and clip the values to [0, 1] at the end if asked."""
     distances, numbers = aligned(distances, numbers)
-    # Of constants XLA would compute quotients at once, to other last bits than of arguments.
+    # XLA would fold quotients of constants, with other last bits than quotients of arguments.
     numbers = jax.lax.optimization_barrier(numbers)
     arrays = [distances, *jax.tree.leaves(numbers)]
     shape = jnp.broadcast_shapes(*(x.shape for x in arrays))
 
     def whole(distances: jax.Array, numbers: Any) -> jax.Array:
         value = jnp.broadcast_to(evaluated(form, distances, numbers), shape)
-        return jnp.clip(value, 0.0, 1.0) if cut else value
+        return jnp.clip(value, 0.0, 1.0) if clip else value
 
     return placed(whole, following(shape, (("distances", x) for x in arrays)))(distances, numbers)
 
 
 @jax.jit
-def _cut(values: Any) -> jax.Array:
+def _clip(values: Any) -> jax.Array:
     return jnp.clip(jnp.asarray(values), 0.0, 1.0)
 
 
 def _arrays(form: Any, numbers: Any, name: str = "func") -> Iterator[tuple[str, tuple[int, ...]]]:
-    """The names and the shapes of a form's parameters that are arrays."""
+    """Yield name and shape of each array among a form's parameters."""
     if isinstance(form, tuple):
-        for side, its, operand in zip(("left", "right"), form[1:], numbers, strict=True):
-            yield from _arrays(its, operand, side)
+        for side, operand, part in zip(("left", "right"), form[1:], numbers, strict=True):
+            yield from _arrays(operand, part, side)
         return
     if form is None:
         names, values = (name,), (numbers,)
     else:
         names, values = (*form._takes, "max_distance"), (*numbers[0], numbers[1])
-    for its, value in zip(names, values, strict=True):
+    for parameter, value in zip(names, values, strict=True):
         if getattr(value, "ndim", 0):
-            yield its, value.shape
+            yield parameter, value.shape
 
 
 def go_together(shape: tuple[int, ...], form: Any, numbers: Any, *, within: bool = False) -> None:
-    """Refuse parameters whose shapes do not broadcast with the distances', or not `within` it."""
-    for name, its in _arrays(form, numbers):
+    """Raise if parameters do not broadcast with the distances, or, if `within`, to their shape."""
+    for name, parameter_shape in _arrays(form, numbers):
         try:
-            good = np.broadcast_shapes(shape, its)
+            result_shape = np.broadcast_shapes(shape, parameter_shape)
         except ValueError:
-            good = None
-        if good is None or (within and good != shape):
+            result_shape = None
+        if result_shape is None or (within and result_shape != shape):
             raise ValueError(
-                f"`{name}` of shape {its} does not go with distances of shape {shape}; give one "
-                "number, or one for each distance"
+                f"`{name}` of shape {parameter_shape} does not go with distances of shape {shape}; "
+                "give one number, or one for each distance"
             )
 
 
 def aligned(distances: Any, numbers: Any, rank: int = 0) -> tuple[jax.Array, Any]:
-    """Arrays of one rank, as JAX may be set not to raise it implicitly; scalars stay."""
+    """Raise arrays to one rank, which JAX's settings may forbid it to do; scalars stay."""
     leaves, tree = jax.tree.flatten(numbers)
     arrays = [jnp.asarray(x) for x in (distances, *leaves)]
-    # The distances decide on the dtype; parameters that are Python floats adapt to it.
+    # The distances determine the dtype; parameters that are Python floats adapt to it.
     arrays[0] = jax.lax.convert_element_type(arrays[0], arrays[0].dtype)
     rank = max(rank, *(x.ndim for x in arrays))
     raised = [x.reshape((1,) * (rank - x.ndim) + x.shape) if x.ndim else x for x in arrays]
@@ -464,7 +463,7 @@ def evaluated(form: Any, distances: jax.Array, numbers: Any) -> jax.Array:
 
 
 def choose(distances: jax.Array, limit: Any, within: Any, beyond: Any) -> jax.Array:
-    """Take `within` up to a distance and `beyond` strictly beyond; NaN gives NaN."""
-    # One comparison would let a NaN pass as the other side.
+    """Return `within` up to a limit and `beyond` strictly beyond it; NaN for NaN."""
+    # With a single comparison, a NaN would count as the other side.
     nan = jnp.full_like(distances, jnp.nan)
     return jnp.where(distances <= limit, within, jnp.where(distances > limit, beyond, nan))

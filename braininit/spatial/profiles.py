@@ -1,8 +1,8 @@
 """The ten distance profiles.
 
-Each is a kernel ``(distance, *parameters)``, arithmetic on bare numbers whose lengths have the unit
-of the distance, and a class that names its parameters. The base class takes care of units, domains
-and `max_distance`.
+Each has a kernel ``(distance, *parameters)``, arithmetic on bare numbers with lengths in the unit
+of the distance, and a class that names the parameters. The base class handles units, domains and
+`max_distance`.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ __all__ = [
 
 
 def _ratio(d: jax.Array, length: Any) -> jax.Array:
-    """D / length, held at 1e4, where an exponential of it is long 0.
+    """D / length, at most 1e4, where its exponentials have long been 0.
 
-    If it were infinite, its square would make products and derivatives NaN: 0 * inf.
+    An infinite square would make products and derivatives NaN: 0 * inf.
     """
-    most = 1e4 * length
-    return jnp.where(d > most, most, d) / length
+    largest = 1e4 * length
+    return jnp.where(d > largest, largest, d) / length
 
 
 def _bell(d: jax.Array, sigma: Any) -> jax.Array:
@@ -58,7 +58,7 @@ def _power_law(d: jax.Array, exponent: Any, min_distance: Any) -> jax.Array:
 
 
 def _linear(d: jax.Array, max_distance: Any) -> jax.Array:
-    # XLA may multiply by 1 / max_distance, and would leave 2e-8 there without the comparison.
+    # XLA may multiply by 1 / max_distance; without the comparison, 2e-8 would remain at the end.
     within = jnp.where(d < max_distance, jnp.maximum(1 - d / max_distance, 0), 0)
     return choose(d, max_distance, within, 0)
 
@@ -104,11 +104,11 @@ def _mexican_hat(d: jax.Array, sigma: Any, amplitude: Any) -> jax.Array:
     return amplitude * (1 - x * x) * jnp.exp(-0.5 * x * x)
 
 
-# ---------------------------------------------------------------- how far they reach
+# ---------------------------------------------------------------- the reaches
 
 
 def _drop(level: float, peak: float = 1.0) -> float:
-    """By what factor e^drop a peak is above a level; negative infinity where it is not."""
+    """The drop for which the peak is e^drop times the level; negative infinity if it is lower."""
     return math.log(peak / level) if level < peak else -math.inf
 
 
@@ -197,14 +197,14 @@ class ExponentialProfile(DistanceProfile, kernel=_exponential, reach=_exponentia
 
 
 class PowerLawProfile(DistanceProfile, kernel=_power_law, reach=_power_law_reach):
-    r"""A power of distance, held at 1 up to a shortest distance.
+    r"""A power of distance, constant at 1 up to a shortest distance.
 
     .. math:: f(d) = \left(\frac{\max(d, d_0)}{d_0}\right)^{-exponent}
 
     Parameters
     ----------
     exponent : number or array
-        The power by which the profile falls; a negative one makes it rise.
+        The power by which the profile falls; with a negative exponent it rises.
     min_distance : number, array or Quantity, optional
         Length :math:`d_0`, less than `max_distance`. None is 1 um, or 1 where lengths are bare
         numbers.
@@ -284,8 +284,8 @@ class SigmoidProfile(DistanceProfile, kernel=_sigmoid, reach=_sigmoid_reach):
     Parameters
     ----------
     slope : number, array or Quantity
-        Steepness in 1/length, finite; a negative one makes the profile rise. A bare number counts
-        per unit of `midpoint`, and is stored so: beside ``100 * u.um``, 0.05 is ``0.05 / u.um``.
+        Steepness in 1/length, finite; with a negative slope the profile rises. A bare number is
+        per unit of `midpoint`, and stored so: with ``100 * u.um``, 0.05 means ``0.05 / u.um``.
 
     Examples
     --------
@@ -302,7 +302,7 @@ class SigmoidProfile(DistanceProfile, kernel=_sigmoid, reach=_sigmoid_reach):
     max_distance: QuantityLike | None = None
 
     def __post_init__(self) -> None:
-        """Give a bare slope its unit."""
+        """Attach a unit to a bare slope."""
         slope = _per_unit("slope", self.slope, self.midpoint)
         object.__setattr__(self, "slope", slope)
         super().__post_init__()
@@ -319,14 +319,14 @@ class LogisticProfile(DistanceProfile, kernel=_logistic, reach=_logistic_reach):
     max_distance: QuantityLike | None = None
 
     def __post_init__(self) -> None:
-        """Give a bare growth rate its unit."""
+        """Attach a unit to a bare growth rate."""
         growth_rate = _per_unit("growth_rate", self.growth_rate, self.midpoint)
         object.__setattr__(self, "growth_rate", growth_rate)
         super().__post_init__()
 
 
 class DoGProfile(DistanceProfile, kernel=_difference_of_gaussians, reach=_difference_reach):
-    r"""A difference of Gaussians: a centre, less a usually wider surround.
+    r"""A difference of Gaussians: a centre minus a surround, which is usually wider.
 
     .. math:: f(d) = A_c\, e^{-d^2 / (2 \sigma_c^2)} - A_s\, e^{-d^2 / (2 \sigma_s^2)}
 
@@ -348,7 +348,7 @@ class DoGProfile(DistanceProfile, kernel=_difference_of_gaussians, reach=_differ
 
 
 class BimodalProfile(DistanceProfile, kernel=_bimodal, roles=_CENTERS, reach=_bimodal_reach):
-    r"""The sum of two Gaussians around two distances, say local and long-range connections.
+    r"""The sum of two Gaussians around two distances, such as local and long-range connections.
 
     .. math:: f(d) = A_1\, e^{-(d - c_1)^2 / (2 \sigma_1^2)}
         + A_2\, e^{-(d - c_2)^2 / (2 \sigma_2^2)}
@@ -396,7 +396,7 @@ class MexicanHatProfile(DistanceProfile, kernel=_mexican_hat, reach=_mexican_hat
 
 
 def _per_unit(name: str, value: Any, length: Any) -> Any:
-    """A parameter per length as it is stored: a bare number gets the length's unit."""
-    _, unit = units.unwrap("midpoint", length)
-    bare, own = units.unwrap(name, value)
-    return units.on(bare, units.inverse(unit) if own is None else own)
+    """Attach the inverse unit of `length` to a bare number; leave a Quantity unchanged."""
+    _, length_unit = units.unwrap("midpoint", length)
+    bare, unit = units.unwrap(name, value)
+    return units.on(bare, units.inverse(length_unit) if unit is None else unit)

@@ -1,4 +1,4 @@
-"""How far a profile reaches: where it is small for good, and what a picture of it shows."""
+"""The reach of a profile: the distance beyond which it is small, and the range of its picture."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["POINTS", "reach", "span"]
 
 POINTS = 601  # at which a profile is evaluated
 
-_FAR = 12  # times all lengths together: a Gaussian is 0 there, a power law nearly
-_LEFT = 0.01  # of the profile's range: less is not seen
+_FAR = 12  # times the sum of all lengths: a Gaussian is 0 there, a power law nearly
+_VISIBLE = 0.01  # of the range of values: smaller differences are not seen
 
 
 def reach(form: Any, numbers: Any, level: float) -> float:
-    """A distance beyond which a form is at most `level` in absolute value.
+    """A distance beyond which the absolute value of a form is at most `level`.
 
-    Infinite if none is known, negative infinity if it is so everywhere.
+    Infinite if no such distance is known, negative infinity if the form is that small everywhere.
     """
     if level == math.inf:
         return -math.inf
@@ -37,39 +37,39 @@ def reach(form: Any, numbers: Any, level: float) -> float:
         parameters, limit = numbers
         ends = [limit] if _is_number(limit) else []
         if form._reach is not None and all(_is_number(x) for x in parameters):
-            ends.append(_asked(form, max(level, _NOTHING), *map(float, parameters)))
+            ends.append(_kernel_reach(form, max(level, _NOTHING), *map(float, parameters)))
         return min(map(float, ends), default=math.inf)
     op, *forms = form
     left, right = zip(forms, numbers, strict=True)
-    factor = [abs(float(n)) if its is None and _is_number(n) else None for its, n in (left, right)]
+    factors = [abs(float(n)) if f is None and _is_number(n) else None for f, n in (left, right)]
     if op == "*":
-        for one, other in ((0, right), (1, left)):
-            if (times := factor[one]) is not None:
-                return reach(*other, _ratio(level, times)) if times < math.inf else math.inf
+        for factor, other in ((factors[0], right), (factors[1], left)):
+            if factor is not None:
+                return reach(*other, _ratio(level, factor)) if factor < math.inf else math.inf
         if None in forms:
             return math.inf  # an array, or a traced number
         either = max(reach(*part, math.sqrt(level)) for part in (left, right))
         return min(either, reach(*left, 0.0), reach(*right, 0.0))
-    last = float(numbers[1]) if factor[1] is not None else math.nan
+    number = float(numbers[1]) if factors[1] is not None else math.nan  # the right operand
     if op == "/":
-        return reach(*left, level * abs(last)) if 0 < abs(last) < math.inf else math.inf
+        return reach(*left, level * abs(number)) if 0 < abs(number) < math.inf else math.inf
     if op == "**":
-        root = _root(max(level, _NOTHING), last) if last > 0 else 0.0
+        root = _root(max(level, _NOTHING), number) if number > 0 else 0.0
         return reach(*left, root) if root >= _NOTHING else math.inf
-    if (op == "max" and last <= level) or (op == "min" and last >= 0):
+    if (op == "max" and number <= level) or (op == "min" and number >= 0):
         return reach(*left, level)
     part = level if op in ("max", "min") else level / 2
     return max(reach(*left, part), reach(*right, part))
 
 
 _NOTHING = 1e-300
-"""A level that no sum or product of probabilities can tell from 0."""
+"""A level so small that no sum or product of probabilities distinguishes it from 0."""
 
 
-def _asked(form: Any, *numbers: float) -> float:
+def _kernel_reach(form: Any, *numbers: float) -> float:
     try:
         end = float(form._reach(*numbers))
-    except (ArithmeticError, ValueError):  # as of a logarithm, for a level above the peak
+    except (ArithmeticError, ValueError):  # as a logarithm raises for a level above the peak
         return math.inf
     return math.inf if math.isnan(end) else end
 
@@ -90,9 +90,9 @@ def _is_number(value: Any) -> bool:
 
 
 def span(profile: DistanceProfile) -> tuple[float, u.Unit | None] | None:
-    """The distance beyond which the values hardly change, and its unit; None where unknown.
+    """The distance beyond which the values hardly change, and its unit; None if unknown.
 
-    The scale is that of the profile's own lengths; how many of them count, the values tell.
+    Found by evaluating the profile at distances up to a multiple of its lengths.
     """
     lengths = dict(_lengths(profile, ""))
     if not lengths:
@@ -102,16 +102,16 @@ def span(profile: DistanceProfile) -> tuple[float, u.Unit | None] | None:
     if not (scale > 0 and np.isfinite(scale)):
         return None
     far = np.linspace(0, _FAR * scale, POINTS)
-    # Beside a trace that may surround the call, not as a part of it.
+    # Eagerly, even while JAX traces.
     with jax.ensure_compile_time_eval():
         values = np.asarray(profile(units.on(far, unit)), np.float64)
-    moving = np.abs(values - values[-1]) > _LEFT * np.ptp(values)
-    last = far[min(np.flatnonzero(moving)[-1] + 1, far.size - 1)] if moving.any() else scale
+    changing = np.abs(values - values[-1]) > _VISIBLE * np.ptp(values)
+    last = far[min(np.flatnonzero(changing)[-1] + 1, far.size - 1)] if changing.any() else scale
     return float(1.15 * last), unit
 
 
 def _lengths(profile: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """The lengths among the parameters, and 1 over what counts per length."""
+    """Yield the lengths among the parameters, and the inverses of those per length."""
     for f in fields(profile):
         value, name = getattr(profile, f.name), f"{path}{f.name}"
         if isinstance(value, DistanceProfile):

@@ -88,7 +88,7 @@ def test_a_function_called_as_a_factory(case):
 def test_what_to_write_in_place_of_jax_s_factories(call, instead):
     with pytest.raises(TypeError) as caught:
         call()
-    assert f"hand on write {instead}" in str(caught.value)
+    assert f"pass on, write {instead}" in str(caught.value)
 
 
 @FUNCTIONS

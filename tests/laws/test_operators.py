@@ -394,7 +394,7 @@ def test_clip_needs_a_value_of_the_dtype():
         (lambda: init.Power(M, True), TypeError, "`exponent`"),
         (lambda: init.Power(M, None), TypeError, "`exponent`"),
         (lambda: init.Power(M, np.nan), ValueError, "`exponent`.*finite"),
-        (lambda: jax.jit(lambda x: init.Power(M, x))(2.0), TypeError, "`exponent`.*a traced one"),
+        (lambda: jax.jit(lambda x: init.Power(M, x))(2.0), TypeError, "`exponent`.*traced"),
         (lambda: init.Combined("+", M), TypeError, "`right`"),
         (lambda: init.Combined("abs", M, M), TypeError, "`right`"),
         (lambda: init.Combined({}, M, M), ValueError, "`op`"),

@@ -196,8 +196,8 @@ def test_shapes_that_do_not_tell_the_fans(given, shape, error, said):
         ({"batch_axis": "0"}, TypeError, "`batch_axis` must be"),
         ({"in_axis": u.nS}, TypeError, "`in_axis` must be an axis .* write unit=u.nS"),
         ({"fan_in": 0}, ValueError, "`fan_in` must be positive, got 0"),
-        ({"fan_out": 3}, ValueError, "`fan_out` has no part in mode 'fan_in'; give `fan_in`"),
-        ({"mode": "fan_out", "fan_in": 3}, ValueError, "`fan_in` has no part in mode 'fan_out'"),
+        ({"fan_out": 3}, ValueError, "mode 'fan_in' does not use `fan_out`; give `fan_in`"),
+        ({"mode": "fan_out", "fan_in": 3}, ValueError, "mode 'fan_out' does not use `fan_in`"),
         ({"scale": -1 * u.nS**2}, ValueError, r"`scale` must be non-negative, got -1 nS\^2"),
         ({"unit": "no such"}, ValueError, "names no unit"),
         ({"unit": 3.0}, TypeError, "must be a unit"),
@@ -258,7 +258,7 @@ def test_units_that_are_no_square(case):
         with pytest.raises(init.UnitError, match=r"square of the result's unit.*4 .*unit=") as e:
             case.cls(scale)
         assert isinstance(e.value, ValueError)
-    with pytest.raises(init.UnitError, match="already; drop unit=mV"):
+    with pytest.raises(init.UnitError, match="already gives .* drop unit=mV"):
         case.cls(4 * u.nS**2, unit=u.mV)
 
 
@@ -440,7 +440,7 @@ def test_gain_while_tracing():
     [
         (("rleu",), ValueError, "`nonlinearity` must be one of 'linear'"),
         ((3,), TypeError, "`nonlinearity` must be a name or a function"),
-        (("relu", 0.1), ValueError, "`param` has no part in the gain of 'relu'"),
+        (("relu", 0.1), ValueError, "the gain of 'relu' does not use it"),
         (("leaky_relu", np.nan), ValueError, "`param` must be finite"),
         (("leaky_relu", "a"), TypeError, "`param` must be a number"),
         ((lambda z: z * 0,), ValueError, "has no gain"),

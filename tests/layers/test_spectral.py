@@ -108,10 +108,10 @@ def test_all_choices_with_a_zero_diagonal_are_equally_likely():
 
 def test_a_column_needs_places_beside_the_diagonal():
     thin = init.Sparse(0.0, WIDE, self_connections=False)
-    said = r"`sparsity` = 0 leaves 0 zeros .* 1 on the diagonal; give 0.25 or more, or self_conn"
+    said = r"`sparsity` = 0 leaves 0 zeros .* 1 are on the diagonal; give 0.25 or more"
     with pytest.raises(ValueError, match=said):
         thin((4, 9), rng=0)
-    with pytest.raises(ValueError, match="6 on the diagonal"):
+    with pytest.raises(ValueError, match="6 are on the diagonal"):
         init.Sparse(0.1, WIDE, (0, 1), self_connections=False)((6, 6), rng=0)
     with pytest.raises(ValueError, match=r"\(4,\) has no diagonal; give two axes"):
         thin(4, rng=0)
@@ -430,7 +430,7 @@ def test_what_cannot_balance():
         (lambda: init.Sparse(1.5), ValueError, "`sparsity` must be from 0 to 1, got 1.5"),
         (lambda: init.Sparse(np.nan), ValueError, "remove the NaN"),
         (lambda: init.Sparse(0.1 * u.nS), init.UnitError, "`sparsity` is a pure number"),
-        (lambda: init.Sparse(np.array([0.1, 0.2])), ValueError, "must be one number"),
+        (lambda: init.Sparse(np.array([0.1, 0.2])), ValueError, "must be a scalar"),
         (lambda: init.Sparse(0.1, axis="a"), TypeError, "`axis` must be an int"),
         (lambda: init.Sparse(0.1, axis=2)((3, 3), rng=0), ValueError, "`axis` = 2 is no axis"),
         (lambda: init.Sparse(0.1)((), rng=0), ValueError, "`axis` = 0 is no axis"),
@@ -439,7 +439,7 @@ def test_what_cannot_balance():
         (lambda: init.Spectral(WIDE, 0.0), ValueError, "`radius` must be positive"),
         (lambda: init.Spectral(WIDE, norm=-1 * u.nS), ValueError, "`norm` .* got -1 nS"),
         (lambda: init.Spectral(WIDE, 1.0)((3, 4), rng=0), ValueError, "a square matrix"),
-        (lambda: init.Spectral(WIDE, norm=1.0)(3, rng=0), ValueError, "that of a matrix"),
+        (lambda: init.Spectral(WIDE, norm=1.0)(3, rng=0), ValueError, "`norm` needs a matrix"),
         (lambda: init.Dale(WIDE, -0.1), ValueError, "`excitatory` must be from 0 to 1"),
         (lambda: init.Dale(WIDE, balance="yes"), ValueError, "`balance` must be"),
         (lambda: init.Dale(WIDE, balance=np.ones(2)), ValueError, "`balance` must be"),

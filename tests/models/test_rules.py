@@ -124,7 +124,7 @@ def test_an_optional_rule_may_match_nothing(key):
 SQUARE = {"w": S((3, 3), jnp.float32)}
 REFUSED = [
     ({"w": S((3,), jnp.int32)}, init.Normal(), "Normal draws floats, not int32"),
-    ({"w": S((3,), jnp.int32)}, 0.5, "`value` = 0.5 is not among what int32 holds"),
+    ({"w": S((3,), jnp.int32)}, 0.5, "`value` = 0.5 is not one of the whole numbers"),
     ({"w": S((3,), jnp.float32)}, init.LecunNormal(), "no axis -2 for `in_axis`"),
     ({"w": S((3,), jnp.float16)}, init.Constant(1e6), "`value`"),
     ({"w": S((3,), jnp.float32)}, init.Normal, "write Normal"),
