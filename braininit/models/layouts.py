@@ -132,8 +132,8 @@ def layout_of_owner(owner: Any, name: str, ndim: int) -> Layout | None:
     for cls in type(owner).__mro__:
         layer = _LAYERS.get(cls.__module__.partition(".")[0], {}).get(cls.__name__, {})
         if name in layer:
-            layout, axes = (x(owner) if callable(x) else x for x in layer[name])
-            return layout and _side_by_side(layout, ndim - axes)
+            entry: list[Any] = [x(owner) if callable(x) else x for x in layer[name]]
+            return entry[0] and _side_by_side(entry[0], ndim - entry[1])
     return JAX
 
 
