@@ -130,7 +130,7 @@ def side_by_side(
             f"`sizes` {listed} must be {shape[at]} together, as axis {axis} of the size {shape} is"
         )
     keys = tuple(None if source.key is None else path_key(source.key, (name,)) for name, _ in named)
-    if source.key is not None and not context and alike(base, shape, at, named):
+    if source.key is not None and not context and are_alike(base, shape, at, named):
         return units.on(_at_once(base, keys, shape, dtype, at, named), base.unit)
     draws = [
         base.drawn(Asked(key, part_shape, wide(dtype), context=context, alone=False))
@@ -143,7 +143,7 @@ def side_by_side(
 # ---------------------------------------------------------------- in one loop
 
 
-def alike(base: Recipe, shape: tuple[int, ...], axis: int, named: Any) -> bool:
+def are_alike(base: Recipe, shape: tuple[int, ...], axis: int, named: Any) -> bool:
     """Whether one loop can draw all parts: elementwise, from one distribution."""
     if type(base) is not Recipe or not (base.facts.elementwise and base.facts.random):
         return False

@@ -137,8 +137,8 @@ class ModelPlan(Generic[M]):
         rows = self.rows
         with telling():
             source = taken(given, rename, given_stacked, rows, left_over)
-        again = {i for i, row in enumerate(rows) if self._partial and row.drawn}
-        values = {i: value for i, value in source.values.items() if i not in again}
+        redrawn = {i for i, row in enumerate(rows) if self._partial and row.drawn}
+        values = {i: value for i, value in source.values.items() if i not in redrawn}
         self._agree(key, values)
         values = {i: in_place(value, rows[i].sharding) for i, value in values.items()}
         drawing = [i for i, row in enumerate(rows) if row.drawn and i not in values]
@@ -150,15 +150,15 @@ class ModelPlan(Generic[M]):
             source.left_over,
             source.left_out,
         )
-        values |= {i: self._as_it_is(rows[i]) for i in kept}
-        known = [i for i in drawing if _is_known(rows[i])]
-        pairs = [(rows[i].choices[0], rows[i].stack.leaves[0]) for i in known]
-        values |= zip(known, draws.constants(pairs), strict=True)
+        values |= {i: self._kept_value(rows[i]) for i in kept}
+        constant = [i for i in drawing if _is_small_constant(rows[i])]
+        pairs = [(rows[i].choices[0], rows[i].stack.leaves[0]) for i in constant]
+        values |= zip(constant, draws.constants(pairs), strict=True)
         random = [i for i in drawing if i not in values]
         paths = [split(leaf.path) for i in random for leaf in rows[i].stack.leaves]
-        each = iter(path_keys(key, paths))
+        leaf_keys = iter(path_keys(key, paths))
         for i in tracked(random, progress):
-            values[i] = _drawn(rows[i], [next(each) for _ in rows[i].stack.leaves])
+            values[i] = _drawn(rows[i], [next(leaf_keys) for _ in rows[i].stack.leaves])
         return cast(M, self._tree.closed(values[i] for i in range(len(rows))))
 
     def leaf(self, key: Key, path: str) -> Values:
@@ -198,7 +198,7 @@ class ModelPlan(Generic[M]):
             raise ValueError(f"{of!r} matches no leaf that is drawn")
         return ModelPlan(self._tree, rows, partial=True)
 
-    def _as_it_is(self, row: Row) -> Any:
+    def _kept_value(self, row: Row) -> Any:
         value = row.stack.place.value
         if not row.kept and isinstance(bare(value), jax.ShapeDtypeStruct):
             raise PlanError(f"nothing draws these leaves, and none is given: {row.stack.path}")
@@ -233,16 +233,16 @@ def _described(row: Row) -> str:
     )
 
 
-def _is_known(row: Row) -> bool:
-    """Whether the leaf is a constant that no device shares with others."""
-    alone = row.sharding is None and row.stack.axis is None
-    return alone and draws.is_small_constant(row.choices[0], row.stack.leaves[0])
+def _is_small_constant(row: Row) -> bool:
+    """Whether a leaf is a small constant, without a sharding and without stacked layers."""
+    single = row.sharding is None and row.stack.axis is None
+    return single and draws.is_small_constant(row.choices[0], row.stack.leaves[0])
 
 
-def _drawn(row: Row, each: Sequence[Any]) -> Any:
+def _drawn(row: Row, leaf_keys: Sequence[Any]) -> Any:
     if row.stack.axis is None:
-        return draws.one(row.choices[0], row.stack.leaves[0], each[0], row.sharding)
-    return draws.stacked(row.choices, row.stack.leaves, each, row.stack.axis, row.sharding)
+        return draws.one(row.choices[0], row.stack.leaves[0], leaf_keys[0], row.sharding)
+    return draws.stacked(row.choices, row.stack.leaves, leaf_keys, row.stack.axis, row.sharding)
 
 
 # ---------------------------------------------------------------- making a plan
