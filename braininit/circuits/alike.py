@@ -26,12 +26,7 @@ __all__ = ["alike", "any_of_each", "some_of_each"]
 
 
 def alike(
-    drawing: Drawing,
-    key: Any,
-    capacity: int | None,
-    kernel: Kernel,
-    number: float,
-    loops: bool,
+    drawing: Drawing, key: Any, capacity: int | None, kernel: Kernel, number: float, loops: bool
 ) -> Edges:
     """Draw the edges target by target, where all pairs have one `number`."""
     start, stop = drawing.part(drawing.sizes[1])

@@ -13,7 +13,7 @@ from braininit._params.types import DType, Initializer, Key, NumberLike
 from braininit._params.values import Value, fields, frozen, register, static
 from braininit.circuits import blocks
 from braininit.circuits.edges import Edges
-from braininit.circuits.rule import ConnectionRule, as_drawing, whole_dtype
+from braininit.circuits.rule import ConnectionRule, prepare, whole_dtype
 from braininit.circuits.rules import FixedInDegree, FixedOutDegree, FixedTotalNumber
 from braininit.composition.joint import Joint
 from braininit.initializer.children import as_child
@@ -275,7 +275,7 @@ class Projection(_Part):
         """
         edges_key, rule = self._key(key, "edges"), self.rule
         if blocks.draws_edges(rule, self.sizes):
-            index_dtype = as_drawing(self.sizes, None, dtype, None).dtype
+            index_dtype = prepare(self.sizes, None, dtype, None).dtype
             pre, post = blocks.ends(edges_key, self.sizes, rule.number, index_dtype)
             edges = Edges(pre, post, self.sizes)
         else:

@@ -24,7 +24,7 @@ from braininit.circuits.pairwise import (
     law_of,
     refuse_shape,
 )
-from braininit.circuits.rule import ConnectionRule, as_drawing
+from braininit.circuits.rule import ConnectionRule, prepare
 from braininit.circuits.varied import ByDistance, good, refuse_bad
 from braininit.circuits.words import arrivals, happens, threefry_key, words
 from braininit.initializer.calls import explained
@@ -125,7 +125,7 @@ def _checked(recipe: Recipe, shape: Any, dtype: Any, context: Mapping[str, Any])
         law, profile = law_of(rule)
         numbers = ByDistance(law.name, profile, _where(rule, context).lengths(law.name, shape))
         if not numbers.traced:
-            refuse_bad(as_drawing(shape, None, None, None), law, numbers)
+            refuse_bad(prepare(shape, None, None, None), law, numbers)
     return recipe
 
 

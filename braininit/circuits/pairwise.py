@@ -14,7 +14,7 @@ from braininit._params.types import DType, Key, NumberLike, QuantityLike
 from braininit._params.values import static
 from braininit.circuits.alike import alike, any_of_each, some_of_each
 from braininit.circuits.edges import Edges
-from braininit.circuits.rule import ConnectionRule, Drawing, Sizes, as_drawing
+from braininit.circuits.rule import ConnectionRule, Drawing, Sizes, prepare
 from braininit.circuits.varied import ByDistance, PairLaw, Table, varied
 from braininit.circuits.words import arrivals, arrives, happens, words
 from braininit.spatial.places import Lengths, Matrix, Places
@@ -96,7 +96,7 @@ def pairwise_bernoulli(
     >>> bool(edges.distances(at, box=1 * u.mm).mean() < 0.06 * u.mm)
     True
     """
-    drawing = as_drawing(sizes, only, dtype, None)
+    drawing = prepare(sizes, only, dtype, None)
     where = Where(distances, pre_positions, post_positions, box, anisotropy)
     return _drawn(
         _BERNOULLI, roles.fraction, key, drawing, probability, where, self_connections, max_edges
@@ -158,7 +158,7 @@ def pairwise_poisson(
     >>> 9_500 < edges.count < 10_500
     True
     """
-    drawing = as_drawing(sizes, only, dtype, None)
+    drawing = prepare(sizes, only, dtype, None)
     where = Where(distances, pre_positions, post_positions, box, anisotropy)
     return _drawn(_POISSON, roles.amount, key, drawing, mean, where, self_connections, max_edges)
 

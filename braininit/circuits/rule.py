@@ -24,15 +24,7 @@ from braininit.circuits.edges import Edges
 from braininit.initializer.calls import explain
 from braininit.initializer.initialization import compare
 
-__all__ = [
-    "ConnectionRule",
-    "Drawing",
-    "Kernel",
-    "Sizes",
-    "as_drawing",
-    "refuse_many",
-    "whole_dtype",
-]
+__all__ = ["ConnectionRule", "Drawing", "Kernel", "Sizes", "prepare", "refuse_many", "whole_dtype"]
 
 Sizes: TypeAlias = tuple[int, int] | int
 Kernel: TypeAlias = Callable[..., tuple[jax.Array, jax.Array]]
@@ -194,7 +186,7 @@ def _nothing(key: Any, start: Any, rows: int) -> tuple[jax.Array, jax.Array]:
     return jnp.zeros(rows, jnp.uint32), jnp.zeros(rows, jnp.uint32)
 
 
-def as_drawing(sizes: Any, only: Any, dtype: Any, out_sharding: Any) -> Drawing:
+def prepare(sizes: Any, only: Any, dtype: Any, out_sharding: Any) -> Drawing:
     """Check the arguments of a rule's function."""
     both = (sizes, sizes) if np.ndim(sizes) == 0 else tuple(sizes)
     if len(both) != 2:

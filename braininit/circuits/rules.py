@@ -17,7 +17,7 @@ from braininit._params.types import DType, Key, Sharding
 from braininit._params.values import static
 from braininit.circuits.distinct import distinct, others
 from braininit.circuits.edges import Edges
-from braininit.circuits.rule import ConnectionRule, Sizes, as_drawing
+from braininit.circuits.rule import ConnectionRule, Sizes, prepare
 from braininit.circuits.words import happens, threefry_key, words
 
 __all__ = [
@@ -59,7 +59,7 @@ def one_to_one(
     >>> init.one_to_one(None, (5, 3)).pre
     Array([0, 1, 2], dtype=int32)
     """
-    drawing = as_drawing(sizes, only, dtype, out_sharding)
+    drawing = prepare(sizes, only, dtype, out_sharding)
     return drawing.edges(_itself, None, min(drawing.sizes), 1)
 
 
@@ -89,7 +89,7 @@ def all_to_all(
     >>> init.all_to_all(None, 3, self_connections=False).pre
     Array([1, 2, 0, 2, 0, 1], dtype=int32)
     """
-    drawing = as_drawing(sizes, only, dtype, out_sharding)
+    drawing = prepare(sizes, only, dtype, out_sharding)
     n_pre, n_post = drawing.sizes
     if options.flag("self_connections", self_connections):
         return drawing.edges(_all, None, n_post, n_pre, n_pre)
@@ -175,7 +175,7 @@ def fixed_in_degree(
     >>> bool((some.pre == edges.pre[50_000:60_000]).all())
     True
     """
-    drawing = as_drawing(sizes, only, dtype, out_sharding)
+    drawing = prepare(sizes, only, dtype, out_sharding)
     n_pre, n_post = drawing.sizes
     checked = _degree(degree, n_pre, n_post, self_connections, multiple)
     return drawing.edges(_by_target, threefry_key(key), n_post, checked[0], n_pre, *checked)
@@ -217,7 +217,7 @@ def fixed_out_degree(
     >>> set(edges.out_degree.tolist()), bool((edges.pre == edges.post).any())
     ({10}, False)
     """
-    drawing = as_drawing(sizes, only, dtype, out_sharding)
+    drawing = prepare(sizes, only, dtype, out_sharding)
     n_pre, n_post = drawing.sizes
     checked = _degree(degree, n_post, n_pre, self_connections, multiple)
     return drawing.edges(_by_source, threefry_key(key), n_pre, checked[0], n_post, *checked)
@@ -329,7 +329,7 @@ def fixed_total_number(
     >>> edges.count, int(edges.in_degree.sum())
     (20000, 20000)
     """
-    drawing = as_drawing(sizes, only, dtype, out_sharding)
+    drawing = prepare(sizes, only, dtype, out_sharding)
     n_pre, n_post = drawing.sizes
     number = options.whole("number", number, 0)
     loops = options.flag("self_connections", self_connections)
@@ -431,7 +431,7 @@ def small_world(
     >>> init.small_world(jax.random.key(0), 6, 2, 0.0).pre[:4]
     Array([1, 5, 0, 2], dtype=int32)
     """
-    drawing = as_drawing(sizes, only, dtype, out_sharding)
+    drawing = prepare(sizes, only, dtype, out_sharding)
     n, n_post = drawing.sizes
     if n != n_post:
         raise ValueError(f"`sizes` must be of one population, as (80, 80), got {drawing.sizes}")
@@ -459,14 +459,7 @@ class SmallWorld(ConnectionRule, function=small_world, checks=_CHECKS):
 
 
 def _on_a_ring(
-    key: Any,
-    start: Any,
-    rows: int,
-    n: int,
-    degree: int,
-    chance: float,
-    loops: bool,
-    repeats: bool,
+    key: Any, start: Any, rows: int, n: int, degree: int, chance: float, loops: bool, repeats: bool
 ) -> Pair:
     row, place = _places(start, rows, degree)
     half = np.uint32(degree // 2)

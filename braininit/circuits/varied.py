@@ -158,12 +158,7 @@ def _refuse_in(block: jax.Array, drawing: Drawing, law: PairLaw, numbers: Number
 
 
 def varied(
-    drawing: Drawing,
-    key: Any,
-    capacity: int | None,
-    law: PairLaw,
-    numbers: Numbers,
-    loops: bool,
+    drawing: Drawing, key: Any, capacity: int | None, law: PairLaw, numbers: Numbers, loops: bool
 ) -> Edges:
     """Draw the edges of pairs that have different numbers."""
     start, stop = drawing.part(drawing.sizes[1])
