@@ -1,6 +1,6 @@
-"""Pairs that are all connected alike: a number of edges for each target, then their sources.
+"""Edges where all pairs have one number: the number of edges of each target, then their sources.
 
-That takes time and memory of the order of the edges and targets.
+Time and memory are of the order of the edges and targets.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 from jax import lax
 
 from braininit._math.tables import Law, below, counted, first_of, most
+from braininit.circuits.capacity import known_edges, padded_edges, refuse_traced
 from braininit.circuits.distinct import distinct, others
 from braininit.circuits.edges import Edges
-from braininit.circuits.room import kept, placed_in, refuse_traced
 from braininit.circuits.rule import Drawing, Kernel, refuse_many
 from braininit.circuits.words import threefry_key, words
 
@@ -26,43 +26,43 @@ __all__ = ["alike", "any_of_each", "some_of_each"]
 
 
 def alike(
-    its: Drawing, key: Any, room: int | None, kernel: Kernel, number: float, selfs: bool
+    drawing: Drawing, key: Any, capacity: int | None, kernel: Kernel, number: float, loops: bool
 ) -> Edges:
-    """Edges target by target, of as many as each has."""
-    start, stop = its.part(its.sizes[1])
-    key, n = threefry_key(key), its.sizes[0]
+    """Draw the edges target by target, where all pairs have one `number`."""
+    start, stop = drawing.part(drawing.sizes[1])
+    key, n = threefry_key(key), drawing.sizes[0]
     if not n or start == stop:
-        return kept(its, np.zeros(0), np.zeros(0), room)
+        return known_edges(drawing, np.zeros(0), np.zeros(0), capacity)
     mean = (stop - start) * (n - 1) * number
-    refuse_many(math.floor(mean - 14 * mean**0.5 - 60))  # fewer are never drawn
-    program = _rows_program(kernel, stop - start, n, number, selfs)
+    refuse_many(math.floor(mean - 14 * mean**0.5 - 60))  # this is 14 std below the mean
+    program = _rows_program(kernel, stop - start, n, number, loops)
     sources, counts = program(key, np.uint32(start))
-    if room is None:
+    if capacity is None:
         refuse_traced(counts)
-        held = np.arange(sources.shape[1]) < np.asarray(counts)[:, None]
+        is_edge = np.arange(sources.shape[1]) < np.asarray(counts)[:, None]
         post = np.repeat(np.arange(start, stop), np.asarray(counts))
-        return kept(its, np.asarray(sources)[held], post, None)
+        return known_edges(drawing, np.asarray(sources)[is_edge], post, None)
     ends = jnp.cumsum(counts)
     place = lax.broadcasted_iota(jnp.int32, sources.shape, 1)
-    at = jnp.where(place < counts[:, None], (ends - counts)[:, None] + place, room)
+    at = jnp.where(place < counts[:, None], (ends - counts)[:, None] + place, capacity)
     target = start + lax.broadcasted_iota(jnp.uint32, sources.shape, 0)
-    return placed_in(its, room, at, sources, target, ends[-1])
+    return padded_edges(drawing, capacity, at, sources, target, ends[-1])
 
 
 @functools.lru_cache(maxsize=256)
-def _rows_program(kernel: Kernel, *given: Any) -> Callable[..., Any]:
-    return jax.jit(lambda key, start: kernel(key, start, *given))
+def _rows_program(kernel: Kernel, *args: Any) -> Callable[..., Any]:
+    return jax.jit(lambda key, start: kernel(key, start, *args))
 
 
 def some_of_each(
-    key: Any, start: Any, rows: int, n: int, chance: float, selfs: bool
+    key: Any, start: Any, rows: int, n: int, chance: float, loops: bool
 ) -> tuple[jax.Array, jax.Array]:
-    """The sources of each target, as many as its number says; each source once."""
-    few = min(chance, 1 - chance)  # otherwise those that are left out are drawn
+    """The sources of each target, without repeats; their number is binomial."""
+    few = min(chance, 1 - chance)  # otherwise, draw the sources to leave out
     row = start + jnp.arange(rows, dtype=jnp.uint32)
     number, partner = jax.random.split(key)
-    there, own = _partners(row, n, selfs)
-    counts = _counts("binomial", few, number, row, n, selfs)
+    available, skips_self = _partners(row, n, loops)
+    counts = _counts("binomial", few, number, row, n, loops)
     width = min(most(Law("binomial", (n, few))), n)
     target, place = (lax.broadcasted_iota(jnp.uint32, (rows, width), axis) for axis in (0, 1))
     target = start + target
@@ -70,41 +70,43 @@ def some_of_each(
 
     def draw(turn: Any, places: Any) -> tuple[jax.Array, ...]:
         random = words(jax.random.fold_in(partner, turn), target, places)
-        return (below(there[:, None], random),)
+        return (below(available[:, None], random),)
 
-    # Places that a row does not need hold numbers beyond all neurons.
+    # Places beyond a row's count hold numbers beyond all neurons.
     drawn = distinct(draw, n + width, place, (beyond, np.uint32(n) + place))[0]
     if chance > 0.5:
-        drawn, counts = others(drawn, n), there.astype(jnp.int32) - counts
-    return jnp.where(own[:, None] & (drawn >= row[:, None]), drawn + 1, drawn), counts
+        drawn, counts = others(drawn, n), available.astype(jnp.int32) - counts
+    return jnp.where(skips_self[:, None] & (drawn >= row[:, None]), drawn + 1, drawn), counts
 
 
 def any_of_each(
-    key: Any, start: Any, rows: int, n: int, rate: float, selfs: bool
+    key: Any, start: Any, rows: int, n: int, rate: float, loops: bool
 ) -> tuple[jax.Array, jax.Array]:
-    """The sources of each target, as many as its number says."""
+    """The sources of each target, with repeats; their number is Poisson."""
     row = start + jnp.arange(rows, dtype=jnp.uint32)
     number, partner = jax.random.split(key)
-    there, own = _partners(row, n, selfs)
-    counts = _counts("poisson", rate, number, row, n, selfs)
+    available, skips_self = _partners(row, n, loops)
+    counts = _counts("poisson", rate, number, row, n, loops)
     shape = (rows, most(Law("poisson", (rate * n,))))
     place = lax.broadcasted_iota(jnp.uint32, shape, 1)
-    drawn = below(there[:, None], words(partner, row[:, None], place))
-    return jnp.where(own[:, None] & (drawn >= row[:, None]), drawn + 1, drawn), counts
+    drawn = below(available[:, None], words(partner, row[:, None], place))
+    return jnp.where(skips_self[:, None] & (drawn >= row[:, None]), drawn + 1, drawn), counts
 
 
-def _partners(row: jax.Array, n: int, selfs: bool) -> tuple[jax.Array, jax.Array]:
-    """How many sources a target may have, and whether its own index is left out."""
-    own = (row < np.uint32(n)) & (not selfs)
-    return np.uint32(n) - own.astype(jnp.uint32), own
+def _partners(row: jax.Array, n: int, loops: bool) -> tuple[jax.Array, jax.Array]:
+    """The number of possible sources of each target, and whether its own index is left out."""
+    skips_self = (row < np.uint32(n)) & (not loops)
+    return np.uint32(n) - skips_self.astype(jnp.uint32), skips_self
 
 
-def _counts(law: str, number: float, key: Any, row: jax.Array, n: int, selfs: bool) -> jax.Array:
+def _counts(law: str, number: float, key: Any, row: jax.Array, n: int, loops: bool) -> jax.Array:
     """The number of edges of each target."""
     random = words(key, np.uint32(0), row)
 
-    def of(n: int) -> jax.Array:
-        its = Law(law, (n, number) if law == "binomial" else (n * number,))
-        return counted(its, random) + first_of(its)
+    def from_sources(n: int) -> jax.Array:
+        table = Law(law, (n, number) if law == "binomial" else (n * number,))
+        return counted(table, random) + first_of(table)
 
-    return of(n) if selfs else jnp.where(row < np.uint32(n), of(n - 1), of(n))
+    if loops:
+        return from_sources(n)
+    return jnp.where(row < np.uint32(n), from_sources(n - 1), from_sources(n))

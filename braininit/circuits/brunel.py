@@ -34,29 +34,29 @@ def brunel(
     r"""Return Brunel's network of excitatory and inhibitory neurons, connected at random.
 
     Each neuron has exactly :math:`C_E = \epsilon N_E` edges from excitatory neurons, and
-    :math:`C_I = C_E / 4` from inhibitory ones, of which there are :math:`N_E / 4`: 15,625,000 in
-    all. By default it is asynchronous and irregular.
+    :math:`C_I = C_E / 4` from inhibitory neurons, of which there are :math:`N_E / 4`: 15,625,000
+    edges in all. With the defaults, the network is asynchronous and irregular.
 
     Parameters
     ----------
     g : float
-        Inhibitory weights are -g times excitatory ones.
+        The ratio of inhibitory to excitatory weights is -g.
     eta : float
-        The rate of the spikes from outside, in that which just reaches the threshold,
+        The rate of spikes from outside, divided by the rate that just reaches the threshold,
         :math:`\theta / (J C_E \tau)` for each of :math:`C_E` sources.
     excitatory : int
-        :math:`N_E`, four times a whole number.
+        :math:`N_E`, the number of excitatory neurons, a multiple of 4.
     connected : float
-        :math:`\epsilon`.
+        :math:`\epsilon`, the fraction of connected pairs.
     weight : Quantity
-        J, by which an excitatory spike moves the potential.
+        J, the change of the potential by an excitatory spike.
 
     Notes
     -----
     From Brunel, Dynamics of sparsely connected networks of excitatory and inhibitory spiking
     neurons, Journal of Computational Neuroscience 8, 2000 (doi 10.1023/A:1008925309027), model A.
-    Sources are other neurons, and may be the same one twice. The paper gives no initial
-    potentials: all start at rest.
+    Sources are other neurons; one source may have several edges to a neuron. The paper gives no
+    initial potentials: all start at rest.
 
     Examples
     --------
@@ -75,20 +75,21 @@ def brunel(
     degree = round(roles.number("connected", roles.fraction(connected)).value * excitatory)
     if excitatory % 4 or degree % 4 or not degree:
         raise ValueError(
-            f"`excitatory` = {excitatory} and its in-degree, {degree}, must be four times whole "
-            "numbers, those of inhibitory ones; write 10_000 and connected=0.1"
+            f"`excitatory` = {excitatory} and the in-degree from it, {degree}, must be multiples "
+            "of 4, as a fourth of each is inhibitory; write 10_000 and connected=0.1"
         )
     threshold = _NEURON.threshold / (weight * degree * _NEURON.tau)
     outside = PoissonInput(degree, eta * threshold.to(u.Hz), weight, _DELAY)
     start = Constant(_NEURON.rest)
-    every = [
+    populations = [
         Population(name, size, _NEURON, start, outside)
         for name, size in (("E", excitatory), ("I", excitatory // 4))
     ]
 
     def projection(source: Population, target: Population) -> Projection:
-        share, strength = (1, 1.0) if source is every[0] else (4, -g)
+        share, strength = (1, 1.0) if source is populations[0] else (4, -g)
         rule = FixedInDegree(degree // share, self_connections=source is not target)
         return Projection(source, target, rule, Constant(strength * weight), Constant(_DELAY))
 
-    return Circuit((*every,), tuple(projection(s, t) for s in every for t in every))
+    projections = [projection(source, target) for source in populations for target in populations]
+    return Circuit((*populations,), (*projections,))

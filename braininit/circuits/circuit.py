@@ -1,4 +1,4 @@
-"""Circuits as values: populations of neurons, and the projections that connect them."""
+"""Circuits as immutable objects: populations of neurons, and projections that connect them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from braininit._params.types import DType, Initializer, Key, NumberLike
 from braininit._params.values import Value, fields, frozen, register, static
 from braininit.circuits import blocks
 from braininit.circuits.edges import Edges
-from braininit.circuits.rule import ConnectionRule, drawing, whole_dtype
+from braininit.circuits.rule import ConnectionRule, prepare, whole_dtype
 from braininit.circuits.rules import FixedInDegree, FixedOutDegree, FixedTotalNumber
 from braininit.composition.joint import Joint
 from braininit.initializer.children import as_child
@@ -25,7 +25,7 @@ __all__ = ["LIF", "Circuit", "Connections", "PoissonInput", "Population", "Proje
 
 
 class _Part(Value):
-    """What a circuit is made of."""
+    """Base class of circuits and their parts."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -33,16 +33,16 @@ class _Part(Value):
         register(cls)
 
     def _repr_html_(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Nothing: a notebook prints it, as a table of a table would take a page."""
+        """Return nothing: a notebook prints the text, as nested tables would take a page."""
 
 
-def _refuse_others(part: Any, **kinds: type) -> None:
-    """Refuse what is of another class; flattened, a part may hold anything."""
-    for name, kind in kinds.items():
+def _check_types(part: Any, **types: type) -> None:
+    """Raise a TypeError for fields of another class."""
+    for name, cls in types.items():
         value = getattr(part, name)
-        if not isinstance(value, kind):
-            called = "text" if kind is str else kind.__name__
-            raise TypeError(f"`{name}` must be a {called}, got {units.brief(value)}")
+        if not isinstance(value, cls):
+            wanted = "str" if cls is str else cls.__name__
+            raise TypeError(f"`{name}` must be a {wanted}, got {units.brief(value)}")
 
 
 class LIF(_Part):
@@ -53,13 +53,14 @@ class LIF(_Part):
     tau : Quantity
         The time constant of the membrane.
     threshold, reset, rest : Quantity
-        Potentials: of a spike, after it, and without input.
+        The potentials of a spike, after a spike, and without input.
     refractory : Quantity
-        How long after a spike the potential stays at `reset`.
+        The time for which the potential stays at `reset` after a spike.
     capacitance : Quantity, optional
-        Of the membrane, where inputs are currents.
+        The membrane's, if inputs are currents.
     tau_synapse : Quantity, optional
-        The time constant of their exponential decay. None: a spike moves the potential at once.
+        The time constant of the inputs' exponential decay. None: a spike moves the potential at
+        once.
     """
 
     tau: NumberLike
@@ -71,7 +72,7 @@ class LIF(_Part):
     tau_synapse: NumberLike | None = None
 
     def __post_init__(self) -> None:
-        """Check that times are times and potentials potentials, all in units or none."""
+        """Check that times share a unit, and potentials too."""
         super().__post_init__()
         units.off(threshold=self.threshold, reset=self.reset, rest=self.rest)
         times = {"tau": self.tau, "refractory": self.refractory, "tau_synapse": self.tau_synapse}
@@ -79,16 +80,16 @@ class LIF(_Part):
 
 
 class PoissonInput(_Part):
-    """Spikes from outside, at random times, to each neuron by itself.
+    """Spikes from outside the circuit, at random times, independent for each neuron.
 
     Parameters
     ----------
     degree : int
-        How many sources a neuron has.
+        The number of sources of each neuron.
     rate : Quantity
-        Of the spikes of each source.
+        The rate of spikes of each source.
     weight, delay : Quantity
-        Of each spike.
+        The weight and delay of each spike.
     """
 
     degree: int = static()
@@ -97,7 +98,7 @@ class PoissonInput(_Part):
     delay: NumberLike
 
     def __post_init__(self) -> None:
-        """Check what is given."""
+        """Check the fields."""
         super().__post_init__()
         options.whole("degree", self.degree, 0)
 
@@ -108,15 +109,15 @@ class Population(_Part):
     Parameters
     ----------
     name : str
-        By which the circuit knows it.
+        The name of the population in the circuit.
     size : int
-        How many neurons there are.
+        The number of neurons.
     neuron : LIF, optional
-        Their parameters; None where they are a source of spikes alone.
+        The parameters of the neurons; None if they are only a source of spikes.
     potential : initializer, optional
         Draws the initial membrane potentials.
     input : PoissonInput, optional
-        What comes from outside the circuit.
+        The input from outside the circuit.
     current : Quantity, optional
         A constant current into each neuron.
     """
@@ -129,18 +130,18 @@ class Population(_Part):
     current: NumberLike | None = None
 
     def __post_init__(self) -> None:
-        """Check what is given."""
+        """Check the fields."""
         super().__post_init__()
         options.whole("size", self.size, 0)
-        _refuse_others(self, name=str)
+        _check_types(self, name=str)
         if self.neuron is not None:
-            _refuse_others(self, neuron=LIF)
+            _check_types(self, neuron=LIF)
         if self.input is not None:
-            _refuse_others(self, input=PoissonInput)
+            _check_types(self, input=PoissonInput)
 
 
 class Connections(NamedTuple):
-    """What a projection draws: who connects to whom, a weight and a delay for each edge."""
+    """The draw of a projection: edges, and a weight and a delay for each edge."""
 
     edges: Edges
     weights: Any
@@ -148,14 +149,14 @@ class Connections(NamedTuple):
 
 
 class Projection(_Part):
-    """What connects one population to another; call it to draw the edges.
+    """The connections from one population to another; call it to draw them.
 
     Parameters
     ----------
     source, target : Population
-        From where to where.
+        The presynaptic and the postsynaptic population.
     rule : ConnectionRule
-        Who connects to whom.
+        The rule that draws the edges.
     weights, delays : initializer, optional
         Draw one number for each edge.
 
@@ -177,9 +178,9 @@ class Projection(_Part):
     delays: Initializer | None = None
 
     def __post_init__(self) -> None:
-        """Check what is given."""
+        """Check the fields."""
         super().__post_init__()
-        _refuse_others(self, source=Population, target=Population, rule=ConnectionRule)
+        _check_types(self, source=Population, target=Population, rule=ConnectionRule)
         for name in ("weights", "delays"):
             value = getattr(self, name)
             if isinstance(value, Joint):
@@ -192,7 +193,7 @@ class Projection(_Part):
 
     @property
     def sizes(self) -> tuple[int, int]:
-        """How many neurons there are, ``(n_pre, n_post)``."""
+        """The numbers of neurons, ``(n_pre, n_post)``."""
         return self.source.size, self.target.size
 
     def __call__(
@@ -201,20 +202,21 @@ class Projection(_Part):
         *,
         step: NumberLike | None = None,
         step_dtype: DType = "uint8",
-        **how: Any,
+        **kwargs: Any,
     ) -> Connections:
         """Draw the edges, their weights and delays.
 
         Parameters
         ----------
         key : key
-            That of the whole circuit: what is drawn does not depend on other projections.
+            The key of the whole circuit; the draw does not depend on other projections.
         step : Quantity, optional
-            Give delays as whole numbers of this step, to which they are rounded.
+            Round delays to multiples of this step, and return the whole numbers of steps.
         step_dtype : dtype
-            Of these numbers. One that it can't count is an error, and its largest in a `jax.jit`.
-        **how
-            As the rule takes it: `dtype` of the indices, `only`, `out_sharding`, `max_edges`,
+            The dtype of these numbers. A delay beyond it is an error; under ``jax.jit``, its
+            largest number.
+        **kwargs
+            Passed to the rule: `dtype` of the indices, `only`, `out_sharding`, `max_edges`,
             positions.
 
         Notes
@@ -222,22 +224,22 @@ class Projection(_Part):
         Edges, weights and delays have the keys of the paths ``(source, target, "edges")``,
         ``(..., "weights")`` and ``(..., "delays")``, see `path_key`.
         """
-        edges = self.rule(self._key(key, "edges"), self.sizes, **how)
-        place, part = how.get("out_sharding"), self._part(how.get("only"))
+        edges = self.rule(self._key(key, "edges"), self.sizes, **kwargs)
+        sharding, part = kwargs.get("out_sharding"), self._part(kwargs.get("only"))
 
-        def draw(what: str) -> Any:
-            its, own = getattr(self, what), self._key(key, what)
-            if its is None:
+        def draw(name: str) -> Any:
+            if getattr(self, name) is None:
                 return None
-            if part is not None:  # what these edges have in the whole
-                return rows(as_child(what, its), own, part[0], *part[1:])
-            return as_child(what, its)(own, edges.count, out_sharding=place)
+            initializer, own_key = as_child(name, getattr(self, name)), self._key(key, name)
+            if part is not None:  # the values that these edges have in the whole
+                return rows(initializer, own_key, part[0], *part[1:])
+            return initializer(own_key, edges.count, out_sharding=sharding)
 
         delays = draw("delays")  # first, as they may shrink
         if step is not None and delays is not None:
             step = _checked_step(step, units.parts(delays)[1])
-            kind = whole_dtype("step_dtype", step_dtype)
-            delays = _checked(blocks.whole_steps(delays, step, kind))
+            dtype = whole_dtype("step_dtype", step_dtype)
+            delays = _checked(blocks.whole_steps(delays, step, dtype))
         return Connections(edges, draw("weights"), delays)
 
     def numpy(
@@ -248,20 +250,20 @@ class Projection(_Part):
         step: NumberLike | None = None,
         step_dtype: DType = "uint8",
     ) -> Connections:
-        """Draw the same in blocks, as arrays of NumPy's: for large circuits, in the host's memory.
+        """Draw the same numbers in blocks, as NumPy arrays: for large circuits, in host memory.
 
         Parameters
         ----------
         key, step, step_dtype
             As in a call.
         dtype : dtype
-            Of the indices.
+            The dtype of the indices.
 
         Notes
         -----
-        All projections of a circuit share a few compiled programs, where a call compiles its own
-        for each number of edges. No more memory is used than the results take. Weights that
-        depend on the whole, and edges of other rules than `FixedTotalNumber`, are drawn at once.
+        All projections of a circuit share a few compiled programs; a call compiles one for each
+        number of edges. The results take all the memory used. Weights that depend on the whole,
+        and edges of other rules than `FixedTotalNumber`, are not drawn in blocks.
 
         Examples
         --------
@@ -271,21 +273,19 @@ class Projection(_Part):
         >>> [str(x.dtype) for x in (drawn.edges.pre, drawn.weights, drawn.delays)]
         ['uint16', 'float32', 'uint8']
         """
-        own, rule = self._key(key, "edges"), self.rule
-        if blocks.one_by_one(rule, self.sizes):
-            kind = drawing(self.sizes, None, dtype, None).dtype
-            pre, post = blocks.ends(own, self.sizes, rule.number, kind)
+        edges_key, rule = self._key(key, "edges"), self.rule
+        if blocks.draws_edges(rule, self.sizes):
+            index_dtype = prepare(self.sizes, None, dtype, None).dtype
+            pre, post = blocks.ends(edges_key, self.sizes, rule.number, index_dtype)
             edges = Edges(pre, post, self.sizes)
         else:
-            edges = jax.tree.map(np.asarray, rule(own, self.sizes, dtype=dtype))
+            edges = jax.tree.map(np.asarray, rule(edges_key, self.sizes, dtype=dtype))
 
-        def draw(what: str, *steps: Any) -> Any:
-            its, own = getattr(self, what), self._key(key, what)
-            return (
-                None
-                if its is None
-                else blocks.values(as_child(what, its), own, edges.count, *steps)
-            )
+        def draw(name: str, *steps: Any) -> Any:
+            if getattr(self, name) is None:
+                return None
+            initializer = as_child(name, getattr(self, name))
+            return blocks.values(initializer, self._key(key, name), edges.count, *steps)
 
         steps: tuple[Any, ...] = ()
         if step is not None and self.delays is not None:
@@ -295,7 +295,7 @@ class Projection(_Part):
         return Connections(edges, draw("weights"), _checked(delays) if steps else delays)
 
     def _part(self, only: Any) -> tuple[int, int, int] | None:
-        """Of so many edges, those from one to another that belong to a range of targets."""
+        """The number of all edges, and the range of `only` among them; None if all are drawn."""
         if only is None or (self.weights is None and self.delays is None):
             return None
         rule, (n_pre, n_post) = self.rule, self.sizes
@@ -306,20 +306,20 @@ class Projection(_Part):
         if isinstance(rule, FixedOutDegree):
             return (n_pre * rule.degree, *(n * rule.degree for n in only))
         raise ValueError(
-            f"`only` = {only}: which weights and delays these edges of {rule!r} have is known with "
-            "all edges alone; draw the whole, or give the projection neither"
+            f"`only` = {only}: the weights and delays of some edges of {rule!r} follow from all "
+            "edges; draw the whole, or give the projection neither"
         )
 
-    def _key(self, key: Key, what: str) -> Key:
-        return path_key(key, (self.source.name, self.target.name, what))
+    def _key(self, key: Key, name: str) -> Key:
+        return path_key(key, (self.source.name, self.target.name, name))
 
     def __repr__(self) -> str:
-        """Without all that is known of the populations."""
+        """Name the populations without printing them."""
         return f"Projection from {self.source.name!r} to {self.target.name!r} by {self.rule!r}"
 
 
 def _checked_step(step: Any, unit: Any) -> Any:
-    """A step in time, if delays can be counted in it."""
+    """Check that a step is one positive number in the delays' unit."""
     if np.ndim(units.parts(step)[0]):
         raise ValueError(f"`step` must be one number, got {units.brief(step)}; write 0.1 * u.ms")
     if unit is UNKNOWN:
@@ -328,21 +328,21 @@ def _checked_step(step: Any, unit: Any) -> Any:
     return units.on(roles.scale.check("step", bare, common), common)
 
 
-def _checked(whole: Any) -> Any:
-    """Whole numbers, if their dtype counts them."""
+def _checked(steps: Any) -> Any:
+    """Check that no number of steps is the largest of its dtype, which marks an overflow."""
     if (
-        whole is None
-        or isinstance(whole, Tracer)
-        or not getattr(whole, "is_fully_addressable", True)
+        steps is None
+        or isinstance(steps, Tracer)
+        or not getattr(steps, "is_fully_addressable", True)
     ):
-        return whole
-    most = np.iinfo(whole.dtype).max
-    if np.asarray(whole).max(initial=0) == most:
+        return steps
+    most = np.iinfo(steps.dtype).max
+    if np.asarray(steps).max(initial=0) == most:
         raise ValueError(
-            f"`delays` must be 0 or more and below {most} steps, which {whole.dtype} counts; "
+            f"`delays` must be 0 or more and below {most} steps, which {steps.dtype} counts; "
             "truncate them, or give another step_dtype"
         )
-    return whole
+    return steps
 
 
 class Circuit(_Part):
@@ -351,9 +351,9 @@ class Circuit(_Part):
     Parameters
     ----------
     populations : tuple of Population
-        Each name once.
+        Populations with different names.
     projections : tuple of Projection
-        Each pair of populations once.
+        At most one for each pair of populations, source and target.
 
     Examples
     --------
@@ -373,15 +373,15 @@ class Circuit(_Part):
     projections: tuple[Projection, ...]
 
     def __post_init__(self) -> None:
-        """Check that all names are known, and each is meant once."""
+        """Check that names are unique, and that projections connect the populations."""
         super().__post_init__()
         for f in fields(self):
             object.__setattr__(self, f.name, tuple(getattr(self, f.name)))
-        for name, kind in (("populations", Population), ("projections", Projection)):
+        for name, cls in (("populations", Population), ("projections", Projection)):
             for i, part in enumerate(getattr(self, name)):
-                if not isinstance(part, kind):
+                if not isinstance(part, cls):
                     raise TypeError(
-                        f"`{name}[{i}]` must be a {kind.__name__}, got {units.brief(part)}"
+                        f"`{name}[{i}]` must be a {cls.__name__}, got {units.brief(part)}"
                     )
         names: list[Any] = [p.name for p in self.populations]
         names += [(p.source.name, p.target.name) for p in self.projections]
@@ -391,8 +391,8 @@ class Circuit(_Part):
             for end in (projection.source, projection.target):
                 if end not in self.populations:
                     raise ValueError(
-                        f"a projection is of {end.name!r}, which is none of the `populations`, or "
-                        "differs from the one of that name"
+                        f"a projection connects {end.name!r}, which is none of the `populations`, "
+                        "or differs from the one with that name"
                     )
 
     @overload
@@ -400,16 +400,16 @@ class Circuit(_Part):
     @overload
     def __getitem__(self, name: tuple[str, str]) -> Projection: ...
     def __getitem__(self, name: Any) -> Any:
-        """A population by its name, or a projection by those of its source and target."""
-        known: dict[Any, Any] = {p.name: p for p in self.populations}
-        known |= {(p.source.name, p.target.name): p for p in self.projections}
-        if name not in known:
+        """A population by its name, or a projection by the names of source and target."""
+        parts: dict[Any, Any] = {p.name: p for p in self.populations}
+        parts |= {(p.source.name, p.target.name): p for p in self.projections}
+        if name not in parts:
             listed = ", ".join(repr(p.name) for p in self.populations)
             raise KeyError(f"no {name!r} among populations {listed} and projections between them")
-        return known[name]
+        return parts[name]
 
     def __repr__(self) -> str:
-        """How large the circuit is: its parts print themselves."""
+        """Show the size of the circuit, without its parts."""
         neurons = sum(p.size for p in self.populations)
         return (
             f"Circuit of {len(self.populations)} populations, {neurons} neurons, and "

@@ -24,7 +24,7 @@ from braininit.circuits.pairwise import (
     law_of,
     refuse_shape,
 )
-from braininit.circuits.rule import ConnectionRule, drawing
+from braininit.circuits.rule import ConnectionRule, prepare
 from braininit.circuits.varied import ByDistance, good, refuse_bad
 from braininit.circuits.words import arrivals, happens, threefry_key, words
 from braininit.initializer.calls import explained
@@ -58,15 +58,15 @@ def connected(
     weights : initializer
         The weights of all pairs.
     rule : ConnectionRule or float
-        Who connects to whom; a number is the probability of each pair, as `PairwiseBernoulli`
-        has it.
+        The rule that draws the edges; a number is the probability of each pair, as in
+        `PairwiseBernoulli`.
 
     Notes
     -----
-    A rule that depends on distance takes `distances`, or `pre_positions` and `post_positions`.
-    A probability above 1 by distance is an error, and NaN where it is traced.
-    Numerics: with a probability each entry is drawn by itself; other rules draw their edges, and
-    set these. `theory` has the law of an entry picked at random.
+    A rule that depends on distance needs `distances`, or `pre_positions` and `post_positions`. A
+    probability above 1 by distance is an error; if traced, the entry is NaN. Numerics: with a
+    probability each entry is drawn by itself; other rules draw all edges. `theory` has the law of
+    an entry picked at random.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def connected(
 
 
 def _connected(weights: Any, rule: Any) -> Recipe:
-    part = as_child("weights", weights)._recipe
+    weights_recipe = as_child("weights", weights)._recipe
     if not isinstance(rule, ConnectionRule):
         if np.ndim(units.parts(rule)[0]):
             raise TypeError(
@@ -92,13 +92,14 @@ def _connected(weights: Any, rule: Any) -> Recipe:
                 "PairwiseBernoulli(...) for one of each pair"
             )
         rule = PairwiseBernoulli(roles.number("rule", roles.fraction(rule)).value)
-    own = isinstance(rule, PairwiseBernoulli | PairwisePoisson)
-    alone = own and not isinstance(getattr(rule, "mean", None), float)  # numbers may be traced
-    parts = {"weights": part, "rule": rule if alone else None}
-    far = own and isinstance(law_of(rule)[1], DistanceProfile)
+    pairwise = isinstance(rule, PairwiseBernoulli | PairwisePoisson)
+    dynamic = pairwise and not isinstance(getattr(rule, "mean", None), float)  # may be traced
+    parts = {"weights": weights_recipe, "rule": rule if dynamic else None}
+    by_distance = pairwise and isinstance(law_of(rule)[1], DistanceProfile)
     return composite(
-        _masked, part.unit, parts, static=(None if alone else rule,), elementwise=own, by_rows=True,
-        sized=_checked if far else None, refuses=far, kinds="whole",
+        _masked, weights_recipe.unit, parts, static=(None if dynamic else rule,),
+        elementwise=pairwise, by_rows=True, sized=_checked if by_distance else None,
+        refuses=by_distance, kinds="whole",
     )  # fmt: skip
 
 
@@ -109,7 +110,7 @@ class Connected(Initialization, function=connected, recipe=_connected):
     rule: ConnectionRule | float
 
     def _entries(self, size: tuple[int, ...] | None) -> list[tuple[Any, Any]]:
-        """How likely an entry that is picked at random is a draw of what, for `theory`."""
+        """The mixture of an entry picked at random, for `theory`: weights and initializers."""
         weights, rule = as_child("weights", self.weights), self.rule
         if not isinstance(rule, ConnectionRule):
             rule = PairwiseBernoulli(rule)
@@ -117,15 +118,15 @@ class Connected(Initialization, function=connected, recipe=_connected):
         return [(share, weights if n == 1 else weights * n) for n, share in shares]
 
 
-def _checked(made: Recipe, shape: Any, dtype: Any, context: Mapping[str, Any]) -> Recipe:
-    """Refuse numbers by distance that are bad, where they are known."""
-    rule = made.values[1]
+def _checked(recipe: Recipe, shape: Any, dtype: Any, context: Mapping[str, Any]) -> Recipe:
+    """Raise a ValueError for invalid numbers by distance, if they are concrete."""
+    rule = recipe.values[1]
     if eager() and len(shape) == 2:
         law, profile = law_of(rule)
         numbers = ByDistance(law.name, profile, _where(rule, context).lengths(law.name, shape))
         if not numbers.traced:
-            refuse_bad(drawing(shape, None, None, None), law, numbers)
-    return made
+            refuse_bad(prepare(shape, None, None, None), law, numbers)
+    return recipe
 
 
 def _where(rule: Any, context: Mapping[str, Any]) -> Where:
@@ -148,43 +149,43 @@ def _masked(
     first, second = source.split()
     (x,) = draws(first, wide(dtype), context, (weights,))
     bare, unit = units.parts(x)
-    number = _edges_of(second, context, rule or fixed).astype(bare.dtype)
-    return finished(jnp.where(number == 0, 0, jnp.asarray(bare) * number), unit, dtype)
+    count = _edges_of(second, context, rule or fixed).astype(bare.dtype)
+    return finished(jnp.where(count == 0, 0, jnp.asarray(bare) * count), unit, dtype)
 
 
 def _edges_of(source: Source, context: Mapping[str, Any], rule: Any) -> jax.Array:
-    """The number of edges of each pair; NaN where its chance is none."""
+    """The number of edges of each pair; NaN where its number is invalid."""
     key, start = threefry_key(source.key), np.uint32(0)
     if source.rows is not None:
         start = source.rows.start[1]
     pre, post = (lax.broadcasted_iota(jnp.uint32, source.shape, axis) for axis in (0, 1))
     if isinstance(rule, PairwisePoisson) and isinstance(rule.mean, float):
         law = Law("poisson", (rule.mean,))
-        number = counted(law, words(key, post, start + pre)) + first_of(law)
+        count = counted(law, words(key, post, start + pre)) + first_of(law)
     elif isinstance(rule, PairwiseBernoulli | PairwisePoisson):
-        its = _numbers_of(rule, source, context)
+        numbers = _numbers_of(rule, source, context)
         if isinstance(rule, PairwiseBernoulli):
-            number = happens(its, words(key, post, start + pre))
+            count = happens(numbers, words(key, post, start + pre))
         else:
-            number = arrivals(its, key, post, start + pre)
-        number = jnp.where(jnp.isnan(its), jnp.nan, number)
+            count = arrivals(numbers, key, post, start + pre)
+        count = jnp.where(jnp.isnan(numbers), jnp.nan, count)
     else:
         edges = rule(key, source.whole)
         at = jnp.where(edges.pre < start, source.whole[0], edges.pre - start)
         return jnp.zeros(source.shape, jnp.int32).at[at, edges.post].add(1, mode="drop")
-    return number if rule.self_connections else jnp.where(start + pre == post, 0, number)
+    return count if rule.self_connections else jnp.where(start + pre == post, 0, count)
 
 
 def _numbers_of(rule: Any, source: Source, context: Mapping[str, Any]) -> Any:
-    """The probability or mean of each pair; NaN where it is none."""
+    """The probability or mean of each pair; NaN where it is invalid."""
     law, numbers = law_of(rule)
     if isinstance(numbers, DistanceProfile):
         where = _where(rule, context)
         where.check(law.name, source.shape)
         lengths = where.distances
         if lengths is None:
-            how: Any = {"box": where.box, "anisotropy": where.anisotropy}
-            lengths = pairwise_distances(where.pre, where.post, **how)
+            space: Any = {"box": where.box, "anisotropy": where.anisotropy}
+            lengths = pairwise_distances(where.pre, where.post, **space)
         numbers = jnp.maximum(units.dimensionless(law.name, numbers.weight_scaling(lengths)), 0)
         numbers = jnp.broadcast_to(jnp.asarray(numbers, dtype=float), source.shape)
     else:

@@ -1,4 +1,4 @@
-"""Edges: pairs of neurons that are connected, and the forms in which others take them."""
+"""Edges between neurons, and their conversions to matrices and to other packages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["COO", "CSR", "Edges"]
 
 
 class COO(NamedTuple):
-    """A sparse matrix as its entries; rows are presynaptic. Entries of one pair add up."""
+    """A sparse matrix as a list of entries; rows are presynaptic. Entries of one pair add up."""
 
     data: Any
     row: Any
@@ -28,7 +28,7 @@ class COO(NamedTuple):
 
 
 class CSR(NamedTuple):
-    """A sparse matrix by rows, which are presynaptic: row i is from ``indptr[i]`` on."""
+    """A sparse matrix by rows, which are presynaptic: row i starts at ``indptr[i]``."""
 
     data: Any
     indices: Any
@@ -43,20 +43,20 @@ class CSR(NamedTuple):
 )
 @dataclasses.dataclass(frozen=True, eq=False)
 class Edges:
-    """Who connects to whom: edge e goes from ``pre[e]`` to ``post[e]``.
+    """Edges between neurons: edge e goes from ``pre[e]`` to ``post[e]``.
 
     A PyTree, whose leaves are the indices.
 
     Parameters
     ----------
     pre, post : array of int
-        The indices of neurons.
+        The indices of the neurons.
     sizes : tuple of int
-        How many neurons there are, ``(n_pre, n_post)``.
+        The numbers of neurons, ``(n_pre, n_post)``.
     number : int or array of int, optional
-        How many edges were drawn, where there is room for others, as under ``jax.jit`` with
-        `max_edges`. The indices of the room that is left are those of no neuron, ``sizes``. A
-        number above `count` says that the room was too small. None: all of them.
+        The number of edges drawn, where the arrays have a fixed capacity, as with `max_edges`.
+        Unused entries have the indices ``sizes``, which are of no neuron. A number above `count`
+        means that the capacity was too small. None: all entries are edges.
 
     Examples
     --------
@@ -76,7 +76,7 @@ class Edges:
 
     @property
     def count(self) -> int:
-        """How many edges there are, with the room that is left."""
+        """The number of edges, with unused entries."""
         return self.pre.shape[-1]
 
     @property
@@ -103,23 +103,23 @@ class Edges:
 
     def concatenate(self, *others: Edges) -> Edges:
         """Return these edges and those of other draws between the same populations."""
-        every = [of._drawn() for of in (self, *others)]
-        for of in every:
-            if of.sizes != self.sizes:
+        draws = [edges._drawn() for edges in (self, *others)]
+        for edges in draws:
+            if edges.sizes != self.sizes:
                 raise ValueError(
-                    f"edges between {of.sizes} neurons don't go with those between {self.sizes}"
+                    f"edges between {edges.sizes} neurons don't go with those between {self.sizes}"
                 )
-        pre, post = (jnp.concatenate([getattr(of, n) for of in every]) for n in ("pre", "post"))
+        pre, post = (jnp.concatenate([getattr(x, n) for x in draws]) for n in ("pre", "post"))
         return Edges(pre, post, self.sizes)
 
-    # ------------------------------------------------------------ as others take them
+    # ------------------------------------------------------------ conversions
 
     def coo(self, weights: Any) -> COO:
         """Return the entries of the matrix of weights, in the order of the edges."""
         return COO(self._one_each(weights), self.pre, self.post, self.sizes)
 
     def csr(self, weights: Any) -> CSR:
-        """Return the matrix of weights by rows, in each of which targets increase."""
+        """Return the matrix of weights by rows; the targets of each row increase."""
         bare, unit = units.parts(self._one_each(weights))
         order = jnp.lexsort((self.post, self.pre))
         per_row = _counts(self.pre, self.sizes[0])
@@ -127,7 +127,7 @@ class Edges:
         return CSR(units.on(jnp.asarray(bare)[order], unit), self.post[order], indptr, self.sizes)
 
     def dense(self, weights: Any) -> Values:
-        """Return the matrix of weights, 0 where there is no edge; those of one pair add up."""
+        """Return the matrix of weights, 0 without an edge; the weights of one pair add up."""
         bare, unit = units.parts(self._one_each(weights))
         bare = jnp.asarray(bare)
         empty = jnp.zeros(self.sizes, bare.dtype)
@@ -169,31 +169,31 @@ class Edges:
         """Return a ``braintools.conn.ConnectionResult``, with weights and delays."""
         from braintools.conn import ConnectionResult  # pyright: ignore[reportMissingImports]
 
-        its = self._drawn()
+        edges = self._drawn()
         given = {"weights": weights, "delays": delays}
-        given = {n: self._one_each(v, n)[: its.count] for n, v in given.items() if v is not None}
-        pre, post = (np.asarray(x) for x in (its.pre, its.post))
-        return ConnectionResult(pre, post, its.sizes[0], its.sizes[1], **given)
+        given = {n: self._one_each(v, n)[: edges.count] for n, v in given.items() if v is not None}
+        pre, post = (np.asarray(x) for x in (edges.pre, edges.post))
+        return ConnectionResult(pre, post, *edges.sizes, **given)
 
     def _drawn(self) -> Edges:
-        """The edges alone, without room for others."""
+        """The edges without unused entries."""
         if self.number is None:
             return self
         if isinstance(self.number, Tracer):
             raise TypeError("`number` of the edges is traced; use them where it is known")
         if (n := int(self.number)) > self.count:
-            raise ValueError(f"{n} edges were drawn and `max_edges` has room for {self.count}")
+            raise ValueError(f"{n} edges were drawn, and `max_edges` allows {self.count}")
         if n < 0:
             raise ValueError("no edges were drawn, as a traced probability was not from 0 to 1")
         return Edges(self.pre[:n], self.post[:n], self.sizes)
 
     def _known(self, weights: Any) -> CSR:
-        """The matrix by rows, without room for other edges."""
-        its = self._drawn()
-        return its.csr(self._one_each(weights)[: its.count])
+        """The matrix by rows, without unused entries."""
+        edges = self._drawn()
+        return edges.csr(self._one_each(weights)[: edges.count])
 
     def _one_each(self, values: Any, name: str = "weights") -> Any:
-        """Values, one for each edge."""
+        """Check values, and broadcast them to one for each edge."""
         bare, unit = units.unwrap(name, values)
         if np.shape(bare) not in ((), (self.count,)):
             raise ValueError(
@@ -204,5 +204,5 @@ class Edges:
 
 
 def _counts(index: Any, size: int) -> jax.Array:
-    """How often each index occurs; those of no neuron don't count."""
+    """The number of times that each index occurs, without those of no neuron."""
     return jnp.zeros(size, jnp.int32).at[jnp.asarray(index, jnp.int32)].add(1, mode="drop")

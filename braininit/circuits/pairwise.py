@@ -1,4 +1,4 @@
-"""Rules by which each pair of neurons is connected by itself: Bernoulli and Poisson."""
+"""Rules that connect each pair of neurons independently: Bernoulli and Poisson."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from braininit._params.types import DType, Key, NumberLike, QuantityLike
 from braininit._params.values import static
 from braininit.circuits.alike import alike, any_of_each, some_of_each
 from braininit.circuits.edges import Edges
-from braininit.circuits.rule import ConnectionRule, Drawing, Sizes, drawing
+from braininit.circuits.rule import ConnectionRule, Drawing, Sizes, prepare
 from braininit.circuits.varied import ByDistance, PairLaw, Table, varied
 from braininit.circuits.words import arrivals, arrives, happens, words
 from braininit.spatial.places import Lengths, Matrix, Places
@@ -34,7 +34,7 @@ Chance: TypeAlias = "QuantityLike | DistanceProfile"
 
 
 def _check(role: roles.Role, name: str, value: Any) -> Any:
-    """The number of pairs, or a profile of it."""
+    """Check the numbers of pairs; a profile is checked when it is called."""
     if isinstance(value, DistanceProfile):
         return value
     return role.check(name, units.dimensionless(name, value))
@@ -60,29 +60,29 @@ def pairwise_bernoulli(
     Parameters
     ----------
     probability : float, array or DistanceProfile
-        One for all pairs; one for each, of shape (n_pre, n_post); or a profile of distance, which
-        needs `distances` or positions, and is cut off below 0.
+        From 0 to 1: one number for all pairs, or one for each, of shape (n_pre, n_post); or a
+        profile of distance, which needs `distances` or positions, and is cut off below 0.
     self_connections : bool
         Whether a neuron may connect to itself.
     box, anisotropy : number, array or Quantity, optional
         As in `pairwise_distances`, with positions.
     max_edges : int, optional
-        The room for edges where their number has to be known, as under ``jax.jit``. The result's
-        `number` says how many there are; those for which there is no room are left out.
+        The capacity of the result where it must be known, as under ``jax.jit``. The result's
+        `number` is the number of edges drawn; edges beyond the capacity are left out.
 
     Raises
     ------
     ValueError
-        If a probability is above 1: the error names the largest, and its pair. Of a traced one
-        nothing is drawn, and `number` is -1.
+        If a probability is above 1; the error names the largest, and its pair. If it is traced,
+        no edges are drawn, and `number` is -1.
 
     Notes
     -----
-    Edges are in the order of their targets, and sources increase in each. Numerics: probabilities
-    hold to 2^-64. Time and memory are of the order of the edges and targets where all pairs have
-    one, or where it falls with distance: eagerly, with positions, only pairs with more than 2^-12
-    are looked at. An array, distances, and a profile under ``jax.jit`` are looked at pair by pair;
-    so is one number that is traced, which has other edges from the same key than a known one.
+    Edges are in the order of their targets; the sources of each target increase. Numerics:
+    probabilities hold to 2^-64. Time and memory are of the order of the edges and targets if all
+    pairs have one probability, or if it falls with distance: eagerly, with positions, only pairs
+    above 2^-12 are looked at. With an array, `distances`, or a profile under ``jax.jit``, every
+    pair is looked at; also with a traced number, which draws other edges from the same key.
 
     Examples
     --------
@@ -96,10 +96,10 @@ def pairwise_bernoulli(
     >>> bool(edges.distances(at, box=1 * u.mm).mean() < 0.06 * u.mm)
     True
     """
-    its = drawing(sizes, only, dtype, None)
+    drawing = prepare(sizes, only, dtype, None)
     where = Where(distances, pre_positions, post_positions, box, anisotropy)
     return _drawn(
-        _BERNOULLI, roles.fraction, key, its, probability, where, self_connections, max_edges
+        _BERNOULLI, roles.fraction, key, drawing, probability, where, self_connections, max_edges
     )
 
 
@@ -140,16 +140,16 @@ def pairwise_poisson(
     Parameters
     ----------
     mean : float, array or DistanceProfile
-        The mean number of edges of a pair, 0 or more, given as `probability` is in
+        The mean number of edges of a pair, 0 or more: in the forms of `probability` in
         `pairwise_bernoulli`.
     self_connections, box, anisotropy, max_edges
         As in `pairwise_bernoulli`.
 
     Notes
     -----
-    Numerics: with one mean for all, the number of edges of each target is drawn, then a source for
-    each. Where means differ, edges of a pair are the arrivals of a process, right to float32's
-    digits of the mean; pairs are looked at as in `pairwise_bernoulli`.
+    Numerics: with one mean for all pairs, the number of edges of each target is drawn, then a
+    source for each edge. With different means, the edges of a pair are the arrivals of a Poisson
+    process, exact to float32's digits of the mean; pairs are looked at as in `pairwise_bernoulli`.
 
     Examples
     --------
@@ -158,9 +158,9 @@ def pairwise_poisson(
     >>> 9_500 < edges.count < 10_500
     True
     """
-    its = drawing(sizes, only, dtype, None)
+    drawing = prepare(sizes, only, dtype, None)
     where = Where(distances, pre_positions, post_positions, box, anisotropy)
-    return _drawn(_POISSON, roles.amount, key, its, mean, where, self_connections, max_edges)
+    return _drawn(_POISSON, roles.amount, key, drawing, mean, where, self_connections, max_edges)
 
 
 _POISSON = PairLaw("mean", math.inf, any_of_each, arrives, arrivals)
@@ -176,17 +176,17 @@ class PairwisePoisson(ConnectionRule, function=pairwise_poisson, checks=_MEAN):
     anisotropy: NumberLike | None = None
 
 
-# ---------------------------------------------------------------- what both do
+# ---------------------------------------------------------------- shared by both
 
 
 def law_of(rule: PairwiseBernoulli | PairwisePoisson) -> tuple[PairLaw, Any]:
-    """How the pairs of a rule are decided on, and their number or numbers."""
+    """The law of the pairs of a rule, and their number or numbers."""
     law = _BERNOULLI if isinstance(rule, PairwiseBernoulli) else _POISSON
     return law, getattr(rule, law.name)
 
 
 class Where(NamedTuple):
-    """Where neurons are."""
+    """The distances or positions that a call gives, and the space of the rule."""
 
     distances: Any
     pre: Any
@@ -195,7 +195,7 @@ class Where(NamedTuple):
     anisotropy: Any
 
     def check(self, name: str, sizes: tuple[int, ...]) -> None:
-        """Refuse what says nothing of some neurons."""
+        """Raise a ValueError if distances or positions are missing, or of other sizes."""
         if self.distances is None and (self.pre is None or self.post is None):
             raise ValueError(
                 f"`{name}` depends on distance: call with distances=..., or with "
@@ -206,13 +206,15 @@ class Where(NamedTuple):
             "pre_positions": (self.pre, sizes[:1]),
             "post_positions": (self.post, sizes[1:]),
         }
-        for of, (value, its) in given.items():
+        for parameter, (value, counts) in given.items():
             shape = None if value is None else np.shape(units.parts(value)[0])
-            if shape is not None and shape[: len(its)] != its:
-                raise ValueError(f"`{of}` must be those of {its} neurons, got the shape {shape}")
+            if shape is not None and shape[: len(counts)] != counts:
+                raise ValueError(
+                    f"`{parameter}` must be those of {counts} neurons, got the shape {shape}"
+                )
 
     def lengths(self, name: str, sizes: tuple[int, ...]) -> Lengths:
-        """What knows the distances, checked."""
+        """The checked distances, as `Lengths`."""
         self.check(name, sizes)
         if self.distances is not None:
             return Matrix(self.distances)
@@ -220,7 +222,7 @@ class Where(NamedTuple):
 
 
 def refuse_shape(law: PairLaw, numbers: Any, sizes: tuple[int, ...]) -> None:
-    """Refuse numbers that are neither one nor those of all pairs."""
+    """Raise a ValueError if `numbers` is neither one number nor one for each pair."""
     if np.shape(numbers) not in ((), sizes):
         raise ValueError(
             f"`{law.name}` must be one number, or one for each pair, of the shape {sizes}; "
@@ -232,24 +234,24 @@ def _drawn(
     law: PairLaw,
     role: roles.Role,
     key: Any,
-    its: Drawing,
+    drawing: Drawing,
     value: Any,
     where: Where,
     self_connections: bool,
     max_edges: int | None,
 ) -> Edges:
-    selfs = options.flag("self_connections", self_connections)
-    room = None if max_edges is None else options.whole("max_edges", max_edges, 0)
+    loops = options.flag("self_connections", self_connections)
+    capacity = None if max_edges is None else options.whole("max_edges", max_edges, 0)
     if isinstance(value, DistanceProfile):
-        numbers = ByDistance(law.name, value, where.lengths(law.name, its.sizes))
-        return varied(its, key, room, law, numbers, selfs)
+        numbers = ByDistance(law.name, value, where.lengths(law.name, drawing.sizes))
+        return varied(drawing, key, capacity, law, numbers, loops)
     bare = units.dimensionless(law.name, value)
     if isinstance(bare, Tracer) or np.ndim(bare):
-        refuse_shape(law, bare, its.sizes)
-        return varied(its, key, room, law, Table(bare, its.sizes), selfs)
-    if any(given is not None for given in where):
+        refuse_shape(law, bare, drawing.sizes)
+        return varied(drawing, key, capacity, law, Table(bare, drawing.sizes), loops)
+    if any(option is not None for option in where):
         raise ValueError(
             f"`{law.name}` is one number, which depends on no distance; leave those out"
         )
     number = float(role.check(law.name, float(np.asarray(bare))))
-    return alike(its, key, room, law.alike, number, selfs)
+    return alike(drawing, key, capacity, law.alike, number, loops)

@@ -48,7 +48,7 @@ _NEURON = LIF(
     capacitance=_CAPACITANCE * u.pF,
     tau_synapse=_TAU_SYNAPSE * u.ms,
 )
-_PEAK = 0.15  # mV, of the potential that follows an excitatory spike
+_PEAK = 0.15  # mV, the peak of the potential after an excitatory spike
 _INHIBITION = -4.0  # times an excitatory weight
 _RATE = 8.0  # Hz, of each input from outside
 _STEP = 0.1 * u.ms
@@ -61,27 +61,27 @@ def potjans_diesmann(
 
     .. math:: K = \mathrm{round}\,\frac{\ln(1 - C)}{\ln(1 - 1 / (N_{pre} N_{post}))}
 
-    edges connect the published fraction C of all pairs, as several may connect one pair: 77,169
-    neurons and 298,880,970 edges in all.
+    edges connect the published fraction C of all pairs, as a pair may have several edges. The
+    circuit has 77,169 neurons and 298,880,970 edges.
 
     Parameters
     ----------
     neurons, in_degrees : float
-        By which to multiply the numbers of neurons, and the in-degrees. Weights are divided by the
-        root of `in_degrees`, and `current` makes up for the mean of the input that is missing, at
-        the published rates.
+        Positive factors of the numbers of neurons, and of the in-degrees. Weights are divided by
+        the root of `in_degrees`, and `current` replaces the mean of the missing input, at the
+        published rates.
     thalamus : bool
-        Whether there are the 902 neurons of the thalamus, "TC", a source of spikes: in the paper,
-        of 120 spikes/s for 10 ms.
+        Whether to add the 902 neurons of the thalamus, "TC", a source of spikes: in the paper, 120
+        spikes/s for 10 ms.
 
     Notes
     -----
     From Potjans and Diesmann, The cell-type specific cortical microcircuit, Cerebral Cortex 24,
     2014 (doi 10.1093/cercor/bhs358), with delays as in table A1 of PMC9196133, and initial
-    potentials and rates as in INM-6/microcircuit-PD14-model; in the paper initial potentials are
-    -58 +- 10 mV. Weights are redrawn to keep their sign; delays are redrawn to at least 0.05 ms,
-    then rounded to 0.1 ms. Numerics: K is exact. The reference code computes ``log((n - 1) / n)``,
-    which cancels in float64: two of its numbers are short by one, L2/3E to L2/3E, L2/3I to L4E.
+    potentials and rates as in INM-6/microcircuit-PD14-model; the paper's initial potentials are
+    -58 +- 10 mV. Weights of the wrong sign are redrawn; delays below 0.05 ms are redrawn, then all
+    are rounded to 0.1 ms. Numerics: K is exact. The reference code computes ``log((n - 1) / n)``,
+    which cancels in float64: two of its K are short by one, L2/3E to L2/3E and L2/3I to L4E.
 
     Examples
     --------
@@ -102,17 +102,19 @@ def potjans_diesmann(
 
     def population(name: str) -> Population:
         size, mean, std, degree, _ = _POPULATIONS[name]
-        here = _RATE * degree * peak + sum(
-            _edges(c, its[0], size) / size * _strength(source, name) * peak * its[4]
-            for c, (source, its) in zip(_PROBABILITIES[name], _POPULATIONS.items(), strict=True)
-        )  # pA per s: what all spikes carry, and decays within the time constant of synapses
-        missing = (1 - in_degrees**0.5) * 1e-3 * _TAU_SYNAPSE * here
+        arriving = _RATE * degree * peak + sum(
+            _edges(c, n_pre, size) / size * _strength(source, name) * peak * rate
+            for c, (source, (n_pre, *_, rate)) in zip(
+                _PROBABILITIES[name], _POPULATIONS.items(), strict=True
+            )
+        )  # pA per s, of all spikes; each decays with the time constant of synapses
+        missing = (1 - in_degrees**0.5) * 1e-3 * _TAU_SYNAPSE * arriving
         outside = PoissonInput(round(degree * in_degrees), _RATE * u.Hz, weight * u.pA, 1.5 * u.ms)
         potential = Normal(mean * u.mV, std * u.mV)
         size = round(size * neurons)
         return Population(name, size, _NEURON, potential, outside, missing * u.pA)
 
-    every = {name: population(name) for name in _POPULATIONS}
+    populations = {name: population(name) for name in _POPULATIONS}
 
     def projection(source: Population, target: str, c: float, n_pre: int) -> Projection:
         number = round(_edges(c, n_pre, _POPULATIONS[target][0]) * neurons * in_degrees)
@@ -122,37 +124,37 @@ def potjans_diesmann(
         mean = 0.75 * u.ms if strength < 0 else 1.5 * u.ms
         delays = Normal(mean, 0.5 * mean).truncated(low=_STEP / 2).on_grid(_STEP)
         return Projection(
-            source, every[target], FixedTotalNumber(number), weights.truncated(**sign), delays
+            source, populations[target], FixedTotalNumber(number), weights.truncated(**sign), delays
         )
 
     projections = [
-        projection(every[source], target, c, _POPULATIONS[source][0])
+        projection(populations[source], target, c, _POPULATIONS[source][0])
         for target, row in _PROBABILITIES.items()
         for source, c in zip(_POPULATIONS, row, strict=True)
         if c > 0
     ]
     if not options.flag("thalamus", thalamus):
-        return Circuit((*every.values(),), (*projections,))
+        return Circuit((*populations.values(),), (*projections,))
     name, size, targets = _THALAMUS
     outside = Population(name, round(size * neurons))
     projections += [projection(outside, target, c, size) for target, c in targets.items()]
-    return Circuit((*every.values(), outside), (*projections,))
+    return Circuit((*populations.values(), outside), (*projections,))
 
 
 def _edges(c: float, n_pre: int, n_post: int) -> float:
-    """How many edges, each between any pair, connect a fraction c of all pairs."""
+    """The number of edges, each between any pair, that connect a fraction c of all pairs."""
     return math.log1p(-c) / math.log1p(-1 / (n_pre * n_post))
 
 
 def _strength(source: str, target: str) -> float:
-    """A weight, in that of most excitatory edges."""
+    """A weight, relative to that of most excitatory edges."""
     if source.endswith("I"):
         return _INHIBITION
     return 2.0 if (source, target) == ("L4E", "L2/3E") else 1.0
 
 
 def _current_of_potential() -> float:
-    """The current (pA) of a spike after which the potential rises by 1 mV: 585.39."""
+    """The current (pA) of a spike whose potential peaks at 1 mV: 585.39."""
     ratio, apart = _TAU / _TAU_SYNAPSE, _TAU - _TAU_SYNAPSE
     peak = ratio ** (-_TAU_SYNAPSE / apart) - ratio ** (-_TAU / apart)
     return _CAPACITANCE * apart / (_TAU * _TAU_SYNAPSE * peak)

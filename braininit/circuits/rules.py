@@ -1,4 +1,4 @@
-"""Rules of which the number of edges is known before they are drawn."""
+"""Rules whose number of edges is known before the draw."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from braininit._params.types import DType, Key, Sharding
 from braininit._params.values import static
 from braininit.circuits.distinct import distinct, others
 from braininit.circuits.edges import Edges
-from braininit.circuits.rule import ConnectionRule, Sizes, drawing
+from braininit.circuits.rule import ConnectionRule, Sizes, prepare
 from braininit.circuits.words import happens, threefry_key, words
 
 __all__ = [
@@ -59,8 +59,8 @@ def one_to_one(
     >>> init.one_to_one(None, (5, 3)).pre
     Array([0, 1, 2], dtype=int32)
     """
-    its = drawing(sizes, only, dtype, out_sharding)
-    return its.edges(_itself, None, min(its.sizes), 1)
+    drawing = prepare(sizes, only, dtype, out_sharding)
+    return drawing.edges(_itself, None, min(drawing.sizes), 1)
 
 
 class OneToOne(ConnectionRule, function=one_to_one, random=False):
@@ -89,19 +89,22 @@ def all_to_all(
     >>> init.all_to_all(None, 3, self_connections=False).pre
     Array([1, 2, 0, 2, 0, 1], dtype=int32)
     """
-    its = drawing(sizes, only, dtype, out_sharding)
-    n_pre, n_post = its.sizes
+    drawing = prepare(sizes, only, dtype, out_sharding)
+    n_pre, n_post = drawing.sizes
     if options.flag("self_connections", self_connections):
-        return its.edges(_all, None, n_post, n_pre, n_pre)
+        return drawing.edges(_all, None, n_post, n_pre, n_pre)
     # Targets beyond the last source have no neuron of their own index to leave out.
-    start, stop = its.part(n_post)
-    own, rest = (min(start, n_pre), min(stop, n_pre)), (max(start, n_pre), max(stop, n_pre))
+    start, stop = drawing.part(n_post)
+    with_self = min(start, n_pre), min(stop, n_pre)
+    rest = max(start, n_pre), max(stop, n_pre)
     if rest[0] == rest[1]:
-        return its._replace(only=own).edges(_all_others, None, n_post, n_pre - 1, n_pre - 1)
-    alone = its._replace(sharding=None)
-    some = alone._replace(only=own).edges(_all_others, None, n_post, n_pre - 1, n_pre - 1)
-    every = some.concatenate(alone._replace(only=rest).edges(_all, None, n_post, n_pre, n_pre))
-    return every if its.sharding is None else jax.device_put(every, its.sharding)
+        return drawing._replace(only=with_self).edges(
+            _all_others, None, n_post, n_pre - 1, n_pre - 1
+        )
+    local = drawing._replace(sharding=None)
+    some = local._replace(only=with_self).edges(_all_others, None, n_post, n_pre - 1, n_pre - 1)
+    every = some.concatenate(local._replace(only=rest).edges(_all, None, n_post, n_pre, n_pre))
+    return every if drawing.sharding is None else jax.device_put(every, drawing.sharding)
 
 
 class AllToAll(ConnectionRule, function=all_to_all, random=False):
@@ -110,24 +113,24 @@ class AllToAll(ConnectionRule, function=all_to_all, random=False):
     self_connections: bool = static(default=True)
 
 
-def _all(key: Any, start: Any, rows: int, each: int) -> Pair:
-    post, pre = _places(start, rows, each)
+def _all(key: Any, start: Any, rows: int, width: int) -> Pair:
+    post, pre = _places(start, rows, width)
     return pre, post
 
 
-def _all_others(key: Any, start: Any, rows: int, each: int) -> Pair:
-    post, pre = _places(start, rows, each)
+def _all_others(key: Any, start: Any, rows: int, width: int) -> Pair:
+    post, pre = _places(start, rows, width)
     return _beside(pre, post), post
 
 
-def _places(start: Any, rows: int, each: int) -> Pair:
+def _places(start: Any, rows: int, width: int) -> Pair:
     """The row of each edge, and its place in the row."""
-    row, place = (lax.broadcasted_iota(jnp.uint32, (rows, each), axis) for axis in (0, 1))
+    row, place = (lax.broadcasted_iota(jnp.uint32, (rows, width), axis) for axis in (0, 1))
     return start + row, place
 
 
 def _beside(index: jax.Array, own: jax.Array) -> jax.Array:
-    """Numbers from 0 on, without that of the neuron itself."""
+    """Shift indices so that they skip a neuron's own."""
     return index + (index >= own).astype(jnp.uint32)
 
 
@@ -157,7 +160,8 @@ def fixed_in_degree(
     Notes
     -----
     Edge ``degree * j + i`` goes to target j. Numerics: with multiple connections the sources are
-    independent; else they increase in each target, and every set of them is equally likely.
+    independent. Without, the sources of each target increase, and every set of them is equally
+    likely.
 
     Examples
     --------
@@ -171,10 +175,10 @@ def fixed_in_degree(
     >>> bool((some.pre == edges.pre[50_000:60_000]).all())
     True
     """
-    its = drawing(sizes, only, dtype, out_sharding)
-    n_pre, n_post = its.sizes
-    how = _degree(degree, n_pre, n_post, self_connections, multiple)
-    return its.edges(_by_target, threefry_key(key), n_post, how[0], n_pre, *how)
+    drawing = prepare(sizes, only, dtype, out_sharding)
+    n_pre, n_post = drawing.sizes
+    checked = _degree(degree, n_pre, n_post, self_connections, multiple)
+    return drawing.edges(_by_target, threefry_key(key), n_post, checked[0], n_pre, *checked)
 
 
 class FixedInDegree(ConnectionRule, function=fixed_in_degree, checks={"degree": _COUNT}):
@@ -203,7 +207,7 @@ def fixed_out_degree(
     degree : int
         The number of edges from each source.
     self_connections, multiple : bool
-        As in `fixed_in_degree`, of which this is the mirror image: edge ``degree * i + k`` goes
+        As in `fixed_in_degree`, with sources and targets exchanged: edge ``degree * i + k`` goes
         from source i, and `only` is a range of sources.
 
     Examples
@@ -213,10 +217,10 @@ def fixed_out_degree(
     >>> set(edges.out_degree.tolist()), bool((edges.pre == edges.post).any())
     ({10}, False)
     """
-    its = drawing(sizes, only, dtype, out_sharding)
-    n_pre, n_post = its.sizes
-    how = _degree(degree, n_post, n_pre, self_connections, multiple)
-    return its.edges(_by_source, threefry_key(key), n_pre, how[0], n_post, *how)
+    drawing = prepare(sizes, only, dtype, out_sharding)
+    n_pre, n_post = drawing.sizes
+    checked = _degree(degree, n_post, n_pre, self_connections, multiple)
+    return drawing.edges(_by_source, threefry_key(key), n_pre, checked[0], n_post, *checked)
 
 
 class FixedOutDegree(ConnectionRule, function=fixed_out_degree, checks={"degree": _COUNT}):
@@ -230,56 +234,56 @@ class FixedOutDegree(ConnectionRule, function=fixed_out_degree, checks={"degree"
 def _degree(
     degree: Any, n: int, rows: int, self_connections: Any, multiple: Any
 ) -> tuple[int, bool, bool]:
-    """The degree and the flags, if so many of n neurons can be drawn."""
+    """The checked degree and flags; a ValueError if n neurons are too few."""
     degree = options.whole("degree", degree, 0)
-    selfs = options.flag("self_connections", self_connections)
-    several = options.flag("multiple", multiple)
-    least = max(n - (not selfs and rows > 0), 0)
-    if rows and degree and least < (1 if several else degree):
-        without = "" if selfs else ", none of which is the neuron itself"
-        once = "" if several else ", each once"
+    loops = options.flag("self_connections", self_connections)
+    repeats = options.flag("multiple", multiple)
+    available = max(n - (not loops and rows > 0), 0)
+    if rows and degree and available < (1 if repeats else degree):
+        without = "" if loops else ", none of which is the neuron itself"
+        once = "" if repeats else ", each once"
         raise ValueError(
-            f"`degree` = {degree} is more than the {least} neurons there are{without}{once}; "
+            f"`degree` = {degree} is more than the {available} neurons there are{without}{once}; "
             "give a smaller one"
         )
-    return degree, selfs, several
+    return degree, loops, repeats
 
 
-def _by_target(key: Any, start: Any, rows: int, n: int, *how: Any) -> Pair:
-    target, source = _row_by_row(key, start, rows, n, *how)
+def _by_target(key: Any, start: Any, rows: int, n: int, *args: Any) -> Pair:
+    target, source = _row_by_row(key, start, rows, n, *args)
     return source, target
 
 
-def _by_source(key: Any, start: Any, rows: int, n: int, *how: Any) -> Pair:
-    return _row_by_row(key, start, rows, n, *how)
+def _by_source(key: Any, start: Any, rows: int, n: int, *args: Any) -> Pair:
+    return _row_by_row(key, start, rows, n, *args)
 
 
 def _row_by_row(
-    key: Any, start: Any, rows: int, n: int, each: int, selfs: bool, several: bool
+    key: Any, start: Any, rows: int, n: int, degree: int, loops: bool, repeats: bool
 ) -> Pair:
-    """The row of each edge, and a partner out of n for each."""
-    row, place = _places(start, rows, each)
-    if several:
-        return row, _partner(words(key, row, place), row, n, selfs)
-    if 2 * each <= n - 1:
+    """The row of each edge, and its partner among n neurons."""
+    row, place = _places(start, rows, degree)
+    if repeats:
+        return row, _partner(words(key, row, place), row, n, loops)
+    if 2 * degree <= n - 1:
 
         def draw(turn: Any, places: Any) -> tuple[jax.Array, ...]:
-            return (_partner(words(jax.random.fold_in(key, turn), row, places), row, n, selfs),)
+            return (_partner(words(jax.random.fold_in(key, turn), row, places), row, n, loops),)
 
         return row, distinct(draw, n, place)[0]
-    rows_, out = _places(start, rows, n - each)  # those that are left out, which are fewer
+    rows_, out = _places(start, rows, n - degree)  # draw the partners to leave out: they are fewer
 
     def left_out(turn: Any, places: Any) -> tuple[jax.Array, ...]:
         return (below(n, words(jax.random.fold_in(key, turn), rows_, places)),)
 
-    fixed = None if selfs else ((out == 0) & (rows_ < np.uint32(n)), rows_)
+    fixed = None if loops else ((out == 0) & (rows_ < np.uint32(n)), rows_)
     excluded = distinct(left_out, n, out, fixed)[0]
-    return row, others(excluded, each)
+    return row, others(excluded, degree)
 
 
-def _partner(random: Pair, row: jax.Array, n: int, selfs: bool) -> jax.Array:
-    """One of n neurons; not the one of the row's own index, unless that may be."""
-    if selfs:
+def _partner(random: Pair, row: jax.Array, n: int, loops: bool) -> jax.Array:
+    """One of n neurons; without `loops`, not the one with the row's index."""
+    if loops:
         return below(n, random)
     own = row < np.uint32(n)
     drawn = below(np.uint32(n) - own.astype(jnp.uint32), random)
@@ -309,14 +313,14 @@ def fixed_total_number(
     self_connections, multiple : bool
         Whether a neuron may connect to itself, and a pair by several edges.
     only : tuple of int, optional
-        Which edges are drawn, by their number. Without multiple connections all are, and these
-        are kept.
+        A range of edges, by their number. Without multiple connections all edges are drawn, and
+        these are kept.
 
     Notes
     -----
-    Numerics: with multiple connections the edges are independent; source and target are, too,
-    where self-connections are allowed. Else edges are in the order of their targets, and every
-    set of pairs is equally likely.
+    Numerics: with multiple connections the edges are independent; with self-connections, so are
+    source and target. Without multiple connections, edges are in the order of their targets, and
+    every set of pairs is equally likely.
 
     Examples
     --------
@@ -325,21 +329,21 @@ def fixed_total_number(
     >>> edges.count, int(edges.in_degree.sum())
     (20000, 20000)
     """
-    its = drawing(sizes, only, dtype, out_sharding)
-    n_pre, n_post = its.sizes
+    drawing = prepare(sizes, only, dtype, out_sharding)
+    n_pre, n_post = drawing.sizes
     number = options.whole("number", number, 0)
-    selfs = options.flag("self_connections", self_connections)
-    several = options.flag("multiple", multiple)
-    pairs = n_pre * n_post - (0 if selfs else min(n_pre, n_post))
-    if number and pairs < (1 if several else number):
-        once = "" if several else ", each of which is drawn once"
+    loops = options.flag("self_connections", self_connections)
+    repeats = options.flag("multiple", multiple)
+    pairs = n_pre * n_post - (0 if loops else min(n_pre, n_post))
+    if number and pairs < (1 if repeats else number):
+        once = "" if repeats else ", each of which is drawn once"
         raise ValueError(
             f"`number` = {number} is more than the {pairs} pairs there are{once}; give a smaller "
             "one"
         )
-    if several:
-        return its.edges(_independent, threefry_key(key), number, 1, n_pre, n_post, selfs)
-    return its.edges(_each_once, threefry_key(key), number, 1, number, n_pre, n_post, selfs)
+    if repeats:
+        return drawing.edges(_independent, threefry_key(key), number, 1, n_pre, n_post, loops)
+    return drawing.edges(_each_once, threefry_key(key), number, 1, number, n_pre, n_post, loops)
 
 
 class FixedTotalNumber(ConnectionRule, function=fixed_total_number, checks={"number": _COUNT}):
@@ -350,19 +354,19 @@ class FixedTotalNumber(ConnectionRule, function=fixed_total_number, checks={"num
     multiple: bool = static(default=True)
 
 
-def _independent(key: Any, start: Any, rows: int, n_pre: int, n_post: int, selfs: bool) -> Pair:
+def _independent(key: Any, start: Any, rows: int, n_pre: int, n_post: int, loops: bool) -> Pair:
     def drawn(rows: int, start: Any) -> Pair:
-        return any_pairs(key, start + jnp.arange(rows, dtype=jnp.uint32), n_pre, n_post, selfs)
+        return any_pairs(key, start + jnp.arange(rows, dtype=jnp.uint32), n_pre, n_post, loops)
 
     return evenly(drawn, rows, start)
 
 
-def any_pairs(key: Any, edge: jax.Array, n_pre: int, n_post: int, selfs: bool) -> Pair:
-    """Pairs, each equally likely; without those of a neuron and itself, if they may not be."""
+def any_pairs(key: Any, edge: jax.Array, n_pre: int, n_post: int, loops: bool) -> Pair:
+    """Equally likely pairs; without `loops`, none of a neuron and itself."""
     first, second = (words(key, np.uint32(end), edge) for end in (0, 1))
-    if selfs:
+    if loops:
         return below(n_pre, first), below(n_post, second)
-    if n_post <= n_pre:  # each of the fewer ones has the same number of partners
+    if n_post <= n_pre:  # every target has the same number of partners
         post = below(n_post, second)
         return _beside(below(n_pre - 1, first), post), post
     pre = below(n_pre, first)
@@ -370,20 +374,20 @@ def any_pairs(key: Any, edge: jax.Array, n_pre: int, n_post: int, selfs: bool) -
 
 
 def _each_once(
-    key: Any, start: Any, rows: int, number: int, n_pre: int, n_post: int, selfs: bool
+    key: Any, start: Any, rows: int, number: int, n_pre: int, n_post: int, loops: bool
 ) -> Pair:
-    """Some of the edges, all of which are drawn."""
+    """Draw all edges without repeats, and return some of them."""
     pairs = n_pre * n_post
-    if 2 * number <= pairs - (0 if selfs else min(n_pre, n_post)):
+    if 2 * number <= pairs - (0 if loops else min(n_pre, n_post)):
 
         def draw(turn: Any, places: Any) -> Pair:
-            pre, post = any_pairs(jax.random.fold_in(key, turn), places, n_pre, n_post, selfs)
+            pre, post = any_pairs(jax.random.fold_in(key, turn), places, n_pre, n_post, loops)
             return post, pre
 
         post, pre = distinct(draw, 2**32, jnp.arange(number, dtype=jnp.uint32))
     else:
         at = jnp.arange(pairs - number, dtype=jnp.uint32)
-        own = (at < np.uint32(0 if selfs else min(n_pre, n_post)), at * np.uint32(n_pre + 1))
+        own = (at < np.uint32(0 if loops else min(n_pre, n_post)), at * np.uint32(n_pre + 1))
 
         def left_out(turn: Any, places: Any) -> tuple[jax.Array, ...]:
             random = words(jax.random.fold_in(key, turn), np.uint32(0), places)
@@ -415,11 +419,11 @@ def small_world(
     Parameters
     ----------
     degree : int
-        The number of edges to each target: from half as many neurons on either side.
+        The number of edges to each target, even: half of them come from either side.
     rewired : float
-        The probability of an edge to get another source, drawn among all.
+        The probability, from 0 to 1, that an edge gets another source, drawn among all neurons.
     self_connections, multiple : bool
-        Whether such a source may be the neuron itself, and one that it has already.
+        Whether such a source may be the neuron itself, and a source that it has already.
 
     Examples
     --------
@@ -427,17 +431,19 @@ def small_world(
     >>> init.small_world(jax.random.key(0), 6, 2, 0.0).pre[:4]
     Array([1, 5, 0, 2], dtype=int32)
     """
-    its = drawing(sizes, only, dtype, out_sharding)
-    n, n_post = its.sizes
+    drawing = prepare(sizes, only, dtype, out_sharding)
+    n, n_post = drawing.sizes
     if n != n_post:
-        raise ValueError(f"`sizes` must be of one population, as (80, 80), got {its.sizes}")
-    each, *_ = _degree(degree, n, n, False, False)
-    if each % 2:
-        raise ValueError(f"`degree` = {each} must be even: half of the edges come from either side")
+        raise ValueError(f"`sizes` must be of one population, as (80, 80), got {drawing.sizes}")
+    degree, *_ = _degree(degree, n, n, False, False)
+    if degree % 2:
+        raise ValueError(f"`degree` = {degree} must be even: half the edges come from either side")
     chance = roles.number("rewired", roles.fraction(rewired)).value
-    selfs = options.flag("self_connections", self_connections)
-    several = options.flag("multiple", multiple)
-    return its.edges(_on_a_ring, threefry_key(key), n, each, n, each, float(chance), selfs, several)
+    loops = options.flag("self_connections", self_connections)
+    repeats = options.flag("multiple", multiple)
+    return drawing.edges(
+        _on_a_ring, threefry_key(key), n, degree, n, degree, float(chance), loops, repeats
+    )
 
 
 _CHECKS = {"degree": _COUNT, "rewired": roles.fraction.check}
@@ -453,10 +459,10 @@ class SmallWorld(ConnectionRule, function=small_world, checks=_CHECKS):
 
 
 def _on_a_ring(
-    key: Any, start: Any, rows: int, n: int, each: int, chance: float, selfs: bool, several: bool
+    key: Any, start: Any, rows: int, n: int, degree: int, chance: float, loops: bool, repeats: bool
 ) -> Pair:
-    row, place = _places(start, rows, each)
-    half = np.uint32(each // 2)
+    row, place = _places(start, rows, degree)
+    half = np.uint32(degree // 2)
     steps = jnp.where(place < half, place + 1, np.uint32(n - 1) - (place - half))
     neighbour = (row + steps) % np.uint32(n)
     choice, source = jax.random.split(key)
@@ -464,8 +470,8 @@ def _on_a_ring(
 
     def draw(turn: Any, places: Any) -> tuple[jax.Array, ...]:
         random = words(jax.random.fold_in(source, turn), row, places)
-        return (_partner(random, row, n, selfs),)
+        return (_partner(random, row, n, loops),)
 
-    if several:
+    if repeats:
         return jnp.where(stays, neighbour, draw(np.uint32(0), place)[0]), row
     return distinct(draw, n, place, (stays, neighbour))[0], row

@@ -1,7 +1,7 @@
-"""Random words by index, and whole numbers from them.
+"""Random words by index, and counts drawn from them.
 
-An edge is drawn from a key and the two numbers that it goes by, as its target and its place among
-the target's edges. So any range of targets can be drawn alone, on any device.
+An edge is drawn from a key and two numbers, as its target and its place among the target's edges.
+So any range of targets can be drawn alone, on any device.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Words = tuple[jax.Array, jax.Array]
 
 
 def threefry_key(key: Any) -> jax.Array:
-    """The key itself, if it is Threefry's; else one drawn from it, as others know no index."""
+    """The key itself if it is Threefry's; else a Threefry key drawn from it, to hash indices."""
     key = keys.typed(keys.as_key(key), keys.legacy_impl(key))
     if setting("jax_debug_key_reuse"):
         jax.random.bits(key)  # reading a key's data does not count as using the key
@@ -34,7 +34,7 @@ def threefry_key(key: Any) -> jax.Array:
 
 
 def words(key: jax.Array, high: Any, low: Any) -> Words:
-    """Two random words for each index, which is given in two words."""
+    """Two random words for each index; the index is two words too."""
     high, low = jnp.broadcast_arrays(jnp.asarray(high, jnp.uint32), jnp.asarray(low, jnp.uint32))
     data = jax.random.key_data(key)
     first, second = hashed(data[0], data[1], high, low)
@@ -42,7 +42,7 @@ def words(key: jax.Array, high: Any, low: Any) -> Words:
 
 
 def happens(chance: Any, random: Words) -> jax.Array:
-    """Whether what has this chance happens, to 2^-64; never where the chance is NaN."""
+    """Whether an event of this probability happens, to 2^-64; never if it is NaN."""
     chance = jnp.asarray(chance)
     upper = jnp.where(chance < 1, chance, 0) * 2.0**32  # scaled by 2^n, it keeps its digits
     whole = jnp.floor(upper)
@@ -51,27 +51,27 @@ def happens(chance: Any, random: Words) -> jax.Array:
     return less | (chance >= 1)
 
 
-# ---------------------------------------------------------------- numbers of any means
+# ---------------------------------------------------------------- Poisson counts of any mean
 
 
 def arrives(mean: Any, key: jax.Array, high: Any, low: Any) -> jax.Array:
-    """Whether there is an arrival before the mean: whether `arrivals` is not 0."""
+    """Whether there is an arrival before the mean, so that `arrivals` is not 0."""
     mean = jnp.asarray(mean)
     return _gap(_FIRST, key, high, low, _clock(mean)) < mean
 
 
 def arrivals(mean: Any, key: jax.Array, high: Any, low: Any) -> jax.Array:
-    """Poisson numbers of any means for indices: how many arrivals at rate 1 are before the mean."""
+    """Poisson counts for indices: the number of arrivals, at rate 1, before the mean."""
     mean = jnp.asarray(mean)
     shape = jnp.broadcast_shapes(mean.shape, jnp.shape(high), jnp.shape(low))
 
-    def next_one(state: tuple[Any, ...]) -> tuple[Any, ...]:
-        turn, time, number = state
+    def next_arrival(state: tuple[Any, ...]) -> tuple[Any, ...]:
+        turn, time, count = state
         time += _gap(turn, key, high, low, time.dtype)
-        return turn + 1, time, number + (time < mean)
+        return turn + 1, time, count + (time < mean)
 
     first = (_FIRST, jnp.zeros(shape, _clock(mean)), jnp.zeros(shape, jnp.int32))
-    return lax.while_loop(lambda state: jnp.any(state[1] < mean), next_one, first)[2]
+    return lax.while_loop(lambda state: jnp.any(state[1] < mean), next_arrival, first)[2]
 
 
 _FIRST = np.uint32(2**31)  # no neuron has such an index
@@ -82,7 +82,7 @@ def _clock(mean: jax.Array) -> Any:
 
 
 def _gap(turn: Any, key: jax.Array, high: Any, low: Any, dtype: Any) -> jax.Array:
-    """Standard exponential numbers, each tail from words that are near 0 there."""
+    """Standard exponential draws; each tail is computed from words near 0, which keep digits."""
     random = words(jax.random.fold_in(key, turn), high, low)
     upper = random[0] >> 31 == 1
     first, second = (jnp.where(upper, ~x, x).astype(dtype) for x in random)

@@ -1,9 +1,9 @@
-"""From a choice to the values of a leaf, each leaf in its place.
+"""The values of a leaf from its choice, each leaf in its place.
 
-One compiled program draws all leaves of one family, shape, dtype and sharding; their numbers are
-its arguments. Nothing is communicated: what can't be drawn part by part, as an orthogonal matrix,
-is drawn whole on every device, which keeps its part. So are the parts of a fused kernel along
-their axis where they have different laws; along the others it is split.
+One compiled program draws all leaves of one family, shape, dtype and sharding; their parameters are
+its arguments. Devices do not communicate: a draw that can't be split, as an orthogonal matrix, is
+drawn whole on every device, which keeps its part. A fused kernel whose parts have different
+distributions is drawn whole along the axis of its parts, and split along the others.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from braininit.initializer.foreign import Called, Foreign
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import Asked, Recipe, are_same, draw
 from braininit.models.leaves import Leaf
-from braininit.models.parts import alike, side_by_side
+from braininit.models.parts import are_alike, side_by_side
 from braininit.models.placement import in_place
 from braininit.models.rules import Choice, constant_of
 
@@ -41,22 +41,22 @@ __all__ = ["constants", "is_small_constant", "one", "stacked"]
 
 
 def one(choice: Choice, leaf: Leaf, key: Any, sharding: NamedSharding | None = None) -> Any:
-    """The value of one leaf."""
+    """Draw one leaf."""
     initializer: Any = choice.initializer
-    made, shape, dtype = initializer._recipe, leaf.shape, leaf.dtype
-    if jnp.issubdtype(dtype, jax.dtypes.prng_key):  # no numbers: only a user's function makes them
-        made = initializer.function(keys.typed(key, keys.legacy_impl(key)), shape, dtype)
-        x = made if sharding is None else jax.device_put(made, sharding)
+    recipe, shape, dtype = initializer._recipe, leaf.shape, leaf.dtype
+    if jnp.issubdtype(dtype, jax.dtypes.prng_key):  # keys: only a user's function makes them
+        x = initializer.function(keys.typed(key, keys.legacy_impl(key)), shape, dtype)
+        x = x if sharding is None else jax.device_put(x, sharding)
     elif sharding is None and is_small_constant(choice, leaf):
         value = constant_of(initializer) + 0.0  # not -0
         value = value if is_whole(dtype) else drawn_in(dtype).type(value)
-        x = units.on(jax.device_put(np.full(shape, value, dtype)), made.unit)
-    elif _is_ours(made) and (sharding is None or not _whole_axes(made, shape)):
-        x = draw(made, key, shape, dtype, sharding)
-    elif _is_ours(made):
-        of = _whole_axes(made, shape)
-        program = _in_parts(shape, dtype, sharding, keys.legacy_impl(key), of)
-        x = units.on(program(key, made), made.unit)
+        x = units.on(jax.device_put(np.full(shape, value, dtype)), recipe.unit)
+    elif _is_ours(recipe) and (sharding is None or not _whole_axes(recipe, shape)):
+        x = draw(recipe, key, shape, dtype, sharding)
+    elif _is_ours(recipe):
+        whole = _whole_axes(recipe, shape)
+        program = _in_parts(shape, dtype, sharding, keys.legacy_impl(key), whole)
+        x = units.on(program(key, recipe), recipe.unit)
     elif not eager():
         x = placed(_step_by_step(lambda key: initializer(key, shape, dtype)), sharding)(key)
     elif sharding is None:
@@ -67,22 +67,22 @@ def one(choice: Choice, leaf: Leaf, key: Any, sharding: NamedSharding | None = N
 
 
 def constants(pairs: Sequence[tuple[Choice, Leaf]]) -> list[Any]:
-    """The values of leaves that are small constants.
+    """Make leaves that are small constants.
 
-    Equal ones are copies of one array, each with memory of its own, so that it may be donated.
+    Equal constants are copies of one array, each with its own memory, so that it may be donated.
     JAX makes all copies at once, in a sixth of the time.
     """
-    filled: dict[Any, Any] = {}
+    arrays: dict[Any, Any] = {}
     for choice, leaf in pairs:
-        alike = _alike(choice, leaf)
-        if alike not in filled:
-            filled[alike] = units.parts(one(choice, leaf, None))[0]
-    copies = jax.device_put([filled[_alike(*pair)] for pair in pairs], may_alias=False)
+        properties = _properties(choice, leaf)
+        if properties not in arrays:
+            arrays[properties] = units.parts(one(choice, leaf, None))[0]
+    copies = jax.device_put([arrays[_properties(*pair)] for pair in pairs], may_alias=False)
     return [units.on(copy, leaf.unit) for copy, (_, leaf) in zip(copies, pairs, strict=True)]
 
 
-def _alike(choice: Choice, leaf: Leaf) -> Any:
-    """What the bare numbers of a constant depend on."""
+def _properties(choice: Choice, leaf: Leaf) -> Any:
+    """All that the bare numbers of a constant depend on."""
     assert isinstance(choice.initializer, Constant)
     return leaf.shape, leaf.dtype, constant_of(choice.initializer), choice.convert
 
@@ -90,34 +90,33 @@ def _alike(choice: Choice, leaf: Leaf) -> Any:
 def stacked(
     choices: Sequence[Choice],
     leaves: Sequence[Leaf],
-    each: Sequence[Any],
+    layer_keys: Sequence[Any],
     axis: int,
     sharding: NamedSharding | None = None,
 ) -> Any:
-    """The values of layers along an axis, each drawn as it is by itself."""
-    if _in_one_program(choices, leaves[0], each[0]):
+    """Draw layers along an axis, each with the bits that it would have alone."""
+    if _in_one_program(choices, leaves[0], layer_keys[0]):
         shape, dtype = leaves[0].shape, leaves[0].dtype
         sized = [_sized(choice, leaf) for choice, leaf in zip(choices, leaves, strict=True)]
-        forms, same = {jax.tree.structure(made) for made in sized}, are_same(sized)
-        # In 64 bits numbers that a program gets as arguments may round otherwise in a loop.
-        if same or (len(forms) == 1 and np.dtype(dtype).itemsize < 8):
-            made = sized[0]
+        structures, same = {jax.tree.structure(recipe) for recipe in sized}, are_same(sized)
+        # In 64 bits, a program's arguments may round differently in a loop.
+        if same or (len(structures) == 1 and np.dtype(dtype).itemsize < 8):
             recipes = [choice.initializer._recipe for choice in choices if choice.initializer]
-            apart = not any(_whole_axes(its, shape) for its in recipes)
-            program = _stacked(shape, dtype, axis, sharding, apart, same)
-            numbers = made if same else jax.tree.map(lambda *of: jnp.stack(of), *sized)
-            words = jnp.stack([_words(key) for key in each])
-            x = units.on(program(words, numbers), made.unit)
+            elementwise = not any(_whole_axes(recipe, shape) for recipe in recipes)
+            program = _stacked(shape, dtype, axis, sharding, elementwise, same)
+            recipe = sized[0] if same else jax.tree.map(lambda *xs: jnp.stack(xs), *sized)
+            words = jnp.stack([_words(key) for key in layer_keys])
+            x = units.on(program(words, recipe), sized[0].unit)
             return _finished(x, choices[0], leaves[0])
-    its = None if sharding is None else NamedSharding(sharding.mesh, _without(sharding.spec, axis))
-    drawn = [one(*of, its) for of in zip(choices, leaves, each, strict=True)]
-    whole = _joined(axis, sharding)(*(units.parts(value)[0] for value in drawn))
+    rest = None if sharding is None else NamedSharding(sharding.mesh, _without(sharding.spec, axis))
+    layers = [one(*layer, rest) for layer in zip(choices, leaves, layer_keys, strict=True)]
+    whole = _joined(axis, sharding)(*(units.parts(value)[0] for value in layers))
     return units.on(whole, leaves[0].unit)
 
 
 @functools.lru_cache(maxsize=64)
 def _joined(axis: int, sharding: NamedSharding | None) -> Callable[..., Any]:
-    """The program that joins layers, each of which lives on the devices that share them."""
+    """The program that stacks layers, which are on the same devices as the result."""
 
     def join(*layers: Any) -> Any:
         return jnp.stack(layers, axis)
@@ -131,22 +130,23 @@ def _without(spec: PartitionSpec, axis: int) -> PartitionSpec:
 
 
 def _in_one_program(choices: Sequence[Choice], leaf: Leaf, key: Any) -> bool:
-    """Whether layers can be drawn by one program: JAX maps other keys than Threefry's otherwise."""
-    kind = keys.legacy_impl(key) or str(jax.random.key_impl(key))
-    return kind == "threefry2x32" and all(
+    """Whether one program can draw all layers; JAX's vmap changes the bits of other keys."""
+    impl = keys.legacy_impl(key) or str(jax.random.key_impl(key))
+    return impl == "threefry2x32" and all(
         choice.initializer is not None
         and _is_ours(choice.initializer._recipe)
-        and not (isinstance(choice.initializer, Constant) and is_whole(leaf.dtype))  # known ones
+        and not (isinstance(choice.initializer, Constant) and is_whole(leaf.dtype))  # see `one`
         and choice.convert == choices[0].convert
         for choice in choices
     )
 
 
 def _sized(choice: Choice, leaf: Leaf) -> Recipe:
+    """The recipe with the numbers for a leaf's shape, checked against the dtype."""
     assert choice.initializer is not None
-    made = choice.initializer._recipe.for_draw(leaf.shape, leaf.dtype, {})
-    made.fit(leaf.dtype)
-    return made
+    recipe = choice.initializer._recipe.for_draw(leaf.shape, leaf.dtype, {})
+    recipe.fit(leaf.dtype)
+    return recipe
 
 
 def _words(key: Any) -> Any:
@@ -154,26 +154,26 @@ def _words(key: Any) -> Any:
     return key if keys.legacy_impl(key) is not None else jax.random.key_data(key)
 
 
-def _is_ours(made: Recipe) -> bool:
-    return made.traceable and not isinstance(made, (Called, Foreign))
+def _is_ours(recipe: Recipe) -> bool:
+    """Whether a kernel of this package draws, and no function of a user."""
+    return recipe.traceable and not isinstance(recipe, (Called, Foreign))
 
 
-def _whole_axes(made: Recipe, shape: tuple[int, ...]) -> frozenset[int]:
-    """The axes along which a draw has to be known whole."""
-    parts = [*made.parts()] if isinstance(made, Composite) else []
-    own: Any = () if made.facts.elementwise else range(len(shape))
-    if made.facts.kernel is side_by_side:
-        axis, named = made.facts.static[0] % len(shape), made.facts.static[1]
-        own = () if alike(parts[0], shape, axis, named) else {axis}
+def _whole_axes(recipe: Recipe, shape: tuple[int, ...]) -> frozenset[int]:
+    """The axes along which a draw can't be split."""
+    parts = [*recipe.parts()] if isinstance(recipe, Composite) else []
+    own: Any = () if recipe.facts.elementwise else range(len(shape))
+    if recipe.facts.kernel is side_by_side:
+        axis, named = recipe.facts.static[0] % len(shape), recipe.facts.static[1]
+        own = () if are_alike(parts[0], shape, axis, named) else {axis}
     return frozenset(own).union(*(_whole_axes(part, shape) for part in parts))
 
 
 def is_small_constant(choice: Choice, leaf: Leaf) -> bool:
-    """Whether NumPy fills an eager leaf: a program for each shape takes 50 ms to compile."""
-    its = choice.initializer
+    """Whether NumPy fills a leaf, eagerly: a program for each shape takes 50 ms to compile."""
     return (
-        isinstance(its, Constant)
-        and type(constant_of(its)) is float
+        isinstance(constant := choice.initializer, Constant)
+        and type(constant_of(constant)) is float
         and not jnp.issubdtype(leaf.dtype, np.complexfloating)
         and math.prod(leaf.shape) <= _SMALL
         and eager()
@@ -184,7 +184,7 @@ _SMALL = 2**16
 
 
 def _finished(x: Any, choice: Choice, leaf: Leaf) -> Any:
-    """In the leaf's unit and of its dtype."""
+    """Convert a draw to the leaf's unit, and check its shape and dtype."""
     bare, unit = units.parts(x)
     ratio = choice.convert
     if ratio is None and unit is not leaf.unit and not isinstance(choice.initializer, Constant):
@@ -199,7 +199,7 @@ def _finished(x: Any, choice: Choice, leaf: Leaf) -> Any:
         bare = (bare * ratio).astype(bare.dtype)
     if (bare.shape, bare.dtype) != (leaf.shape, leaf.dtype) and len(bare.shape) == leaf.ndim:
         raise TypeError(
-            f"{leaf.path} is of {leaf.dtype} and the shape {leaf.shape}, "
+            f"{leaf.path} has dtype {leaf.dtype} and shape {leaf.shape}, "
             f"{choice.initializer!r} drew {bare.dtype} and {bare.shape}"
         )
     return units.on(bare, leaf.unit)
@@ -218,22 +218,22 @@ def _in_parts(
     impl: str | None,
     whole: frozenset[int],
 ) -> Callable[..., Any]:
-    """The program for what has to be known whole along some axes.
+    """The program for a draw that can't be split along some axes.
 
-    Every device draws it split along the others, and keeps its part.
+    The devices split it along the others; each then keeps its part.
     """
     entries = [None if at in whole else entry for at, entry in enumerate(sharding.spec)]
     split = NamedSharding(sharding.mesh, PartitionSpec(*entries))
 
-    def drawn(key: Any, made: Recipe) -> Any:
-        return units.parts(made.drawn(Asked(keys.typed(key, impl), shape, dtype)))[0]
+    def bare_draw(key: Any, recipe: Recipe) -> Any:
+        return units.parts(recipe.drawn(Asked(keys.typed(key, impl), shape, dtype)))[0]
 
-    def sample(key: Any, made: Recipe) -> Any:
-        return _own_part(unfused(drawn)(key, made), sharding, sharding.spec)
+    def sample(key: Any, recipe: Recipe) -> Any:
+        return _own_part(unfused(bare_draw)(key, recipe), sharding, sharding.spec)
 
     if not any(entries):
         return compiled(_on_each(sample, sharding), sharding, None)
-    return compiled(placed(lambda *of: placed(drawn, split)(*of), sharding), sharding, None)
+    return compiled(placed(placed(bare_draw, split), sharding), sharding, None)
 
 
 @functools.lru_cache(maxsize=256)
@@ -245,54 +245,56 @@ def _stacked(
     elementwise: bool,
     same: bool,
 ) -> Callable[..., Any]:
-    """The program for layers along an axis, whose numbers are the `same` or not.
+    """The program for layers along an axis; `same` if all have the same parameters.
 
-    Layers of different numbers are drawn one after the other: XLA divides by an array in another
-    way than by a number, which moves the last bit. So are matrices, which take memory.
+    Layers with different parameters are drawn one after the other: XLA divides by an array in
+    another way than by a scalar, which moves the last bit. So are matrices, as they take memory.
     """
     spec = [*(sharding.spec if sharding else ()), *(None,) * (len(shape) + 1)][: len(shape) + 1]
-    layers, one = spec.pop(axis), PartitionSpec(*spec)
+    layers, layer_spec = spec.pop(axis), PartitionSpec(*spec)
     whole = sharding is not None and not (elementwise and (same or layers is None))
 
-    def drawn(words: Any, its: Recipe) -> Any:
+    def whole_layer(words: Any, recipe: Recipe) -> Any:
         key = jax.random.wrap_key_data(words, impl="threefry2x32")
-        return units.parts(its.drawn(Asked(key, shape, dtype)))[0]
+        return units.parts(recipe.drawn(Asked(key, shape, dtype)))[0]
 
-    def layer(words: Any, its: Recipe) -> Any:
+    def layer(words: Any, recipe: Recipe) -> Any:
         if sharding is None or not whole:
-            return drawn(words, its)
-        return _own_part(unfused(drawn)(words, its), sharding, one)
+            return whole_layer(words, recipe)
+        return _own_part(unfused(whole_layer)(words, recipe), sharding, layer_spec)
 
-    def sample(each: Any, made: Recipe) -> Any:
+    def sample(words: Any, recipe: Recipe) -> Any:
         if same and elementwise:
-            return jax.vmap(lambda words: layer(words, made), out_axes=axis)(each)
-        one_by_one = (each, None) if same else (each, made)
-        layers = lax.map(lambda of: layer(of[0], made if same else of[1]), one_by_one)
-        return jnp.moveaxis(layers, 0, axis)
+            return jax.vmap(lambda x: layer(x, recipe), out_axes=axis)(words)
+        if same:
+            drawn = lax.map(lambda x: layer(x, recipe), words)
+        else:
+            drawn = lax.map(lambda pair: layer(*pair), (words, recipe))
+        return jnp.moveaxis(drawn, 0, axis)
 
     if sharding is None or not whole:
         return compiled(placed(sample, sharding), sharding, None)
     by_layer = NamedSharding(sharding.mesh, PartitionSpec(layers))
     on_each = _on_each(sample, sharding, (by_layer.spec, _EVERYWHERE if same else by_layer.spec))
 
-    def split(each: Any, made: Recipe) -> Any:
-        made = made if same else split_over(made, by_layer)
-        return on_each(split_over(each, by_layer), made)
+    def split(words: Any, recipe: Recipe) -> Any:
+        recipe = recipe if same else split_over(recipe, by_layer)
+        return on_each(split_over(words, by_layer), recipe)
 
     return compiled(split, sharding, None)
 
 
 def _on_each(
-    function: Callable[..., Any], sharding: NamedSharding, given: Any = _EVERYWHERE
+    function: Callable[..., Any], sharding: NamedSharding, in_specs: Any = _EVERYWHERE
 ) -> Callable[..., Any]:
     """A function that every device calls for its own part of the result."""
     return jax.shard_map(
-        function, mesh=sharding.mesh, in_specs=given, out_specs=sharding.spec, check_vma=False
+        function, mesh=sharding.mesh, in_specs=in_specs, out_specs=sharding.spec, check_vma=False
     )
 
 
 def _own_part(x: jax.Array, sharding: NamedSharding, spec: PartitionSpec) -> jax.Array:
-    """The part of a whole that a device keeps."""
+    """The part of an array that the device keeps."""
     x = lax.optimization_barrier(x)
     for axis, entry in enumerate(spec):
         names = entry if isinstance(entry, tuple) else () if entry is None else (entry,)
@@ -302,7 +304,7 @@ def _own_part(x: jax.Array, sharding: NamedSharding, spec: PartitionSpec) -> jax
     return x
 
 
-# ---------------------------------------------------------------- functions of a user's
+# ---------------------------------------------------------------- users' functions
 
 
 @functools.lru_cache(maxsize=256)
@@ -313,10 +315,10 @@ def _foreign(
     sharding: NamedSharding,
     impl: str | None,
 ) -> Callable[[Any], Any]:
-    """The draw of a user's function in its place: the numbers that it gives eagerly.
+    """The draw of a user's function on a mesh, with the same numbers as eagerly.
 
-    It is compiled, if JAX can trace it. Where devices would then have to talk, each makes the
-    whole; so it is where the function can't be traced.
+    It is compiled if JAX can trace it; if the devices would have to communicate, or JAX can't trace
+    it, each device draws the whole.
     """
 
     def sample(key: Any) -> Any:
@@ -329,7 +331,7 @@ def _foreign(
     except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):
         return lambda key: in_place(sample(key), sharding)
     program = jax.jit(_step_by_step(sample), out_shardings=sharding)
-    if not re.search(_TALK, program.lower(key).compile().as_text() or ""):
+    if not re.search(_COMMUNICATES, program.lower(key).compile().as_text() or ""):
         return program
 
     def own(key: Any) -> Any:
@@ -339,34 +341,34 @@ def _foreign(
     return jax.jit(_on_each(own, sharding), out_shardings=sharding)
 
 
-_TALK = r"all-(gather|reduce|to-all)|collective-|reduce-scatter"
+_COMMUNICATES = r"all-(gather|reduce|to-all)|collective-|reduce-scatter"
 
 
 def _step_by_step(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A function whose operations are compiled each by itself, as eager calls of JAX's are.
+    """A function whose operations are each compiled alone, as in eager calls.
 
-    XLA merges constant factors of neighbouring operations, which moves the last bit.
+    Otherwise XLA merges constant factors of neighbouring operations, which moves the last bit.
     """
 
     def run(key: Any) -> Any:
         closed, out = jax.make_jaxpr(function, return_shape=True)(key)
-        known = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
-        known[closed.jaxpr.invars[0]] = key
+        environment = dict(zip(closed.jaxpr.constvars, closed.consts, strict=True))
+        environment[closed.jaxpr.invars[0]] = key
 
-        def value(of: Any) -> Any:
-            return of.val if hasattr(of, "val") else known[of]
+        def value(atom: Any) -> Any:
+            return atom.val if hasattr(atom, "val") else environment[atom]
 
-        for step in closed.jaxpr.eqns:
-            parameters = step.primitive.get_bind_params(step.params)
-            made = step.primitive.bind(*map(value, step.invars), **parameters)
-            made = made if step.primitive.multiple_results else [made]
-            known |= zip(step.outvars, map(_settled, made), strict=True)
-        leaves = [value(of) for of in closed.jaxpr.outvars]
+        for equation in closed.jaxpr.eqns:
+            parameters = equation.primitive.get_bind_params(equation.params)
+            results = equation.primitive.bind(*map(value, equation.invars), **parameters)
+            results = results if equation.primitive.multiple_results else [results]
+            environment |= zip(equation.outvars, map(_fenced, results), strict=True)
+        leaves = [value(atom) for atom in closed.jaxpr.outvars]
         return jax.tree.unflatten(jax.tree.structure(out), leaves)
 
     return run
 
 
-def _settled(x: Any) -> Any:
-    """A value that XLA does not compute anew in what follows; keys are left as they are."""
+def _fenced(x: Any) -> Any:
+    """A value that XLA does not fuse into its consumers; keys are returned unchanged."""
     return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else lax.optimization_barrier(x)

@@ -1,8 +1,8 @@
-r"""What the axes of a leaf are: inputs, outputs, kernels side by side; and the fans that follow.
+r"""The role of each axis of a leaf (inputs, outputs, kernels side by side), and the fans.
 
-A scaled initializer reads the fans of a kernel from its axes, by default JAX's, (\*spatial, in,
-out). Here a leaf says which it has: by the layer that owns it, by the names of its axes, or by a
-layout that the user names.
+A scaled initializer reads the fans of a kernel from its axes; by default they are JAX's,
+(\*spatial, in, out). Here a leaf gets its layout from the layer that owns it, from the names of
+its axes, or from the user.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ __all__ = [
 
 
 class Layout(NamedTuple):
-    """The axes of a kernel, or the fans of what has none of its own."""
+    """The axes of a kernel; or the fans of a leaf without such axes, a bias."""
 
     in_axis: tuple[int, ...] = (-2,)
     out_axis: tuple[int, ...] = (-1,)
     batch_axis: tuple[int, ...] = ()
     gates: int = 1
-    """How many kernels stand side by side along the axis of the outputs."""
+    """The number of kernels side by side along the axis of outputs."""
     given: tuple[float, float] | None = None
-    """The fans of a bias: those of its kernel."""
+    """The fans of a bias: the fans of its kernel."""
 
     def fans(self, shape: tuple[int, ...]) -> tuple[float, float] | None:
-        """The fans of one kernel; None where the shape lacks the axes."""
+        """The fans of one kernel; None if the shape lacks the axes."""
         if self.given is not None:
             return self.given
         try:
@@ -67,18 +67,18 @@ LAYOUTS = {"jax": JAX, "torch": TORCH}
 """(\\*spatial, in, out), and (out, in, \\*spatial)."""
 
 
-# ---------------------------------------------------------------- by the layer
+# ---------------------------------------------------------------- layouts by layer
 
 
 def _axes_of(layer: Any) -> tuple[int, int, int]:
-    """How many axes a LinearGeneral has of independent kernels, of inputs and of outputs."""
+    """A LinearGeneral's numbers of axes: of independent kernels, of inputs, of outputs."""
     return len(layer.batch_axis), len(layer.in_features), len(layer.out_features)
 
 
 def _of_linear_general(layer: Any) -> Layout:
     batch, ins, outs = _axes_of(layer)
-    every = tuple(range(batch + ins + outs))
-    return Layout(every[batch : batch + ins], every[batch + ins :], every[:batch])
+    axes = tuple(range(batch + ins + outs))
+    return Layout(axes[batch : batch + ins], axes[batch + ins :], axes[:batch])
 
 
 def _of_transpose(layer: Any) -> Layout:
@@ -95,12 +95,12 @@ def _of_conv_bias(layer: Any) -> Layout:
     return Layout(given=(layer.in_channels // layer.groups * field, layer.out_channels * field))
 
 
-# What the leaves of known layers are, by the classes' names in their libraries: the layout, None
-# where nothing is counted, and the number of axes; or functions of the layer. What has more axes
-# has kernels side by side, as the layers of an ensemble.
+# The leaves of known layers, by library and class name: the layout (None without fans) and the
+# number of axes, or functions of the layer that return these. A leaf with more axes holds several
+# kernels, as the layers of an ensemble do.
 _GATES = {
-    of: {f"weight_{n}": (TORCH._replace(gates=g), 2) for n in ("ih", "hh")}
-    for of, g in (("GRUCell", 3), ("LSTMCell", 4))
+    cell: {f"weight_{n}": (TORCH._replace(gates=g), 2) for n in ("ih", "hh")}
+    for cell, g in (("GRUCell", 3), ("LSTMCell", 4))
 }
 _CONV = {"weight": (TORCH, lambda layer: layer.num_spatial_dims + 2), "bias": (_of_conv_bias, 0)}
 _LAYERS: Mapping[str, Mapping[str, Mapping[str, tuple[Any, Any]]]] = {
@@ -108,7 +108,7 @@ _LAYERS: Mapping[str, Mapping[str, Mapping[str, tuple[Any, Any]]]] = {
         "Linear": {"weight": (TORCH, 2), "bias": (_of_dense_bias, 0)},
         "Conv": _CONV,
         "ConvTranspose": _CONV,
-        "Embedding": {"weight": (TORCH, 2)},  # a layer gets a row: its length is the fan
+        "Embedding": {"weight": (TORCH, 2)},  # the next layer gets a row: its length is the fan
         "LayerNorm": {"weight": (None, 0), "bias": (None, 0)},
         "RMSNorm": {"weight": (None, 0), "bias": (None, 0)},
         **_GATES,
@@ -126,19 +126,19 @@ _LAYERS: Mapping[str, Mapping[str, Mapping[str, tuple[Any, Any]]]] = {
 
 
 def layout_of_owner(owner: Any, name: str, ndim: int) -> Layout | None:
-    """The layout of a leaf by the layer that owns it; JAX's of an unknown one."""
+    """The layout of a leaf by the layer that owns it; JAX's if the layer is unknown."""
     if owner is None and name in ("embedding", "embeddings"):  # linen's and Haiku's
-        return _beside(TORCH, ndim - 2)
+        return _side_by_side(TORCH, ndim - 2)
     for cls in type(owner).__mro__:
         layer = _LAYERS.get(cls.__module__.partition(".")[0], {}).get(cls.__name__, {})
         if name in layer:
-            said: list[Any] = [it(owner) if callable(it) else it for it in layer[name]]
-            return said[0] and _beside(said[0], ndim - said[1])
+            entry: list[Any] = [x(owner) if callable(x) else x for x in layer[name]]
+            return entry[0] and _side_by_side(entry[0], ndim - entry[1])
     return JAX
 
 
-def _beside(layout: Layout, extra: int) -> Layout:
-    """The layout of several kernels, counted by axes before their own."""
+def _side_by_side(layout: Layout, extra: int) -> Layout:
+    """The layout of several kernels, with `extra` axes before those of one."""
     if extra <= 0:
         return layout
 
@@ -152,10 +152,10 @@ def _beside(layout: Layout, extra: int) -> Layout:
 
 
 def layout_of_attention(layer: str, beside: Mapping[str, int]) -> Layout | None:
-    """The layout of a kernel of linen's attention, whose parameters do not say what owns them.
+    """The layout of a kernel in linen's attention, whose parameters do not name their owner.
 
-    `beside` has the numbers of axes of the kernels under the same name, by layer. Queries, keys
-    and values are (in, heads, size), the output is (heads, size, out).
+    `beside` has the number of axes of each kernel under the same parent, by layer. Queries, keys
+    and values are (in, heads, size); the output is (heads, size, out).
     """
     if any(beside.get(name) != 3 for name in ("query", "key", "value", "out")):
         return None
@@ -164,13 +164,15 @@ def layout_of_attention(layer: str, beside: Mapping[str, int]) -> Layout | None:
 
 
 def layout_of_haiku(layer: str, name: str, ndim: int) -> Layout | None:
-    r"""The layout of a transposed convolution of Haiku, known by its name: (\*spatial, out, in)."""
-    known = name == "w" and ndim > 2 and re.fullmatch(r"conv(\d|_n)_?d_transpose(_\d+)?", layer)
-    return Layout((-1,), (-2,)) if known else None
+    r"""The layout of Haiku's transposed convolution, known by its name: (\*spatial, out, in)."""
+    is_transpose = (
+        name == "w" and ndim > 2 and re.fullmatch(r"conv(\d|_n)_?d_transpose(_\d+)?", layer)
+    )
+    return Layout((-1,), (-2,)) if is_transpose else None
 
 
 TABLES = r"(^|/)(?![^/]*unemb)[^/]*(emb|wte|wpe)[^/]*(/(embeddings?|weight))?$"
-"""The paths of tables, as of tokens and of positions, whose rows are looked up."""
+"""The paths of tables whose rows are looked up, as of tokens and of positions."""
 
 _KERNELS = ("weight_hh", "kernel", "weight", "w", "w_h")
 _BIASES = ("bias", "b")
@@ -179,25 +181,25 @@ _BIASES = ("bias", "b")
 def layout_of_bias(
     name: str, siblings: Mapping[str, tuple[float, float] | None], owner: Any
 ) -> Layout | None:
-    """The layout of a bias, from the fans of the leaves beside it; None of anything else.
+    """The layout of a bias, from the fans of the leaves beside it; None if it is no bias.
 
-    Equinox's `Shared` leaves no kernel beside it: the layer knows its fans.
+    Equinox's `Shared` leaves no kernel beside the bias: its fans come from the layer.
     """
     if name not in _BIASES and not name.startswith("bias_"):
         return None
     names = (name.replace("bias_", "weight_"), *_KERNELS) if name not in _BIASES else _KERNELS
-    found = next((siblings[n] for n in names if siblings.get(n)), None)
-    its = layout_of_owner(owner, name, 0) if found is None else Layout(given=found)
-    return its if its and its.given else None
+    fans = next((siblings[n] for n in names if siblings.get(n)), None)
+    layout = layout_of_owner(owner, name, 0) if fans is None else Layout(given=fans)
+    return layout if layout and layout.given else None
 
 
-# ---------------------------------------------------------------- by names
+# ---------------------------------------------------------------- layouts by names of axes
 
 ROLES = ("in", "out", "batch", "spatial")
 
 
 def layout_by_names(names: Sequence[Any], axes: Mapping[str, str]) -> Layout:
-    """The layout of a leaf by the names of its axes, and what the user says they count."""
+    """The layout of a leaf by the names of its axes, and the roles that the user gives them."""
     places: dict[str, list[int]] = {role: [] for role in ROLES}
     for at, entry in enumerate(names):
         for name in entry if isinstance(entry, tuple) else (entry,):
@@ -208,23 +210,23 @@ def layout_by_names(names: Sequence[Any], axes: Mapping[str, str]) -> Layout:
                 raise ValueError(
                     f"`axes` says nothing of the axis {name!r}; give it one of {listed}"
                 )
-            its = places[one_of(f"axes[{name!r}]", axes[name], ROLES)]
-            if at not in its:
-                its.append(at)
+            role_axes = places[one_of(f"axes[{name!r}]", axes[name], ROLES)]
+            if at not in role_axes:
+                role_axes.append(at)
     return Layout(tuple(places["in"]), tuple(places["out"]), tuple(places["batch"]))
 
 
-# ---------------------------------------------------------------- to an initializer
+# ---------------------------------------------------------------- initializers for a layout
 
 
 def fitted(
     initializer: Initialization, layout: Layout | None, shape: tuple[int, ...]
 ) -> Initialization:
-    """An initializer for a leaf of this layout; what has axes of its own keeps them."""
+    """Return the initializer with the axes or fans of a layout, unless it has its own."""
     if layout is None or layout == JAX:
         return initializer
     if layout.gates > 1 and isinstance(initializer, Parts):
-        layout = layout._replace(gates=1)  # the user says which stand side by side
+        layout = layout._replace(gates=1)  # the user splits the gates
     if layout.gates > 1 and not draws_alike(initializer._recipe):
         (axis,), whole = layout.out_axis, _fitted(initializer, layout._replace(gates=1), shape)
         return Parts(whole, axis, (shape[axis] // layout.gates,) * layout.gates)
@@ -248,7 +250,7 @@ _AXES = ("in_axis", "out_axis", "batch_axis")
 
 
 def _of_scaled(obj: Any, layout: Layout, shape: tuple[int, ...]) -> dict[str, Any]:
-    """The axes or the fans for a scaled initializer that has none of its own."""
+    """The axes or the fans to set in a scaled initializer that has none of its own."""
     fans = asked_fans(obj._recipe)
     if fans is None or has_own_axes(obj):
         return {}
@@ -261,38 +263,40 @@ def _of_scaled(obj: Any, layout: Layout, shape: tuple[int, ...]) -> dict[str, An
 _FANS = ("fan_in", "fan_out")
 
 
-def fans_of(made: Recipe, shape: tuple[int, ...]) -> tuple[float, float] | None:
+def fans_of(recipe: Recipe, shape: tuple[int, ...]) -> tuple[float, float] | None:
     """The fans that a scaled initializer reads from a shape, or was given."""
-    if isinstance(made, Composite):
-        return next(filter(None, (fans_of(part, shape) for part in made.parts())), None)
-    if (fans := asked_fans(made)) is None:
+    if isinstance(recipe, Composite):
+        return next(filter(None, (fans_of(part, shape) for part in recipe.parts())), None)
+    if (fans := asked_fans(recipe)) is None:
         return None
-    given = {n: v for n, v in zip(made.facts.names, made.values, strict=True) if n in _FANS}
+    given = {n: v for n, v in zip(recipe.facts.names, recipe.values, strict=True) if n in _FANS}
     own = from_shape(shape, fans.in_axis, fans.out_axis, fans.batch_axis, "fan_in", bool(given))
     return tuple((own | given)[name] for name in _FANS)  # pyright: ignore[reportReturnType]
 
 
-def asked_fans(made: Recipe) -> Fans | None:
-    """Which fan a scaled initializer asks for; None of any other."""
-    return next((x for x in made.facts.static if isinstance(x, Fans)), None)
+def asked_fans(recipe: Recipe) -> Fans | None:
+    """The mode and axes by which a scaled initializer reads fans; None of any other."""
+    return next((x for x in recipe.facts.static if isinstance(x, Fans)), None)
 
 
 def has_own_axes(obj: Any) -> bool:
     """Whether a scaled initializer was told its axes or its fans."""
     default = {f.name: f.default for f in fields(obj)}
-    other = any(getattr(obj, name) != default[name] for name in _AXES)
-    return other or any(getattr(obj, name, None) is not None for name in _FANS)
+    has_axes = any(getattr(obj, name) != default[name] for name in _AXES)
+    return has_axes or any(getattr(obj, name, None) is not None for name in _FANS)
 
 
 def _of_orthogonal(obj: Any, layout: Layout) -> dict[str, Any]:
-    own = not isinstance(obj, Orthogonal) or (obj.column_axis, obj.batch_axis) != (-1, ())
-    if own or len(layout.out_axis) != 1 or layout.given is not None:
+    """The axes to set in an orthogonal initializer that has none of its own."""
+    if not isinstance(obj, Orthogonal) or (obj.column_axis, obj.batch_axis) != (-1, ()):
+        return {}
+    if len(layout.out_axis) != 1 or layout.given is not None:
         return {}
     return {"column_axis": layout.out_axis[0], "batch_axis": layout.batch_axis}
 
 
-def draws_alike(made: Recipe) -> bool:
-    """Whether each number is drawn by itself and all alike, wherever in the leaf they are."""
-    parts = made.parts() if isinstance(made, Composite) else ()
-    everywhere = made.facts.has_rows or asked_fans(made) is not None
-    return made.facts.elementwise and everywhere and all(map(draws_alike, parts))
+def draws_alike(recipe: Recipe) -> bool:
+    """Whether draws are elementwise, and from one distribution everywhere in the leaf."""
+    parts = recipe.parts() if isinstance(recipe, Composite) else ()
+    uniform = recipe.facts.has_rows or asked_fans(recipe) is not None
+    return recipe.facts.elementwise and uniform and all(map(draws_alike, parts))

@@ -1,4 +1,4 @@
-"""The leaves of a model as rules see them: paths, layers, layouts, fans."""
+"""The leaves of a model with their paths, layers, layouts and fans, as rules see them."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ class Leaf:
     Parameters
     ----------
     path : str
-        Its path, with the layer's index where layers are stacked.
+        The path, with the layer's index where layers are stacked.
     shape, dtype
-        Of the leaf, of one layer where layers are stacked.
+        Those of the leaf; of one layer where layers are stacked.
     unit : Unit or None
-        The unit it carries.
+        The unit of the leaf.
     owner : object or None
-        The module that holds it; of Equinox, nnx and brainstate, or a named tuple.
+        The module that holds the leaf (Equinox, nnx, brainstate), or a named tuple.
     variable : type or None
-        The class of the variable around it, in nnx and brainstate.
+        The class of the variable around the leaf, in nnx and brainstate.
     names : tuple or None
-        The names of its axes, from linen's and nnx's metadata.
+        The names of the axes, from linen's and nnx's metadata.
     layer : int or None
-        The index of its layer, by ``layers=`` of `plan`.
+        The index of the layer, by ``layers=`` of `plan`.
     depth : int
-        How many layers its stack has; of what is in none, how many the deepest has.
+        The number of layers in the leaf's stack; outside of stacks, in the deepest one.
     sharding : NamedSharding or None
-        Where it is to live.
+        The sharding that the plan gives the leaf.
     abstract : bool
-        Whether there is no value yet, only a shape.
+        Whether the leaf is only a shape, without a value.
     """
 
     path: str
@@ -88,12 +88,12 @@ class Leaf:
 
     @property
     def fans(self) -> tuple[float, float] | None:
-        """The numbers of inputs and outputs; None of what is no kernel and no bias of one."""
+        """The numbers of inputs and outputs; None unless a kernel or the bias of one."""
         return None if self.layout is None else self.layout.fans(self.shape)
 
     @property
     def fan_in(self) -> float | None:
-        """The number of inputs of its kernel, or, of a bias, of the kernel beside it."""
+        """The number of inputs of the kernel; of a bias, those of the kernel beside it."""
         return None if self.fans is None else self.fans[0]
 
     @property
@@ -104,7 +104,7 @@ class Leaf:
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Stack:
-    """A leaf of the tree: one leaf, or as many as its axis of layers has."""
+    """A leaf of the tree: one `Leaf`, or one for each layer along its axis of layers."""
 
     place: Place
     path: str
@@ -113,18 +113,18 @@ class Stack:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the whole."""
+        """The shape of the whole."""
         return tuple(bare(self.place.value).shape)
 
 
 def bare(value: Any) -> Any:
-    """An array, or what stands for one, without its unit."""
+    """An array, or a placeholder for one, without its unit."""
     value = value.mantissa if isinstance(value, u.Quantity) else value
     return np.asarray(value) if type(value) in NUMBERS else value
 
 
 def pattern(name: str, text: Any) -> re.Pattern[str]:
-    """A regular expression, compiled once."""
+    """Compile a regular expression; `name` is the parameter in the error."""
     try:
         return re.compile(text)
     except (re.error, TypeError) as error:
@@ -132,22 +132,22 @@ def pattern(name: str, text: Any) -> re.Pattern[str]:
 
 
 class Stacks:
-    """Which leaves have an axis of layers: patterns of paths, and the axis.
+    """Patterns of the paths that have an axis of layers, each with the axis.
 
-    `name` is what the user calls them.
+    `name` is the parameter in errors, as ``stacked``.
     """
 
-    def __init__(self, name: str, given: Any) -> None:
-        if not isinstance(given, Mapping):
-            raise TypeError(f"`{name}` must map patterns to axes, as {{{given!r}: 0}}")
+    def __init__(self, name: str, axes: Any) -> None:
+        if not isinstance(axes, Mapping):
+            raise TypeError(f"`{name}` must map patterns to axes, as {{{axes!r}: 0}}")
         self._name, self._used = name, set[str]()
-        self._axes = [(pattern(name, p), whole(name, axis)) for p, axis in given.items()]
+        self._axes = [(pattern(name, p), whole(name, axis)) for p, axis in axes.items()]
 
     def find(
         self, path: str, shape: tuple[int, ...], problems: Problems
     ) -> tuple[str, str, int] | None:
-        """What of a leaf's path is before the layer's index, what is after it, and the axis."""
-        for prefix, axis in self._axes if shape else ():  # layers share what is a single number
+        """A leaf's path before and after the index of the layer, and the axis of layers."""
+        for prefix, axis in self._axes if shape else ():  # layers share a scalar
             if (end := _end(prefix, path)) is None:
                 continue
             self._used.add(prefix.pattern)
@@ -161,11 +161,11 @@ class Stacks:
         return None
 
     def refuse_unused(self, problems: Problems) -> None:
-        """Refuse patterns that no path has matched."""
+        """Add a problem for each pattern that no path has matched."""
         for prefix, _ in self._axes:
             if prefix.pattern not in self._used:
-                where = "no path up to a slash or its end that is not stacked by another"
-                problems.add(f"{self._name}: {prefix.pattern!r} matches {where}")
+                why = "matches no path up to a slash or its end that is not stacked by another"
+                problems.add(f"{self._name}: {prefix.pattern!r} {why}")
 
 
 def leaves_of(
@@ -177,38 +177,41 @@ def leaves_of(
     axes: Mapping[str, str] | None,
     problems: Problems,
 ) -> list[Stack]:
-    """All leaves, with their layers and layouts."""
+    """Return all leaves, with their layers and layouts."""
     numbered = None if layers is None else pattern("layers", layers)
     stacks = Stacks("stacked", stacked)
-    found = [_stack(place, stacks, problems) for place in places]
+    result = [_stack(place, stacks, problems) for place in places]
     stacks.refuse_unused(problems)
     if axes and not any(place.names and any(place.names) for place in places):
         problems.add("axes: no leaf has names of axes")
-    every = [leaf for stack in found for leaf in stack.leaves]
+    leaves = [leaf for stack in result for leaf in stack.leaves]
     if numbered is not None:
-        _number(every, numbered, problems)
-    _lay_out(every, layout, axes, problems)
-    return found
+        _number(leaves, numbered, problems)
+    _lay_out(leaves, layout, axes, problems)
+    return result
 
 
 def _stack(place: Place, stacks: Stacks, problems: Problems) -> Stack:
     path, value = joined(place.parts), bare(place.value)
     shape, dtype = tuple(value.shape), value.dtype
-    if isinstance(dtype, np.dtype):  # as JAX has it: float64 is float32 without jax_enable_x64
+    if isinstance(dtype, np.dtype):  # float64 is float32 without jax_enable_x64
         dtype = jax.dtypes.canonicalize_dtype(dtype)
-    names, empty = place.names, isinstance(value, jax.ShapeDtypeStruct)
+    names, abstract = place.names, isinstance(value, jax.ShapeDtypeStruct)
     rest = (dtype, units.of(place.value), place.owner, place.variable)
-    if (found := stacks.find(path, shape, problems)) is None:
-        return Stack(place, path, None, [Leaf(path, shape, *rest, names, abstract=empty)])
-    before, after, at = found
-    one = (*shape[:at], *shape[at + 1 :])
-    kept = None if names is None else (*names[:at], *names[at + 1 :])
-    each = [f"{before}/{i}{after}" for i in range(shape[at])]
-    return Stack(place, path, at, [Leaf(p, one, *rest, kept, abstract=empty) for p in each])
+    if (match := stacks.find(path, shape, problems)) is None:
+        return Stack(place, path, None, [Leaf(path, shape, *rest, names, abstract=abstract)])
+    before, after, axis = match
+    layer_shape = (*shape[:axis], *shape[axis + 1 :])
+    names = None if names is None else (*names[:axis], *names[axis + 1 :])
+    leaves = [
+        Leaf(f"{before}/{i}{after}", layer_shape, *rest, names, abstract=abstract)
+        for i in range(shape[axis])
+    ]
+    return Stack(place, path, axis, leaves)
 
 
 def _end(prefix: re.Pattern[str], path: str) -> int | None:
-    """Where in a path what is stacked begins."""
+    """The end of a prefix in a path, where the index of the layer belongs; None if no match."""
     if (match := prefix.search(path)) is None:
         return None
     end = match.end() - match[0].endswith("/")
@@ -216,11 +219,11 @@ def _end(prefix: re.Pattern[str], path: str) -> int | None:
 
 
 def _number(leaves: Sequence[Leaf], numbered: re.Pattern[str], problems: Problems) -> None:
-    """The layer of each leaf, and how many there are."""
+    """Set the layer and the depth of each leaf."""
     if not numbered.groups:
         raise ValueError(f"`layers` = {numbered.pattern!r} has no group for the index: (\\d+)")
     counts: dict[str, int] = {}
-    before: dict[str, str] = {}
+    stack_of: dict[str, str] = {}
     for leaf in leaves:
         if (match := numbered.search(leaf.path)) is None:
             continue
@@ -229,19 +232,19 @@ def _number(leaves: Sequence[Leaf], numbered: re.Pattern[str], problems: Problem
             problems.add(f"layers: {match[0]!r} has no index of a layer", leaf.path)
             continue
         leaf.layer, above = int(match[group]), leaf.path[: match.start(group)]
-        before[leaf.path] = above
+        stack_of[leaf.path] = above
         counts[above] = max(counts.get(above, 0), leaf.layer + 1)
     if not counts:
         problems.add(f"layers = {numbered.pattern!r} matches no leaf")
     for leaf in leaves:
-        leaf.depth = counts.get(before.get(leaf.path, ""), max(counts.values(), default=0))
+        leaf.depth = counts.get(stack_of.get(leaf.path, ""), max(counts.values(), default=0))
 
 
 def _lay_out(
     leaves: Sequence[Leaf], layout: Any, axes: Mapping[str, str] | None, problems: Problems
 ) -> None:
-    """The layout of each leaf: by its names, by what the user says, by its layer."""
-    said = _said(layout)
+    """Set the layout of each leaf: by names of axes, by the user's `layout`, or by its layer."""
+    chosen = _layout_by_path(layout)
     kernels: dict[str, dict[str, int]] = {}
     for leaf in leaves:
         if leaf.name == "kernel" and leaf.owner is None:
@@ -250,35 +253,35 @@ def _lay_out(
     beside: dict[str, dict[str, tuple[float, float] | None]] = {}
     for leaf in leaves:
         try:
-            leaf.layout = _layout(leaf, said, axes, kernels)
+            leaf.layout = _layout(leaf, chosen, axes, kernels)
         except ValueError as error:
             problems.add(str(error), leaf.path)
             continue
         if leaf.ndim > 1 and leaf.layout is not None:
             beside.setdefault(leaf.above, {})[leaf.name] = leaf.fans
     for leaf in leaves:
-        if its := layout_of_bias(leaf.name, beside.get(leaf.above, {}), leaf.owner):
-            leaf.layout = its
+        if bias := layout_of_bias(leaf.name, beside.get(leaf.above, {}), leaf.owner):
+            leaf.layout = bias
 
 
-def _said(layout: Any) -> Callable[[str], Layout | None]:
-    """The layout that the user names for a path."""
+def _layout_by_path(layout: Any) -> Callable[[str], Layout | None]:
+    """A function that returns the user's `layout` for a path."""
     if layout is None:
         return lambda path: None
     pairs = [("", layout)] if isinstance(layout, str) else layout
-    known = []
-    for of, name in pairs:
+    layouts = []
+    for path_pattern, name in pairs:
         if name not in LAYOUTS:
             raise ValueError(
                 f"`layout` must be one of {', '.join(map(repr, LAYOUTS))}, got {name!r}"
             )
-        known.append((pattern("layout", of), LAYOUTS[name]))
-    return lambda path: next((its for of, its in known if of.search(path)), None)
+        layouts.append((pattern("layout", path_pattern), LAYOUTS[name]))
+    return lambda path: next((found for regex, found in layouts if regex.search(path)), None)
 
 
 def _layout(
     leaf: Leaf,
-    said: Callable[[str], Layout | None],
+    chosen: Callable[[str], Layout | None],
     axes: Mapping[str, str] | None,
     kernels: Mapping[str, Mapping[str, int]],
 ) -> Layout | None:
@@ -287,7 +290,7 @@ def _layout(
     if leaf.ndim < 2:
         return None
     above, _, layer = leaf.above.rpartition("/")
-    found = said(leaf.path)
+    found = chosen(leaf.path)
     if found is None and leaf.name == "kernel" and leaf.owner is None:
         found = layout_of_attention(layer, kernels[above])
     if found is None and leaf.owner is None:

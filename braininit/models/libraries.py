@@ -1,4 +1,4 @@
-"""What libraries give their layers by default, as rules; `presets` shows them."""
+"""The default initializations of libraries, as rules; exported by `presets`."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ __all__ = [
     "torch",
 ]
 
-# ---------------------------------------------------------------- what a leaf is
+# ---------------------------------------------------------------- kinds of leaves
 
 
 def owned_by(*names: str) -> Callable[[Leaf], bool]:
-    """Whether a leaf belongs to a layer of such a class, by a part of the class's name."""
+    """A function that tells whether a leaf's layer has a class with such a part in its name."""
 
     def owned(leaf: Leaf) -> bool:
         return any(name in cls.__name__ for cls in type(leaf.owner).__mro__ for name in names)
@@ -46,18 +46,18 @@ def owned_by(*names: str) -> Callable[[Leaf], bool]:
     return owned
 
 
-_of_norm = owned_by("Norm")
+_is_of_norm = owned_by("Norm")
 
 
 def is_scale(leaf: Leaf) -> bool:
-    """Whether a leaf multiplies what a norm gives, or is a variance that it has seen."""
+    """Whether a leaf is a scale, as of a norm, or a running variance."""
     if re.search(r"(scale|gamma|multiplier|(^|_)var(iance)?)$", leaf.name):
         return True
     if _is_norm_of_weight(leaf):
         return False
     named = leaf.name in ("weight", "w", "g", "kernel")
     if leaf.ndim > 1:
-        return named and _of_norm(leaf)
+        return named and _is_of_norm(leaf)
     return named or re.search(r"norm|(^|/)ln", leaf.path) is not None
 
 
@@ -67,7 +67,7 @@ def _is_norm_of_weight(leaf: Leaf) -> bool:
 
 
 def _is_of_power_iteration(leaf: Leaf) -> bool:
-    """Whether a leaf is u or v of Equinox's SpectralNorm, before its state stands apart."""
+    """Whether a leaf is u or v of Equinox's SpectralNorm, before its state is separated."""
     return "/uv_index/init/" in f"/{leaf.path}" and _is_of_equinox(leaf, "StateIndex")
 
 
@@ -79,17 +79,19 @@ def _is_of_equinox(leaf: Leaf, name: str) -> bool:
 
 
 def follows_weight() -> Rule:
-    """The rule for what has to follow the weight that a plan draws: an error."""
+    """The rule for leaves that must follow from a drawn weight: it raises an error."""
 
     def refused(leaf: Leaf) -> Any:
-        of = "SpectralNorm's u and v" if _is_of_power_iteration(leaf) else "WeightNorm's g"
+        name = "SpectralNorm's u and v" if _is_of_power_iteration(leaf) else "WeightNorm's g"
         raise ValueError(
-            f"{of} must follow from the drawn weight; give KEEP here, and wrap the drawn layer "
+            f"{name} must follow from the drawn weight; give KEEP here, and wrap the drawn layer "
             "anew, as the notes of presets.equinox do"
         )
 
-    either = lambda leaf: _is_norm_of_weight(leaf) or _is_of_power_iteration(leaf)  # noqa: E731
-    return Rule(either, refused, optional=True)
+    def follows(leaf: Leaf) -> bool:
+        return _is_norm_of_weight(leaf) or _is_of_power_iteration(leaf)
+
+    return Rule(follows, refused, optional=True)
 
 
 def is_of_random_numbers(leaf: Leaf) -> bool:
@@ -98,31 +100,32 @@ def is_of_random_numbers(leaf: Leaf) -> bool:
 
 
 def random_state() -> Rule:
-    """The rule for what nnx draws random numbers from: kept, or made where it is but a shape."""
+    """The rule for keys and counters of nnx: kept; where they are only shapes, made."""
 
-    def key_of(key: Any, shape: Any, dtype: Any) -> Any:
+    def make_keys(key: Any, shape: Any, dtype: Any) -> Any:
         return jax.random.split(key, shape) if shape else key
 
-    def its(leaf: Leaf) -> Any:
+    def initializer(leaf: Leaf) -> Any:
         if not leaf.abstract:
             return KEEP
-        return key_of if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else 0
+        return make_keys if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else 0
 
-    return Rule(is_of_random_numbers, its, optional=True)
+    return Rule(is_of_random_numbers, initializer, optional=True)
 
 
 def optional(*rules: tuple[Any, Any]) -> list[Rule]:
-    return [Rule(of, its, optional=True) for of, its in rules]
+    """Rules that may match no leaf, from pairs."""
+    return [Rule(*rule, optional=True) for rule in rules]
 
 
 def table(scale: float) -> Callable[[Leaf], VarianceScaling]:
-    """Normal, of this variance over the length of a table's rows; tables may stand side by side."""
+    """Normal, of variance `scale` / row length, for a table or several side by side."""
 
-    def its(leaf: Leaf) -> VarianceScaling:
+    def initializer(leaf: Leaf) -> VarianceScaling:
         batch = tuple(range(leaf.ndim - 2))
         return VarianceScaling(scale, "fan_in", "normal", in_axis=-1, out_axis=-2, batch_axis=batch)
 
-    return its
+    return initializer
 
 
 # ---------------------------------------------------------------- layers of libraries
@@ -145,17 +148,17 @@ def torch(*, gates: int | None = None, embedding: str = TABLES) -> list[Rule]:
     Parameters
     ----------
     gates : int, optional
-        How many gates recurrent layers have: 4 in an LSTM, 3 in a GRU, 1 in an RNN.
+        The number of gates of recurrent layers: 4 in an LSTM, 3 in a GRU, 1 in an RNN.
     embedding : str
-        The tables, as a regular expression.
+        A regular expression for the tables.
 
     Notes
     -----
     From the ``reset_parameters`` of PyTorch 2.14: ``kaiming_uniform_(weight, a=sqrt(5))`` has the
     bound 1 / sqrt(fan_in). Give ``layout="torch"`` to the plan where kernels are (out, in,
-    \*spatial), and write the names of a `state_dict` with slashes. The bias of a layer that is
-    called ``out_proj`` is 0, as in MultiheadAttention. The row of a `padding_idx` is drawn like the
-    others; Bilinear and PReLU need rules of their own.
+    \*spatial), and write the names of a `state_dict` with slashes. The bias of a layer named
+    ``out_proj`` is 0, as in MultiheadAttention. The row of a `padding_idx` is drawn like the
+    others. Bilinear and PReLU need their own rules.
 
     Examples
     --------
@@ -165,12 +168,12 @@ def torch(*, gates: int | None = None, embedding: str = TABLES) -> list[Rule]:
     >>> bool(abs(plan(jax.random.key(0))["fc/bias"]).max() <= 0.1)
     True
     """
-    known = None if gates is None else options.whole("gates", gates, 1)
+    gates = None if gates is None else options.whole("gates", gates, 1)
 
     def recurrent(leaf: Leaf) -> Uniform:
-        if known is None:
+        if gates is None:
             raise ValueError("torch: how many gates? Give gates=4 for an LSTM, 3 for a GRU, 1")
-        hidden = leaf.shape[1] if "_hr_" in leaf.name else leaf.shape[0] // known
+        hidden = leaf.shape[1] if "_hr_" in leaf.name else leaf.shape[0] // gates
         return Uniform(-(hidden**-0.5), hidden**-0.5)
 
     def bias(leaf: Leaf) -> Any:
@@ -204,13 +207,12 @@ def flax() -> list[Rule]:
 
     Notes
     -----
-    From ``flax.linen`` and ``flax.nnx`` 0.12. The std is that of the draws. As in Flax, a
-    LinearGeneral counts its axes of independent kernels as inputs, and a ConvTranspose with
-    ``transpose_kernel=True`` its outputs. The kernels of linen's
-    attention, (in, heads, size) and (heads, size, out), have the fans of the flat ones, as in
-    Flax; other kernels with several axes of inputs or outputs need `axes` in the plan, or rules of
-    their own. Of ``DenseGeneral_0`` they are an error, under names of your own they can't be told
-    from those of a convolution.
+    From ``flax.linen`` and ``flax.nnx`` 0.12. The std is that of the draws, after truncation. As in
+    Flax, a LinearGeneral counts its axes of independent kernels as inputs, and a ConvTranspose with
+    ``transpose_kernel=True`` its outputs; the kernels of linen's attention, (in, heads, size) and
+    (heads, size, out), have the fans of the flat kernels. Other kernels with several axes of inputs
+    or outputs need `axes` in the plan, or their own rules: in ``DenseGeneral_0`` they are an error;
+    in layers that you named, they can't be told from kernels of a convolution.
 
     Examples
     --------
@@ -224,7 +226,7 @@ def flax() -> list[Rule]:
         (r"(^|/)(sigma$|scales/|(input|kernel|output_grad)_scale$)", 1.0),
         (r"_amax_history$|(^|/)cache(d_key|d_value|_index)$", 0.0),
         (r"(^|/)u$", lambda leaf: Normal(0.0, 1.0 if leaf.variable is None else 0.01)),
-        (r"(^|/)if/bias$", 1.0),  # of MGUCell; other cells have none of this name
+        (r"(^|/)if/bias$", 1.0),  # of MGUCell; other cells have no such leaf
         (r"(^|/)(dense_h|h[ifgornz]|\w*[cC]ell(_\d+)?/h)/kernel$", Orthogonal()),
         (r"(^|/)embedding$", table(1.0)),
         (r"(^|/)lora_a$", KaimingUniform()),
@@ -238,26 +240,26 @@ def flax() -> list[Rule]:
     return [random_state(), *rules]
 
 
-_of_transpose, _of_general = owned_by("ConvTranspose"), owned_by("LinearGeneral")
+_is_of_transpose, _is_of_general = owned_by("ConvTranspose"), owned_by("LinearGeneral")
 
 
 def _counts_otherwise(leaf: Leaf) -> bool:
     """Whether nnx may count other inputs for a kernel than the layer has."""
-    return leaf.layout is not None and (_of_transpose(leaf) or _of_general(leaf))
+    return leaf.layout is not None and (_is_of_transpose(leaf) or _is_of_general(leaf))
 
 
 def _kernel_of_nnx(leaf: Leaf) -> LecunNormal:
-    """With the inputs that nnx counts."""
+    """The initializer with the inputs that nnx counts."""
     assert leaf.layout is not None
     batch, ins = leaf.layout.batch_axis, leaf.layout.in_axis
-    if _of_transpose(leaf):  # the last axis but one, whichever `transpose_kernel` makes it
+    if _is_of_transpose(leaf):  # the last axis but one, with any `transpose_kernel`
         return LecunNormal(in_axis=(-2,), out_axis=(-1,), batch_axis=batch)
-    own = batch[len(batch) - len(leaf.owner.batch_axis) :]  # others are modules side by side
+    own = batch[len(batch) - len(leaf.owner.batch_axis) :]  # further axes: modules side by side
     return LecunNormal(fan_in=math.prod(leaf.shape[axis] for axis in (*own, *ins)))
 
 
 def _kernel_of_linen(leaf: Leaf) -> LecunNormal:
-    """Of a DenseGeneral, whose parameters do not say which axes are inputs."""
+    """The initializer of a DenseGeneral, whose parameters do not say which axes are inputs."""
     if leaf.ndim > 2 and not any(leaf.names or ()):
         raise ValueError(
             "flax: which axes of a DenseGeneral are inputs? Name them, for axes= of the plan, or "
@@ -279,14 +281,13 @@ def equinox() -> list[Rule]:
 
     Notes
     -----
-    From ``equinox.nn`` 0.13. Layers are known by their classes. What a `State` or a `StateIndex`
-    holds, as of BatchNorm, is kept.
+    From ``equinox.nn`` 0.13. Layers are known by their classes. Values in a `State` or a
+    `StateIndex`, as of BatchNorm, are kept.
 
-    What follows from a weight, a plan can't draw: g of WeightNorm is the norm of its layer's
+    A plan can't draw leaves that follow from a weight: g of WeightNorm is the norm of its layer's
     weight, u and v of SpectralNorm are its singular vectors. They are errors; keep them, and wrap
-    the drawn layers anew, as below. Where the `State` of a SpectralNorm stands apart already, its
-    vectors are kept, and are those of the former weight: call the model in training before
-    inference.
+    the drawn layers anew, as below. If the `State` of a SpectralNorm is separate already, its
+    vectors are kept, and belong to the former weight: call the model in training before inference.
 
     Examples
     --------
@@ -308,8 +309,8 @@ def equinox() -> list[Rule]:
     """
     rules = optional(
         (lambda leaf: type(leaf.owner).__name__ in ("State", "StateIndex"), KEEP),
-        (lambda leaf: _of_norm(leaf) and leaf.name == "weight", 1.0),
-        (lambda leaf: _of_norm(leaf) and leaf.name == "bias", 0.0),
+        (lambda leaf: _is_of_norm(leaf) and leaf.name == "weight", 1.0),
+        (lambda leaf: _is_of_norm(leaf) and leaf.name == "bias", 0.0),
         (owned_by("Embedding"), Normal(0.0, 1.0)),
         (_is_complex, _square),
         # A gate of `weight_ih` has as many outputs as there are hidden units.
@@ -324,12 +325,12 @@ _OF_LAYERS = re.compile(r"^(weight(_ih|_hh)?|bias(_n)?)$")
 
 
 def _is_complex(leaf: Leaf) -> bool:
-    """Whether a leaf is of complex numbers, which Equinox draws from a square."""
+    """Whether a leaf is a complex weight or bias, which Equinox draws from a square."""
     return bool(_OF_LAYERS.search(leaf.name)) and jnp.issubdtype(leaf.dtype, np.complexfloating)
 
 
 def _square(leaf: Leaf) -> Any:
-    """Real and imaginary parts uniform on +-1 / sqrt(fan), each with a key of its own."""
+    """Real and imaginary parts uniform on +-1 / sqrt(fan), each with its own key."""
     fan = leaf.fan_out if leaf.name == "weight_ih" else leaf.fan_in
     if fan is None:
         raise ValueError("equinox: the number of inputs is not known")
@@ -355,9 +356,9 @@ def keras() -> list[Rule]:
 
     Notes
     -----
-    From the documentation of Keras 3. Fans are read from the last two axes, the others being the
-    receptive field, as Keras does also for the kernels of its attention. An LSTM is known by its
-    name, ``lstm``; its gates are i, f, c, o.
+    From the documentation of Keras 3. Fans are read from the last two axes; the others are the
+    receptive field, also for the kernels of attention, as in Keras. An LSTM is known by its name,
+    ``lstm``; its gates are i, f, c, o.
 
     Examples
     --------

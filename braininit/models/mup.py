@@ -1,6 +1,6 @@
-"""The maximal update parametrization: what a small model is told, in terms of a wide one.
+"""The maximal update parametrization: rules for a small model, applied to a wide one.
 
-The width multipliers follow from two trees of shapes, that of the base and that of the model.
+The width multipliers follow from two trees of shapes: the base's and the model's.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ def mup(
     axes: Mapping[str, str] | None = None,
     tables: str = TABLES,
 ) -> MupRules:
-    r"""Make rules for a small model hold for wider ones: the maximal update parametrization, muP.
+    r"""Adapt the rules for a small model to wider ones: the maximal update parametrization, muP.
 
-    Each leaf gets what its rule gives in the base, with the fans that it has there, times a
-    multiplier of its width. With m the number of inputs over that of the base:
+    Each leaf is drawn as its rule draws in the base, with the base's fans, times a multiplier of
+    the width. With m the number of inputs divided by that of the base:
 
     =========  ===========================  ==========  ==============  ==========================
-    a leaf is  if there grow                std is x    Adam's rate x   SGD's rate x
+    a leaf is  if these grow                std is x    Adam's rate x   SGD's rate x
     =========  ===========================  ==========  ==============  ==========================
     hidden     its inputs and its outputs   m^(-1/2)    1 / m           outputs' growth / m
     output     its inputs alone             1 / m       1 / m           1 / m
@@ -55,20 +55,20 @@ def mup(
     vector     a bias, the scale of a norm  1           1               its own growth
     =========  ===========================  ==========  ==============  ==========================
 
-    The best learning rate of a small model is then that of a wide one.
+    The best learning rate of a small model is then the best for a wide one.
 
     Parameters
     ----------
     rules : sequence of (pattern, initializer)
-        As `plan` takes them: right for a model of the base's width.
+        As in `plan`, for a model of the base's width.
     base : PyTree
-        The small model, or what stands for it (`jax.eval_shape`), with the paths of the wide one.
-        It may have fewer layers.
+        The small model or its shapes (`jax.eval_shape`), with the paths of the wide one. It may
+        have fewer layers.
     layers, stacked, layout, axes
-        As `plan` takes them: give both the same.
+        As in `plan`; give both the same.
     tables : str
-        A regular expression: tables, whose rows are looked up, and are inputs however their axes
-        stand. Layers of embeddings are known by their classes.
+        A regular expression for tables, whose rows are looked up: they are inputs in any layout.
+        Layers of embeddings are known by their classes.
 
     Returns
     -------
@@ -78,21 +78,21 @@ def mup(
     Raises
     ------
     PlanError
-        By `plan`: with the paths of leaves that the base lacks, or has with other numbers of axes;
-        of initializers whose draws in the base are not known, as a user's own function.
+        By `plan`: with the paths of leaves that the base lacks or has with another number of axes,
+        and of initializers whose draws in the base are not known, as a user's own function.
 
     Notes
     -----
-    From Yang et al., Tensor Programs V, arXiv 2203.03466, table 3. What it asks of the model
-    itself: attention divides by the size of a head, ``q @ k / d``, not by its root (times the
-    root of the base's d, to have the base's values); a head whose weights are those of a table
-    divides its results by m. With a head that starts at 0 the results don't depend on the width
-    from the start; else they fall by the root of the width, as do the logits of attention.
+    From Yang et al., Tensor Programs V, arXiv 2203.03466, table 3. The model itself has two duties.
+    Attention divides by the size of a head, ``q @ k / d``, not by its root (times the root of the
+    base's d, to get the base's values). A head that shares its weights with a table divides its
+    results by m. If the head starts at 0, the results don't depend on the width from the start;
+    else they fall with the root of the width, as do the logits of attention.
 
-    Check a model by the std of each layer's values at several widths: on logarithmic axes the slope
-    is 0, at the start and after some steps.
+    To check a model, plot the std of each layer's values against the width on logarithmic axes: the
+    slope is 0, at the start and after some steps.
 
-    A rule that is a function of the leaf is shown the base's: its shape and fans.
+    A rule that is a function of the leaf receives the leaf with the base's shape and fans.
 
     Examples
     --------
@@ -111,18 +111,18 @@ def mup(
     >>> optimizer = optax.chain(optax.scale_by_adam(), by_width, optax.scale_by_learning_rate(1e-2))
     """
     options = {"layers": layers, "stacked": stacked or {}, "layout": layout, "axes": axes}
-    known = [as_rule(i, rule) for i, rule in enumerate(rules)]
-    return MupRules(known, _Base(base, options, tables), options)
+    checked = [as_rule(i, rule) for i, rule in enumerate(rules)]
+    return MupRules(checked, _Base(base, options, tables), options)
 
 
 class MupRules(Sequence[Rule]):
-    """Rules whose draws are those of a base, times the multipliers of the width; by `mup`."""
+    """Rules that draw as in a base, times the multipliers of the width; made by `mup`."""
 
     def __init__(self, rules: Sequence[Rule], base: _Base, options: Mapping[str, Any]) -> None:
         self._base, self._options = base, options
-        # Two rules with one right side keep one: a tied leaf may match both.
-        made = {id(rule.initializer): _Widened(rule.initializer, base) for rule in rules}
-        self._rules = tuple(rule._replace(initializer=made[id(rule.initializer)]) for rule in rules)
+        # Rules that share an initializer go on sharing one: a tied leaf may match both.
+        wide = {id(rule.initializer): _Widened(rule.initializer, base) for rule in rules}
+        self._rules = tuple(rule._replace(initializer=wide[id(rule.initializer)]) for rule in rules)
 
     def __len__(self) -> int:
         return len(self._rules)
@@ -137,20 +137,20 @@ class MupRules(Sequence[Rule]):
         return self._rules[index]
 
     def learning_rates(self, model: Any, optimizer: str = "adam") -> Any:
-        """Return what the learning rate of each leaf is multiplied by.
+        """Return the multiplier of the learning rate of each leaf.
 
         Parameters
         ----------
         model : PyTree
-            The wide model, or what stands for it; of Equinox what `equinox.filter` leaves.
+            The wide model or its shapes; of an Equinox model, the result of `equinox.filter`.
         optimizer : {'adam', 'sgd'}
-            Adam stands for all whose steps don't depend on the size of gradients.
+            'adam' is right for every optimizer whose steps don't depend on the size of gradients.
 
         Returns
         -------
         PyTree
-            Of the model's type, with a float in place of each array. Multiply the updates by it,
-            after Adam's scaling and before a weight decay that is to be the same at all widths.
+            A tree of the model's type with a float for each array. Multiply the updates by it,
+            after Adam's scaling, and before a weight decay that is to be equal at all widths.
         """
         one_of("optimizer", optimizer, [*_RATES])
         problems, tree = Problems(), opened(model)
@@ -160,24 +160,24 @@ class MupRules(Sequence[Rule]):
         return tree.closed(rates)
 
     def _rate(self, stack: Stack, optimizer: str, problems: Problems) -> float:
-        found = set()
+        rates = set()
         for leaf in stack.leaves:
             if not jnp.issubdtype(leaf.dtype, np.inexact):
                 continue
             try:
-                found.add(_RATES[optimizer](self._base.width(leaf)))
+                rates.add(_RATES[optimizer](self._base.width(leaf)))
             except ValueError as error:
                 problems.add(str(error), leaf.path)
-        if len(found) > 1:
+        if len(rates) > 1:
             problems.add("mup: stacked layers have several learning rates", stack.path)
-        return min(found, default=1.0)
+        return min(rates, default=1.0)
 
 
 # ---------------------------------------------------------------- widths
 
 
 class Width(NamedTuple):
-    """How much wider a leaf is than in the base, and what that makes of its draws."""
+    """How much wider a leaf is than in the base, and how its draws scale."""
 
     kind: str
     ins: float = 1.0
@@ -185,7 +185,7 @@ class Width(NamedTuple):
 
     @property
     def divisor(self) -> float:
-        """What the variance is divided by."""
+        """The number that divides the variance."""
         return {"hidden": self.ins, "output": self.ins**2}.get(self.kind, 1.0)
 
 
@@ -216,27 +216,27 @@ class _Base:
             for before, _, after in _indices(leaf.path):
                 self._numbered.setdefault((before, after), []).append(leaf)
 
-    def of(self, leaf: Leaf) -> Leaf:
-        """The base's leaf of the same path, or of another layer where it has fewer."""
-        found = self._leaves.get(leaf.path) or self._of_another_layer(leaf)
-        if found is None:
+    def find(self, leaf: Leaf) -> Leaf:
+        """The base's leaf with the same path; of another layer, if the base has fewer."""
+        base_leaf = self._leaves.get(leaf.path) or self._of_another_layer(leaf)
+        if base_leaf is None:
             raise ValueError("mup: the base has no such leaf")
-        if found.ndim != leaf.ndim:
+        if base_leaf.ndim != leaf.ndim:
             raise ValueError("mup: the base's leaf has another number of axes")
-        return found
+        return base_leaf
 
     def _of_another_layer(self, leaf: Leaf) -> Leaf | None:
         for before, index, after in _indices(leaf.path):
-            every = self._numbered.get((before, after))
-            if not every or not self._is_layer(leaf, before, index):
+            others = self._numbered.get((before, after))
+            if not others or not self._is_layer(leaf, before, index):
                 continue
-            if len({other.shape for other in every}) > 1:
-                raise ValueError("mup: the base has no such layer, and those that it has differ")
-            return every[0]
+            if len({other.shape for other in others}) > 1:
+                raise ValueError("mup: the base has no such layer, and the layers it has differ")
+            return others[0]
         return None
 
     def _is_layer(self, leaf: Leaf, before: str, index: str) -> bool:
-        """Whether an index in a path is that of a layer."""
+        """Whether an index in a path counts layers."""
         if leaf.layer == int(index):
             return True
         if any((match := p.search(before)) and match.end() == len(before) for p in self._stacked):
@@ -246,7 +246,7 @@ class _Base:
 
     def width(self, leaf: Leaf) -> Width:
         """The kind of a leaf and its multipliers."""
-        base, layout = self.of(leaf), leaf.layout
+        base, layout = self.find(leaf), leaf.layout
         if leaf.ndim < 2 or layout is None or layout.given is not None:
             return Width("vector", outs=math.prod(leaf.shape) / math.prod(base.shape))
         if self._is_table(leaf.path) or _is_of_embedding(leaf):
@@ -266,7 +266,7 @@ def _is_of_embedding(leaf: Leaf) -> bool:
 
 
 def _indices(path: str) -> list[tuple[str, str, str]]:
-    """What is before each index in a path, the index, and what is after it."""
+    """Each index in a path: the path before it, the index, and the path after it."""
     parts = path.split("/")
     return [
         ("/".join(parts[:i]), part, "/".join(parts[i + 1 :]))
@@ -279,26 +279,26 @@ def _indices(path: str) -> list[tuple[str, str, str]]:
 
 
 class _Widened:
-    """A rule's right side: what the given one gives in the base, times the multiplier."""
+    """The right side of a rule: draws as the original in the base, times the multiplier."""
 
-    def __init__(self, given: Any, base: _Base) -> None:
-        self._given, self._base, self._by_leaf = given, base, takes_leaf(given)
-        self._made = None if self._by_leaf else as_initializer(given)
+    def __init__(self, original: Any, base: _Base) -> None:
+        self._original, self._base, self._by_leaf = original, base, takes_leaf(original)
+        self._initializer = None if self._by_leaf else as_initializer(original)
 
     def __call__(self, leaf: Leaf) -> Any:
-        initializer = self._made
+        initializer = self._initializer
         if self._by_leaf:
-            small = self._base.of(leaf)
-            same = {"shape": small.shape, "layout": small.layout}
-            initializer = as_initializer(self._given(dataclasses.replace(leaf, **same)))
+            small = self._base.find(leaf)
+            seen = dataclasses.replace(leaf, shape=small.shape, layout=small.layout)
+            initializer = as_initializer(self._original(seen))
         if initializer is None:
             return KEEP
         if not jnp.issubdtype(leaf.dtype, np.inexact):
             return initializer
-        return _widened(initializer, leaf, self._base.of(leaf), self._base.width(leaf).divisor)
+        return _widened(initializer, leaf, self._base.find(leaf), self._base.width(leaf).divisor)
 
     def __repr__(self) -> str:
-        return f"mup({self._given!r})"
+        return f"mup({self._original!r})"
 
 
 _FOLDED: Mapping[type, tuple[str, ...]] = {
@@ -308,22 +308,22 @@ _FOLDED: Mapping[type, tuple[str, ...]] = {
     Constant: ("value",),
     Orthogonal: ("scale",),
 }
-"""What is multiplied where a draw is."""
+"""The parameters to multiply so that draws are multiplied."""
 
 
 def _widened(obj: Any, leaf: Leaf, base: Leaf, divisor: float) -> Any:
-    """An initializer as it draws in the base, its variance divided by a number."""
+    """An initializer that draws as in the base, with the variance divided by a number."""
     if isinstance(obj, Parts):
         return _of_parts(obj, leaf, base, divisor)
     if isinstance(obj, ZeroInit) or (isinstance(obj, OneInit) and divisor == 1):
         return obj
     fans = asked_fans(obj._recipe)
     if fans is not None:
-        own = _fans_in_base(obj, fans, base)
-        return dataclasses.replace(obj, **{n: fan * divisor for n, fan in own.items()})
+        base_fans = _fans_in_base(obj, fans, base)
+        return dataclasses.replace(obj, **{n: fan * divisor for n, fan in base_fans.items()})
     facts = obj._recipe.facts
-    known = (facts.elementwise and facts.has_rows) or isinstance(obj, Orthogonal)
-    if not known or isinstance(obj, Custom):
+    scalable = (facts.elementwise and facts.has_rows) or isinstance(obj, Orthogonal)
+    if not scalable or isinstance(obj, Custom):
         if divisor == 1:
             return obj
         raise TypeError(
@@ -344,28 +344,28 @@ def _widened(obj: Any, leaf: Leaf, base: Leaf, divisor: float) -> Any:
         factor = divisor**-0.5
         numbers = {name: getattr(obj, name) for name in folded}
         changes |= {n: value * factor for n, value in numbers.items() if value is not None}
-    made = dataclasses.replace(obj, **changes) if changes else obj
-    return made if folded is not None or divisor == 1 else made * divisor**-0.5
+    result = dataclasses.replace(obj, **changes) if changes else obj
+    return result if folded is not None or divisor == 1 else result * divisor**-0.5
 
 
 def _fans_in_base(obj: Any, fans: Any, base: Leaf) -> dict[str, Any]:
-    """The fans that a scaled initializer has in the base."""
+    """The fans that a scaled initializer uses in the base."""
     names = NEEDED[fans.mode]
     given = {name: getattr(obj, name, None) for name in names}
-    found: dict[str, Any] = {}
+    base_fans: dict[str, Any] = {}
     if any(fan is None for fan in given.values()):
         if has_own_axes(obj):
             axes = [(a,) if isinstance(a, int) else tuple(a) for a in fans[1:4]]
-            found = from_shape(base.shape, *axes, names[0], any(given.values()))
+            base_fans = from_shape(base.shape, *axes, names[0], any(given.values()))
         elif base.fans is not None:
-            found = dict(zip(("fan_in", "fan_out"), base.fans, strict=True))
+            base_fans = dict(zip(("fan_in", "fan_out"), base.fans, strict=True))
         else:
             raise ValueError("mup: the leaf of the base has no fans; give `fan_in=`")
-    return {name: found[name] if fan is None else fan for name, fan in given.items()}
+    return {name: base_fans[name] if fan is None else fan for name, fan in given.items()}
 
 
 def _longer_side(obj: Orthogonal, leaf: Leaf) -> float:
-    """The longer side of an orthogonal matrix: its draws have a variance of one over that."""
+    """The longer side of an orthogonal matrix: the variance of its entries is 1 / side."""
     layout = leaf.layout
     columns, batch, gates = (obj.column_axis,), obj.batch_axis, 1
     if (columns, batch) == ((-1,), ()) and layout is not None and len(layout.out_axis) == 1:
@@ -377,17 +377,17 @@ def _longer_side(obj: Orthogonal, leaf: Leaf) -> float:
 
 
 def _of_parts(obj: Parts, leaf: Leaf, base: Leaf, divisor: float) -> Parts:
-    """Kernels side by side: each as it is in the base."""
+    """Kernels side by side, each drawn as in the base."""
     at, child = obj.axis % leaf.ndim, as_initializer(obj.base)
 
     def part(whole: Leaf, length: int) -> Leaf:
         return dataclasses.replace(whole, shape=obj.part(whole.shape, length))
 
-    grown = leaf.shape[at] / base.shape[at]
-    made = [
-        _widened(child, part(leaf, n), part(base, round(n / grown)), divisor)
+    growth = leaf.shape[at] / base.shape[at]
+    widened = [
+        _widened(child, part(leaf, n), part(base, round(n / growth)), divisor)
         for n in dict.fromkeys(obj.lengths)
     ]
-    if any(other != made[0] for other in made):
+    if any(other != widened[0] for other in widened):
         raise ValueError("mup: parts of several sizes have several std in the base")
-    return dataclasses.replace(obj, base=made[0])
+    return dataclasses.replace(obj, base=widened[0])

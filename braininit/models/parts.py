@@ -1,4 +1,4 @@
-"""Several kernels side by side in one leaf, each drawn as it would be by itself."""
+"""Several kernels side by side in one leaf, each drawn as if it were separate."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ def parts(
     out_sharding: Sharding | None = None,
     **context: Any,
 ) -> Values:
-    """Draw a fused kernel, as of queries, keys and values or of gates, as its parts are apart.
+    """Draw a fused kernel (queries, keys and values; gates) as its separate parts would be drawn.
 
-    Each part has its own fans, its own orthogonal columns, and a key of its own.
+    Each part has its own fans, its own orthogonal columns, and its own key.
 
     Parameters
     ----------
     base : initializer
-        Draws each part, in the shape that the part has.
+        Draws each part, in the shape of the part.
     axis : int
         The axis along which the parts stand side by side.
     sizes : sequence of int, or mapping
-        How many entries along the axis each part has; together as many as the axis. A mapping
-        gives the parts names, and may be written as a sequence of pairs.
+        The number of entries of each part; together, as many as the axis has. A mapping, or a
+        sequence of pairs, names the parts.
 
     Notes
     -----
-    Numerics: part i is drawn with ``path_key(key, (i,))``, or ``path_key(key, (name,))`` where it
-    has a name. Parts of one distribution, as where their fans are equal, are drawn in one loop,
-    which devices share along any axis.
+    Numerics: part i is drawn with ``path_key(key, (i,))``, or ``path_key(key, (name,))`` if it has
+    a name. Parts of one distribution, as when their fans are equal, are drawn in one loop, which
+    devices share along any axis.
 
     Examples
     --------
@@ -69,10 +69,10 @@ def parts(
 
 
 def _parts(base: Any, axis: Any, sizes: Any) -> Recipe:
-    made = as_child("base", base)._recipe
+    child = as_child("base", base)._recipe
     axis, named = options.whole("axis", axis), _named(sizes)
     facts = {"static": (axis, named), "elementwise": False, "resizes": True}
-    return composite(side_by_side, made.unit, {"base": made}, **facts)
+    return composite(side_by_side, child.unit, {"base": child}, **facts)
 
 
 class Parts(Initialization, function=parts, recipe=_parts):
@@ -83,23 +83,23 @@ class Parts(Initialization, function=parts, recipe=_parts):
     sizes: Sequence[int] | Mapping[str, int] = static()
 
     def __post_init__(self) -> None:
-        """Keep a mapping as pairs, which hash."""
+        """Store a mapping as pairs, which are hashable."""
         if isinstance(self.sizes, Mapping):
             object.__setattr__(self, "sizes", tuple(self.sizes.items()))
         super().__post_init__()
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """How many entries each part has along the axis."""
+        """The number of entries of each part along the axis."""
         return tuple(n for _, n in _named(self.sizes))
 
     def part(self, shape: tuple[int, ...], length: int) -> tuple[int, ...]:
-        """The shape of a part of so many entries."""
+        """The shape of a part with `length` entries along the axis."""
         return _shapes(shape, self.axis % len(shape), [("", length)])[0]
 
 
 def _named(sizes: Any) -> tuple[tuple[str, int], ...]:
-    """The name of each part and how many entries it has."""
+    """The name of each part, and its number of entries."""
     try:
         pairs = sizes.items() if isinstance(sizes, Mapping) else list(sizes)
         pairs = [(f"{i}", p) if np.ndim(p) == 0 else tuple(p) for i, p in enumerate(pairs)]
@@ -129,22 +129,22 @@ def side_by_side(
         raise ValueError(
             f"`sizes` {listed} must be {shape[at]} together, as axis {axis} of the size {shape} is"
         )
-    each = tuple(None if source.key is None else path_key(source.key, (name,)) for name, _ in named)
-    if source.key is not None and not context and alike(base, shape, at, named):
-        return units.on(_at_once(base, each, shape, dtype, at, named), base.unit)
-    drawn = [
-        base.drawn(Asked(key, size, wide(dtype), context=context, alone=False))
-        for key, size in zip(each, _shapes(shape, at, named), strict=True)
+    keys = tuple(None if source.key is None else path_key(source.key, (name,)) for name, _ in named)
+    if source.key is not None and not context and are_alike(base, shape, at, named):
+        return units.on(_at_once(base, keys, shape, dtype, at, named), base.unit)
+    draws = [
+        base.drawn(Asked(key, part_shape, wide(dtype), context=context, alone=False))
+        for key, part_shape in zip(keys, _shapes(shape, at, named), strict=True)
     ]
-    unit, bares = units.off_draws(**{f"sizes[{i}]": x for i, x in enumerate(drawn)})
+    unit, bares = units.off_draws(**{f"sizes[{i}]": x for i, x in enumerate(draws)})
     return finished(jnp.concatenate([jnp.asarray(x) for x in bares], at), unit, dtype)
 
 
 # ---------------------------------------------------------------- in one loop
 
 
-def alike(base: Recipe, shape: tuple[int, ...], axis: int, named: Any) -> bool:
-    """Whether all parts can be drawn at once: each number by its own words, all by one law."""
+def are_alike(base: Recipe, shape: tuple[int, ...], axis: int, named: Any) -> bool:
+    """Whether one loop can draw all parts: elementwise, from one distribution."""
     if type(base) is not Recipe or not (base.facts.elementwise and base.facts.random):
         return False
     if any(np.ndim(value) for value in base.values):
@@ -157,18 +157,18 @@ def _at_once(
     base: Recipe, keys: tuple[Any, ...], shape: Any, dtype: Any, axis: int, named: Any
 ) -> Any:
     dtype = result_dtype(dtype, base.facts.kinds)
-    made = base.for_draw(_shapes(shape, axis, named)[0], dtype, {})
-    made.fit(dtype)
-    make = _program.__wrapped__ if is_symbolic(shape) else _program
-    program = make(made.facts.bare, shape, dtype, axis, tuple(n for _, n in named))
-    return program(keys, *made.values)
+    recipe = base.for_draw(_shapes(shape, axis, named)[0], dtype, {})
+    recipe.fit(dtype)
+    build = _program.__wrapped__ if is_symbolic(shape) else _program
+    program = build(recipe.facts.bare, shape, dtype, axis, tuple(n for _, n in named))
+    return program(keys, *recipe.values)
 
 
 @functools.lru_cache(maxsize=256)
 def _program(
     facts: Facts, shape: tuple[int, ...], dtype: np.dtype, axis: int, sizes: tuple[int, ...]
 ) -> Callable[..., Any]:
-    """The loop, compiled in a trace too: step by step it would differ in the last bit."""
+    """The loop, compiled also inside a trace: op by op it would differ in the last bit."""
 
     def sample(keys: tuple[Any, ...], *values: Any) -> Any:
         source = SideBySide(keys, shape, axis=axis, sizes=sizes)
@@ -178,5 +178,5 @@ def _program(
 
 
 def _shapes(shape: tuple[int, ...], axis: int, named: Any) -> list[tuple[int, ...]]:
-    """Of the parts."""
+    """The shapes of the parts."""
     return [(*shape[:axis], n, *shape[axis + 1 :]) for _, n in named]

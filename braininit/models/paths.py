@@ -1,7 +1,7 @@
 """Paths of a model's leaves, and the keys that follow from them.
 
-A path is text, as in ``blocks/0/mlp/kernel``; its parts are what stands between the slashes. An
-index and its digits are the same part: checkpoints turn one into the other.
+A path is text, as in ``blocks/0/mlp/kernel``; slashes separate its parts. An index and its digits
+are the same part: checkpoints turn one into the other.
 """
 
 from __future__ import annotations
@@ -32,22 +32,21 @@ def path_key(key: Key, path: str | Sequence[str | int]) -> Key:
     key : key
         The key of the whole model.
     path : str or sequence
-        As a plan prints it, ``"blocks/0/mlp/kernel"``, or its parts, ``("blocks", 0, "mlp",
-        "kernel")``. Text is split at slashes; the parts of a sequence are taken as they are. 0
-        and ``"0"`` are the same part.
+        The path as a plan prints it, ``"blocks/0/mlp/kernel"``, or its parts, ``("blocks", 0,
+        "mlp", "kernel")``. Only text is split at slashes. 0 and ``"0"`` are the same part.
 
     Returns
     -------
     key
-        Of the same kind as the one given.
+        A typed key of the same implementation, or a legacy key if `key` is one.
 
     Notes
     -----
-    Numerics: the UTF-8 text of each part, preceded by its length in 8 bytes, the lowest first, is
-    hashed by SHA-256. The first 8 bytes of the digest are two words of 32 bits, the lowest byte
-    first in each; ``fold_in(fold_in(key, first), second)``. Two of a million paths get the same
-    key with a probability of 3e-8, and no other leaf of a model has a part in the key of one.
-    With ``unsafe_rbg`` keys JAX's `fold_in` is an exclusive or: the order of folds is lost.
+    Numerics: SHA-256 hashes the UTF-8 text of each part, preceded by its length as 8 little-endian
+    bytes. The first 8 bytes of the digest are two little-endian words of 32 bits; the key is
+    ``fold_in(fold_in(key, first), second)``. Two of a million paths get the same key with a
+    probability of 3e-8. A leaf's key depends on no other leaf. With ``unsafe_rbg`` keys JAX's
+    `fold_in` is an exclusive or: the order of folds is lost.
 
     Examples
     --------
@@ -58,9 +57,9 @@ def path_key(key: Key, path: str | Sequence[str | int]) -> Key:
     """
     first, second = _words(split(path))
     key = keys.as_key(key)
-    its = keys.typed(key, keys.legacy_impl(key))
-    made = jax.random.fold_in(jax.random.fold_in(its, first), second)
-    return made if keys.legacy_impl(key) is None else jax.random.key_data(made)
+    impl = keys.legacy_impl(key)
+    folded = jax.random.fold_in(jax.random.fold_in(keys.typed(key, impl), first), second)
+    return folded if impl is None else jax.random.key_data(folded)
 
 
 def split(path: str | Sequence[str | int]) -> PathParts:
@@ -81,28 +80,28 @@ def joined(parts: Iterable[str]) -> str:
 
 
 def parts_of(keypath: Iterable[Any]) -> PathParts:
-    """The parts of JAX's key path: names, indices and dictionary keys.
+    """The parts of a JAX key path: names, indices and dictionary keys.
 
-    A dictionary key with slashes, as Haiku has them, is several parts; so is a tuple.
+    A dictionary key that is a tuple, or has slashes (Haiku's do), is several parts.
     """
-    made: list[str] = []
+    parts: list[str] = []
     for entry in keypath:
         for name in ("name", "key", "idx"):
             if hasattr(entry, name):
                 entry = getattr(entry, name)
                 break
         for part in entry if isinstance(entry, tuple) else (entry,):
-            made += str(part).split("/")
-    return tuple(made)
+            parts += str(part).split("/")
+    return tuple(parts)
 
 
 def path_keys(key: Any, paths: Sequence[PathParts]) -> list[Any]:
-    """The keys of many paths, made at once; eagerly as raw words where that can be."""
+    """Derive the keys of many paths at once; eagerly, as raw uint32 words if possible."""
     key = keys.as_key(key)
     impl = keys.legacy_impl(key)
     words = np.array([_words(path) for path in paths], np.uint32).reshape(len(paths), 2)
     kind = impl or str(jax.random.key_impl(key))
-    if kind == "threefry2x32" and eager():  # to compile this takes longer than to draw a model
+    if kind == "threefry2x32" and eager():  # compiling this takes longer than drawing a model
         data = _folded_by_numpy(np.asarray(key if impl else jax.random.key_data(key)), words)
     else:
         data = _folded(impl)(key, words)
@@ -119,33 +118,33 @@ def _folded(impl: str | None) -> Any:
     def fold(key: Any, words: Any) -> Any:
         key = keys.typed(key, impl)
 
-        def one(pair: Any) -> Any:
-            made = jax.random.fold_in(jax.random.fold_in(key, pair[0]), pair[1])
-            return jax.random.key_data(made)
+        def fold_pair(pair: Any) -> Any:
+            folded = jax.random.fold_in(jax.random.fold_in(key, pair[0]), pair[1])
+            return jax.random.key_data(folded)
 
         # Other hashes than Threefry may give other numbers under vmap.
-        threefry = str(jax.random.key_impl(key)) == "threefry2x32"
-        return jax.vmap(one)(words) if threefry else jax.lax.map(one, words)
+        is_threefry = str(jax.random.key_impl(key)) == "threefry2x32"
+        return jax.vmap(fold_pair)(words) if is_threefry else jax.lax.map(fold_pair, words)
 
     return jax.jit(fold)
 
 
 def _folded_by_numpy(key: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """The same with Threefry: JAX hashes what it folds in, as the lower of two words."""
-    made = key[:1], key[1:]
+    """Fold words into a Threefry key: JAX hashes each as the lower of two words."""
+    folded = key[:1], key[1:]
     for word in words.T:
-        made = threefry(*made, np.zeros_like(word), word, NUMPY)
-    return np.stack(made, 1)
+        folded = threefry(*folded, np.zeros_like(word), word, NUMPY)
+    return np.stack(folded, 1)
 
 
 def _words(parts: PathParts) -> tuple[int, int]:
-    """64 bits of a path's hash, as two words."""
+    """The first 64 bits of a path's hash, as two words."""
     try:
         encoded = [part.encode() for part in parts]
     except UnicodeEncodeError as error:
         raise ValueError(
             f"the path {'/'.join(parts)!r} is no text in UTF-8: {error.reason}"
         ) from None
-    text = b"".join(len(part).to_bytes(8, "little") + part for part in encoded)
-    digest = hashlib.sha256(text).digest()
+    data = b"".join(len(part).to_bytes(8, "little") + part for part in encoded)
+    digest = hashlib.sha256(data).digest()
     return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little")

@@ -1,4 +1,4 @@
-"""Where the leaves of a model live: shardings by rules, by a tree, by names, or by size."""
+"""The shardings of a model's leaves: by rules, by a tree, by names of axes, or by size."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ __all__ = ["Fsdp", "Placed", "fsdp", "in_place", "place"]
 
 @dataclasses.dataclass(frozen=True)
 class Fsdp:
-    """A leaf's largest axis that a mesh divides, split over the devices; see `fsdp`."""
+    """Split the largest axis of a leaf that the devices divide; see `fsdp`."""
 
     axis: str | tuple[str, ...]
     min_bytes: int = 2**20
 
     def spec(self, shape: tuple[int, ...], dtype: Any, mesh: Any) -> PartitionSpec:
-        """The spec of a leaf."""
+        """Return the spec of a leaf."""
         names = (self.axis,) if isinstance(self.axis, str) else self.axis
         if unknown := [n for n in names if n not in mesh.shape]:
             raise ValueError(f"fsdp: the mesh has no axis {unknown[0]!r}, only {_listed(mesh)}")
         parts = math.prod(mesh.shape[name] for name in names)
         if not shape or math.prod(shape) * getattr(dtype, "itemsize", 8) < self.min_bytes:
             return PartitionSpec()
-        divided = [at for at, n in enumerate(shape) if n % parts == 0]
-        if not divided:
+        divisible = [at for at, n in enumerate(shape) if n % parts == 0]
+        if not divisible:
             raise ValueError(
                 f"fsdp: {parts} devices divide no axis of {shape}; give it a rule of its own, "
                 "as PartitionSpec(), or raise min_bytes"
             )
-        at = max(divided, key=lambda a: (shape[a], -a))
+        at = max(divisible, key=lambda a: (shape[a], -a))
         return PartitionSpec(*(None,) * at, self.axis)
 
 
@@ -54,14 +54,14 @@ def fsdp(axis: str | Sequence[str], min_bytes: int = 2**20) -> Fsdp:
     Parameters
     ----------
     axis : str or sequence of str
-        The axis of the mesh, or several.
+        One or several axes of the mesh.
     min_bytes : int
-        Leaves of fewer bytes are on every device.
+        Leaves with fewer bytes are replicated on every device.
 
     Notes
     -----
-    A leaf is split along the largest of its axes that the number of devices divides, the first of
-    several. A leaf none of whose axes is divided is an error.
+    A leaf is split along its largest axis that the number of devices divides; of equal axes, along
+    the first. A leaf without such an axis is an error.
 
     Examples
     --------
@@ -74,7 +74,7 @@ def fsdp(axis: str | Sequence[str], min_bytes: int = 2**20) -> Fsdp:
 
 
 class Placed(NamedTuple):
-    """Where a leaf is to live, or why that can't be."""
+    """The sharding of a leaf, or the reason why it has none."""
 
     sharding: NamedSharding | None
     problem: str | None = None
@@ -83,26 +83,26 @@ class Placed(NamedTuple):
 def place(
     stacks: Sequence[Stack], shardings: Any, mesh: Mesh | None, problems: Problems
 ) -> list[Placed]:
-    """Where each leaf is to live; None where nothing is said."""
-    mesh = mesh if mesh is not None else _mesh_of_the_moment()
-    asked, found = _asked(stacks, shardings, mesh, problems), []
+    """Resolve the sharding of each leaf, and store it in the leaf; None if none is asked for."""
+    mesh = mesh if mesh is not None else _current_mesh()
+    request, placed = _requests(stacks, shardings, mesh, problems), []
     for stack in stacks:
         try:
-            found.append(Placed(_tied(asked(stack), stack, mesh)))
+            placed.append(Placed(_resolved(request(stack), stack, mesh)))
         except ValueError as error:
-            found.append(Placed(None, str(error)))
+            placed.append(Placed(None, str(error)))
         for leaf in stack.leaves:
-            leaf.sharding = found[-1].sharding
-    return found
+            leaf.sharding = placed[-1].sharding
+    return placed
 
 
 def in_place(value: Any, sharding: NamedSharding | None) -> Any:
-    """A value, with its unit, as an array that lives where it should."""
+    """Put a value, with its unit, where its sharding says."""
     bare, unit = units.parts(value)
     if sharding is None:
         bare = jnp.asarray(bare) if isinstance(bare, (np.ndarray, np.generic)) else bare
     elif _spans_processes(sharding) and getattr(bare, "is_fully_addressable", True):
-        # Each process puts its part there. To `jax.device_put` all would send the whole.
+        # Each process puts its own part. By `jax.device_put` each would send the whole.
         whole = np.asarray(bare)
         bare = jax.make_array_from_callback(whole.shape, sharding, lambda at: whole[at])
     else:
@@ -114,25 +114,25 @@ def _spans_processes(sharding: NamedSharding) -> bool:
     return eager() and not sharding.is_fully_addressable
 
 
-def _mesh_of_the_moment() -> Any:
+def _current_mesh() -> Any:
     try:
         mesh = jax.sharding.get_mesh()
-    except ValueError:  # within a trace only its axes are known
+    except ValueError:  # inside a trace, only its axes are known
         mesh = jax.sharding.get_abstract_mesh()
     return None if mesh.empty else mesh
 
 
-def _asked(
+def _requests(
     stacks: Sequence[Stack], shardings: Any, mesh: Any, problems: Problems
 ) -> Callable[[Stack], Any]:
-    """What is asked for a leaf: a sharding, a spec, `Fsdp`, or None."""
+    """A function that returns what is asked for a leaf: a sharding, a spec, `Fsdp`, or None."""
     if isinstance(shardings, str):
         raise TypeError(
             f"`shardings` = {shardings!r}; write init.fsdp({shardings!r}) or "
             f"PartitionSpec({shardings!r})"
         )
     if shardings is None:
-        return lambda stack: _own(stack, mesh)
+        return lambda stack: _request_of_leaf(stack, mesh)
     if isinstance(shardings, (Fsdp, PartitionSpec, Sharding)):
         return lambda stack: shardings
     if isinstance(shardings, Mapping) and all(
@@ -152,18 +152,18 @@ def _is_rule(rule: Any) -> bool:
     return isinstance(rule, (list, tuple)) and len(rule) == 2 and not hasattr(rule[0], "spec")
 
 
-def _own(stack: Stack, mesh: Any) -> Any:
-    """That of the leaf itself, or, with a mesh whose axes they are, by the names of its axes."""
-    own = getattr(bare(stack.place.value), "sharding", None)
-    if isinstance(own, NamedSharding):
-        return own
+def _request_of_leaf(stack: Stack, mesh: Any) -> Any:
+    """The leaf's own sharding; else, with a mesh, the spec that the names of its axes make."""
+    sharding = getattr(bare(stack.place.value), "sharding", None)
+    if isinstance(sharding, NamedSharding):
+        return sharding
     if mesh is None or not stack.place.names:
         return None
     return PartitionSpec(*stack.place.names)
 
 
 def _by_names(stack: Stack, axes: Mapping[str, Any]) -> PartitionSpec:
-    """By the names of a leaf's axes, each with an axis of the mesh."""
+    """The spec by the names of a leaf's axes; `axes` maps them to the mesh's."""
     names = stack.place.names or ()
     if unknown := [n for n in names if n is not None and n not in axes]:
         raise ValueError(f"shardings: nothing is said of the axis {unknown[0]!r}")
@@ -173,67 +173,66 @@ def _by_names(stack: Stack, axes: Mapping[str, Any]) -> PartitionSpec:
 def _by_rules(
     stacks: Sequence[Stack], rules: Sequence[Any], problems: Problems
 ) -> Callable[[Stack], Any]:
-    known = [(pattern("shardings", of), its) for of, its in rules]
+    compiled = [(pattern("shardings", text), sharding) for text, sharding in rules]
     used: set[int] = set()
 
-    def asked(stack: Stack) -> Any:
-        for i, (of, its) in enumerate(known):
-            if of.search(stack.path):
+    def request(stack: Stack) -> Any:
+        for i, (regex, sharding) in enumerate(compiled):
+            if regex.search(stack.path):
                 used.add(i)
-                return its
+                return sharding
         raise ValueError("shardings: no rule for these leaves; end with (r'', PartitionSpec())")
 
     for stack in stacks:
         with contextlib.suppress(ValueError):
-            asked(stack)
-    for i, (of, _) in enumerate(known):
+            request(stack)
+    for i, (regex, _) in enumerate(compiled):
         if i not in used:
-            problems.add(f"shardings: the rule {of.pattern!r} is used for no leaf")
-    return asked
+            problems.add(f"shardings: the rule {regex.pattern!r} is used for no leaf")
+    return request
 
 
 def _by_tree(stacks: Sequence[Stack], tree: Any, problems: Problems) -> Callable[[Stack], Any]:
-    """By a tree of the model's form; what is not said in it is an error."""
+    """Requests by a tree of the model's structure; a leaf that it lacks is an error."""
     leaves = (PartitionSpec, Sharding, Fsdp)
-    wrapped = jax.tree.map(
-        lambda leaf: _Said(leaf), tree, is_leaf=lambda x: x is None or isinstance(x, leaves)
-    )
-    known = {joined(place.parts): place.value.said for place in opened(wrapped).places}
-    for path in sorted(known.keys() - {stack.path for stack in stacks}):
+    wrapped = jax.tree.map(_Request, tree, is_leaf=lambda x: x is None or isinstance(x, leaves))
+    requests = {joined(place.parts): place.value.request for place in opened(wrapped).places}
+    for path in sorted(requests.keys() - {stack.path for stack in stacks}):
         problems.add("shardings: the tree has leaves that the model has not", path)
 
-    def asked(stack: Stack) -> Any:
-        if stack.path not in known:
+    def request(stack: Stack) -> Any:
+        if stack.path not in requests:
             raise ValueError("shardings: the tree lacks these leaves")
-        return known[stack.path]
+        return requests[stack.path]
 
-    return asked
+    return request
 
 
-class _Said:
-    """A sharding in a tree, which is to look like an array."""
+class _Request:
+    """A sharding in a tree, with the attributes of an array."""
 
     shape, dtype = (), np.dtype(np.float32)
 
-    def __init__(self, said: Any) -> None:
-        self.said = said
+    def __init__(self, request: Any) -> None:
+        self.request = request
 
 
-def _tied(asked: Any, stack: Stack, mesh: Any) -> NamedSharding | None:
-    """A sharding on a mesh that goes with the leaf."""
-    if asked is None:
+def _resolved(request: Any, stack: Stack, mesh: Any) -> NamedSharding | None:
+    """The sharding that a request means on the mesh, checked against the leaf."""
+    if request is None:
         return None
-    if isinstance(asked, NamedSharding):
-        sharding = asked
-    elif isinstance(asked, Sharding):
-        raise ValueError(f"shardings: {type(asked).__name__} is on no mesh; write a NamedSharding")
+    if isinstance(request, NamedSharding):
+        sharding = request
+    elif isinstance(request, Sharding):
+        cls = type(request).__name__
+        raise ValueError(f"shardings: {cls} has no mesh; write a NamedSharding")
     elif mesh is None:
-        raise ValueError(f"shardings: {asked} names axes but there is no mesh; pass mesh=")
+        raise ValueError(f"shardings: {request} names axes but there is no mesh; pass mesh=")
     else:
         dtype = bare(stack.place.value).dtype
-        spec = asked.spec(stack.shape, dtype, mesh) if isinstance(asked, Fsdp) else asked
+        spec = request.spec(stack.shape, dtype, mesh) if isinstance(request, Fsdp) else request
         if not isinstance(spec, PartitionSpec):
-            raise ValueError(f"shardings: {asked!r} is no PartitionSpec, NamedSharding or fsdp()")
+            raise ValueError(f"shardings: {request!r} is no PartitionSpec, NamedSharding or fsdp()")
         if PartitionSpec.UNCONSTRAINED in spec:
             raise ValueError(f"shardings: {spec} leaves an axis to the compiler; write None")
         if unknown := [n for n in _names(spec) if n not in mesh.shape]:
@@ -243,7 +242,7 @@ def _tied(asked: Any, stack: Stack, mesh: Any) -> NamedSharding | None:
             raise ValueError(f"the mesh has no axis {unknown[0]!r}, only {_listed(mesh)}{remedy}")
         try:
             sharding = NamedSharding(mesh, spec)
-        except Exception as error:  # of a kind of JAX's own
+        except Exception as error:  # a class private to JAX
             raise ValueError(f"shardings: {error}") from None
     _refuse_undivided(sharding, stack.shape)
     return sharding
@@ -262,10 +261,10 @@ def _refuse_undivided(sharding: NamedSharding, shape: tuple[int, ...]) -> None:
 
 
 def _names(spec: PartitionSpec) -> list[str]:
-    every: list[str] = []
+    names: list[str] = []
     for entry in spec:
-        every += entry if isinstance(entry, tuple) else [] if entry is None else [entry]
-    return every
+        names += entry if isinstance(entry, tuple) else [] if entry is None else [entry]
+    return names
 
 
 def _listed(mesh: Any) -> str:

@@ -1,4 +1,4 @@
-"""The plan of a model: what each leaf gets, and the model drawn by it."""
+"""The plan of a model: how each leaf is initialized, and the model drawn by the plan."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ __all__ = ["ModelPlan", "initialize", "plan"]
 
 @dataclasses.dataclass(eq=False)
 class Row:
-    """A leaf of the model's tree: what it gets, and where it lives."""
+    """A leaf of the model's tree, with its initializers and its sharding."""
 
     stack: Stack
     choices: list[Choice]
     sharding: NamedSharding | None
     drawn: bool
-    """Not if it is kept, or left out by `only`."""
+    """False if the leaf is kept, or left out by `only`."""
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """All of its paths, where it is used several times."""
+        """The path of the leaf, and its other paths if it is tied."""
         return (self.stack.path, *map(joined, self.stack.place.ties))
 
     @property
@@ -60,13 +60,13 @@ Renames: TypeAlias = Sequence[tuple[str, str | None]] | Mapping[str, str | None]
 
 
 class ModelPlan(Generic[M]):
-    """What each leaf of a model gets: printed, it is a table; called with a key, the model.
+    """How each leaf of a model is initialized: print it for a table, call it to draw the model.
 
     Made by `plan`.
     """
 
     report: Report | None = None
-    """What the last call took, drew, kept and left over."""
+    """The paths that the last call took from `given`, drew, kept and left over."""
 
     def __init__(self, tree: Opened, rows: Sequence[Row], *, partial: bool = False) -> None:
         self._tree, self.rows, self._partial = tree, list(rows), partial
@@ -99,28 +99,28 @@ class ModelPlan(Generic[M]):
         Parameters
         ----------
         key : key
-            One JAX key; a leaf's own follows from it and from the leaf's path (`path_key`).
+            A JAX key; each leaf's key follows from this key and the leaf's path (`path_key`).
         given : tree or mapping, optional
-            Values that are taken instead of drawn: a model, parameters, a mapping from paths.
-            Layers that the model has along an axis may be given one by one; for the other way
-            round see `given_stacked`.
+            Values to take instead of drawing: a model, parameters, or a mapping from paths.
+            Layers that the model stacks along an axis may be given one by one; for the reverse
+            see `given_stacked`.
         rename : sequence of (pattern, replacement)
-            Regular expressions by which the paths of `given` become those of the model; None
-            leaves out what the pattern matches.
+            Regular expressions that turn the paths of `given` into those of the model. With the
+            replacement None, matching paths are left out.
         given_stacked : mapping, optional
-            Where `given` has layers along an axis that the model has apart: the paths, as regular
-            expressions, and the axis, as in `stacked` of `plan`. The paths are those after
-            `rename`: with ``{r"^blocks": 0}`` the leaf ``blocks/kernel`` holds the layers
-            ``blocks/0/kernel``, ``blocks/1/kernel`` and so on, as many as the model has.
+            For layers that `given` stacks along an axis and the model does not: patterns of paths,
+            and the axis, as in `stacked` of `plan`. The paths are those after `rename`: with
+            ``{r"^blocks": 0}`` the leaf ``blocks/kernel`` holds the layers ``blocks/0/kernel``,
+            ``blocks/1/kernel`` and so on, as many as the model has.
         left_over : {'error', 'ignore'}
-            What to do where `given` has what the model has not.
+            Whether values in `given` that the model has no leaf for are an error.
         progress : bool, optional
-            Whether a bar is shown; by default, if it takes more than a second.
+            Whether to show a bar; by default, if drawing takes more than a second.
 
         Returns
         -------
         model
-            Of the type of the model that was planned.
+            A model of the same type as the planned one.
 
         Examples
         --------
@@ -137,8 +137,8 @@ class ModelPlan(Generic[M]):
         rows = self.rows
         with telling():
             source = taken(given, rename, given_stacked, rows, left_over)
-        again = {i for i, row in enumerate(rows) if self._partial and row.drawn}
-        values = {i: value for i, value in source.values.items() if i not in again}
+        redrawn = {i for i, row in enumerate(rows) if self._partial and row.drawn}
+        values = {i: value for i, value in source.values.items() if i not in redrawn}
         self._agree(key, values)
         values = {i: in_place(value, rows[i].sharding) for i, value in values.items()}
         drawing = [i for i, row in enumerate(rows) if row.drawn and i not in values]
@@ -150,26 +150,26 @@ class ModelPlan(Generic[M]):
             source.left_over,
             source.left_out,
         )
-        values |= {i: self._as_it_is(rows[i]) for i in kept}
-        known = [i for i in drawing if _is_known(rows[i])]
-        pairs = [(rows[i].choices[0], rows[i].stack.leaves[0]) for i in known]
-        values |= zip(known, draws.constants(pairs), strict=True)
+        values |= {i: self._kept_value(rows[i]) for i in kept}
+        constant = [i for i in drawing if _is_small_constant(rows[i])]
+        pairs = [(rows[i].choices[0], rows[i].stack.leaves[0]) for i in constant]
+        values |= zip(constant, draws.constants(pairs), strict=True)
         random = [i for i in drawing if i not in values]
         paths = [split(leaf.path) for i in random for leaf in rows[i].stack.leaves]
-        each = iter(path_keys(key, paths))
+        leaf_keys = iter(path_keys(key, paths))
         for i in tracked(random, progress):
-            values[i] = _drawn(rows[i], [next(each) for _ in rows[i].stack.leaves])
+            values[i] = _drawn(rows[i], [next(leaf_keys) for _ in rows[i].stack.leaves])
         return cast(M, self._tree.closed(values[i] for i in range(len(rows))))
 
     def leaf(self, key: Key, path: str) -> Values:
-        """Draw one leaf alone: the bits that it has in the model.
+        """Draw one leaf alone, with the same bits as in the model.
 
         Parameters
         ----------
         key : key
             The key of the model.
         path : str
-            The leaf's path; of one layer or of the whole, where layers are stacked.
+            The leaf's path; where layers are stacked, that of one layer or of the whole.
         """
         path = joined(split(path))
         for row in self.rows:
@@ -179,15 +179,15 @@ class ModelPlan(Generic[M]):
                 return _drawn(row, path_keys(key, [split(leaf.path) for leaf in row.stack.leaves]))
             for leaf, choice in zip(row.stack.leaves, row.choices, strict=True):
                 if leaf.path == path and choice.initializer is not None:
-                    (its,) = path_keys(key, [split(path)])
-                    return draws.one(choice, leaf, its)
-        every = [leaf.path for row in self.rows for leaf in row.stack.leaves]
-        raise KeyError(f"the model has no leaf {path!r}{near(path, every)}")
+                    (leaf_key,) = path_keys(key, [split(path)])
+                    return draws.one(choice, leaf, leaf_key)
+        paths = [leaf.path for row in self.rows for leaf in row.stack.leaves]
+        raise KeyError(f"the model has no leaf {path!r}{near(path, paths)}")
 
     def only(self, of: str) -> ModelPlan[M]:
-        """The plan that draws the leaves that a regular expression matches, and no others.
+        """Return a plan that draws only the leaves whose paths match the regular expression `of`.
 
-        The others are taken from `given`, or stay what they are.
+        Other leaves are taken from `given`, or keep their value.
         """
         matches = pattern("of", of).search
         rows = [
@@ -198,14 +198,14 @@ class ModelPlan(Generic[M]):
             raise ValueError(f"{of!r} matches no leaf that is drawn")
         return ModelPlan(self._tree, rows, partial=True)
 
-    def _as_it_is(self, row: Row) -> Any:
+    def _kept_value(self, row: Row) -> Any:
         value = row.stack.place.value
         if not row.kept and isinstance(bare(value), jax.ShapeDtypeStruct):
             raise PlanError(f"nothing draws these leaves, and none is given: {row.stack.path}")
         return value
 
     def _agree(self, key: Any, values: Mapping[int, Any]) -> None:
-        """Refuse to draw where the processes of a cluster draw different models."""
+        """Raise a PlanError if the processes of a cluster would draw different models."""
         if not eager() or jax.process_count() == 1:
             return
         words = keys.typed(key, keys.legacy_impl(key))
@@ -219,13 +219,12 @@ class ModelPlan(Generic[M]):
 
 
 def _described(row: Row) -> str:
-    """A row as text that is equal in every process that has the same plan."""
+    """A row as text, equal in all processes with the same plan."""
 
     def name(choice: Choice) -> str:
-        its = choice.initializer
-        if isinstance(its, Custom):
-            return getattr(its.function, "__qualname__", type(its.function).__qualname__)
-        return re.sub(r" at 0x[0-9a-f]+", "", repr(its))
+        if isinstance(custom := choice.initializer, Custom):
+            return getattr(custom.function, "__qualname__", type(custom.function).__qualname__)
+        return re.sub(r" at 0x[0-9a-f]+", "", repr(choice.initializer))
 
     spec = None if row.sharding is None else (row.sharding.spec, row.sharding.mesh.shape_tuple)
     return "\n".join(
@@ -234,24 +233,24 @@ def _described(row: Row) -> str:
     )
 
 
-def _is_known(row: Row) -> bool:
-    """Whether the leaf is a constant that no device shares with others."""
-    alone = row.sharding is None and row.stack.axis is None
-    return alone and draws.is_small_constant(row.choices[0], row.stack.leaves[0])
+def _is_small_constant(row: Row) -> bool:
+    """Whether a leaf is a small constant, without a sharding and without stacked layers."""
+    single = row.sharding is None and row.stack.axis is None
+    return single and draws.is_small_constant(row.choices[0], row.stack.leaves[0])
 
 
-def _drawn(row: Row, each: Sequence[Any]) -> Any:
+def _drawn(row: Row, leaf_keys: Sequence[Any]) -> Any:
     if row.stack.axis is None:
-        return draws.one(row.choices[0], row.stack.leaves[0], each[0], row.sharding)
-    return draws.stacked(row.choices, row.stack.leaves, each, row.stack.axis, row.sharding)
+        return draws.one(row.choices[0], row.stack.leaves[0], leaf_keys[0], row.sharding)
+    return draws.stacked(row.choices, row.stack.leaves, leaf_keys, row.stack.axis, row.sharding)
 
 
-# ---------------------------------------------------------------- making one
+# ---------------------------------------------------------------- making a plan
 
 
 @contextlib.contextmanager
 def _without_collector() -> Iterator[None]:
-    """Spare leaves that are made Python's collector: of 10^5 it takes 60% of the time."""
+    """Turn off Python's garbage collector: for 10^5 leaves it takes 60% of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -279,52 +278,53 @@ def plan(
     Parameters
     ----------
     model : PyTree
-        Arrays, Quantities or what stands for them (`jax.eval_shape`, `equinox.filter_eval_shape`,
-        `nnx.eval_shape`): Equinox and nnx modules, nnx States, linen's and Haiku's parameters, a
-        TrainState, brainstate's modules and States. A Python number is a leaf where it has a unit,
-        ``0.5 * u.mV``, or is a variable's, as of ``nnx.Param(0.5)``; other ones stay as they are.
+        A model or parameters, with arrays, Quantities or their shapes (`jax.eval_shape`,
+        `equinox.filter_eval_shape`, `nnx.eval_shape`): Equinox and nnx modules, nnx States,
+        parameters of linen and Haiku, a TrainState, brainstate's modules and States. A Python
+        number is a leaf if it has a unit, ``0.5 * u.mV``, or is in a variable, as in
+        ``nnx.Param(0.5)``; other numbers keep their value.
     rules : sequence of (pattern, initializer)
-        The first that matches a leaf counts. The pattern is a regular expression, searched in the
-        leaf's path (``blocks/0/mlp/kernel``); a class, of the leaf's variable or of the module that
-        owns it; or a function of the leaf (`Leaf`). The other is an initializer of this package or
-        of `jax.nn.initializers`, a function ``(key, shape, dtype)``, a configuration or a name that
-        `get` takes, a number, `KEEP`, or a function of the leaf that returns one of these.
+        The first rule that matches a leaf counts. The pattern is a regular expression, searched in
+        the leaf's path (``blocks/0/mlp/kernel``); a class, of the leaf's variable or of the module
+        that owns it; or a predicate of the leaf (`Leaf`). The initializer is one of this package or
+        of `jax.nn.initializers`, a function ``(key, shape, dtype)``, a configuration or a name for
+        `get`, a number, `KEEP`, or a function of the leaf that returns one of these.
     layers : str, optional
         A regular expression with a group for the index of the layer: ``r"blocks/(\d+)"``.
     stacked : mapping, optional
-        The paths, as regular expressions, under which leaves have an axis of layers, and the axis:
-        ``{r"^blocks": 0}``. Layer i is drawn as the leaf ``blocks/i/...`` would be.
+        For leaves with an axis of layers: patterns of paths, and the axis, ``{r"^blocks": 0}``.
+        Layer i is drawn as the leaf ``blocks/i/...`` would be.
     layout : str or sequence of (pattern, str), optional
-        ``"torch"`` where kernels are (out, in, \*spatial); by default as the layer says that owns
-        the leaf, else ``"jax"``, (\*spatial, in, out).
+        The axes of kernels: ``"torch"`` for (out, in, \*spatial), ``"jax"`` for (\*spatial, in,
+        out). By default, those of the layer that owns the leaf, else ``"jax"``.
     axes : mapping, optional
-        What the axes with names, in linen's and nnx's metadata, count: ``{"embed": "in", "mlp":
-        "out", "experts": "batch"}``; ``"spatial"`` is the receptive field.
+        The role of each named axis (linen's and nnx's metadata): ``{"embed": "in", "mlp": "out",
+        "experts": "batch"}``; ``"spatial"`` is the receptive field.
     shardings : optional
-        Where leaves live: a sequence of (pattern, PartitionSpec, NamedSharding or `fsdp`), one of
-        these for all, a tree of them, or a mapping from the names of axes to those of the mesh. By
-        default where the leaf says, by its sharding or by its names on the mesh.
+        The sharding of each leaf: a sequence of (pattern, PartitionSpec, NamedSharding or `fsdp`),
+        one of these for all, a tree of them, or a mapping from the names of axes to those of the
+        mesh. By default, the leaf's own sharding, else its names of axes on the mesh.
     mesh : Mesh, optional
-        The mesh; by default the one that `jax.set_mesh` has set.
+        The mesh; by default, the one set by `jax.set_mesh`.
 
     Returns
     -------
     ModelPlan
-        ``print(plan)`` shows what each leaf gets; ``plan(key)`` draws the model.
+        ``print(plan)`` shows how each leaf is initialized; ``plan(key)`` draws the model.
 
     Raises
     ------
     PlanError
-        A ValueError with all that is wrong, and the paths: leaves without a rule, rules without a
-        leaf, units, dtypes and axes that don't go together, tied leaves that two rules ask for.
+        A ValueError that lists every problem with its paths: leaves without a rule, rules without a
+        leaf, units, dtypes and axes that don't fit, tied leaves with two rules.
 
     Notes
     -----
-    A leaf's draw depends on the key, its path, shape, dtype and initializer alone: other layers may
-    be added, removed and reordered, and it lives on any devices. A leaf that is used several times
-    goes by the first of its paths in alphabetical order. A scaled initializer with JAX's axes takes
-    those that the leaf has, unless they are written as tuples, ``in_axis=(-2,)``; a bias has the
-    fans of the kernel beside it. What is kept of a model of shapes stays a shape.
+    A leaf's draw depends only on the key and on its path, shape, dtype and initializer: it stays
+    the same when other layers are added, removed or reordered, and on any devices. The path of a
+    tied leaf is the first of its paths in alphabetical order. A scaled initializer with JAX's
+    default axes takes the axes of the leaf, unless they are written as tuples, ``in_axis=(-2,)``; a
+    bias has the fans of the kernel beside it. A kept leaf that is only a shape stays a shape.
 
     Examples
     --------
@@ -346,15 +346,16 @@ def plan(
         problems=problems,
     )
     _refuse_equal_paths(stacks, problems)
-    places = place(stacks, shardings, mesh, problems)
+    placed = place(stacks, shardings, mesh, problems)
+    choices = chosen(stacks, rules, problems)
     rows = []
-    for stack, choices, its in zip(stacks, chosen(stacks, rules, problems), places, strict=True):
-        drawn = {choice.initializer is not None for choice in choices}
+    for stack, layers_choices, (sharding, problem) in zip(stacks, choices, placed, strict=True):
+        drawn = {choice.initializer is not None for choice in layers_choices}
         if len(drawn) > 1:
             problems.add("a leaf of stacked layers must be kept or drawn as a whole", stack.path)
-        if True in drawn and its.problem:
-            problems.add(its.problem, stack.path)
-        rows.append(Row(stack, choices, its.sharding, drawn=True in drawn))
+        if True in drawn and problem:
+            problems.add(problem, stack.path)
+        rows.append(Row(stack, layers_choices, sharding, drawn=True in drawn))
     problems.raised()
     return ModelPlan(tree, rows)
 
@@ -385,9 +386,9 @@ def initialize(
     Parameters
     ----------
     model, rules, **options
-        As `plan` takes them.
+        As in `plan`.
     key, given, rename, given_stacked, left_over, progress
-        As a plan takes them when it is called.
+        As in a call of a plan.
 
     Examples
     --------
@@ -396,8 +397,7 @@ def initialize(
     >>> init.initialize(model, [("w", init.Normal())], jax.random.key(0))["w"].shape
     (3, 2)
     """
-    made = plan(model, rules, **options)
-    return made(
+    return plan(model, rules, **options)(
         key,
         given,
         rename=rename,

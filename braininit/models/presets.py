@@ -1,9 +1,9 @@
 r"""Known initializations of layers and of whole models, as lists of rules for `plan`.
 
-Each function returns a plain list: put rules of your own before it, or take rules out. Their order
-counts, the first that matches a leaf is used. Most rules are optional, as a model may lack a bias.
-Those that a preset is named for are not: a model whose residual projections have other names
-raises an error, and takes its own pattern.
+Each function returns a plain list: put your own rules before it, or take rules out. The order
+counts: the first rule that matches a leaf is used. Most rules are optional, as a model may lack a
+bias. The rules that a preset is named for are not: if a model's residual projections have other
+names, the plan raises an error; give the preset your own pattern.
 
 >>> import jax, jax.numpy as jnp, braininit as init
 >>> shape = jax.ShapeDtypeStruct
@@ -67,7 +67,7 @@ __all__ = [
 
 
 def _layer(*names: str) -> str:
-    """The weights of the layers with these names, or arrays with these names."""
+    """A pattern for the weights of layers with these names, or for arrays with these names."""
     return rf"(^|/)({'|'.join(names)})(/(kernel|weight|w))?$"
 
 
@@ -78,11 +78,10 @@ _RESIDUAL = (
 )
 
 RESIDUAL = rf"(?<!patch_embed/)(?<!patch_embed)(?:{_layer(*_RESIDUAL)})"
-"""The last weights of a residual branch: of attention, and of the layers after it.
+"""The last weights of each residual branch: of attention, and of the layers after it.
 
-Layers without names of their own, as those of ``equinox.nn.MLP`` and ``nnx.Sequential``, are not
-among them: add them, as in ``residual=presets.RESIDUAL + r"|mlp/layers/1/weight$"``, and print the
-plan.
+Layers without names, as in ``equinox.nn.MLP`` and ``nnx.Sequential``, are not matched: add them,
+as in ``residual=presets.RESIDUAL + r"|mlp/layers/1/weight$"``, and print the plan.
 """
 
 EMBEDDING = TABLES
@@ -93,10 +92,10 @@ HEAD = (
     + "|"
     + r"^(params/)?(output|fc)(/(kernel|weight|w))?$"
 )
-"""The layer that gives the results of the model."""
+"""The last layer, which returns the model's outputs."""
 
 ROUTER = r"(?i)(^|/)(router|router(/[^/]+)*/(kernel|weight|w)|moe[^/]*/gate(/(kernel|weight|w))?)$"
-"""The layer that chooses between experts."""
+"""The layer that chooses experts."""
 
 QUERY = _layer("q", "query", "q_proj", "query_proj", "wq")
 """The projection to queries."""
@@ -120,10 +119,10 @@ def _vectors() -> list[Rule]:
 # ---------------------------------------------------------------- the depth
 
 
-def _by_depth(layers: int | None, made: Callable[[int], Any]) -> Any:
-    """What a preset makes of the number of layers: the one it is given, or that of the plan."""
+def _by_depth(layers: int | None, initializer: Callable[[int], Any]) -> Any:
+    """An initializer that depends on the number of layers: `layers`, or what the plan finds."""
     if layers is not None:
-        return made(options.whole("layers", layers, 1))
+        return initializer(options.whole("layers", layers, 1))
 
     def by_depth(leaf: Leaf) -> Any:
         if not leaf.depth:
@@ -131,7 +130,7 @@ def _by_depth(layers: int | None, made: Callable[[int], Any]) -> Any:
                 "the number of layers is not known; give layers=12 to the preset, or "
                 r"layers=r'blocks/(\d+)' to the plan"
             )
-        return made(leaf.depth)
+        return initializer(leaf.depth)
 
     return by_depth
 
@@ -142,21 +141,21 @@ def _by_depth(layers: int | None, made: Callable[[int], Any]) -> Any:
 def gpt2(
     layers: int | None = None, std: Any = 0.02, *, residual: str | None = RESIDUAL
 ) -> list[Rule]:
-    r"""Return GPT-2's initialization: one std, smaller where a branch joins the residual stream.
+    r"""Return GPT-2's initialization: one std, but less where branches join the residual stream.
 
     .. math:: W \sim N(0, std^2), \quad W_{residual} \sim N(0, std^2 / (2 L))
 
-    Biases are 0, scales of norms 1. Two branches in each of L layers then add to the stream as
-    much variance as one without the factor.
+    Biases are 0, scales of norms 1. The 2 L branches of L layers then add as much variance to the
+    stream as one branch would without the factor.
 
     Parameters
     ----------
     layers : int, optional
-        L; by default as many as `layers` of the plan finds.
+        L; by default, the number that `layers` of the plan finds.
     std : number or Quantity
-        Of all kernels and tables.
+        The std of kernels and tables.
     residual : str, optional
-        The projections into the residual stream, as a regular expression; None leaves them at
+        A regular expression for the projections into the residual stream; None draws them with
         `std`.
 
     Notes
@@ -220,26 +219,26 @@ def torchtitan(
 
     .. math:: W_l \sim N(0, std^2 / (2 (l + 1)))
 
-    for layer l, counted from 0, at ``wo``, ``w2``, ``w3`` and routers; other kernels N(0, std^2);
-    tables N(0, 1); the head normal with std 1 / sqrt(inputs), truncated at 3 of them.
+    for layer l, counted from 0, at ``wo``, ``w2``, ``w3`` and routers. Other kernels are
+    N(0, std^2), tables N(0, 1), the head normal with std 1 / sqrt(inputs), truncated at 3 std.
 
     Parameters
     ----------
     layers : int, optional
-        How many there are, where `per_layer` is False; by default as many as the plan finds.
+        L, used if `per_layer` is False; by default, the number that the plan finds.
     std : float
-        Of the other kernels.
+        The std of other kernels.
     per_layer : bool
-        Whether the layer's index counts, by `layers` of the plan; else L for l + 1.
+        Whether the std depends on the layer's index, by `layers` of the plan; else L is l + 1.
     residual, embedding, head : str
-        What is scaled, the tables, and the last layer, as regular expressions.
+        Regular expressions for the scaled kernels, the tables, and the last layer.
 
     Notes
     -----
     From pytorch/torchtitan, ``models/llama3``: `weight_init_std`, `depth_init`. Kernels are drawn
-    by PyTorch's ``trunc_normal_`` with its default bounds, which are -2 and 2 whatever the std, so
-    that nothing is cut off. The std of the head is that before truncation, as
-    ``trunc_normal_`` does not widen: of the draws it is 0.9866 times that.
+    by PyTorch's ``trunc_normal_`` with its default bounds, -2 and 2 for any std, so nothing is cut
+    off. The head's std is the one before truncation, as ``trunc_normal_`` does not widen: that of
+    the draws is 0.9866 times as large.
 
     Examples
     --------
@@ -253,7 +252,7 @@ def torchtitan(
     def uncut(size: Any) -> TruncatedNormal:
         return TruncatedNormal(0.0, size, -2.0, 2.0)
 
-    def of_layer(leaf: Leaf) -> TruncatedNormal:
+    def for_layer(leaf: Leaf) -> TruncatedNormal:
         if leaf.layer is None:
             raise ValueError(
                 r"the layer is not known; give layers=r'layers/(\d+)' to the plan, or "
@@ -261,19 +260,19 @@ def torchtitan(
             )
         return uncut(std / (2 * (leaf.layer + 1)) ** 0.5)
 
-    def last(leaf: Leaf) -> TruncatedNormal:
-        return _cut(leaf, 1.0, 3.0)
+    def for_head(leaf: Leaf) -> TruncatedNormal:
+        return _truncated(leaf, 1.0, 3.0)
 
-    every = _by_depth(layers, lambda depth: uncut(std / (2 * depth) ** 0.5))
+    by_depth = _by_depth(layers, lambda depth: uncut(std / (2 * depth) ** 0.5))
     return [
         *_vectors(),
-        Rule(residual, of_layer if per_layer else every),
-        *optional((embedding, Normal(0.0, 1.0)), (head, last), (_is_matrix, uncut(std))),
+        Rule(residual, for_layer if per_layer else by_depth),
+        *optional((embedding, Normal(0.0, 1.0)), (head, for_head), (_is_matrix, uncut(std))),
     ]
 
 
-def _cut(leaf: Leaf, scale: float, times: float) -> TruncatedNormal:
-    """A normal of variance `scale` over the inputs, cut off at so many std and not widened."""
+def _truncated(leaf: Leaf, scale: float, times: float) -> TruncatedNormal:
+    """A normal of variance `scale` / inputs, truncated at `times` std and not widened."""
     if leaf.fan_in is None:
         raise ValueError("the number of inputs is not known; name its axes by axes= of the plan")
     std = (scale / leaf.fan_in) ** 0.5
@@ -287,15 +286,15 @@ def neox(
 
     .. math:: W \sim N(0, \frac{2}{5 d}), \quad W_{residual} \sim N(0, \frac{4}{L^2 d})
 
-    for a width of d, which is the number of inputs, of outputs of residual projections, and the
+    The width d is a kernel's number of inputs, a residual projection's number of outputs, or the
     length of a table's rows.
 
     Parameters
     ----------
     layers : int, optional
-        L; by default as many as `layers` of the plan finds.
+        L; by default, the number that `layers` of the plan finds.
     residual, embedding : str
-        The projections into the residual stream, and the tables, as regular expressions.
+        Regular expressions for the projections into the residual stream, and for the tables.
 
     Notes
     -----
@@ -330,22 +329,22 @@ def t5(
     head: str = HEAD,
     relative: str = r"(^|/)(relative_attention_bias|rel_embedding|relpos_bias)(/|$)",
 ) -> list[Rule]:
-    r"""Return T5's initialization, for attention that does not divide by the root of its size.
+    r"""Return T5's initialization, for attention that does not divide by the root of a head's size.
 
     .. math:: W_q \sim N(0, \frac{1}{d\, d_k}), \quad W \sim N(0, \frac{1}{fan_{in}}), \quad
         E \sim N(0, 1)
 
-    so that the products of queries and keys have variance 1 where the inputs have.
+    Products of queries and keys then have variance 1 if the inputs have variance 1.
 
     Parameters
     ----------
     head_dim : int
         d_k, the size of a head.
     model_dim : int, optional
-        d, which the tables of relative positions need: their std is 1 / sqrt(d).
+        d; required for tables of relative positions, whose std is 1 / sqrt(d).
     query, embedding, head, relative : str
-        The projection to queries, the tables, the head, and the tables of relative positions, as
-        regular expressions. A head that is no table has std 1 too.
+        Regular expressions for the projection to queries, the tables, the head, and the tables of
+        relative positions. A head that is no table has std 1 too.
 
     Notes
     -----
@@ -363,13 +362,13 @@ def t5(
     """
     size = options.whole("head_dim", head_dim, 1)
 
-    def of_positions(leaf: Leaf) -> Normal:
+    def for_positions(leaf: Leaf) -> Normal:
         if model_dim is None:
             raise ValueError("t5: tables of relative positions need model_dim=")
         return Normal(0.0, options.whole("model_dim", model_dim, 1) ** -0.5)
 
     return [
-        *optional((relative, of_positions)),
+        *optional((relative, for_positions)),
         *_vectors(),
         Rule(query, VarianceScaling(1 / size, "fan_in", "normal")),
         *optional(
@@ -393,20 +392,20 @@ def deepnorm(
 
     .. math:: W \sim N(0, \beta^2 \frac{2}{fan_{in} + fan_{out}}), \quad \beta = (8 N)^{-1/4}
 
-    of values, outputs and feed-forward layers; queries and keys have beta 1. Encoders of N and
-    decoders of M layers have beta 0.87 (N^4 M)^(-1/16) and (12 M)^(-1/4). The model has to
+    for values, outputs and feed-forward layers; for queries and keys beta is 1. An encoder of N
+    layers and a decoder of M have beta 0.87 (N^4 M)^(-1/16) and (12 M)^(-1/4). The model must
     multiply its residual stream by alpha, ``norm(alpha x + branch(x))``: see `deepnorm_alpha`.
 
     Parameters
     ----------
     layers : int, optional
-        N, of the encoder if there are two stacks; by default as many as `layers` of the plan
-        finds.
+        N, the number of layers, of the encoder if there are two stacks; by default, the number
+        that `layers` of the plan finds.
     decoder_layers : int, optional
         M, of a decoder beside an encoder.
     query_key, embedding, head, decoder : str
-        Regular expressions: the kernels of queries and keys, the tables and the head, which have
-        variance 1 over the width, and the decoder.
+        Regular expressions for the kernels of queries and keys, the tables and the head (of
+        variance 1 / width), and the decoder.
 
     Notes
     -----
@@ -434,8 +433,8 @@ def deepnorm(
         return XavierNormal(beta**2, distribution="normal")
 
     if decoder_layers is None:
-        its = _by_depth(layers, lambda depth: gained((8 * depth) ** -0.25))
-        return [*rules, Rule(_is_matrix, its)]
+        by_depth = _by_depth(layers, lambda depth: gained((8 * depth) ** -0.25))
+        return [*rules, Rule(_is_matrix, by_depth)]
     n, m = _both(layers, decoder_layers)
     search = re.compile(decoder).search
     return [
@@ -446,16 +445,16 @@ def deepnorm(
 
 
 def deepnorm_alpha(layers: int, decoder_layers: int | None = None) -> Any:
-    r"""Return what DeepNorm multiplies the residual stream by, ``norm(alpha x + branch(x))``.
+    r"""Return DeepNorm's factor of the residual stream, alpha in ``norm(alpha x + branch(x))``.
 
     .. math:: \alpha = (2 N)^{1/4}
 
-    for N layers, and 0.81 (N^4 M)^(1/16) and (3 M)^(1/4) for an encoder and a decoder of N and M.
+    for N layers; 0.81 (N^4 M)^(1/16) and (3 M)^(1/4) for an encoder of N and a decoder of M.
 
     Parameters
     ----------
     layers, decoder_layers
-        As `deepnorm` takes them; with both the result is a pair.
+        As in `deepnorm`; with both, the result is a pair.
 
     Examples
     --------
@@ -471,7 +470,7 @@ def deepnorm_alpha(layers: int, decoder_layers: int | None = None) -> Any:
 
 def _both(layers: Any, decoder_layers: Any) -> tuple[int, int]:
     if layers is None:
-        raise ValueError("`layers` must be given beside `decoder_layers`: those of the encoder")
+        raise ValueError("`decoder_layers` needs `layers` too, the number of the encoder's layers")
     return options.whole("layers", layers, 1), options.whole("decoder_layers", decoder_layers, 1)
 
 
@@ -486,14 +485,14 @@ def switch_router(scale: float = 0.1, *, router: str = ROUTER) -> list[Rule]:
     Parameters
     ----------
     scale : float
-        Of the variance; 1 is usual.
+        The variance times fan_in; 1 is usual.
     router : str
-        The router's kernel, as a regular expression.
+        A regular expression for the router's kernel.
 
     Notes
     -----
-    From Fedus, Zoph and Shazeer, Switch transformers, arXiv 2101.03961, 2.4. The std is that
-    before values beyond 2 std are drawn again: of the draws it is 0.8796 times that.
+    From Fedus, Zoph and Shazeer, Switch transformers, arXiv 2101.03961, 2.4. The std is
+    the one before values beyond 2 std are drawn again: that of the draws is 0.8796 times as large.
 
     Examples
     --------
@@ -503,7 +502,7 @@ def switch_router(scale: float = 0.1, *, router: str = ROUTER) -> list[Rule]:
     >>> init.plan(model, rules).rows[0].choices[0].initializer
     TruncatedNormal(mean=0.0, std=0.1, low=-0.2, high=0.2)
     """
-    return [Rule(router, lambda leaf: _cut(leaf, scale, 2.0))]
+    return [Rule(router, lambda leaf: _truncated(leaf, scale, 2.0))]
 
 
 def zero_residual(residual: str = RESIDUAL) -> list[Rule]:
@@ -512,14 +511,14 @@ def zero_residual(residual: str = RESIDUAL) -> list[Rule]:
     Parameters
     ----------
     residual : str
-        The last weights of branches, as a regular expression: of residual networks with norms the
-        scale of the last one, ``r"BatchNorm_2/scale$"`` or ``r"bn3/weight$"``.
+        A regular expression for the last weights of branches. If a branch ends in a norm, they are
+        the norm's scale: ``r"BatchNorm_2/scale$"`` or ``r"bn3/weight$"``.
 
     Notes
     -----
     From Goyal et al., Accurate, large minibatch SGD, arXiv 1706.02677, 5.1; torchvision's
-    ``zero_init_residual``. SkipInit (2002.10444) and ReZero (2003.04887) are the same with the
-    scalar that they put on a branch: ``zero_residual(r"skip_gain$")``.
+    ``zero_init_residual``. SkipInit (2002.10444) and ReZero (2003.04887) set the scalar factor of
+    a branch to 0: ``zero_residual(r"skip_gain$")``.
 
     Examples
     --------
@@ -544,24 +543,24 @@ def fixup(
 
     .. math:: W \sim N(0, \frac{2}{fan_{out}} L^{-1 / (m - 1)})
 
-    of all layers in a branch of m layers but the last, for L blocks. The last layer of each branch
+    for L blocks, in each layer but the last of a branch of m layers. The last layer of each branch
     and the head are 0; others are N(0, 2 / fan_out). Biases are 0, multipliers 1.
 
     Parameters
     ----------
     layers : int, optional
-        L, the number of residual blocks; by default as many as `layers` of the plan finds.
+        L, the number of residual blocks; by default, the number that `layers` of the plan finds.
     branch_layers : int
         m, at least 2.
     branch, last, skip, head : str
-        Regular expressions: what is in a block, the last layer of a branch (by default ``conv2``
-        and ``Conv_1`` for m = 2, or a name in `RESIDUAL`), the layers beside a branch, and the
-        head.
+        Regular expressions for leaves inside a block, the last layer of a branch (by default
+        ``conv2`` and ``Conv_1`` for m = 2, or a name in `RESIDUAL`), the layers beside a branch,
+        and the head.
 
     Notes
     -----
     From Zhang, Dauphin and Ma, Fixup initialization, arXiv 1901.09321, with He's initialization
-    as in hongyi-zhang/Fixup. The model has a scalar bias before each layer, and a scalar
+    as in hongyi-zhang/Fixup. The model needs a scalar bias before each layer, and a scalar
     multiplier, ``scale``, at the end of each branch.
 
     Examples

@@ -1,4 +1,4 @@
-"""Everything that is wrong with a plan, in one error."""
+"""All problems of a plan, raised as one error."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ _SHOWN = 8
 
 
 class PlanError(ValueError):
-    """What is wrong with a plan of a model, with the paths of the leaves that it is about."""
+    """All problems of a plan of a model, with the paths of the leaves that have them."""
 
 
 class Problems:
-    """Problems by what they are, each with the paths that have it."""
+    """The problems found so far, by text, with the paths of the leaves that have them."""
 
     def __init__(self) -> None:
-        self._found: dict[str, list[str]] = {}
+        self._paths: dict[str, list[str]] = {}
 
     def add(self, text: str, *paths: str) -> None:
-        """Note one problem of some leaves."""
-        self._found.setdefault(text, []).extend(paths)
+        """Add a problem of some leaves."""
+        self._paths.setdefault(text, []).extend(paths)
 
     def raised(self) -> None:
-        """Raise what was found, if anything was."""
-        if self._found:
-            found = sorted(self._found.items(), key=lambda of: _rule(of[0]))
-            raise PlanError("\n".join(_line(text, paths) for text, paths in found))
+        """Raise a PlanError if there are problems."""
+        if self._paths:
+            by_rule = sorted(self._paths.items(), key=lambda item: _rule(item[0]))
+            raise PlanError("\n".join(_line(text, paths) for text, paths in by_rule))
 
 
 def _rule(text: str) -> int:
-    """The number of the rule that a problem is of; what is of none comes first."""
+    """The number of the rule that a problem names; -1, to come first, if it names none."""
     match = re.match(r"rule (\d+)", text)
     return int(match[1]) if match else -1
 
@@ -46,6 +46,6 @@ def _line(text: str, paths: list[str]) -> str:
 
 
 def near(path: str, paths: Iterable[str]) -> str:
-    """For an error: the nearest path, as a question."""
-    found = difflib.get_close_matches(path, list(paths)[:10_000], n=1, cutoff=0.4)
-    return f"; did you mean {found[0]!r}?" if found else ""
+    """The end of an error message that suggests the most similar path."""
+    matches = difflib.get_close_matches(path, list(paths)[:10_000], n=1, cutoff=0.4)
+    return f"; did you mean {matches[0]!r}?" if matches else ""

@@ -1,7 +1,7 @@
-"""Processes that draw one model together: they draw the same, and hear of each other's errors.
+"""Processes that draw one model together: check that they agree, and share their errors.
 
-They compare what they are about to draw by notes at the coordinator of `jax.distributed`, and not
-by a collective of JAX's: that would wait, without end, for a process whose own plan is wrong.
+Processes compare plans and keys by notes at the coordinator of `jax.distributed`, not by a JAX
+collective: a collective would wait forever for a process whose own plan is wrong.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ __all__ = ["agree", "telling"]
 
 _ERRORS = "braininit/errors/"
 _PATIENCE = 1.0
-"""Seconds until a process that waits looks for the others' errors, and between such looks."""
+"""Seconds that a waiting process lets pass before each look for errors of the others."""
 
 
-def agree(told: Mapping[str, bytes]) -> None:
-    """Refuse to go on where processes have different things; the first that differs is named."""
-    mine = [hashlib.sha256(part).hexdigest()[:8] for part in told.values()]
-    every = _gathered(mine)
-    for what, own, each in zip(told, mine, zip(*every, strict=True), strict=True):
-        if others := [str(i) for i, its in enumerate(each) if its != own]:
+def agree(inputs: Mapping[str, bytes]) -> None:
+    """Raise a PlanError where processes have different inputs; it names the first difference."""
+    own_hashes = [hashlib.sha256(data).hexdigest()[:8] for data in inputs.values()]
+    gathered = _gathered(own_hashes)
+    for name, own, hashes in zip(inputs, own_hashes, zip(*gathered, strict=True), strict=True):
+        if others := [str(i) for i, other in enumerate(hashes) if other != own]:
             raise PlanError(
-                f"of {len(every)} processes, {', '.join(others[:8])} have other {what} than "
+                f"of {len(gathered)} processes, {', '.join(others[:8])} have other {name} than "
                 f"{jax.process_index()}: their parts of the model would not belong together"
             )
 
 
 @contextlib.contextmanager
 def telling() -> Iterator[None]:
-    """Tell the other processes of an error in here, so that they don't wait for this one."""
+    """Tell the other processes of an error in this block, so that they don't wait."""
     try:
         yield
     except Exception as error:
@@ -51,42 +51,42 @@ def telling() -> Iterator[None]:
         client.key_value_delete(f"{_ERRORS}{jax.process_index()}")
 
 
-def _gathered(mine: list[str]) -> list[list[str]]:
-    """What each process has to tell."""
+def _gathered(hashes: list[str]) -> list[list[str]]:
+    """The hashes of every process."""
     client = _client()
     if client is None:
         from jax.experimental.multihost_utils import process_allgather
 
-        numbers = np.array([int(of, 16) for of in mine], np.uint32)
-        every = np.asarray(process_allgather(numbers)).reshape(-1, len(mine))
-        return [[f"{n:08x}" for n in row] for row in every.tolist()]
+        numbers = np.array([int(text, 16) for text in hashes], np.uint32)
+        gathered = np.asarray(process_allgather(numbers)).reshape(-1, len(hashes))
+        return [[f"{n:08x}" for n in row] for row in gathered.tolist()]
     n, i = jax.process_count(), jax.process_index()
     turn = client.key_value_increment(f"braininit/turns/{i}", 1)
-    client.key_value_set(f"braininit/{turn}/{i}", " ".join(mine), allow_overwrite=True)
-    start, looked, before, found = time.monotonic(), 0.0, [], []
-    while len(found := client.key_value_dir_get(f"braininit/{turn}/")) < n:
+    client.key_value_set(f"braininit/{turn}/{i}", " ".join(hashes), allow_overwrite=True)
+    start, last_look, before, entries = time.monotonic(), 0.0, [], []
+    while len(entries := client.key_value_dir_get(f"braininit/{turn}/")) < n:
         waited = time.monotonic() - start
-        if waited > looked + _PATIENCE:
-            looked, notes = waited, _errors(client, i)
-            if again := [note for note in notes if note in before]:  # no plan was made since
+        if waited > last_look + _PATIENCE:
+            last_look, notes = waited, _errors(client, i)
+            if again := [note for note in notes if note in before]:  # no new plan since
                 client.key_value_delete(f"braininit/{turn}/{i}")
                 client.key_value_increment(f"braininit/turns/{i}", -1)
                 raise PlanError("another process has no plan: " + "\n".join(again))
             before = notes
         time.sleep(min(0.001 + waited / 10, 0.5))
     client.key_value_delete(f"braininit/{turn - 1}/{i}")  # all have read it
-    told = {int(name.rpartition("/")[2]): text.split() for name, text in found}
-    return [told[i] for i in range(n)]
+    gathered = {int(name.rpartition("/")[2]): text.split() for name, text in entries}
+    return [gathered[i] for i in range(n)]
 
 
 def _errors(client: Any, own: int) -> list[str]:
     """The errors of the other processes."""
-    each = [(name.rpartition("/")[2], note) for name, note in client.key_value_dir_get(_ERRORS)]
-    return [f"{i}, {note}" for i, note in each if i != str(own)]
+    notes = [(name.rpartition("/")[2], note) for name, note in client.key_value_dir_get(_ERRORS)]
+    return [f"{i}, {note}" for i, note in notes if i != str(own)]
 
 
 def _client() -> Any:
-    """What talks with the coordinator; None within a trace, of one process, or of another JAX."""
+    """The coordinator's client; None in a trace, with one process, or without JAX's private API."""
     try:
         from jax._src.distributed import global_state
 

@@ -1,4 +1,4 @@
-"""A bar on what takes longer than a second, where rich or tqdm is installed."""
+"""A progress bar for work of more than a second, if rich or tqdm is installed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PATIENCE = 1.0
 
 
 def tracked(items: Sequence[T], shown: bool | None = None) -> Iterator[T]:
-    """Go through items; show a bar for what is left after a second, or at once, or never."""
+    """Yield the items; show a bar for the rest after a second (by default), at once, or never."""
     start, rest = time.monotonic(), iter(items)
     for done, item in enumerate(rest):
         yield item
@@ -28,12 +28,12 @@ def tracked(items: Sequence[T], shown: bool | None = None) -> Iterator[T]:
 
 
 def _is_watched() -> bool:
-    """Whether there is somebody to see a bar: at a terminal, or in a notebook."""
+    """Whether somebody can see a bar: at a terminal, or in a notebook."""
     return sys.stdout.isatty() or "ipykernel" in sys.modules
 
 
 def _bar() -> Callable[[list[Any], int, int], Iterable[Any]] | None:
-    """What shows the rest of some items, so many done, of so many."""
+    """A function ``(rest, done, total)`` that yields the rest of the items under a bar."""
     try:
         progress = importlib.import_module("rich.progress")
     except ImportError:

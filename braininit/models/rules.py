@@ -1,4 +1,4 @@
-"""Rules: which leaf is drawn by what."""
+"""Rules: which initializer draws which leaf."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ __all__ = [
 
 
 class _Keep:
-    """The leaf as it is."""
+    """The class of `KEEP`."""
 
     def __repr__(self) -> str:
         return "KEEP"
@@ -51,21 +51,21 @@ class _Keep:
 
 
 KEEP = _Keep()
-"""In a rule in place of an initializer: the leaf stays what it is."""
+"""In a rule, in place of an initializer: the leaf keeps its value."""
 
 
 class Rule(NamedTuple):
-    """A pattern, and what draws the leaves that it matches.
+    """A pattern, and the initializer of the leaves that it matches.
 
     Parameters
     ----------
     pattern : str, type or callable
-        A regular expression searched in the path; the class of the leaf's variable or of the
-        module that owns it; or a function of the leaf that returns whether it matches.
+        A regular expression, searched in the path; a class, of the leaf's variable or of the
+        module that owns it; or a predicate of the leaf.
     initializer : initializer, callable, number or KEEP
-        What draws the leaf, or a function of the leaf that returns it.
+        What draws the leaf (`plan` lists the forms), or a function of the leaf that returns it.
     optional : bool
-        Whether the rule may match nothing.
+        Whether the rule may match no leaf.
     """
 
     pattern: Any
@@ -74,39 +74,39 @@ class Rule(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """What a leaf is to get."""
+    """The initializer chosen for a leaf."""
 
     rule: int
     initializer: Initialization | None
-    """None of a leaf that is kept."""
+    """None if the leaf is kept."""
     convert: float | None = None
-    """What a draw is multiplied by, to be in the leaf's unit."""
+    """The factor from the draw's unit to the leaf's."""
 
 
 def chosen(stacks: Sequence[Stack], rules: Any, problems: Problems) -> list[list[Choice]]:
-    """The choice for each leaf."""
-    given = tuple(rules.items()) if isinstance(rules, Mapping) else rules
-    if not is_sequence(given):  # their order counts: a set has none
+    """Choose an initializer for each leaf."""
+    pairs = tuple(rules.items()) if isinstance(rules, Mapping) else rules
+    if not is_sequence(pairs):  # the order counts: a set has none
         raise TypeError(
             "`rules` must be a sequence of patterns and initializers, as in "
             f"[(r'kernel', init.Normal())], got {units.brief(rules)}"
         )
-    known = [as_rule(i, rule) for i, rule in enumerate(given)]
-    tests = [_test(i, rule.pattern) for i, rule in enumerate(known)]
-    used, matched = [0] * len(known), [False] * len(known)
-    every: list[list[Choice]] = []
-    fit = _Fit(known, problems)
+    checked = [as_rule(i, rule) for i, rule in enumerate(pairs)]
+    tests = [_test(i, rule.pattern) for i, rule in enumerate(checked)]
+    used, matched = [False] * len(checked), [False] * len(checked)
+    result: list[list[Choice]] = []
+    fit = _Fit(checked, problems)
     for stack in stacks:
-        mine = []
+        choices = []
         for leaf in stack.leaves:
-            at = _by_all_paths(stack, leaf, tests, known, problems)
-            if at is None:
+            i = _by_all_paths(stack, leaf, tests, checked, problems)
+            if i is None:
                 problems.add("no rule matches", leaf.path)
                 continue
-            used[at] += 1
-            mine.append(fit(at, leaf))
-        every.append(mine)
-    unused = [i for i, n in enumerate(used) if not n and not known[i].optional]
+            used[i] = True
+            choices.append(fit(i, leaf))
+        result.append(choices)
+    unused = [i for i, rule in enumerate(checked) if not used[i] and not rule.optional]
     if unused:
         for stack in stacks:
             for leaf in stack.leaves:
@@ -114,12 +114,12 @@ def chosen(stacks: Sequence[Stack], rules: Any, problems: Problems) -> list[list
                     matched[i] = matched[i] or tests[i](leaf)
     for i in unused:
         why = "is shadowed by rules before it" if matched[i] else "matches no leaf"
-        problems.add(f"rule {i}, {_named(known[i].pattern)}, {why}")
-    return every
+        problems.add(f"rule {i}, {_pattern_name(checked[i].pattern)}, {why}")
+    return result
 
 
 def as_rule(i: int, rule: Any) -> Rule:
-    """A rule from a pair, or from three."""
+    """Make a rule from a pair or a triple."""
     if isinstance(rule, (tuple, list)) and len(rule) in (2, 3):
         return Rule(*rule)
     raise TypeError(
@@ -128,33 +128,34 @@ def as_rule(i: int, rule: Any) -> Rule:
     )
 
 
-def _named(of: Any) -> str:
-    return repr(of) if isinstance(of, str) else getattr(of, "__name__", repr(of))
+def _pattern_name(left: Any) -> str:
+    return repr(left) if isinstance(left, str) else getattr(left, "__name__", repr(left))
 
 
-def _test(i: int, of: Any) -> Callable[[Leaf], bool]:
-    if isinstance(of, (str, re.Pattern)):
-        search = pattern(f"rules[{i}]", of).search
+def _test(i: int, left: Any) -> Callable[[Leaf], bool]:
+    """A predicate of leaves, from the left side of a rule."""
+    if isinstance(left, (str, re.Pattern)):
+        search = pattern(f"rules[{i}]", left).search
         return lambda leaf: search(leaf.path) is not None
-    if isinstance(of, type):
+    if isinstance(left, type):
         return lambda leaf: (
-            isinstance(leaf.owner, of)
-            or (leaf.variable is not None and issubclass(leaf.variable, of))
+            isinstance(leaf.owner, left)
+            or (leaf.variable is not None and issubclass(leaf.variable, left))
         )
-    if callable(of) and not isinstance(of, Initialization):
-        return functools.partial(_asked, i, of)
-    raise TypeError(f"rules[{i}] must start with a pattern, a type or a function, got {of!r}")
+    if callable(left) and not isinstance(left, Initialization):
+        return functools.partial(_call, i, left)
+    raise TypeError(f"rules[{i}] must start with a pattern, a type or a function, got {left!r}")
 
 
-def _asked(i: int, of: Callable[[Leaf], Any], leaf: Leaf) -> bool:
+def _call(i: int, predicate: Callable[[Leaf], Any], leaf: Leaf) -> bool:
     try:
-        return bool(of(leaf))
+        return bool(predicate(leaf))
     except Exception as error:
-        raise ValueError(f"rules[{i}] fails at {leaf.path}: {_said(error, leaf)}") from error
+        raise ValueError(f"rules[{i}] fails at {leaf.path}: {_message(error, leaf)}") from error
 
 
-def _said(error: Exception, leaf: Leaf) -> str:
-    """What a user's function of a leaf failed with."""
+def _message(error: Exception, leaf: Leaf) -> str:
+    """The message for an error in a user's function of a leaf."""
     kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
     hint = ""
     arithmetic = "unsupported operand" in str(error) and "NoneType" in str(error)
@@ -164,10 +165,7 @@ def _said(error: Exception, leaf: Leaf) -> str:
 
 
 def _first(tests: Sequence[Callable[[Leaf], bool]], leaf: Leaf) -> int | None:
-    for at, test in enumerate(tests):
-        if test(leaf):
-            return at
-    return None
+    return next((i for i, test in enumerate(tests) if test(leaf)), None)
 
 
 def _by_all_paths(
@@ -177,64 +175,64 @@ def _by_all_paths(
     rules: Sequence[Rule],
     problems: Problems,
 ) -> int | None:
-    """The rule for a leaf; one that is used several times has one rule by all of its paths."""
-    at = _first(tests, leaf)
-    for other in stack.place.ties:
-        path = "/".join(other)
-        its = _first(tests, dataclasses.replace(leaf, path=path))
-        if at is None or its is None:
-            at = its if at is None else at
-        elif rules[its].initializer is not rules[at].initializer:
+    """The index of the rule for a leaf; all paths of a tied leaf must lead to one initializer."""
+    i = _first(tests, leaf)
+    for tie in stack.place.ties:
+        path = "/".join(tie)
+        other = _first(tests, dataclasses.replace(leaf, path=path))
+        if i is None or other is None:
+            i = other if i is None else i
+        elif rules[other].initializer is not rules[i].initializer:
             problems.add(
-                f"a tied leaf is asked two ways, by rule {at} and, as {path}, by rule {its}; "
+                f"a tied leaf has two rules, rule {i} and, as {path}, rule {other}; "
                 "let one rule come first for both",
                 leaf.path,
             )
-    return at
+    return i
 
 
 # ---------------------------------------------------------------- from a rule to an initializer
 
 
 class _Fit:
-    """What rules give to leaves; remembered for leaves that are alike."""
+    """Fits the initializers of rules to leaves; cached by the properties of a leaf."""
 
     def __init__(self, rules: Sequence[Rule], problems: Problems) -> None:
         self._rules = rules
         self._problems = problems
         self._by_leaf = [takes_leaf(rule.initializer) for rule in rules]
-        self._made: dict[Any, Initialization | None] = {}
+        self._initializers: dict[int, Initialization | None] = {}
         self._fits: dict[Any, Choice | str] = {}
 
-    def __call__(self, at: int, leaf: Leaf) -> Choice:
-        alike = (at, leaf.shape, leaf.dtype, leaf.layout, leaf.unit)
-        by_leaf = self._by_leaf[at]
-        found = None if by_leaf else self._fits.get(alike)
-        if found is None:
+    def __call__(self, i: int, leaf: Leaf) -> Choice:
+        properties = (i, leaf.shape, leaf.dtype, leaf.layout, leaf.unit)
+        by_leaf = self._by_leaf[i]
+        result = None if by_leaf else self._fits.get(properties)
+        if result is None:
             try:
-                found = _fit(at, self._initializer(at, leaf), leaf)
+                result = _fit(i, self._initializer(i, leaf), leaf)
             except (TypeError, ValueError) as error:
-                found = f"rule {at}: {error}"
+                result = f"rule {i}: {error}"
             except _Failed as error:
-                found = f"rule {at}, called with the leaf: {_said(error.error, leaf)}"
+                result = f"rule {i}, called with the leaf: {_message(error.error, leaf)}"
             if not by_leaf:
-                self._fits[alike] = found
-        if isinstance(found, str):
-            self._problems.add(found, leaf.path)
-            return Choice(at, None)
-        return found
+                self._fits[properties] = result
+        if isinstance(result, str):
+            self._problems.add(result, leaf.path)
+            return Choice(i, None)
+        return result
 
-    def _initializer(self, at: int, leaf: Leaf) -> Initialization | None:
-        given = self._rules[at].initializer
-        if self._by_leaf[at]:
+    def _initializer(self, i: int, leaf: Leaf) -> Initialization | None:
+        right = self._rules[i].initializer
+        if self._by_leaf[i]:
             try:
-                its = given(leaf)
+                value = right(leaf)
             except Exception as error:
                 raise _Failed(error) from error
-            return as_initializer(its)
-        if at not in self._made:
-            self._made[at] = as_initializer(given)
-        return self._made[at]
+            return as_initializer(value)
+        if i not in self._initializers:
+            self._initializers[i] = as_initializer(right)
+        return self._initializers[i]
 
 
 class _Failed(Exception):
@@ -244,90 +242,90 @@ class _Failed(Exception):
         self.error = error
 
 
-def takes_leaf(given: Any) -> bool:
-    """Whether a right side is a function of the leaf: what needs just one argument."""
-    if isinstance(given, (Initialization, type)) or not callable(given):
+def takes_leaf(right: Any) -> bool:
+    """Whether the right side of a rule is a function of the leaf: it requires one argument."""
+    if isinstance(right, (Initialization, type)) or not callable(right):
         return False
-    if isinstance(given, (u.Quantity, u.Unit, np.ndarray, jax.Array)):
+    if isinstance(right, (u.Quantity, u.Unit, np.ndarray, jax.Array)):
         return False
     try:
-        parameters = inspect.signature(given).parameters.values()
+        parameters = inspect.signature(right).parameters.values()
     except (TypeError, ValueError):
         return False
-    placed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    required = [p.name for p in placed if p.default is p.empty]
-    one = len(required) == 1 and required[0] not in ("key", "rng", "shape", "size")
-    return one and all(p.kind is not p.VAR_POSITIONAL for p in parameters)
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    required = [p.name for p in positional if p.default is p.empty]
+    is_leaf = len(required) == 1 and required[0] not in ("key", "rng", "shape", "size")
+    return is_leaf and all(p.kind is not p.VAR_POSITIONAL for p in parameters)
 
 
-def as_initializer(given: Any) -> Initialization | None:
-    """The initializer that a right side stands for; None to keep the leaf."""
-    if given is KEEP:
+def as_initializer(right: Any) -> Initialization | None:
+    """The initializer that the right side of a rule means; None to keep the leaf."""
+    if right is KEEP:
         return None
-    if isinstance(given, (str, Mapping)):
-        return get(given)
-    if (twin := getattr(given, "twin", None)) is not None and not isinstance(given, type):
+    if isinstance(right, (str, Mapping)):
+        return get(right)
+    if (twin := getattr(right, "twin", None)) is not None and not isinstance(right, type):
         return twin()
-    if isinstance(given, (bool, np.bool_)) or getattr(given, "dtype", None) == np.bool_:
-        given = np.asarray(given).astype(float)
-    return _of_jax(given) or as_child("initializer", given)
+    if isinstance(right, (bool, np.bool_)) or getattr(right, "dtype", None) == np.bool_:
+        right = np.asarray(right).astype(float)
+    return _from_jax(right) or as_child("initializer", right)
 
 
-def _of_jax(function: Any) -> VarianceScaling | None:
-    """JAX's own variance scaling as ours, which draws the same and can be told its axes."""
+def _from_jax(function: Any) -> VarianceScaling | None:
+    """JAX's variance scaling as ours, which draws the same bits and whose axes can be set."""
     if getattr(function, "__qualname__", "") != "variance_scaling.<locals>.init":
         return None
     if not str(getattr(function, "__module__", "")).startswith("jax."):
         return None
-    held = inspect.getclosurevars(function).nonlocals
+    nonlocals = inspect.getclosurevars(function).nonlocals
     names = ("scale", "mode", "distribution", "in_axis", "out_axis", "batch_axis")
-    return VarianceScaling(*(held[n] for n in names)) if held.keys() >= {*names} else None
+    return VarianceScaling(*(nonlocals[n] for n in names)) if nonlocals.keys() >= {*names} else None
 
 
-def _fit(at: int, initializer: Initialization | None, leaf: Leaf) -> Choice:
-    """An initializer that goes with a leaf: its axes, unit and dtype."""
+def _fit(i: int, initializer: Initialization | None, leaf: Leaf) -> Choice:
+    """Fit an initializer to a leaf: its axes, unit and dtype."""
     if initializer is None:
-        return Choice(at, None)
+        return Choice(i, None)
     initializer = fitted(initializer, leaf.layout, leaf.shape)
     convert = _conversion(initializer, leaf.unit)
-    whole = initializer._recipe.kinds in INTEGERS_TOO
-    numbers = not jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
-    if (whole and numbers) or jnp.issubdtype(leaf.dtype, np.inexact):
+    draws_integers = initializer._recipe.kinds in INTEGERS_TOO
+    is_numeric = not jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
+    if (draws_integers and is_numeric) or jnp.issubdtype(leaf.dtype, np.inexact):
         _refuse_undrawable(initializer, leaf)
     elif not isinstance(initializer, Custom):
         raise TypeError(
             f"{type(initializer).__name__} draws floats, not {leaf.dtype}; give a whole number "
             "that fits, init.zeros, or a function (key, shape, dtype), or let the leaf have floats"
         )
-    return Choice(at, initializer, convert)
+    return Choice(i, initializer, convert)
 
 
-def _conversion(initializer: Initialization, unit: u.Unit | None) -> float | None:
-    its = initializer._recipe.unit
-    if its is UNKNOWN or its is unit:
+def _conversion(initializer: Initialization, leaf_unit: u.Unit | None) -> float | None:
+    """The factor from the unit of draws to the leaf's; None where there is nothing to multiply."""
+    unit = initializer._recipe.unit
+    if unit is UNKNOWN or unit is leaf_unit:
         return None
-    zero = isinstance(initializer, Constant) and not np.any(constant_of(initializer))
-    if its is None and unit is not None and zero:
+    is_zero = isinstance(initializer, Constant) and not np.any(constant_of(initializer))
+    if unit is None and is_zero:
         return None
-    ratio = _ratio(initializer, its, unit)
+    ratio = _ratio(initializer, unit, leaf_unit)
     return None if ratio == 1 else ratio
 
 
-def _ratio(initializer: Initialization, its: u.Unit | None, unit: u.Unit | None) -> float:
-    """What a draw is multiplied by, to be in the leaf's unit."""
-    its_own = isinstance(initializer, Custom)
-    named = initializer.function if its_own else type(initializer)
+def _ratio(initializer: Initialization, unit: u.Unit | None, leaf_unit: u.Unit | None) -> float:
+    """The factor from the unit of draws to the leaf's."""
+    named = initializer.function if isinstance(initializer, Custom) else type(initializer)
     name = getattr(named, "__qualname__", repr(named))
-    if its is unit:
+    if unit is leaf_unit:
         return 1.0
-    if its is None or unit is None:
-        has = "no unit" if its is None else f"the unit {its}"
-        wants = "has none" if unit is None else f"is in {unit}"
+    if unit is None or leaf_unit is None:
+        has = "no unit" if unit is None else f"the unit {unit}"
+        wants = "has none" if leaf_unit is None else f"is in {leaf_unit}"
         raise ValueError(f"{name} has {has}, the leaf {wants}")
     try:
-        return units.of_operation("+", unit, its)[1]
+        return units.of_operation("+", leaf_unit, unit)[1]
     except units.UnitError:
-        raise ValueError(f"{name} is in {its}, the leaf in {unit}") from None
+        raise ValueError(f"{name} is in {unit}, the leaf in {leaf_unit}") from None
 
 
 def constant_of(initializer: Constant) -> Any:
@@ -336,17 +334,17 @@ def constant_of(initializer: Constant) -> Any:
 
 
 def _refuse_undrawable(initializer: Initialization, leaf: Leaf) -> None:
-    """Find out what a draw would refuse: a shape, a dtype, a number that a dtype lacks."""
-    made = initializer._recipe
-    numbers = type(made) is Recipe and all(type(value) is float for value in made.values)
-    if numbers and draws_alike(made):
-        kind = result_dtype(leaf.dtype, made.kinds)
-        made.for_draw(leaf.shape, kind, {}).fit(kind)
+    """Raise now what a draw would raise: for a shape, a dtype, a number beyond the dtype."""
+    recipe = initializer._recipe
+    has_floats = type(recipe) is Recipe and all(type(value) is float for value in recipe.values)
+    if has_floats and draws_alike(recipe):
+        dtype = result_dtype(leaf.dtype, recipe.kinds)
+        recipe.for_draw(leaf.shape, dtype, {}).fit(dtype)
         return
     key = jax.eval_shape(lambda: jax.random.key(0))
     try:
         drawn = jax.eval_shape(lambda k: initializer(k, leaf.shape, leaf.dtype), key)
     except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):
-        return  # it can only be called
-    if made.unit is UNKNOWN:
+        return  # a function that can't be traced
+    if recipe.unit is UNKNOWN:
         _ratio(initializer, units.of(drawn), leaf.unit)

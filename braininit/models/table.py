@@ -1,4 +1,4 @@
-"""A plan as a table: for a terminal, and for a notebook."""
+"""A plan as a table, in text and in HTML."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ _RIGHT = [name in ("mean", "std", "bytes", "bytes/device") for name in COLUMNS]
 
 
 def as_text(rows: Sequence[Any]) -> str:
-    """The table, with a line for each leaf and one for all."""
+    """Format the table as text: a line for each leaf, and one for the total."""
     cells = [COLUMNS, *map(_cells, rows), _total(rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    each = [zip(line, widths, _RIGHT, strict=True) for line in cells]
-    lines = ["  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in line) for line in each]
+    aligned = [zip(line, widths, _RIGHT, strict=True) for line in cells]
+    lines = ["  ".join(c.rjust(w) if r else c.ljust(w) for c, w, r in line) for line in aligned]
     return "\n".join(line.rstrip() for line in lines)
 
 
 def as_html(rows: Sequence[Any]) -> str:
-    """The table for a notebook."""
+    """Format the table as HTML, for a notebook."""
 
     def line(cells: Iterable[str], tag: str = "td") -> str:
         sides = ("right" if right else "left" for right in _RIGHT)
@@ -54,7 +54,7 @@ def as_html(rows: Sequence[Any]) -> str:
 def _cells(row: Any) -> tuple[str, ...]:
     stack, leaf = row.stack, row.stack.leaves[0]
     fans = _fans(row.choices[0], leaf)
-    means, stds = zip(*(moments(c, each) for c, each in _pairs(row)), strict=True)
+    means, stds = zip(*(moments(*pair) for pair in _first_and_last(row)), strict=True)
     size = _bytes(row)
     return (
         stack.path,
@@ -72,27 +72,26 @@ def _cells(row: Any) -> tuple[str, ...]:
 
 
 def _fans(choice: Any, leaf: Any) -> str:
-    """The fans that the initializer uses; of one that uses none, those of the leaf."""
-    given = leaf.layout is not None and (leaf.layout.given or leaf.layout.gates > 1)
-    initializer, its = _first_part(choice.initializer, leaf)
-    if its is not leaf and leaf.layout is not None:
-        its.layout = leaf.layout._replace(gates=1)
-    leaf = its
-    used = None if given or initializer is None else fans_of(initializer._recipe, leaf.shape)
-    both = used or leaf.fans or ()
-    return ", ".join("?" if isinstance(fan, Tracer) else f"{fan:g}" for fan in both)
+    """The fans that the initializer uses; if it uses none, the fans of the leaf."""
+    by_layout = leaf.layout is not None and (leaf.layout.given or leaf.layout.gates > 1)
+    initializer, part = _first_part(choice.initializer, leaf)
+    if part is not leaf and leaf.layout is not None:
+        part.layout = leaf.layout._replace(gates=1)
+    used = None if by_layout or initializer is None else fans_of(initializer._recipe, part.shape)
+    fans = used or part.fans or ()
+    return ", ".join("?" if isinstance(fan, Tracer) else f"{fan:g}" for fan in fans)
 
 
 def _first_part(initializer: Any, leaf: Any) -> tuple[Any, Any]:
-    """What draws a leaf, or the first of its parts."""
+    """The initializer of a leaf, and the leaf; or those of the first of its parts."""
     if not isinstance(initializer, Parts):
         return initializer, leaf
     shape = initializer.part(leaf.shape, initializer.lengths[0])
     return initializer.base, dataclasses.replace(leaf, shape=shape)
 
 
-def _pairs(row: Any) -> Iterable[tuple[Any, Any]]:
-    """The first and the last layer tell what changes from one to the next."""
+def _first_and_last(row: Any) -> Iterable[tuple[Any, Any]]:
+    """The choice and the leaf of the first and the last layer: they show what changes."""
     pairs = list(zip(row.choices, row.stack.leaves, strict=True))
     return pairs if len(pairs) < 3 else (pairs[0], pairs[-1])
 
@@ -119,24 +118,23 @@ def _range(values: Sequence[Any]) -> str:
 
 
 def moments(choice: Any, leaf: Any) -> tuple[Any, Any]:
-    """Mean and std of a leaf's draws in the leaf's unit; None where they are not known."""
+    """The mean and std of a leaf's draws, in the leaf's unit; None where they are not known."""
     from braininit import theory
 
     if choice.initializer is None:
         return None, None
     initializer, leaf = _first_part(choice.initializer, leaf)
-    made = initializer._recipe
-    if any(isinstance(option, Fans) for option in made.facts.static):
-        its = made.for_draw(leaf.shape, np.dtype(np.float32), {})
-        variance, fan = its.values
-        found: tuple[Any, Any] = (0.0, np.sqrt(np.asarray(variance) / np.asarray(fan)))
+    recipe = initializer._recipe
+    if any(isinstance(option, Fans) for option in recipe.facts.static):
+        variance, fan = recipe.for_draw(leaf.shape, np.dtype(np.float32), {}).values
+        values: tuple[Any, Any] = (0.0, np.sqrt(np.asarray(variance) / np.asarray(fan)))
     else:
         try:
             shape = leaf.shape
-            found = theory.mean(initializer, shape), theory.std(initializer, shape)
-        except Exception:  # of traced numbers, too
+            values = theory.mean(initializer, shape), theory.std(initializer, shape)
+        except Exception:  # traced numbers too
             return None, None
-    numbers = [None if value is None else units.parts(value)[0] for value in found]
+    numbers = [None if value is None else units.parts(value)[0] for value in values]
     factor = choice.convert or 1.0
     return tuple(  # pyright: ignore[reportReturnType]
         None if n is None or np.ndim(n) else float(n) * factor for n in numbers
@@ -144,13 +142,13 @@ def moments(choice: Any, leaf: Any) -> tuple[Any, Any]:
 
 
 def _total(rows: Sequence[Any]) -> tuple[str, ...]:
-    every = sum(map(_bytes, rows))
+    total = sum(map(_bytes, rows))
     device = sum(_bytes(row) / _parts(row.sharding) for row in rows)
     numbers = sum(math.prod(row.stack.shape) for row in rows)
     blank = [""] * len(COLUMNS)
     blank[0] = f"{len(rows)} {'leaf' if len(rows) == 1 else 'leaves'}"
     blank[1] = f"{numbers:,}"
-    blank[-3], blank[-2] = _size(every), _size(device)
+    blank[-3], blank[-2] = _size(total), _size(device)
     return tuple(blank)
 
 
@@ -159,12 +157,12 @@ def _bytes(row: Any) -> int:
 
 
 def _dtype(row: Any) -> Any:
-    """That of the model's leaf; of what is drawn as JAX has it, float32 for NumPy's float64."""
+    """The dtype of the model's leaf; if drawn, in JAX's form: float32 for NumPy's float64."""
     return row.stack.leaves[0].dtype if row.drawn else bare(row.stack.place.value).dtype
 
 
 def _parts(sharding: Any) -> int:
-    """Over how many devices a leaf is split."""
+    """The number of parts into which a leaf is split."""
     if sharding is None:
         return 1
     names = [entry if isinstance(entry, tuple) else (entry,) for entry in sharding.spec if entry]

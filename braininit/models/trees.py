@@ -1,9 +1,9 @@
-"""Models of any framework as leaves with paths, and back to a model of the same type.
+"""The leaves of a model of any framework, with paths; and the model rebuilt from new values.
 
-A model is a PyTree. What a framework puts around a leaf, an nnx variable, a linen box with axis
-names, a brainstate State, is opened here and made again; graphs of nnx and brainstate are split
-into a definition and a tree, as these libraries do themselves. No framework is imported: a model
-of one has imported it.
+A model is a PyTree. The wrappers that frameworks put around a leaf (an nnx variable, a linen box
+with axis names, a brainstate State) are opened here and rebuilt. Graphs of nnx and brainstate are
+split into a definition and a tree by these libraries. No framework is imported: if the model
+belongs to one, it is imported already.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ from braininit.models.paths import PathParts, joined, parts_of
 __all__ = ["NUMBERS", "Number", "Opened", "Place", "opened"]
 
 NUMBERS = (bool, int, float, complex)
-"""Python's, which are an array where a unit or a variable is around them."""
+"""Python's number types; with a unit or in a variable, such a number is an array."""
 
 
 @dataclasses.dataclass(slots=True)
 class Place:
-    """Where a leaf of a model is, and what its framework says of it."""
+    """The place of a leaf in a model, with the metadata of its framework."""
 
     parts: PathParts
     value: Any
-    """An array, what stands for one, a number of a variable's, or a Quantity of one of these."""
+    """An array, a placeholder for one, a variable's number, or a Quantity of one of these."""
     owner: Any = None
-    """The module, or another object with attributes, that holds it."""
+    """The module, or other object with attributes, that holds the leaf."""
     variable: type | None = None
-    """The class of the variable around it, in nnx and brainstate."""
+    """The class of the variable around the leaf, in nnx and brainstate."""
     names: tuple[Any, ...] | None = None
-    """The names of its axes, in linen's and nnx's metadata."""
+    """The names of the axes, from linen's and nnx's metadata."""
     ties: tuple[PathParts, ...] = ()
-    """Its other paths in a model that uses it several times."""
+    """The other paths of a leaf that the model uses several times."""
 
 
 class Opened(NamedTuple):
-    """The leaves of a model, and how to make the model of other values for them."""
+    """The leaves of a model, and a function that rebuilds the model from new values."""
 
     places: list[Place]
     closed: Callable[[Iterable[Any]], Any]
 
 
 class Number:
-    """A Python number where an array may be meant, as a checkpoint's count of steps."""
+    """A Python number that may stand for an array, as a checkpoint's step count."""
 
     shape, dtype = (), np.dtype(float)
 
@@ -61,15 +61,15 @@ class Number:
 
 
 def opened(model: Any, *, numbers: bool = False) -> Opened:
-    """The leaves of a model that are arrays or stand for some, in the order of JAX's flattening.
+    """Find the leaves of a model that are arrays or placeholders, in JAX's flattening order.
 
-    Python's own numbers are none, but with a unit, in a variable, or where `numbers` are asked for.
+    A Python number is a leaf only with a unit, in a variable, or if `numbers` is True.
     """
     _refuse_deep(model)
     model = _with_numbers(model) if numbers else model
     for graph in (_nnx_graph, _brainstate_graph):
-        if (found := graph(model)) is not None:
-            return found
+        if (result := graph(model)) is not None:
+            return result
     return _tree(model, (), _Owners(model))
 
 
@@ -91,7 +91,7 @@ _PLAIN = (dict, list, tuple)
 
 
 def _with_numbers(tree: Any) -> Any:
-    """A tree whose plain containers hold Python's numbers as leaves."""
+    """Wrap the Python numbers in a tree's plain containers as leaves."""
     if type(tree) is dict:
         return {name: _with_numbers(x) for name, x in tree.items()}
     if type(tree) in (list, tuple):
@@ -105,55 +105,55 @@ def _with_numbers(tree: Any) -> Any:
 def _tree(
     tree: Any, prefix: PathParts, owners: Callable[[Any], Any], *, numbers: bool = False
 ) -> Opened:
-    boxes = _boxes()
-    whole = (u.Quantity, *(cls for classes in boxes.values() for cls in classes))
+    boxes = _box_classes()
+    is_leaf = (u.Quantity, *(cls for classes in boxes.values() for cls in classes))
     leaves, definition = jax.tree_util.tree_flatten_with_path(
-        tree, is_leaf=lambda x: isinstance(x, whole)
+        tree, is_leaf=lambda x: isinstance(x, is_leaf)
     )
     places: list[Place] = []
-    # For each leaf: itself, or how many values it takes and what makes it of them.
-    made: list[tuple[int, Callable[[list[Any]], Any]] | Any] = []
+    # For each leaf: the number of values it takes and its function of them, or "tied" and an id.
+    builders: list[tuple[int, Callable[[list[Any]], Any]] | Any] = []
     seen: dict[int, tuple[Place, ...]] = {}
     for keypath, leaf in leaves:
         parts = (*prefix, *parts_of(keypath))
         box = _box(leaf, boxes)
         if box is None:
             if not (_is_array(leaf) or (numbers and type(leaf) in NUMBERS)):
-                made.append((0, lambda _, leaf=leaf: leaf))
+                builders.append((0, lambda _, leaf=leaf: leaf))
                 continue
             places.append(Place(parts, leaf, owners(keypath)))
-            made.append((1, lambda values: values[0]))
+            builders.append((1, lambda values: values[0]))
             continue
         inner = _tree(box.value, parts, lambda _: None, numbers=True)
         owner = owners(keypath)
         if id(leaf) in seen and box.variable is not None:
             for first, again in zip(seen[id(leaf)], inner.places, strict=True):
                 first.ties += (again.parts,)
-            made.append(("tied", id(leaf)))
+            builders.append(("tied", id(leaf)))
             continue
         for place in inner.places:
             place.owner, place.variable, place.names = owner, box.variable, box.names
         places += inner.places
         seen[id(leaf)] = tuple(inner.places)
         count = len(inner.places)
-        made.append((count, lambda values, box=box, inner=inner: box.around(inner.closed(values))))
-    variables = [id(leaf) for _, leaf in leaves]
+        builders.append((count, lambda xs, box=box, inner=inner: box.rebuild(inner.closed(xs))))
+    identities = [id(leaf) for _, leaf in leaves]
 
     def closed(values: Iterable[Any]) -> Any:
-        values, leaves, known = iter(values), [], {}
-        for identity, (count, make) in zip(variables, made, strict=True):
+        values, leaves, rebuilt = iter(values), [], {}
+        for identity, (count, build) in zip(identities, builders, strict=True):
             if count == "tied":
-                leaves.append(known[make])
+                leaves.append(rebuilt[build])
                 continue
-            leaves.append(make([next(values) for _ in range(count)]))
-            known[identity] = leaves[-1]
+            leaves.append(build([next(values) for _ in range(count)]))
+            rebuilt[identity] = leaves[-1]
         return jax.tree_util.tree_unflatten(definition, leaves)
 
     return Opened(places, closed)
 
 
 def _is_array(value: Any) -> bool:
-    """Whether a leaf is an array or stands for one; a Python number is one if it has a unit."""
+    """Whether a leaf is an array or a placeholder; a Python number with a unit is one."""
     if isinstance(value, u.Quantity):
         value = value.mantissa
         if type(value) in NUMBERS:
@@ -172,13 +172,13 @@ class _Owners:
         above = keypath[:-1]
         if above not in self._owners:
             node = self._node(above) if keypath else None
-            plain = isinstance(node, (Mapping, list)) or type(node) is tuple
-            known = node is None or plain
-            self._owners[above] = (self(above) if above else None) if known else node
+            is_plain = isinstance(node, (Mapping, list)) or type(node) is tuple
+            is_owner = node is not None and not is_plain
+            self._owners[above] = node if is_owner else self(above) if above else None
         return self._owners[above]
 
     def _node(self, keypath: tuple[Any, ...]) -> Any:
-        """The object at a key path; None where its class tells its children otherwise."""
+        """The object at a key path; None if its class flattens in another way."""
         if keypath not in self._nodes:
             node, entry = self._node(keypath[:-1]), keypath[-1]
             try:
@@ -192,38 +192,38 @@ class _Owners:
         return self._nodes[keypath]
 
 
-# ---------------------------------------------------------------- what is around a leaf
+# ---------------------------------------------------------------- boxes around a leaf
 
 
 class _Box(NamedTuple):
     value: Any
-    around: Callable[[Any], Any]
+    rebuild: Callable[[Any], Any]
     variable: type | None = None
     names: tuple[Any, ...] | None = None
 
 
-def _boxes() -> dict[str, tuple[type, ...]]:
-    """The classes of what a framework that is in use puts around a leaf."""
-    found: dict[str, tuple[type, ...]] = {}
+def _box_classes() -> dict[str, tuple[type, ...]]:
+    """The classes of boxes, by imported framework."""
+    classes: dict[str, tuple[type, ...]] = {}
     if nnx := sys.modules.get("flax.nnx"):
-        found["nnx"] = (nnx.Variable,)
+        classes["nnx"] = (nnx.Variable,)
     if meta := sys.modules.get("flax.core.meta"):
-        found["linen"] = (meta.AxisMetadata,)
+        classes["linen"] = (meta.AxisMetadata,)
     if brainstate := sys.modules.get("brainstate"):
-        found["brainstate"] = (brainstate.State, brainstate.TreefyState)
-    return found
+        classes["brainstate"] = (brainstate.State, brainstate.TreefyState)
+    return classes
 
 
 def _box(value: Any, boxes: Mapping[str, tuple[type, ...]]) -> _Box | None:
-    kind = next((name for name, classes in boxes.items() if isinstance(value, classes)), None)
-    if kind == "nnx":
+    library = next((name for name, classes in boxes.items() if isinstance(value, classes)), None)
+    if library == "nnx":
         metadata = value.get_metadata()
         names = metadata.get("out_sharding") or metadata.get("sharding")
         return _Box(value.get_raw_value(), value.replace, type(value), names and tuple(names))
-    if kind == "linen":
+    if library == "linen":
         (inner,) = jax.tree_util.tree_leaves(value, is_leaf=lambda x: x is not value)
         return _Box(inner, value.replace_boxed, None, getattr(value, "names", None))
-    if kind == "brainstate":
+    if library == "brainstate":
         return _Box(value.value, value.replace, getattr(value, "type", type(value)))
     return None
 
@@ -232,7 +232,7 @@ def _box(value: Any, boxes: Mapping[str, tuple[type, ...]]) -> _Box | None:
 
 
 def _nnx_graph(model: Any) -> Opened | None:
-    """A model with nnx modules: their graph, and what is beside them in a PyTree."""
+    """Open a model with nnx modules: their graph, and the rest of the PyTree around them."""
     nnx = sys.modules.get("flax.nnx")
     if nnx is None:
         return None
@@ -242,48 +242,48 @@ def _nnx_graph(model: Any) -> Opened | None:
     graphs = [(parts_of(path), leaf) for path, leaf in leaves if isinstance(leaf, nnx.Pytree)]
     if not graphs:
         return None
-    holes = iter(range(len(graphs)))
-    kept = [_Hole(next(holes)) if isinstance(leaf, nnx.Pytree) else leaf for _, leaf in leaves]
-    rest = jax.tree_util.tree_unflatten(outer, kept)
+    numbers = iter(range(len(graphs)))
+    holed = [_Hole(next(numbers)) if isinstance(leaf, nnx.Pytree) else leaf for _, leaf in leaves]
+    rest = jax.tree_util.tree_unflatten(outer, holed)
     beside = _tree(rest, (), _Owners(rest))
-    whole = [graph for _, graph in graphs]
-    definition, state = nnx.split(whole)
+    roots = [graph for _, graph in graphs]
+    definition, state = nnx.split(roots)
 
-    def named(path: Iterable[Any]) -> PathParts:
+    def full_path(path: Iterable[Any]) -> PathParts:
         first, *others = map(str, path)
         return (*graphs[int(first)][0], *others)
 
     modules = {
-        named(path): node
-        for path, node in nnx.iter_graph(whole)
+        full_path(path): node
+        for path, node in nnx.iter_graph(roots)
         if path and isinstance(node, nnx.Pytree) and not isinstance(node, (nnx.List, nnx.Dict))
     }
     _refuse_lost(modules, (nnx.Variable, nnx.Pytree))
-    found = _tree(state, (), lambda keypath: _nearest(modules, named(parts_of(keypath))))
-    same = [[named(path) for path in group] for group in nnx.find_duplicates(whole)]
-    for place in found.places:
-        place.parts, place.ties = named(place.parts), tuple(map(named, place.ties))
-        every = {place.parts, *place.ties, *_other_paths(place.parts, same)}
-        place.parts, *others = sorted(every)
+    inside = _tree(state, (), lambda keypath: _nearest(modules, full_path(parts_of(keypath))))
+    duplicates = [[full_path(path) for path in group] for group in nnx.find_duplicates(roots)]
+    for place in inside.places:
+        place.parts, place.ties = full_path(place.parts), tuple(map(full_path, place.ties))
+        paths = {place.parts, *place.ties, *_other_paths(place.parts, duplicates)}
+        place.parts, *others = sorted(paths)
         place.ties = tuple(others)
 
     def closed(values: Iterable[Any]) -> Any:
         values = list(values)
-        made = nnx.merge(definition, found.closed(values[len(beside.places) :]))
+        modules = nnx.merge(definition, inside.closed(values[len(beside.places) :]))
         tree = beside.closed(values[: len(beside.places)])
-        return jax.tree.map(lambda x: made[x.at] if isinstance(x, _Hole) else x, tree)
+        return jax.tree.map(lambda x: modules[x.index] if isinstance(x, _Hole) else x, tree)
 
-    return Opened(beside.places + found.places, closed)
+    return Opened(beside.places + inside.places, closed)
 
 
 def _refuse_lost(modules: Mapping[PathParts, Any], own: tuple[type, ...]) -> None:
-    """Refuse arrays that `nnx.eval_shape` loses: in lists and dictionaries, or without a mark.
+    """Refuse arrays that `nnx.eval_shape` loses: in lists and dictionaries, or not marked as data.
 
-    They would be no leaves: shapes, or tracers of that call, in the model that is drawn.
+    They would not be leaves, but stay shapes, or tracers of that call, in the drawn model.
     """
     lost = []
     for path, module in modules.items():
-        data = vars(module).get("_pytree__nodes", {})  # not promised: without it nothing is seen
+        data = vars(module).get("_pytree__nodes", {})  # not promised: without it, none are found
         for name, value in vars(module).items():
             if data.get(name) and not _is_array(value):
                 inner = jax.tree.leaves(value, is_leaf=lambda x: isinstance(x, own))
@@ -299,10 +299,10 @@ def _refuse_lost(modules: Mapping[PathParts, Any], own: tuple[type, ...]) -> Non
 
 
 class _Hole:
-    """Where a module was."""
+    """Marks the place of a module, by its index."""
 
-    def __init__(self, at: int) -> None:
-        self.at = at
+    def __init__(self, index: int) -> None:
+        self.index = index
 
 
 def _brainstate_graph(model: Any) -> Opened | None:
@@ -312,30 +312,31 @@ def _brainstate_graph(model: Any) -> Opened | None:
     graph = brainstate.graph
     definition, states = graph.treefy_split(model)
     modules = {tuple(map(str, path)): node for path, node in graph.iter_node(model)}
-    found = _tree(states, (), lambda keypath: _nearest(modules, parts_of(keypath)))
-    return found._replace(
-        closed=lambda values: graph.treefy_merge(definition, found.closed(values))
+    inside = _tree(states, (), lambda keypath: _nearest(modules, parts_of(keypath)))
+    return inside._replace(
+        closed=lambda values: graph.treefy_merge(definition, inside.closed(values))
     )
 
 
 def _nearest(modules: Mapping[PathParts, Any], parts: PathParts) -> Any:
+    """The innermost module above a path."""
     for n in range(len(parts) - 1, -1, -1):
         if parts[:n] in modules:
             return modules[parts[:n]]
     return None
 
 
-def _other_paths(path: PathParts, same: list[list[PathParts]]) -> set[PathParts]:
-    """All paths of what is at one path, where groups of paths lead to one object each."""
-    found, fresh = {path}, [path]
+def _other_paths(path: PathParts, duplicates: list[list[PathParts]]) -> set[PathParts]:
+    """The other paths of an object, where each group of paths leads to one object."""
+    paths, fresh = {path}, [path]
     while fresh:
-        one = fresh.pop()
-        for group in same:
+        current = fresh.pop()
+        for group in duplicates:
             for member in group:
-                if one[: len(member)] == member:
+                if current[: len(member)] == member:
                     for other in group:
-                        new = (*other, *one[len(member) :])
-                        if new not in found and len(found) < 64:
-                            found.add(new)
+                        new = (*other, *current[len(member) :])
+                        if new not in paths and len(paths) < 64:
+                            paths.add(new)
                             fresh.append(new)
-    return found - {path}
+    return paths - {path}

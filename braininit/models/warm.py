@@ -1,4 +1,4 @@
-"""Values that are taken instead of drawn: from a checkpoint, another model, another framework."""
+"""Values taken instead of drawn: from a checkpoint, another model, another framework."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ __all__ = ["Report", "Taken", "taken"]
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Where the leaves of a model came from.
+    """The origin of each leaf of a model: taken, drawn or kept.
 
     Parameters
     ----------
     taken : mapping
-        The path of each leaf that was given, to the path it had there.
+        The path of each leaf that was given, mapped to its path in `given`.
     drawn, kept : tuple of str
-        The paths of leaves that were drawn, and of those that stayed what they were.
+        The paths of leaves that were drawn, and of leaves that kept their value.
     left_over, left_out : tuple of str
-        The paths of what was given and has no leaf, and of what `rename` leaves out.
+        The paths in `given` for which the model has no leaf, and those that `rename` leaves out.
     """
 
     taken: Mapping[str, str]
@@ -45,12 +45,12 @@ class Report:
     left_out: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        from_where = [
+        origins = [
             f"{path}  from {source}" if source != path else path
             for path, source in self.taken.items()
         ]
         parts = {
-            "taken": from_where,
+            "taken": origins,
             "drawn": self.drawn,
             "kept": self.kept,
             "left over": self.left_over,
@@ -63,7 +63,7 @@ class Report:
 
 
 class Taken(NamedTuple):
-    """What is given, by the rows that it is for."""
+    """The given values and their paths in `given`, by the index of the row."""
 
     values: dict[int, Any]
     paths: dict[int, str]
@@ -72,23 +72,23 @@ class Taken(NamedTuple):
 
 
 class _Given(NamedTuple):
-    """A leaf of what is given, or one of its layers."""
+    """A leaf of `given`, or one of its layers."""
 
     own: str
-    """Its path there; of a layer with its index, ``blocks/kernel[3]``."""
+    """The path in `given`; of a layer, with its index: ``blocks/kernel[3]``."""
     path: str | None
-    """Its path in the model, by `rename`; None if it is left out."""
+    """The path in the model, by `rename`; None if it is left out."""
     value: Any
 
 
 def taken(
     given: Any, rename: Any, given_stacked: Any, rows: Sequence[Any], left_over: str
 ) -> Taken:
-    """What of a tree or a mapping is for which row; all that does not fit in one error."""
+    """Assign the leaves of `given` to rows; raise one error for all that don't fit."""
     one_of("left_over", left_over, ("error", "ignore"))
-    problems, found = Problems(), Taken({}, {})
+    problems, result = Problems(), Taken({}, {})
     extra: list[_Given] = []
-    out: list[str] = []
+    left_out: list[str] = []
     numbers: list[str] = []
     at = {row.stack.path: i for i, row in enumerate(rows)}
     at |= {"/".join(tie): i for i, row in enumerate(rows) for tie in row.stack.place.ties}
@@ -98,50 +98,50 @@ def taken(
         if row.stack.axis is not None
         for layer, leaf in enumerate(row.stack.leaves)
     }
-    apart: dict[int, dict[int, _Given]] = {}  # layers of a row that are given by name
+    unstacked: dict[int, dict[int, _Given]] = {}  # by row: layers that are given one by one
     stacks = Stacks("given_stacked", {} if given_stacked is None else given_stacked)
-    for one in _by_layer(_leaves(given, rename), stacks, [*at, *layers], problems):
-        own, path, value = one
+    for entry in _by_layer(_leaves(given, rename), stacks, [*at, *layers], problems):
+        own, path, value = entry
         if path is not None and path not in at and path.removesuffix("/value") in at:
-            path = path.removesuffix("/value")  # as a checkpoint has the variables of nnx
+            path = path.removesuffix("/value")  # checkpoints have variables of nnx so
         if path is None:
-            out.append(own)
+            left_out.append(own)
             continue
         if path in layers and path not in at:
             i, layer = layers[path]
-            other = apart.setdefault(i, {}).setdefault(layer, one).own
+            other = unstacked.setdefault(i, {}).setdefault(layer, entry).own
             if other != own:
                 problems.add(f"given: {other} and {own} are both for", path)
             continue
         if path not in at:
             if not isinstance(value, Number):
-                extra.append(one)
+                extra.append(entry)
             else:
-                numbers.append(path)  # a model holds plain numbers too
+                numbers.append(path)  # plain numbers of a model that is given
             continue
         i = at[path]
         if rows[i].kept and isinstance(bare(value), jax.ShapeDtypeStruct):
-            continue  # it stays what it is in the model
+            continue  # kept, as a shape
         try:
             value = _value(value, rows[i], rows[i].stack.shape)
         except ValueError as error:
             problems.add(f"given: {error}", path)
             continue
-        if i not in found.values:
-            found.values[i], found.paths[i] = value, own
-        elif not _equal(found.values[i], value):
-            problems.add(f"given: {found.paths[i]} and {own} are both for", path)
-    for i, each in apart.items():
-        _join_layers(i, each, rows[i], found, problems)
-    _refuse_lists(numbers, at, found, problems)
+        if i not in result.values:
+            result.values[i], result.paths[i] = value, own
+        elif not _equal(result.values[i], value):
+            problems.add(f"given: {result.paths[i]} and {own} are both for", path)
+    for i, entries in unstacked.items():
+        _join_layers(i, entries, rows[i], result, problems)
+    _refuse_lists(numbers, at, result, problems)
     if left_over == "error":
         _refuse_extra(extra, [*at], problems)
     problems.raised()
-    return found._replace(left_over=tuple(one.own for one in extra), left_out=tuple(out))
+    return result._replace(left_over=tuple(e.own for e in extra), left_out=tuple(left_out))
 
 
 def _leaves(given: Any, rename: Any) -> Iterator[_Given]:
-    """The leaves of what is given, with the paths that they have in the model."""
+    """The leaves of `given`, with their paths in the model."""
     if isinstance(given, (str, bytes, os.PathLike)):
         raise TypeError(f"`given` must be a tree of arrays, got {given!r}; load it first")
     pairs = tuple(rename.items()) if isinstance(rename, Mapping) else rename
@@ -150,7 +150,7 @@ def _leaves(given: Any, rename: Any) -> Iterator[_Given]:
             "`rename` must be a sequence of patterns and replacements, as in [(r'^net2/', 'net/')],"
             f" got {units.brief(rename)}"
         )
-    renames = [(pattern("rename", of), into) for of, into in pairs]
+    renames = [(pattern("rename", text), replacement) for text, replacement in pairs]
     for place in () if given is None else opened(given, numbers=True).places:
         own = joined(place.parts)
         yield _Given(own, _renamed(own, renames), place.value)
@@ -159,46 +159,45 @@ def _leaves(given: Any, rename: Any) -> Iterator[_Given]:
 def _by_layer(
     leaves: Iterable[_Given], stacks: Stacks, paths: Sequence[str], problems: Problems
 ) -> Iterator[_Given]:
-    """The leaves of what is given; the layers one by one of what has them along an axis."""
-    counted: dict[tuple[str, str], set[int]] | None = None
-    for one in leaves:
-        shape = tuple(bare(one.value).shape)
-        found = None if one.path is None else stacks.find(one.path, shape, problems)
-        if found is None:
-            yield one
+    """Yield the leaves of `given`; a leaf of stacked layers layer by layer."""
+    layers: dict[tuple[str, str], set[int]] | None = None
+    for leaf in leaves:
+        shape = tuple(bare(leaf.value).shape)
+        match = None if leaf.path is None else stacks.find(leaf.path, shape, problems)
+        if match is None:
+            yield leaf
             continue
-        before, after, axis = found
-        counted = _layers_by_path(paths) if counted is None else counted
-        known = counted.get((before, after), counted.get((before, after.removesuffix("/value"))))
-        if known is None:
-            yield one  # the model has it as it is, or not at all
-        elif known == {*range(shape[axis])}:
-            whole = _whole_along(one.value, axis)
+        before, after, axis = match
+        layers = _layers_by_path(paths) if layers is None else layers
+        wanted = layers.get((before, after), layers.get((before, after.removesuffix("/value"))))
+        if wanted is None:
+            yield leaf  # the model has it stacked too, or not at all
+        elif wanted == {*range(shape[axis])}:
+            whole = _unsplit(leaf.value, axis)
             for i in range(shape[axis]):
-                own = f"{one.own}[{', '.join([*':' * axis, str(i)])}]"
+                own = f"{leaf.own}[{', '.join([*':' * axis, str(i)])}]"
                 yield _Given(own, f"{before}/{i}{after}", _layer(whole, axis, i))
         else:
-            listed = ", ".join(map(str, sorted(known)))
-            its = f"it has {shape[axis]} layers, counted from 0; those of the model are {listed}"
-            problems.add(f"given: {its}", one.own)
+            listed = ", ".join(map(str, sorted(wanted)))
+            text = f"it has {shape[axis]} layers, counted from 0; those of the model are {listed}"
+            problems.add(f"given: {text}", leaf.own)
     stacks.refuse_unused(problems)
 
 
 def _layers_by_path(paths: Iterable[str]) -> dict[tuple[str, str], set[int]]:
-    """The indices of layers, by what is before and after them in the paths of a model."""
-    found: dict[tuple[str, str], set[int]] = {}
+    """The indices of a model's layers, by the text before and after them in a path."""
+    layers: dict[tuple[str, str], set[int]] = {}
     for path in paths:
         for match in re.finditer(r"/(\d+)(?=/|$)", path):
             around = path[: match.start()], path[match.end() :]
-            found.setdefault(around, set()).add(int(match[1]))
-    return found
+            layers.setdefault(around, set()).add(int(match[1]))
+    return layers
 
 
-def _whole_along(value: Any, axis: int) -> Any:
-    """A value that is split over no explicit axis of a mesh along one of its own.
+def _unsplit(value: Any, axis: int) -> Any:
+    """Gather a value that an explicit axis of a mesh splits along the axis of layers.
 
-    JAX takes no layer out of what is split between the layers, without being told what becomes of
-    it.
+    JAX can't index along a split axis without an explicit sharding of the result.
     """
     whole, unit = units.parts(value)
     sharding = jax.typeof(whole).sharding if isinstance(whole, jax.Array) else None
@@ -211,7 +210,7 @@ def _whole_along(value: Any, axis: int) -> Any:
 
 
 def _layer(value: Any, axis: int, i: int) -> Any:
-    """One layer of what has them along an axis."""
+    """Layer i of a value with layers along an axis."""
     whole, unit = units.parts(value)
     if isinstance(whole, jax.ShapeDtypeStruct):
         shape = (*whole.shape[:axis], *whole.shape[axis + 1 :])
@@ -220,13 +219,13 @@ def _layer(value: Any, axis: int, i: int) -> Any:
 
 
 def _refuse_extra(extra: Sequence[_Given], paths: Sequence[str], problems: Problems) -> None:
-    """Refuse what the model has no leaf for."""
-    counted = _layers_by_path(paths) if extra else {}
+    """Add problems for given leaves that the model lacks."""
+    layers = _layers_by_path(paths) if extra else {}
     rest = []
     for own, path, _ in extra:
         parts = (path or "").removesuffix("/value").split("/")
         cuts = (("/".join(parts[:n]), "/".join(["", *parts[n:]])) for n in range(1, len(parts) + 1))
-        before = next((before for before, after in cuts if (before, after) in counted), None)
+        before = next((before for before, after in cuts if (before, after) in layers), None)
         if before is None:
             rest.append(own)
             continue
@@ -238,43 +237,43 @@ def _refuse_extra(extra: Sequence[_Given], paths: Sequence[str], problems: Probl
 
 
 def _join_layers(
-    i: int, each: Mapping[int, _Given], row: Any, found: Taken, problems: Problems
+    i: int, entries: Mapping[int, _Given], row: Any, result: Taken, problems: Problems
 ) -> None:
-    """Take layers that are given apart for a leaf that has them along an axis."""
+    """Stack layers that are given one by one for a leaf with an axis of layers."""
     stack = row.stack
-    if i in found.values:
-        problems.add(f"given: {found.paths[i]} and its layers are both for", stack.path)
+    if i in result.values:
+        problems.add(f"given: {result.paths[i]} and its layers are both for", stack.path)
         return
-    if missing := [leaf.path for n, leaf in enumerate(stack.leaves) if n not in each]:
+    if missing := [leaf.path for n, leaf in enumerate(stack.leaves) if n not in entries]:
         problems.add(f"given: some layers of {stack.path} are, and these are not", *missing)
     values = []
-    for layer, one in sorted(each.items()):
+    for layer, entry in sorted(entries.items()):
         try:
-            values.append(units.parts(_value(one.value, row, stack.leaves[layer].shape))[0])
+            values.append(units.parts(_value(entry.value, row, stack.leaves[layer].shape))[0])
         except ValueError as error:
             problems.add(f"given: {error}", stack.leaves[layer].path)
     if len(values) == len(stack.leaves):
-        known = all(isinstance(value, np.ndarray) for value in values)
-        whole = (np if known else jnp).stack(values, stack.axis)
-        found.values[i] = units.on(whole, units.of(stack.place.value))
-        found.paths[i] = f"{each[0].own} to {each[len(values) - 1].own}"
+        on_host = all(isinstance(value, np.ndarray) for value in values)
+        whole = (np if on_host else jnp).stack(values, stack.axis)
+        result.values[i] = units.on(whole, units.of(stack.place.value))
+        result.paths[i] = f"{entries[0].own} to {entries[len(values) - 1].own}"
 
 
 def _refuse_lists(
-    numbers: Iterable[str], at: Mapping[str, int], found: Taken, problems: Problems
+    numbers: Iterable[str], at: Mapping[str, int], result: Taken, problems: Problems
 ) -> None:
-    """Refuse lists of Python's numbers in place of arrays."""
+    """Add problems for lists of Python numbers in place of arrays."""
     above: dict[str, None] = {}
     for path in numbers:
         while path := path.rpartition("/")[0]:
             above[path] = None
     for path in above:
-        if path in at and at[path] not in found.values:
+        if path in at and at[path] not in result.values:
             problems.add("given: a list of numbers is no array; make it one", path)
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Whether two names of a tied weight hold the same."""
+    """Whether two given values of a tied leaf are equal."""
     try:
         return bool(np.array_equal(np.asarray(bare(one)), np.asarray(bare(other))))
     except Exception:
@@ -282,40 +281,41 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _renamed(path: str, renames: Sequence[tuple[Any, str | None]]) -> str | None:
-    for of, into in renames:
-        if into is None:
-            if of.search(path):
+    for regex, replacement in renames:
+        if replacement is None:
+            if regex.search(path):
                 return None
         else:
             try:
-                path = of.sub(into, path)
+                path = regex.sub(replacement, path)
             except (re.error, TypeError, IndexError) as error:
                 raise ValueError(
-                    f"`rename`: {into!r} can't replace {of.pattern!r}: {error}"
+                    f"`rename`: {replacement!r} can't replace {regex.pattern!r}: {error}"
                 ) from None
     return path
 
 
 def _value(given: Any, row: Any, shape: tuple[int, ...]) -> Any:
-    """A given value as a leaf is, or one layer of it: of its shape, dtype and unit."""
+    """Check a given value, and convert it to the leaf's unit; `shape` may be that of one layer."""
     value = bare(given)
     dtype = row.stack.leaves[0].dtype
     number = given.number if isinstance(given, Number) else units.parts(given)[0]
-    if type(number) in NUMBERS:  # of no dtype: of the leaf's, if that has it
-        held = np.asarray(number).astype(dtype)
-        value = held if held == number else np.asarray(number)
+    if type(number) in NUMBERS:  # without a dtype: takes the leaf's, if that represents it
+        cast = np.asarray(number).astype(dtype)
+        value = cast if cast == number else np.asarray(number)
     if isinstance(value, jax.ShapeDtypeStruct):
         raise ValueError("there is no value, only a shape")
     if tuple(value.shape) != tuple(shape):
         raise ValueError(f"the shape is {tuple(value.shape)}, the leaf's {tuple(shape)}")
     if value.dtype != dtype:
         raise ValueError(f"the dtype is {value.dtype}, the leaf's {dtype}; cast it before")
-    its, unit = units.of(given), units.of(row.stack.place.value)
+    unit, leaf_unit = units.of(given), units.of(row.stack.place.value)
     try:
-        ratio = units.factor(given) if its is unit else units.of_operation("+", unit, its)[1]
+        same = unit is leaf_unit
+        ratio = units.factor(given) if same else units.of_operation("+", leaf_unit, unit)[1]
     except units.UnitError:
-        raise ValueError(f"the unit is {its}, the leaf's {unit}") from None
+        raise ValueError(f"the unit is {unit}, the leaf's {leaf_unit}") from None
     if ratio != 1 and not jnp.issubdtype(dtype, np.inexact):
-        raise ValueError(f"its whole numbers are in {its}, the leaf's in {unit}; convert them")
+        raise ValueError(f"the integers are in {unit}, the leaf's in {leaf_unit}; convert them")
     value = value if ratio == 1 else (value * ratio).astype(dtype)
-    return units.on(value, unit)
+    return units.on(value, leaf_unit)

@@ -340,7 +340,7 @@ def test_what_is_refused(few):
     for name in ("neurons", "in_degrees"):
         with pytest.raises(ValueError, match=f"`{name}` must be positive, got nan"):
             init.presets.potjans_diesmann(**{name: float("nan")})
-    with pytest.raises(ValueError, match="must be four times whole numbers"):
+    with pytest.raises(ValueError, match="must be multiples of 4"):
         init.presets.brunel(excitatory=1001)
     with pytest.raises(ValueError, match="`connected` must be from 0 to 1"):
         init.presets.brunel(connected=1.5)
@@ -469,7 +469,7 @@ REFUSED = {
     "`neuron` must be a LIF": lambda: init.Population("E", 9, "lif"),
     "`reset` = 3 is a bare number": lambda: init.LIF(10 * u.ms, 1 * u.mV, 3, 4 * u.mV, 5 * u.ms),
     "`degree` must be an int": lambda: init.PoissonInput(10.5, 8 * u.Hz, 1.0, 1 * u.ms),
-    "which weights and delays": lambda: init.Projection(
+    "the weights and delays of some edges": lambda: init.Projection(
         CELLS, CELLS, init.PairwiseBernoulli(0.1), init.Normal()
     )(jax.random.key(0), only=(0, 5)),
     "`weight` must be positive": lambda: init.presets.brunel(weight=-0.1 * u.mV),

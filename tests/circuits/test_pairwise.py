@@ -141,7 +141,7 @@ def test_parts_and_room(rule):
     tight = rule(fresh(), sizes, max_edges=50)
     assert int(tight.number) == edges.count
     np.testing.assert_array_equal(tight.pre, edges.pre[:50])
-    with pytest.raises(ValueError, match="`max_edges` has room for 50"):
+    with pytest.raises(ValueError, match="`max_edges` allows 50"):
         tight.scipy(1.0)
 
 

@@ -274,7 +274,7 @@ def test_layers_that_differ_stand_for_no_other():
 
     rules = init.mup([("", init.Normal())], model(BASE, 3), layers=r"layers/(\d+)")
     init.plan(model(WIDE, 3), rules)
-    with pytest.raises(init.PlanError, match="those that it has differ: layers/3, layers/4"):
+    with pytest.raises(init.PlanError, match="the layers it has differ: layers/3, layers/4"):
         init.plan(model(WIDE, 5), rules, layers=r"layers/(\d+)")
 
 

@@ -99,8 +99,8 @@ def test_devices_do_not_talk():
             draw = draws._foreign(choice.initializer, SHAPE, leaf.dtype, place, "threefry2x32")
         text = draw.lower(np.zeros(2, np.uint32)).compile().as_text()
         assert "f32[6,6]" in text, leaf.path  # one device's part
-        assert not re.search(draws._TALK, text), leaf.path
-    assert re.search(draws._TALK, "x = all-gather(y)")
+        assert not re.search(draws._COMMUNICATES, text), leaf.path
+    assert re.search(draws._COMMUNICATES, "x = all-gather(y)")
 
 
 @pytest.mark.parametrize("name", ["normal", "fans", "gamma", "composed", "mixture", "conditional"])

@@ -191,7 +191,7 @@ def test_a_tied_leaf_asked_two_ways():
             self.out = self.embed
 
     model = nnx.eval_shape(lambda: Tied(nnx.Rngs(0)))
-    with pytest.raises(init.PlanError, match="asked two ways, by rule 0 and, as out/embedding"):
+    with pytest.raises(init.PlanError, match="has two rules, rule 0 and, as out/embedding"):
         init.plan(model, [("^embed", init.Normal()), ("^out", init.Normal(0.0, 2.0))])
     same = init.Normal()
     init.plan(model, [("^embed", same), init.Rule("^out", same, optional=True)])

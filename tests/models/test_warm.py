@@ -271,7 +271,7 @@ def test_numbers_with_units_are_given(key):
     for given, text in (
         ({"v": 0.5}, "the unit is None, the leaf's mV: v"),
         ({"n": 4.5 * u.mV}, "the dtype is float64, the leaf's int32; cast it before: n"),
-        ({"n": 4 * u.uvolt}, "its whole numbers are in uV, the leaf's in mV; convert them: n"),
+        ({"n": 4 * u.uvolt}, "the integers are in uV, the leaf's in mV; convert them: n"),
     ):
         with pytest.raises(init.PlanError, match=text):
             plan(key, given=given)
