@@ -6,7 +6,7 @@ once. A traced value can't be read: it becomes NaN, so that the draw is NaN rath
 and `jax.experimental.checkify` reports it among the user's checks. Every test is written so that
 NaN fails it.
 
-A role also says what a dtype must be able to represent, which `held` checks.
+A role also says what a dtype must be able to represent, which `representable` checks.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ try:
 except Exception:  # then JAX's own message about symbolic sizes reaches the user
     InconclusiveDimensionOperation = TypeError
 
-__all__ = ["SizeNeeded", "aligned", "as_shape", "goes_with", "sizes_known"]
+__all__ = ["SizeNeeded", "aligned", "as_shape", "refuse_unless_broadcasts", "sizes_known"]
 
 
 class SizeNeeded(ValueError):
@@ -81,7 +81,9 @@ def _index(n: Any) -> Any:
     return n if jax.export.is_symbolic_dim(n) else operator.index(n)
 
 
-def goes_with(name: str, parameter_shape: tuple[int, ...], shape: tuple[int, ...]) -> None:
+def refuse_unless_broadcasts(
+    name: str, parameter_shape: tuple[int, ...], shape: tuple[int, ...]
+) -> None:
     """Refuse a parameter whose shape does not broadcast to the result's."""
     if not broadcasts(parameter_shape, shape):
         raise ValueError(
@@ -95,5 +97,5 @@ def aligned(name: str, value: Any, shape: tuple[int, ...], dtype: np.dtype) -> j
     value = jax.lax.convert_element_type(jnp.asarray(value), dtype)
     if value.ndim == 0:
         return value
-    goes_with(name, value.shape, shape)
+    refuse_unless_broadcasts(name, value.shape, shape)
     return value.reshape((1,) * (len(shape) - value.ndim) + value.shape)

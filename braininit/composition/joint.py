@@ -29,8 +29,8 @@ from braininit.composition.margins import monotone, placed_at, with_part
 from braininit.initializer.calls import explain, explained
 from braininit.initializer.children import as_child
 from braininit.initializer.composite import Composite
-from braininit.initializer.initialization import Initialization, compare, kept_where_it_holds
-from braininit.initializer.recipe import Asked, Facts, Recipe, draw, replaced
+from braininit.initializer.initialization import Initialization, cached_unless_traced, compare
+from braininit.initializer.recipe import Facts, Recipe, Request, draw, replaced
 
 __all__ = ["Joint", "joint"]
 
@@ -143,7 +143,7 @@ class Joint(Value):
         super().__post_init__()
         self.__dict__["_recipe"] = self._recipe
 
-    @kept_where_it_holds
+    @cached_unless_traced
     def _recipe(self) -> Recipe:
         return _joint(self.margins, self.correlation)
 
@@ -298,15 +298,15 @@ def _cholesky(xp: Any, matrix: Any) -> Any:
 class _Joint(Composite):
     """A recipe that draws several parameters at once."""
 
-    def drawn(self, asked: Asked) -> dict[str, Any]:
-        dtype, (names,) = result_dtype(asked.dtype, "real"), self.facts.static
+    def drawn(self, request: Request) -> dict[str, Any]:
+        dtype, (names,) = result_dtype(request.dtype, "real"), self.facts.static
         # Keep the prepared recipe for equal eager draws: programs are found by its parts' facts.
         prepared = self.__dict__.setdefault("_by_shape_and_dtype", {}) if eager() else {}
-        if (wanted := (asked.whole, dtype)) not in prepared:
+        if (wanted := (request.whole, dtype)) not in prepared:
             factor, margins, signs = self.values
             margins = tuple(_prepared(part, *wanted) for part in margins)
             prepared[wanted] = _Joint(self.facts, (factor, margins, signs))
-        return dict(zip(names, Composite.drawn(prepared[wanted], asked), strict=True))
+        return dict(zip(names, Composite.drawn(prepared[wanted], request), strict=True))
 
 
 def _prepared(recipe: Recipe, shape: tuple[int, ...], dtype: np.dtype) -> Recipe:
@@ -342,7 +342,7 @@ def _coupled(
             falls = aligned(names[i], number, source.shape, drawing_dtype) < 0
             word, z = jnp.where(falls, ~word, word), jnp.where(falls, -z, z)
         key = sources[n + i].key  # for margins that are rounded at random
-        asked = Asked(key, source.shape, dtype, None, context, source.rows, alone=False)
-        x, unit = units.parts(placed_at(part, word, z).drawn(asked))
+        request = Request(key, source.shape, dtype, None, context, source.rows, alone=False)
+        x, unit = units.parts(placed_at(part, word, z).drawn(request))
         draws.append(units.on(nan_like(x, [factor]), unit))
     return tuple(draws)

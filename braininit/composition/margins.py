@@ -31,7 +31,7 @@ from braininit.initializer.grid import OnGrid
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.operators import Combined, Scaled
 from braininit.initializer.pipes import Clipped, Compose
-from braininit.initializer.recipe import Asked, Facts, Recipe, replaced
+from braininit.initializer.recipe import Facts, Recipe, Request, replaced
 
 __all__ = ["monotone", "placed_at", "with_part"]
 
@@ -174,10 +174,10 @@ class _AtWord(Recipe):
     def needs_key(self, rng: Any) -> bool:
         return False
 
-    def drawn(self, asked: Asked) -> Any:
-        dtype = result_dtype(asked.dtype, "real")
-        sized = self.for_draw(asked.whole, dtype, asked.context)
-        static = sized.facts.bare, dtype, asked.whole
+    def drawn(self, request: Request) -> Any:
+        dtype = result_dtype(request.dtype, "real")
+        sized = self.for_draw(request.whole, dtype, request.context)
+        static = sized.facts.bare, dtype, request.whole
         x = _quantile(*static, self.word, sized.values)
         if sized.facts.kinds != "whole":  # whole numbers have no derivative
             x = _with_derivative(*static, x, self.z, sized.values)

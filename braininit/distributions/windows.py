@@ -23,7 +23,7 @@ from braininit._math.elementary import LOG2_E, times_exp2
 from braininit._math.families import GAMMA, Family, log_ratio
 from braininit._math.log_concave import draw, looked_up, table
 from braininit._math.lognormal import log_variance, root
-from braininit._params.held import refuse_without_whole
+from braininit._params.representable import refuse_without_whole
 from braininit._params.roles import Number, bound, increasing
 from braininit.initializer.recipe import Recipe, recipe
 

@@ -32,7 +32,7 @@ from braininit._params import units
 from braininit._params.shapes import sizes_known
 from braininit._params.values import Value, fields
 from braininit.initializer.calls import CONTEXT, unknown
-from braininit.initializer.recipe import Asked, Facts, Recipe
+from braininit.initializer.recipe import Facts, Recipe, Request
 
 __all__ = ["Composite", "bare_and_unit", "composite", "draws", "finished"]
 
@@ -80,13 +80,18 @@ class Composite(Recipe):
         for part in () if self.facts.resizes else self.parts():
             part.suit(shape, wide(dtype), context)
 
-    def drawn(self, asked: Asked) -> Any:
-        shape, sharding, context, rows = asked.shape, asked.sharding, asked.context, asked.rows
-        dtype = result_dtype(asked.dtype, self.kinds)
-        key = None if asked.key is None else keys.as_key(asked.key)
+    def drawn(self, request: Request) -> Any:
+        shape, sharding, context, rows = (
+            request.shape,
+            request.sharding,
+            request.context,
+            request.rows,
+        )
+        dtype = result_dtype(request.dtype, self.kinds)
+        key = None if request.key is None else keys.as_key(request.key)
         if context.keys() - CONTEXT - {"rng"} and not self.takes_any():
             raise unknown({name: value for name, value in context.items() if name != "rng"})
-        sized: Any = self.for_draw(shape, asked.dtype, context)
+        sized: Any = self.for_draw(shape, request.dtype, context)
         facts, values = sized.facts, sized.values
         arrays = {name: context[name] for name in _ARRAYS if name in context}
         start, total = ((), None) if rows is None else ((rows.start,), rows.total)
@@ -206,8 +211,8 @@ def draws(
     drawn = []
     for part, need in zip(parts, needs, strict=True):
         key = next(sources).key if several and need else source.key
-        asked = Asked(key, source.shape, dtype, None, context, source.rows, alone=False)
-        drawn.append(part.drawn(asked))
+        request = Request(key, source.shape, dtype, None, context, source.rows, alone=False)
+        drawn.append(part.drawn(request))
     return drawn
 
 

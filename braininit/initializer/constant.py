@@ -20,7 +20,7 @@ from braininit._params.types import DType, Key, NumberLike, Shape, Sharding, Val
 from braininit._params.values import static
 from braininit.initializer.calls import explained
 from braininit.initializer.initialization import Initialization
-from braininit.initializer.recipe import Asked, Recipe, draw, recipe
+from braininit.initializer.recipe import Recipe, Request, draw, recipe
 
 
 @explained
@@ -144,19 +144,21 @@ class OneInit(Constant, function=ones, recipe=_ones):
 class Filled(Recipe):
     """The recipe of one value everywhere; a complex value needs a complex dtype."""
 
-    def drawn(self, asked: Asked) -> Any:
+    def drawn(self, request: Request) -> Any:
         (value,) = self.values
         if np.iscomplexobj(value):
-            if asked.dtype is None:
-                asked = asked._replace(dtype=jax.dtypes.canonicalize_dtype(complex))
-            if not jnp.issubdtype(asked.dtype, np.complexfloating):
-                raise TypeError(f"`value` is complex, {asked.dtype} is not; give a complex dtype")
-        if is_whole(dtype := result_dtype(asked.dtype, self.facts.kinds)):
-            if isinstance(value, Tracer) and not asked.alone:  # the float draw checks for integers
-                bare, unit = units.parts(super().drawn(asked._replace(dtype=drawn_in(dtype))))
+            if request.dtype is None:
+                request = request._replace(dtype=jax.dtypes.canonicalize_dtype(complex))
+            if not jnp.issubdtype(request.dtype, np.complexfloating):
+                raise TypeError(f"`value` is complex, {request.dtype} is not; give a complex dtype")
+        if is_whole(dtype := result_dtype(request.dtype, self.facts.kinds)):
+            if (
+                isinstance(value, Tracer) and not request.alone
+            ):  # the float draw checks for integers
+                bare, unit = units.parts(super().drawn(request._replace(dtype=drawn_in(dtype))))
                 return units.on(bare.astype(dtype), unit)
-            return Recipe(self.facts, (_as_whole(value, dtype),)).drawn(asked)
-        return super().drawn(asked)
+            return Recipe(self.facts, (_as_whole(value, dtype),)).drawn(request)
+        return super().drawn(request)
 
     def fit(self, dtype: np.dtype) -> None:
         (value,) = self.values

@@ -15,7 +15,7 @@ import numpy as np
 from braininit._engine import keys
 from braininit._engine.sampler import result_dtype
 from braininit._params import units
-from braininit.initializer.recipe import UNKNOWN, Asked, Facts, Recipe
+from braininit.initializer.recipe import UNKNOWN, Facts, Recipe, Request
 
 __all__ = ["called", "foreign"]
 
@@ -48,18 +48,18 @@ class Foreign(Recipe):
     def fit(self, dtype: np.dtype) -> None:
         """Check nothing: the domains of a user's parameters are unknown."""
 
-    def drawn(self, asked: Asked) -> Any:
+    def drawn(self, request: Request) -> Any:
         takes_sharding, takes_context, options = self.facts.static
         arguments = dict(zip(self.facts.names, self.values, strict=True)) | dict(options)
-        arguments["dtype"] = asked.dtype
+        arguments["dtype"] = request.dtype
         if takes_context:
-            arguments |= asked.context
+            arguments |= request.context
         if takes_sharding:
-            arguments["out_sharding"] = asked.sharding
-        elif asked.sharding is not None:
+            arguments["out_sharding"] = request.sharding
+        elif request.sharding is not None:
             name = self.facts.kernel.__name__
             raise TypeError(f"{name} takes no `out_sharding`; place its result by jax.device_put")
-        return self.facts.kernel(asked.key, asked.shape, **arguments)
+        return self.facts.kernel(request.key, request.shape, **arguments)
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["facts"])
@@ -75,9 +75,14 @@ class Called(Recipe):
     def fit(self, dtype: np.dtype) -> None:
         """Check nothing: there are no numbers."""
 
-    def drawn(self, asked: Asked) -> Any:
-        function, shape, dtype, context = self.facts.kernel, asked.shape, asked.dtype, asked.context
-        key = asked.key
+    def drawn(self, request: Request) -> Any:
+        function, shape, dtype, context = (
+            self.facts.kernel,
+            request.shape,
+            request.dtype,
+            request.context,
+        )
+        key = request.key
         by_size, accepts, dtype_third = _signature(function)
         keywords = {n: value for n, value in context.items() if accepts(n) and n != "rng"}
         if dtype is not None and accepts("dtype", by_size):

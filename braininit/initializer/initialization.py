@@ -26,7 +26,7 @@ from braininit.initializer.calls import CONTEXT, explain, unknown
 from braininit.initializer.foreign import foreign
 from braininit.initializer.recipe import Recipe, draw
 
-__all__ = ["Initialization", "compare", "kept_where_it_holds"]
+__all__ = ["Initialization", "cached_unless_traced", "compare"]
 
 
 class _Absent:
@@ -39,7 +39,7 @@ class _Absent:
 _ABSENT: Any = _Absent()
 
 
-class kept_where_it_holds:
+class cached_unless_traced:
     """A property computed once, or once per trace if the value holds tracers.
 
     A copy, an unpickled object and an argument of a transformed function have no recipe yet. If
@@ -237,7 +237,7 @@ class Initialization(Algebra["Initialization"], Value):
             # Cached even in a trace: all later draws are in that trace, or in one inside it.
             self.__dict__["_recipe"] = self._recipe
 
-    @kept_where_it_holds
+    @cached_unless_traced
     def _recipe(self) -> Recipe:
         """The recipe; errors name the parameters as the fields do."""
         parameters = {parameter: getattr(self, field) for field, parameter in self._names}

@@ -31,17 +31,17 @@ from braininit._jax.dtypes import drawn_in, finfo, is_symbolic, is_whole
 from braininit._jax.settings import eager
 from braininit._jax.shardings import canonical, following
 from braininit._params import units
-from braininit._params.held import (
-    nan_unless_held,
+from braininit._params.representable import (
+    nan_unless_representable,
     refuse_empty,
-    refuse_unheld,
+    refuse_unrepresentable,
     refuse_without_whole,
 )
 from braininit._params.roles import Number, Role
 from braininit._params.shapes import aligned, as_shape, sizes_known
 from braininit._params.types import Values
 
-__all__ = ["UNKNOWN", "Asked", "Facts", "Recipe", "draw", "recipe", "replaced"]
+__all__ = ["UNKNOWN", "Facts", "Recipe", "Request", "draw", "recipe", "replaced"]
 
 UNKNOWN: Any = object()
 """In place of a unit that only a draw reveals."""
@@ -135,12 +135,12 @@ class Facts:
             if is_whole(array.dtype):  # a float might not hold these integers
                 arguments.append(aligned(name, array, shape, array.dtype))
             else:
-                array = nan_unless_held(role, array, dtype)
+                array = nan_unless_representable(role, array, dtype)
                 arguments.append(aligned(name, array, shape, dtype if role.itself else draw_dtype))
         return arguments
 
 
-class Asked(NamedTuple):
+class Request(NamedTuple):
     """The arguments of a draw beside its recipe."""
 
     key: Any
@@ -205,7 +205,7 @@ class Recipe:
         if dtype in checked_dtypes:
             return
         for number in numbers:
-            refuse_unheld(number, facts.unit, dtype)
+            refuse_unrepresentable(number, facts.unit, dtype)
         if facts.bounds and dtype.kind in "iu":
             refuse_without_whole(*numbers[-2:])
         elif facts.bounds:
@@ -233,18 +233,18 @@ class Recipe:
             last = self.__dict__["_last"] = (shape, dtype), sized(self, shape, dtype, context)
         return last[1]
 
-    def drawn(self, asked: Asked) -> Any:
+    def drawn(self, request: Request) -> Any:
         """Draw."""
-        shape, sharding = asked.shape, asked.sharding
-        dtype = result_dtype(asked.dtype, self.facts.kinds)
-        sized = self.for_draw(asked.whole, dtype, asked.context)
+        shape, sharding = request.shape, request.sharding
+        dtype = result_dtype(request.dtype, self.facts.kinds)
+        sized = self.for_draw(request.whole, dtype, request.context)
         sized.fit(dtype)
         if sized is not self and any(isinstance(value, jax.Array) for value in self.values):
             sharding = sharding or following(shape, self.arrays())  # as the user's own arrays
-        key = as_key(asked.key) if self.facts.random else None
+        key = as_key(request.key) if self.facts.random else None
         with sizes_known(shape) if is_symbolic(shape) else nullcontext():
             facts, values = sized.facts.bare, sized.values
-            x = sampled(facts, key, shape, dtype, values, sharding, asked.rows, asked.alone)
+            x = sampled(facts, key, shape, dtype, values, sharding, request.rows, request.alone)
         return units.on(x, self.facts.unit)
 
     def arrays(self) -> Iterator[tuple[str, Any]]:
@@ -292,4 +292,4 @@ def draw(
 ) -> Values:
     """Draw from a recipe, not as a part of another draw."""
     sharding = recipe.sharding(out_sharding)
-    return recipe.drawn(Asked(key, as_shape(shape), dtype, sharding, context or {}, rows))
+    return recipe.drawn(Request(key, as_shape(shape), dtype, sharding, context or {}, rows))

@@ -24,10 +24,10 @@ from braininit._jax.rounding import round_here
 from braininit._math import standard, truncated
 from braininit._math.elementary import over
 from braininit._params import options, roles, units
-from braininit._params.held import nan_unless_held, refuse_unheld
 from braininit._params.options import one_of
+from braininit._params.representable import nan_unless_representable, refuse_unrepresentable
 from braininit._params.roles import Number, lined_up, number
-from braininit._params.shapes import goes_with, sizes_known
+from braininit._params.shapes import refuse_unless_broadcasts, sizes_known
 from braininit.initializer.recipe import Facts, Recipe, recipe
 
 __all__ = [
@@ -190,7 +190,7 @@ def _sized(
 
 def _with_arrays(facts: Facts, shape: tuple[int, ...], dtype: np.dtype, *values: Any) -> Recipe:
     fans, squared = facts.static
-    goes_with("scale", np.shape(values[0]), shape)
+    refuse_unless_broadcasts("scale", np.shape(values[0]), shape)
     variance, fan = values[0], fans.of(shape, dict(zip(facts.names[1:], values[1:], strict=True)))
     if type(variance) is float and type(fan) is float:
         variance, fan = variance / fan, 1.0
@@ -200,8 +200,8 @@ def _with_arrays(facts: Facts, shape: tuple[int, ...], dtype: np.dtype, *values:
     else:
         variance, fan = np.asarray(variance, float) / np.asarray(fan, float), 1.0
         std = np.sqrt(variance)
-    refuse_unheld(Number("variance", variance, _VARIANCE), squared, dtype)
-    refuse_unheld(Number("std", std, _STD), facts.unit, dtype)
+    refuse_unrepresentable(Number("variance", variance, _VARIANCE), squared, dtype)
+    refuse_unrepresentable(Number("std", std, _STD), facts.unit, dtype)
     changed: dict[str, Any] = {"names": ("scale", "fan_in"), "roles": (_VARIANCE, roles.shape)}
     changed |= {"static": (), "sized": None, "refuses": False}
     return Recipe(dataclasses.replace(facts, **changed), (variance, fan))
@@ -274,7 +274,7 @@ NORMALS = ("truncated_normal", "normal")
 
 def _std(variance: Any, fan_in: Any, dtype: Any, times: int = 1) -> jax.Array:
     """``sqrt(times * variance / fan_in)`` in the drawing dtype; NaN if `dtype` can't hold it."""
-    std = nan_unless_held(_STD, _root_of_quotient(times, variance, fan_in), dtype)
+    std = nan_unless_representable(_STD, _root_of_quotient(times, variance, fan_in), dtype)
     lost = ((std == 0) & (variance > 0)) | (std == math.inf)  # the quotient left a float's range
     return jnp.where(lost, jnp.full_like(std, jnp.nan), std)
 

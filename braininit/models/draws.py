@@ -31,7 +31,7 @@ from braininit.initializer.composite import Composite
 from braininit.initializer.constant import Constant
 from braininit.initializer.foreign import Called, Foreign
 from braininit.initializer.initialization import Initialization
-from braininit.initializer.recipe import Asked, Recipe, are_same, draw
+from braininit.initializer.recipe import Recipe, Request, are_same, draw
 from braininit.models.leaves import Leaf
 from braininit.models.parts import are_alike, side_by_side
 from braininit.models.placement import in_place
@@ -226,7 +226,7 @@ def _in_parts(
     split = NamedSharding(sharding.mesh, PartitionSpec(*entries))
 
     def bare_draw(key: Any, recipe: Recipe) -> Any:
-        return units.parts(recipe.drawn(Asked(keys.typed(key, impl), shape, dtype)))[0]
+        return units.parts(recipe.drawn(Request(keys.typed(key, impl), shape, dtype)))[0]
 
     def sample(key: Any, recipe: Recipe) -> Any:
         return _own_part(unfused(bare_draw)(key, recipe), sharding, sharding.spec)
@@ -256,7 +256,7 @@ def _stacked(
 
     def whole_layer(words: Any, recipe: Recipe) -> Any:
         key = jax.random.wrap_key_data(words, impl="threefry2x32")
-        return units.parts(recipe.drawn(Asked(key, shape, dtype)))[0]
+        return units.parts(recipe.drawn(Request(key, shape, dtype)))[0]
 
     def layer(words: Any, recipe: Recipe) -> Any:
         if sharding is None or not whole:

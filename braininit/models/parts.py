@@ -19,7 +19,7 @@ from braininit.initializer.calls import explained
 from braininit.initializer.children import as_child
 from braininit.initializer.composite import composite, finished
 from braininit.initializer.initialization import Initialization
-from braininit.initializer.recipe import Asked, Facts, Recipe, are_same, draw
+from braininit.initializer.recipe import Facts, Recipe, Request, are_same, draw
 from braininit.models.paths import path_key
 
 __all__ = ["Parts", "parts"]
@@ -133,7 +133,7 @@ def side_by_side(
     if source.key is not None and not context and are_alike(base, shape, at, named):
         return units.on(_at_once(base, keys, shape, dtype, at, named), base.unit)
     draws = [
-        base.drawn(Asked(key, part_shape, wide(dtype), context=context, alone=False))
+        base.drawn(Request(key, part_shape, wide(dtype), context=context, alone=False))
         for key, part_shape in zip(keys, _shapes(shape, at, named), strict=True)
     ]
     unit, bares = units.off_draws(**{f"sizes[{i}]": x for i, x in enumerate(draws)})

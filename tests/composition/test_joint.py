@@ -33,7 +33,7 @@ def bare(x):
     return np.asarray(u.get_mantissa(x), np.float64)
 
 
-def in_errors(drawn, asked):
+def in_errors(drawn, wanted):
     """How far rank correlations are from those asked for, in standard errors from 100 parts."""
     names = [*drawn]
     off = np.triu_indices(len(names), 1)
@@ -42,7 +42,7 @@ def in_errors(drawn, asked):
         [np.corrcoef(stats.rankdata(part, axis=-1))[off] for part in parts.swapaxes(0, 1)]
     )
     whole = np.corrcoef(stats.rankdata(parts.reshape(len(names), -1), axis=-1))[off]
-    return (whole - np.asarray(asked)[off]) / (each.std(0) / 10)
+    return (whole - np.asarray(wanted)[off]) / (each.std(0) / 10)
 
 
 def matrix(correlation):

@@ -19,7 +19,7 @@ from flax import nnx
 
 import braininit as init
 from braininit._jax.dtypes import inside
-from braininit._params.held import _far_apart
+from braininit._params.representable import _far_apart
 
 NAN, INF = float("nan"), float("inf")
 BAD = {

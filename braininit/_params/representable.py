@@ -16,13 +16,18 @@ from braininit._params.passed import passed
 from braininit._params.roles import Number, Role
 from braininit._params.units import show
 
-__all__ = ["nan_unless_held", "refuse_empty", "refuse_unheld", "refuse_without_whole"]
+__all__ = [
+    "nan_unless_representable",
+    "refuse_empty",
+    "refuse_unrepresentable",
+    "refuse_without_whole",
+]
 
 
-def refuse_unheld(number: Number, unit: u.Unit | None, dtype: np.dtype) -> None:
+def refuse_unrepresentable(number: Number, unit: u.Unit | None, dtype: np.dtype) -> None:
     """Refuse a concrete number that overflows the dtype, or rounds to 0 although it must not.
 
-    A traced number becomes NaN in `nan_unless_held`.
+    A traced number becomes NaN in `nan_unless_representable`.
     """
     name, value, role = number
     if role is None:
@@ -87,8 +92,8 @@ def _requirement(role: Role, dtype: np.dtype) -> tuple[np.dtype, float, float]:
     return holder, least, math.pi / float(jnp.finfo(dtype).eps) if role.angle else float(most)
 
 
-def nan_unless_held(role: Role, value: jax.Array, dtype: np.dtype) -> jax.Array:
-    """A traced parameter, NaN where `refuse_unheld` would raise."""
+def nan_unless_representable(role: Role, value: jax.Array, dtype: np.dtype) -> jax.Array:
+    """A traced parameter, NaN where `refuse_unrepresentable` would raise."""
     _, least, most = _requirement(role, dtype)
     if role.reach is not None and dtype.kind in "iu":
         value = jnp.where(_has_draws_within(role, value, dtype), value, jnp.nan)
