@@ -25,7 +25,7 @@ from braininit._params.shapes import as_shape
 from braininit.config import classes, get
 from braininit.initializer.initialization import Initialization
 from braininit.plot import draws as pictures
-from braininit.plot.values import figures, law_of
+from braininit.plot.values import law_of, significant_digits
 
 _PROG = "python -m braininit"
 _FIGURE, _SIZE = "braininit.png", "5000"
@@ -162,7 +162,7 @@ def _facts(values: Any, dist: Any) -> tuple[str, ...]:
     """Mean, mean by theory, std, std by theory, min and max, as text with their unit."""
     bare, unit = units.unwrap("values", values)
     x = np.asarray(bare).astype(np.float64)
-    digits, suffix = figures(x), f" {unit}" if unit else ""
+    digits, suffix = significant_digits(x), f" {unit}" if unit else ""
 
     def text(number: Any, digits: int = digits) -> str:
         return "-" if number is None else f"{number:#.{digits}g}".rstrip(".") + suffix

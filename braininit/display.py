@@ -25,9 +25,9 @@ from braininit.initializer.operators import Combined
 from braininit.spatial.modulated import DistanceModulated
 from braininit.spatial.profile import CombinedProfile, DistanceProfile
 from braininit.spatial.reach import POINTS, span
-from braininit.theory.lookup import find
+from braininit.theory.lookup import find_law
 
-__all__ = ["as_html", "given", "parameters", "short", "title"]
+__all__ = ["as_html", "parameters", "short", "shown_parameters", "title"]
 
 _MAX_PARTS = 30  # of an object whose moments and picture are shown
 _EXPRESSIONS = Combined, CombinedProfile
@@ -66,16 +66,16 @@ def parameters(obj: Any, depth: int = _MAX_DEPTH) -> str:
     """The parameters of an object in a short line, numbers first."""
     several = isinstance(obj, _EXPRESSIONS) and not (_is_number(obj.left) or _is_number(obj.right))
     join = ": " if several else " = "
-    texts = [f"{name}{join}{text}" for name, text in given(obj, depth)]
+    texts = [f"{name}{join}{text}" for name, text in shown_parameters(obj, depth)]
     return ", ".join(sorted(texts, key=lambda text: "(" in text))
 
 
-def given(obj: Any, depth: int = _MAX_DEPTH) -> Iterator[tuple[str, str]]:
+def shown_parameters(obj: Any, depth: int = _MAX_DEPTH) -> Iterator[tuple[str, str]]:
     """Yield name and text of each parameter that is set; for an expression, of its operands."""
     if isinstance(obj, _EXPRESSIONS):
         parts = [side for side in (obj.left, obj.right) if not _is_number(side)]
         if len(parts) == 1:
-            yield from given(parts[0], depth - 1)
+            yield from shown_parameters(parts[0], depth - 1)
         elif depth > 0:
             yield from ((title(part, depth - 1), parameters(part, depth - 1)) for part in parts)
         return
@@ -121,7 +121,7 @@ def as_html(obj: Any) -> str | None:
     None if even they can't be shown: the notebook then shows the repr.
     """
     try:
-        name, rows = f"<b>{html.escape(title(obj))}</b>", [*given(obj)]
+        name, rows = f"<b>{html.escape(title(obj))}</b>", [*shown_parameters(obj)]
     except Exception:  # a user's fields may hold anything
         return None
     tables = _table(name, rows)
@@ -177,7 +177,7 @@ def _law(obj: Any) -> tuple[Any, u.Unit | None, tuple[int, ...] | None] | None:
     counts = np.asarray(getattr(obj, "condition_fn", ()))  # of a `Conditional`, as [80, 20]
     square = (int(counts.sum()),) * 2 if counts.size and counts.dtype.kind == "i" else (256, 256)
     for size in (None, square, (3, 3, 64, 64)):
-        if found := _try(find, obj, size):
+        if found := _try(find_law, obj, size):
             return *found, size
     return None
 

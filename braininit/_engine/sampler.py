@@ -25,7 +25,7 @@ from braininit._engine.cpu.platforms import is_tunable
 from braininit._engine.source import Rows, Source
 from braininit._jax.dtypes import drawn_in, is_symbolic, resolve
 from braininit._jax.settings import eager, setting
-from braininit._jax.shardings import concrete, following, placed
+from braininit._jax.shardings import concrete, inherited, with_sharding
 
 __all__ = ["compiled", "result_dtype", "sampled"]
 
@@ -85,7 +85,7 @@ def _program(
     def sample(key: Any, start: tuple[Any, ...], *values: Any) -> jax.Array:
         key = None if key is None else keys.typed(key, impl)
         rows = Rows(start[0], total) if total is not None else None
-        result_sharding = sharding or following(shape, zip(facts.names, values, strict=True))
+        result_sharding = sharding or inherited(shape, zip(facts.names, values, strict=True))
         # On a mesh of one device nothing is split, even if axes are named.
         split = (result_sharding is not None and any(result_sharding.spec)) or any(
             jax.typeof(v).sharding.mesh.size > 1 for v in jax.tree.leaves(values)
@@ -103,7 +103,7 @@ def _program(
             source = Source(key, shape, drawn_rows, shape[0] if rows is not None else None)
             return kernel(source, *facts.ready(shape, dtype, values))
 
-        return placed(draw, result_sharding)(key, start, *values)
+        return with_sharding(draw, result_sharding)(key, start, *values)
 
     sample.__name__ = sample.__qualname__ = facts.kernel.__name__.strip("_")
     return compiled(sample, sharding, tuned)

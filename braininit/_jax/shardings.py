@@ -20,10 +20,10 @@ __all__ = [
     "broadcasts",
     "canonical",
     "concrete",
-    "following",
-    "placed",
+    "inherited",
     "split_over",
     "undivided",
+    "with_sharding",
 ]
 
 
@@ -50,7 +50,7 @@ def concrete(sharding: NamedSharding | None) -> NamedSharding | None:
     return sharding if sharding is not None and isinstance(sharding.mesh, Mesh) else None
 
 
-def placed(function: Callable[..., Any], sharding: Any) -> Callable[..., Any]:
+def with_sharding(function: Callable[..., Any], sharding: Any) -> Callable[..., Any]:
     """Give the result of a function of arrays a sharding.
 
     `sharding` is a NamedSharding, a tree of one for each result, or None for the compiler's choice.
@@ -99,7 +99,7 @@ def undivided(x: jax.Array) -> jax.Array:
     return jax.sharding.reshard(x, NamedSharding(sharding.mesh, PartitionSpec()))
 
 
-def following(
+def inherited(
     shape: tuple[Any, ...], parameters: Iterable[tuple[str, Any]], *, strict: bool = True
 ) -> NamedSharding | None:
     """The sharding that a result inherits from its parameters on explicit axes.

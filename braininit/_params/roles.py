@@ -25,7 +25,7 @@ from jax.core import Tracer
 from jax.experimental import checkify
 
 from braininit._jax.settings import setting
-from braininit._jax.shardings import following, placed
+from braininit._jax.shardings import inherited, with_sharding
 from braininit._params import units
 from braininit._params.passed import passed
 from braininit._params.units import show
@@ -272,8 +272,10 @@ def lined_up(function: Callable[..., Any], *values: Any) -> Any:
     dtype = jnp.result_type(*[a.dtype for a in arrays if jnp.issubdtype(a.dtype, np.floating)])
     arrays = [a.astype(dtype) if jnp.issubdtype(a.dtype, np.floating) else a for a in arrays]
     shape = jnp.broadcast_shapes(*(a.shape for a in arrays))
-    sharding = following(shape, (("", a) for a in arrays), strict=False)
-    return placed(lambda *arrays: function(*jnp.broadcast_arrays(*arrays)), sharding)(*arrays)
+    sharding = inherited(shape, (("", a) for a in arrays), strict=False)
+    return with_sharding(lambda *arrays: function(*jnp.broadcast_arrays(*arrays)), sharding)(
+        *arrays
+    )
 
 
 # ---------------------------------------------------------------- traced parameters
@@ -299,8 +301,8 @@ def _checked(holds: Callable[..., Any], text: str) -> Callable[..., tuple[Any, .
 
     def sharded(*values: Any) -> tuple[Any, ...]:
         shape, named = jnp.broadcast_shapes(*(v.shape for v in values)), [("", v) for v in values]
-        shardings = tuple(following(shape, [first, *named], strict=False) for first in named)
-        return placed(checked, None if None in shardings else shardings)(*values)
+        shardings = tuple(inherited(shape, [first, *named], strict=False) for first in named)
+        return with_sharding(checked, None if None in shardings else shardings)(*values)
 
     return jax.jit(sharded)
 

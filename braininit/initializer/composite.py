@@ -27,7 +27,7 @@ from braininit._engine.sampler import compiled, result_dtype
 from braininit._engine.source import Rows, Source
 from braininit._jax.dtypes import INTEGERS_TOO, drawn_in, is_symbolic, wide
 from braininit._jax.settings import eager
-from braininit._jax.shardings import along_one_axis, following, placed
+from braininit._jax.shardings import along_one_axis, inherited, with_sharding
 from braininit._params import units
 from braininit._params.shapes import sizes_known
 from braininit._params.values import Value, fields
@@ -103,7 +103,7 @@ class Composite(Recipe):
             program = _program(facts, shape, dtype, sharding, impl, tuned, total)
             return program(key, start, arrays, *values)
         sized.fit(dtype)
-        target = sharding or following(shape, _arrays_to_follow(shape, facts.names, values, arrays))
+        target = sharding or inherited(shape, _arrays_to_follow(shape, facts.names, values, arrays))
         if not sized.traceable and sharding is None and target is not None and not any(target.spec):
             target = None  # nothing is split, and a user's function may choose its own sharding
 
@@ -112,7 +112,7 @@ class Composite(Recipe):
             return _result(facts, source, dtype, {**context, **arrays}, values)
 
         with sizes_known(shape) if is_symbolic(shape) else nullcontext():
-            return placed(step, target)(key, start, arrays, *values)
+            return with_sharding(step, target)(key, start, arrays, *values)
 
     def arrays(self) -> Iterator[tuple[str, Any]]:
         for name, value in super().arrays():
@@ -147,7 +147,7 @@ def _program(
 
     def sample(key: Any, start: Any, context: Mapping[str, Any], *values: Any) -> Any:
         followed = _arrays_to_follow(shape, facts.names, values, context)
-        target = sharding or following(shape, followed)
+        target = sharding or inherited(shape, followed)
 
         def whole(key: Any, start: Any, context: Mapping[str, Any], *values: Any) -> Any:
             source = _source(key, impl, shape, start, total)
@@ -159,7 +159,7 @@ def _program(
                 return lengthened(make, source, *values)
             return make(source, *values)
 
-        return placed(whole, target)(key, start, context, *values)
+        return with_sharding(whole, target)(key, start, context, *values)
 
     sample.__name__ = sample.__qualname__ = facts.kernel.__name__.strip("_")
     return compiled(sample, sharding, tuned)

@@ -29,7 +29,7 @@ from braininit._engine.sampler import result_dtype, sampled
 from braininit._engine.source import Rows
 from braininit._jax.dtypes import drawn_in, finfo, is_symbolic, is_whole
 from braininit._jax.settings import eager
-from braininit._jax.shardings import canonical, following
+from braininit._jax.shardings import canonical, inherited
 from braininit._params import units
 from braininit._params.representable import (
     nan_unless_representable,
@@ -240,7 +240,7 @@ class Recipe:
         sized = self.for_draw(request.whole, dtype, request.context)
         sized.fit(dtype)
         if sized is not self and any(isinstance(value, jax.Array) for value in self.values):
-            sharding = sharding or following(shape, self.arrays())  # as the user's own arrays
+            sharding = sharding or inherited(shape, self.arrays())  # as the user's own arrays
         key = as_key(request.key) if self.facts.random else None
         with sizes_known(shape) if is_symbolic(shape) else nullcontext():
             facts, values = sized.facts.bare, sized.values

@@ -25,7 +25,7 @@ from braininit._engine.cpu.layout import unfused
 from braininit._engine.sampler import compiled
 from braininit._jax.dtypes import drawn_in, is_whole
 from braininit._jax.settings import eager
-from braininit._jax.shardings import placed, split_over
+from braininit._jax.shardings import split_over, with_sharding
 from braininit._params import units
 from braininit.initializer.composite import Composite
 from braininit.initializer.constant import Constant
@@ -37,10 +37,10 @@ from braininit.models.parts import are_alike, side_by_side
 from braininit.models.placement import in_place
 from braininit.models.rules import Choice, constant_of
 
-__all__ = ["constants", "is_small_constant", "one", "stacked"]
+__all__ = ["constants", "draw_layers", "draw_leaf", "is_small_constant"]
 
 
-def one(choice: Choice, leaf: Leaf, key: Any, sharding: NamedSharding | None = None) -> Any:
+def draw_leaf(choice: Choice, leaf: Leaf, key: Any, sharding: NamedSharding | None = None) -> Any:
     """Draw one leaf."""
     initializer: Any = choice.initializer
     recipe, shape, dtype = initializer._recipe, leaf.shape, leaf.dtype
@@ -58,7 +58,7 @@ def one(choice: Choice, leaf: Leaf, key: Any, sharding: NamedSharding | None = N
         program = _in_parts(shape, dtype, sharding, keys.legacy_impl(key), whole)
         x = units.on(program(key, recipe), recipe.unit)
     elif not eager():
-        x = placed(_step_by_step(lambda key: initializer(key, shape, dtype)), sharding)(key)
+        x = with_sharding(_step_by_step(lambda key: initializer(key, shape, dtype)), sharding)(key)
     elif sharding is None:
         x = initializer(keys.typed(key, keys.legacy_impl(key)), shape, dtype)
     else:
@@ -76,7 +76,7 @@ def constants(pairs: Sequence[tuple[Choice, Leaf]]) -> list[Any]:
     for choice, leaf in pairs:
         properties = _properties(choice, leaf)
         if properties not in arrays:
-            arrays[properties] = units.parts(one(choice, leaf, None))[0]
+            arrays[properties] = units.parts(draw_leaf(choice, leaf, None))[0]
     copies = jax.device_put([arrays[_properties(*pair)] for pair in pairs], may_alias=False)
     return [units.on(copy, leaf.unit) for copy, (_, leaf) in zip(copies, pairs, strict=True)]
 
@@ -87,7 +87,7 @@ def _properties(choice: Choice, leaf: Leaf) -> Any:
     return leaf.shape, leaf.dtype, constant_of(choice.initializer), choice.convert
 
 
-def stacked(
+def draw_layers(
     choices: Sequence[Choice],
     leaves: Sequence[Leaf],
     layer_keys: Sequence[Any],
@@ -109,7 +109,7 @@ def stacked(
             x = units.on(program(words, recipe), sized[0].unit)
             return _finished(x, choices[0], leaves[0])
     rest = None if sharding is None else NamedSharding(sharding.mesh, _without(sharding.spec, axis))
-    layers = [one(*layer, rest) for layer in zip(choices, leaves, layer_keys, strict=True)]
+    layers = [draw_leaf(*layer, rest) for layer in zip(choices, leaves, layer_keys, strict=True)]
     whole = _joined(axis, sharding)(*(units.parts(value)[0] for value in layers))
     return units.on(whole, leaves[0].unit)
 
@@ -121,7 +121,7 @@ def _joined(axis: int, sharding: NamedSharding | None) -> Callable[..., Any]:
     def join(*layers: Any) -> Any:
         return jnp.stack(layers, axis)
 
-    return compiled(placed(join, sharding), sharding, None)
+    return compiled(with_sharding(join, sharding), sharding, None)
 
 
 def _without(spec: PartitionSpec, axis: int) -> PartitionSpec:
@@ -233,7 +233,7 @@ def _in_parts(
 
     if not any(entries):
         return compiled(_on_each(sample, sharding), sharding, None)
-    return compiled(placed(placed(bare_draw, split), sharding), sharding, None)
+    return compiled(with_sharding(with_sharding(bare_draw, split), sharding), sharding, None)
 
 
 @functools.lru_cache(maxsize=256)
@@ -273,7 +273,7 @@ def _stacked(
         return jnp.moveaxis(drawn, 0, axis)
 
     if sharding is None or not whole:
-        return compiled(placed(sample, sharding), sharding, None)
+        return compiled(with_sharding(sample, sharding), sharding, None)
     by_layer = NamedSharding(sharding.mesh, PartitionSpec(layers))
     on_each = _on_each(sample, sharding, (by_layer.spec, _EVERYWHERE if same else by_layer.spec))
 

@@ -26,7 +26,7 @@ from braininit.models.leaves import Leaf, Stack, leaves_of, pattern
 from braininit.models.parts import Parts
 from braininit.models.problems import Problems
 from braininit.models.rules import KEEP, Rule, as_initializer, as_rule, takes_leaf
-from braininit.models.trees import opened
+from braininit.models.trees import open_model
 
 __all__ = ["MupRules", "mup"]
 
@@ -153,7 +153,7 @@ class MupRules(Sequence[Rule]):
             after Adam's scaling, and before a weight decay that is to be equal at all widths.
         """
         one_of("optimizer", optimizer, [*_RATES])
-        problems, tree = Problems(), opened(model)
+        problems, tree = Problems(), open_model(model)
         stacks = leaves_of(tree.places, **self._options, problems=problems)
         rates = [self._rate(stack, optimizer, problems) for stack in stacks]
         problems.raised()
@@ -205,7 +205,9 @@ class _Base:
 
     def __init__(self, model: Any, options: Mapping[str, Any], tables: str) -> None:
         problems = Problems()
-        stacks = leaves_of(opened(model).places, **{**options, "layers": None}, problems=problems)
+        stacks = leaves_of(
+            open_model(model).places, **{**options, "layers": None}, problems=problems
+        )
         problems.raised()
         self._leaves = {leaf.path: leaf for stack in stacks for leaf in stack.leaves}
         self._layers = None if options["layers"] is None else pattern("layers", options["layers"])

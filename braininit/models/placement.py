@@ -18,7 +18,7 @@ from braininit._params import options, units
 from braininit.models.leaves import Stack, bare, pattern
 from braininit.models.paths import joined
 from braininit.models.problems import Problems
-from braininit.models.trees import opened
+from braininit.models.trees import open_model
 
 __all__ = ["Fsdp", "Placed", "fsdp", "in_place", "place"]
 
@@ -196,7 +196,7 @@ def _by_tree(stacks: Sequence[Stack], tree: Any, problems: Problems) -> Callable
     """Requests by a tree of the model's structure; a leaf that it lacks is an error."""
     leaves = (PartitionSpec, Sharding, Fsdp)
     wrapped = jax.tree.map(_Request, tree, is_leaf=lambda x: x is None or isinstance(x, leaves))
-    requests = {joined(place.parts): place.value.request for place in opened(wrapped).places}
+    requests = {joined(place.parts): place.value.request for place in open_model(wrapped).places}
     for path in sorted(requests.keys() - {stack.path for stack in stacks}):
         problems.add("shardings: the tree has leaves that the model has not", path)
 

@@ -26,8 +26,8 @@ from braininit.models.processes import agree, telling
 from braininit.models.progress import tracked
 from braininit.models.rules import Choice, chosen
 from braininit.models.table import as_html, as_text
-from braininit.models.trees import Opened, opened
-from braininit.models.warm import Report, taken
+from braininit.models.trees import Opened, open_model
+from braininit.models.warm import Report, match_given
 
 __all__ = ["ModelPlan", "initialize", "plan"]
 
@@ -136,7 +136,7 @@ class ModelPlan(Generic[M]):
         """
         rows = self.rows
         with telling():
-            source = taken(given, rename, given_stacked, rows, left_over)
+            source = match_given(given, rename, given_stacked, rows, left_over)
         redrawn = {i for i, row in enumerate(rows) if self._partial and row.drawn}
         values = {i: value for i, value in source.values.items() if i not in redrawn}
         self._agree(key, values)
@@ -180,7 +180,7 @@ class ModelPlan(Generic[M]):
             for leaf, choice in zip(row.stack.leaves, row.choices, strict=True):
                 if leaf.path == path and choice.initializer is not None:
                     (leaf_key,) = path_keys(key, [split(path)])
-                    return draws.one(choice, leaf, leaf_key)
+                    return draws.draw_leaf(choice, leaf, leaf_key)
         paths = [leaf.path for row in self.rows for leaf in row.stack.leaves]
         raise KeyError(f"the model has no leaf {path!r}{near(path, paths)}")
 
@@ -241,8 +241,8 @@ def _is_small_constant(row: Row) -> bool:
 
 def _drawn(row: Row, leaf_keys: Sequence[Any]) -> Any:
     if row.stack.axis is None:
-        return draws.one(row.choices[0], row.stack.leaves[0], leaf_keys[0], row.sharding)
-    return draws.stacked(row.choices, row.stack.leaves, leaf_keys, row.stack.axis, row.sharding)
+        return draws.draw_leaf(row.choices[0], row.stack.leaves[0], leaf_keys[0], row.sharding)
+    return draws.draw_layers(row.choices, row.stack.leaves, leaf_keys, row.stack.axis, row.sharding)
 
 
 # ---------------------------------------------------------------- making a plan
@@ -336,7 +336,7 @@ def plan(
     >>> params["mlp"]["kernel"].shape
     (64, 32)
     """
-    problems, tree = Problems(), opened(model)
+    problems, tree = Problems(), open_model(model)
     stacks = leaves_of(
         tree.places,
         layers=layers,

@@ -21,7 +21,7 @@ from jax.core import Tracer
 from braininit._jax.settings import eager
 from braininit.models.paths import PathParts, joined, parts_of
 
-__all__ = ["NUMBERS", "Number", "Opened", "Place", "opened"]
+__all__ = ["NUMBERS", "Number", "Opened", "Place", "open_model"]
 
 NUMBERS = (bool, int, float, complex)
 """Python's number types; with a unit or in a variable, such a number is an array."""
@@ -60,7 +60,7 @@ class Number:
         self.number = number
 
 
-def opened(model: Any, *, numbers: bool = False) -> Opened:
+def open_model(model: Any, *, numbers: bool = False) -> Opened:
     """Find the leaves of a model that are arrays or placeholders, in JAX's flattening order.
 
     A Python number is a leaf only with a unit, in a variable, or if `numbers` is True.

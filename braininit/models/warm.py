@@ -19,9 +19,9 @@ from braininit._params.types import is_sequence
 from braininit.models.leaves import Stacks, bare, pattern
 from braininit.models.paths import joined
 from braininit.models.problems import Problems, near
-from braininit.models.trees import NUMBERS, Number, opened
+from braininit.models.trees import NUMBERS, Number, open_model
 
-__all__ = ["Report", "Taken", "taken"]
+__all__ = ["Report", "Taken", "match_given"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +81,7 @@ class _Given(NamedTuple):
     value: Any
 
 
-def taken(
+def match_given(
     given: Any, rename: Any, given_stacked: Any, rows: Sequence[Any], left_over: str
 ) -> Taken:
     """Assign the leaves of `given` to rows; raise one error for all that don't fit."""
@@ -151,7 +151,7 @@ def _leaves(given: Any, rename: Any) -> Iterator[_Given]:
             f" got {units.brief(rename)}"
         )
     renames = [(pattern("rename", text), replacement) for text, replacement in pairs]
-    for place in () if given is None else opened(given, numbers=True).places:
+    for place in () if given is None else open_model(given, numbers=True).places:
         own = joined(place.parts)
         yield _Given(own, _renamed(own, renames), place.value)
 

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import optimize
 
 from braininit._params import units
-from braininit.display import given, parameters, title
+from braininit.display import parameters, shown_parameters, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -294,8 +294,16 @@ def names(objects: Sequence[Any]) -> list[str]:
     result = []
     short = [title(obj) for obj in objects]
     for i, (name, obj) in enumerate(zip(short, objects, strict=True)):
-        twins = [dict(given(o)) for o, other in zip(objects, short, strict=True) if other == name]
-        differs = [f"{k} = {v}" for k, v in given(obj) if any(twin.get(k) != v for twin in twins)]
+        twins = [
+            dict(shown_parameters(o))
+            for o, other in zip(objects, short, strict=True)
+            if other == name
+        ]
+        differs = [
+            f"{k} = {v}"
+            for k, v in shown_parameters(obj)
+            if any(twin.get(k) != v for twin in twins)
+        ]
         before = short[:i].count(name)
         result.append(
             f"{name}({', '.join(differs)})" if differs else name + f" {before + 1}" * (before > 0)

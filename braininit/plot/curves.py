@@ -13,7 +13,7 @@ import braininit.plot.canvas as canvas
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-from braininit.plot.values import Draws, figures, label_values, limits, view
+from braininit.plot.values import Draws, label_values, limits, significant_digits, view
 
 __all__ = ["draw_cdf", "draw_histogram", "draw_qq"]
 
@@ -126,7 +126,7 @@ def _stems(ax: Axes, draws: Draws, points: Any, shares: Any, top: float, *, besi
 
 def _mark_mean(ax: Axes, draws: Draws) -> None:
     """Draw the mean, and write it on the side of the line with more room."""
-    mean, digits = float(draws.x.mean()), figures(draws.x)
+    mean, digits = float(draws.x.mean()), significant_digits(draws.x)
     ax.axvline(mean, label=f"mean of the {draws.label}", **_MEAN)
     suffix = f" {canvas.pretty(draws.unit)}" if draws.unit is not None else ""
     text = f"mean {mean:.{digits}g}{suffix}"

@@ -24,7 +24,7 @@ from braininit.initializer.recipe import draw
 from braininit.models.leaves import bare
 from braininit.models.plan import ModelPlan
 from braininit.models.table import moments, name_of
-from braininit.models.warm import taken
+from braininit.models.warm import match_given
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,7 +98,7 @@ class _Bar(NamedTuple):
 
 
 def _bars(plan: ModelPlan[Any], values: Any) -> list[_Bar]:
-    arrays = {} if values is None else taken(values, (), None, plan.rows, "ignore").values
+    arrays = {} if values is None else match_given(values, (), None, plan.rows, "ignore").values
     bars = []
     for i, row in enumerate(plan.rows):
         if not jnp.issubdtype(row.stack.leaves[0].dtype, jnp.inexact):

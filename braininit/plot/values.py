@@ -16,7 +16,7 @@ from braininit._params import units
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Draws", "figures", "label_values", "law_of", "limits", "view"]
+__all__ = ["Draws", "label_values", "law_of", "limits", "significant_digits", "view"]
 
 _FAR = 6  # no tail is shown beyond this multiple of the distance from median to outer tenth
 _ROUNDING = 4e-15
@@ -75,7 +75,7 @@ def law_of(dist: Any, shape: tuple[int, ...]) -> tuple[theory.Law | None, u.Unit
         return None, None
 
 
-def figures(x: np.ndarray) -> int:
+def significant_digits(x: np.ndarray) -> int:
     """Choose the number of digits to write: four, and more where the values lie close together."""
     low, high = x.min(), x.max()
     if not np.isfinite([low, high]).all() or low == high:

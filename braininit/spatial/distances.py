@@ -18,7 +18,7 @@ from jax.core import Tracer
 from jax.sharding import NamedSharding
 
 from braininit._jax.rounding import power_of_two
-from braininit._jax.shardings import along_one_axis, following, placed
+from braininit._jax.shardings import along_one_axis, inherited, with_sharding
 from braininit._params import roles, units
 from braininit._params.types import QuantityLike, Values
 
@@ -79,7 +79,9 @@ def pairwise_distances(
     if post_positions is not None:  # within one population, only the rows follow the sharding
         along["post_positions"] = along_one_axis(geometry[1], True)
     shape = (geometry[0].shape[0], geometry[1].shape[0])
-    return units.on(placed(matrix_of_lengths, following(shape, along.items()))(*geometry), unit)
+    return units.on(
+        with_sharding(matrix_of_lengths, inherited(shape, along.items()))(*geometry), unit
+    )
 
 
 def between(

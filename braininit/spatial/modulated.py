@@ -17,7 +17,7 @@ from jax.core import Tracer
 
 from braininit._engine.source import Source
 from braininit._jax.dtypes import wide
-from braininit._jax.shardings import following, placed
+from braininit._jax.shardings import inherited, with_sharding
 from braininit._params import options, units
 from braininit._params.types import (
     DType,
@@ -212,7 +212,7 @@ def modulated(
     first = None if include_self else np.uint32(0) if rows is None else rows.start[1]
     parts = [("base_dist", bare), *(("distance_profile", n) for n in jax.tree.leaves(numbers))]
     parts += [("distances", geometry[0])] if len(geometry) == 1 else []
-    multiply = placed(lambda *args: _multiply(form, matrix, *args), following(shape, parts))
+    multiply = with_sharding(lambda *args: _multiply(form, matrix, *args), inherited(shape, parts))
     return units.on(multiply(first, bare, geometry, numbers), unit)
 
 

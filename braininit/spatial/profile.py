@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from braininit._jax.shardings import following, placed
+from braininit._jax.shardings import inherited, with_sharding
 from braininit._params import units
 from braininit._params.algebra import Algebra
 from braininit._params.roles import Number, Role, bound, increasing, nan_like, pure, scale
@@ -401,7 +401,9 @@ def _evaluate(form: Any, clip: bool, distances: Any, numbers: Any) -> jax.Array:
         value = jnp.broadcast_to(evaluated(form, distances, numbers), shape)
         return jnp.clip(value, 0.0, 1.0) if clip else value
 
-    return placed(whole, following(shape, (("distances", x) for x in arrays)))(distances, numbers)
+    return with_sharding(whole, inherited(shape, (("distances", x) for x in arrays)))(
+        distances, numbers
+    )
 
 
 @jax.jit

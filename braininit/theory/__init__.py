@@ -40,7 +40,7 @@ from braininit._params import units
 from braininit._params.shapes import SizeNeeded
 from braininit.theory.estimates import Estimate, estimated
 from braininit.theory.law import Law
-from braininit.theory.lookup import Unknown, double, find, laws, numbers_in, unknown
+from braininit.theory.lookup import Unknown, as_float64, find_law, laws, numbers_in, unknown
 from braininit.theory.pieces import pooled_law
 
 __all__ = [
@@ -102,7 +102,7 @@ def support(dist: Any, size: Any = None) -> tuple[Any, Any]:
     >>> print(*init.theory.support(init.Exponential(2 * u.ms) + 500 * u.us), sep=" to ")
     0.5 ms to inf ms
     """
-    law, unit = find(dist, size)
+    law, unit = find_law(dist, size)
     low, high = (np.broadcast_to(end, law.shape).copy() for end in law.support)
     return units.on(_plain(low), unit), units.on(_plain(high), unit)
 
@@ -219,7 +219,7 @@ def pooled(dist: Any, size: Any = None) -> tuple[Law | None, u.Unit | None]:
     result is ``(None, None)``.
     """
     try:
-        law, unit = find(dist, size)
+        law, unit = find_law(dist, size)
     except (Unknown, SizeNeeded):
         return None, None
     return pooled_law(law), unit
@@ -230,7 +230,7 @@ def pooled(dist: Any, size: Any = None) -> tuple[Law | None, u.Unit | None]:
 
 def _law_with_functions(dist: Any, size: Any) -> tuple[Law, u.Unit | None]:
     """The law and its unit; raise where only moments are known."""
-    law, unit = find(dist, size)
+    law, unit = find_law(dist, size)
     if not law.has_functions:
         raise unknown(f"{type(dist).__name__} but its moments")
     return law, unit
@@ -264,7 +264,7 @@ def _moment(
 
     if estimate is not None:
         return estimated(moment_of, dist, size, estimate, rng)
-    law, unit = find(dist, size)
+    law, unit = find_law(dist, size)
     try:
         value = np.broadcast_to(getattr(law, name), law.shape).copy()
     except ArithmeticError as error:
@@ -307,7 +307,7 @@ def _plain(value: Any) -> Any:
 
 
 def _probability(name: str, value: Any) -> np.ndarray:
-    p = np.asarray(double(units.dimensionless(name, value)))
+    p = np.asarray(as_float64(units.dimensionless(name, value)))
     bad = p[(p < 0) | (p > 1)]
     if bad.size:
         raise ValueError(f"`{name}` must be from 0 to 1, got {bad.flat[0]}; it is a probability")

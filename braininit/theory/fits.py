@@ -21,7 +21,7 @@ from braininit._params.values import fields, kinds
 from braininit.distributions import continuous, discrete, positive
 from braininit.initializer.initialization import Initialization
 from braininit.theory.continuous import truncated_normal
-from braininit.theory.lookup import double
+from braininit.theory.lookup import as_float64
 
 __all__ = ["fit"]
 
@@ -112,7 +112,7 @@ def _family(dist: Any) -> Callable[..., Mapping[str, Any]]:
 
 def _numbers(data: Any) -> tuple[Any, np.ndarray]:
     bare, unit = units.unwrap("data", data)
-    x = np.ravel(double(bare)).astype(float)
+    x = np.ravel(as_float64(bare)).astype(float)
     if not x.size:
         raise ValueError("`data` are empty; give at least two numbers")
     bad = np.flatnonzero(~np.isfinite(x))

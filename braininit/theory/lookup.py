@@ -36,7 +36,7 @@ from braininit.theory.law import Law, point
 from braininit.theory.pieces import clipped, mixture_of, truncated_at
 from braininit.theory.powers import absolute, power
 
-__all__ = ["Unknown", "double", "find", "laws", "numbers_in", "unknown"]
+__all__ = ["Unknown", "as_float64", "find_law", "laws", "numbers_in", "unknown"]
 
 Found = tuple[Law, u.Unit | None]
 
@@ -67,7 +67,7 @@ laws: dict[Any, Callable[..., Law]] = {
 """Function -> law, called with the function's own parameters, bare and in float64."""
 
 
-def find(dist: Any, size: Any = None) -> Found:
+def find_law(dist: Any, size: Any = None) -> Found:
     """Look up the law of an object, and the unit of its draws."""
     if isinstance(dist, type) or not callable(dist):
         name = dist.__name__ if isinstance(dist, type) else type(dist).__name__
@@ -110,7 +110,7 @@ def _law_of(dist: Any, size: Any) -> Found:
     if quantities or unit is UNKNOWN:  # a user's class
         unit, bare = units.off(**quantities)
         numbers |= zip(quantities, bare, strict=True)
-    numbers = {name: double(value) for name, value in numbers.items()}
+    numbers = {name: as_float64(value) for name, value in numbers.items()}
     if function in laws:
         return laws[function](**numbers), unit
     return _of_scipy(recipe.facts.law(scipy.stats, *numbers.values())), unit
@@ -191,13 +191,13 @@ def _raised(law: Law, exponent: Any, name: str) -> Law:
 def _clipped(dist: Any, size: Any) -> Found:
     law, _ = _law_of(dist.base_dist, size)
     recipe = dist._recipe
-    return clipped(law, *map(double, recipe.values[1:])), recipe.unit
+    return clipped(law, *map(as_float64, recipe.values[1:])), recipe.unit
 
 
 def _on_grid(dist: Any, size: Any) -> Found:
     law, _ = _law_of(dist.base_dist, size)
     recipe = dist._recipe
-    return gridded(law, double(recipe.values[1]), dist.rounding), recipe.unit
+    return gridded(law, as_float64(recipe.values[1]), dist.rounding), recipe.unit
 
 
 def _composed(dist: Any, size: Any) -> Found:
@@ -211,7 +211,7 @@ def _truncated(dist: Any, size: Any) -> Found:
     low = -np.inf if dist.low is None else dist.low
     high = np.inf if dist.high is None else dist.high
     unit, (_, *bare) = units.off(base=units.on(0.0, own), low=low, high=high)
-    return truncated_at(law, *map(double, bare)), unit
+    return truncated_at(law, *map(as_float64, bare)), unit
 
 
 def _mixture(dist: Any, size: Any) -> Found:
@@ -280,11 +280,11 @@ def _in_one_unit(parts: list[Found]) -> tuple[list[Law], u.Unit | None]:
 def numbers_in(name: str, x: Any, unit: u.Unit | None) -> np.ndarray:
     """Return float64 numbers, converted to a unit and without it."""
     if unit is None:
-        return double(units.dimensionless(name, x))
-    return double(units.off(dist=units.on(1.0, unit), **{name: x})[1][1])
+        return as_float64(units.dimensionless(name, x))
+    return as_float64(units.off(dist=units.on(1.0, unit), **{name: x})[1][1])
 
 
-def double(value: Any) -> Any:
+def as_float64(value: Any) -> Any:
     """Convert a number or an array to float64."""
     if isinstance(value, Tracer):
         raise TypeError("theory computes in NumPy and takes no traced numbers; call it outside jit")

@@ -94,7 +94,7 @@ def test_devices_do_not_talk():
     plan = planned(INITIALIZERS, shardings=P("a", "b"), mesh=mesh_of((2, 4)))
     for row in plan.rows:
         leaf, choice, place = row.stack.leaves[0], row.choices[0], row.sharding
-        draw = jax.jit(functools.partial(draws.one, choice, leaf, sharding=place))
+        draw = jax.jit(functools.partial(draws.draw_leaf, choice, leaf, sharding=place))
         if "JAX" in leaf.path:
             draw = draws._foreign(choice.initializer, SHAPE, leaf.dtype, place, "threefry2x32")
         text = draw.lower(np.zeros(2, np.uint32)).compile().as_text()
@@ -123,7 +123,9 @@ def beside_its_part(initializer, shape, spec=BY_BOTH):
         {"w": S(shape, jnp.float32)}, [("", initializer)], shardings=spec, mesh=mesh_of((2, 4))
     )
     (row,) = plan.rows
-    draw = functools.partial(draws.one, row.choices[0], row.stack.leaves[0], sharding=row.sharding)
+    draw = functools.partial(
+        draws.draw_leaf, row.choices[0], row.stack.leaves[0], sharding=row.sharding
+    )
     memory = jax.jit(draw).lower(np.zeros(2, np.uint32)).compile().memory_analysis()
     return memory.temp_size_in_bytes / memory.output_size_in_bytes
 

@@ -17,7 +17,7 @@ from scipy import stats
 import braininit as init
 from braininit import presets
 from braininit.models.table import moments
-from braininit.models.trees import opened
+from braininit.models.trees import open_model
 
 FALSE_ALARM = 1e-6
 KEY = jax.random.key(3)
@@ -29,7 +29,7 @@ def leaves(model):
     """The numbers of a model by their paths, without keys."""
     return {
         "/".join(place.parts): np.asarray(place.value)
-        for place in opened(model).places
+        for place in open_model(model).places
         if not jnp.issubdtype(place.value.dtype, jax.dtypes.prng_key)
     }
 

@@ -16,7 +16,7 @@ from flax import nnx
 from flax.training.train_state import TrainState
 
 import braininit as init
-from braininit.models.trees import opened
+from braininit.models.trees import open_model
 
 RULES = [
     (r"^opt_state|count|^step", 0),
@@ -27,7 +27,7 @@ RULES = [
 
 
 def paths(model):
-    return ["/".join(place.parts) for place in opened(model).places]
+    return ["/".join(place.parts) for place in open_model(model).places]
 
 
 class Block(nnx.Module):

@@ -16,7 +16,7 @@ N = 12  # draws of that size
 def tried(case, size):
     """The law of a row, and the draws it is to explain."""
     obj = case.make()
-    law, _ = theory.lookup.find(obj, size)
+    law, _ = theory.lookup.find_law(obj, size)
     draws = np.concatenate([np.asarray(obj(size, rng=seed), float).ravel() for seed in range(N)])
     return law, draws
 
