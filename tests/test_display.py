@@ -202,7 +202,7 @@ def test_shared_parts_are_not_written_again_and_again(monkeypatch):
     obj = init.Normal()
     for _ in range(9):  # 512 in full
         obj = obj + obj
-    monkeypatch.setattr(display, "find", None)  # nor looked up
+    monkeypatch.setattr(display, "find_law", None)  # nor looked up
     assert len(obj._repr_html_()) < 3000
     assert len(display.parameters(obj)) < 2000
 
