@@ -388,7 +388,7 @@ def test_one_jit_with_out_shardings(case):
 def test_devices_draw_their_parts_without_talking(case):
     program = placed_program(case.make(u.nS), case.fit(SHAPE)).as_text()
     assert "f32[4,3" in program  # one device's part
-    assert not case.apart or not re.findall(r"all-[a-z]+|collective-[a-z]+|reduce-scatter", program)
+    assert not case.local or not re.findall(r"all-[a-z]+|collective-[a-z]+|reduce-scatter", program)
 
 
 class Cell(eqx.Module):
