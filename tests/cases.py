@@ -259,13 +259,13 @@ def _std(scale: float, fan_in: float, fan_out: float | None = None) -> float:
     return float(np.sqrt(scale / (fan_in if fan_out is None else (fan_in + fan_out) / 2)))
 
 
-def _flat(**given: float) -> Any:
-    limit = np.sqrt(3) * _std(**given)
+def _flat(**parameters: float) -> Any:
+    limit = np.sqrt(3) * _std(**parameters)
     return stats.uniform(-limit, 2 * limit)
 
 
-def _cut(**given: float) -> tuple[float, float]:
-    parent = _std(**given) / stats.truncnorm(-2, 2).std()
+def _cut(**parameters: float) -> tuple[float, float]:
+    parent = _std(**parameters) / stats.truncnorm(-2, 2).std()
     return (-2 * parent, 2 * parent)
 
 
@@ -273,16 +273,16 @@ def _truncated(low: float, high: float) -> Any:
     return Truncnorm(0.0, high / 2, low, high)
 
 
-def _scaled(cls: Any, function: Any, oracle: Any, support: Any, **given: float) -> Case:
+def _scaled(cls: Any, function: Any, oracle: Any, support: Any, **parameters: float) -> Case:
     """A scaled initializer with given fans, whose law does not depend on the shape."""
     return Case(
         cls,
         function,
-        {"scale": 0.625, **given},
+        {"scale": 0.625, **parameters},
         oracle,
-        {"scale": NON_NEGATIVE} | dict.fromkeys(given, POSITIVE),
+        {"scale": NON_NEGATIVE} | dict.fromkeys(parameters, POSITIVE),
         corners=tuple(
-            {"scale": s} | {n: v * k for n, v in given.items()}
+            {"scale": s} | {n: v * k for n, v in parameters.items()}
             for s, k in ((1.0, 1.0), (1e-30, 0.01), (1e30, 1000.0))
         ),
         support=support,
@@ -612,12 +612,12 @@ CASES = (
     _scaled(
         init.VarianceScaling,
         init.variance_scaling,
-        lambda **given: stats.norm(0, _std(**given)),
+        lambda **parameters: stats.norm(0, _std(**parameters)),
         lambda **_: (-INF, INF),
         fan_in=6.0,
     ),
     *(
-        _scaled(cls, function, lambda **given: _truncated(*_cut(**given)), _cut, **fans)
+        _scaled(cls, function, lambda **parameters: _truncated(*_cut(**parameters)), _cut, **fans)
         for cls, function, fans in (
             (init.KaimingNormal, init.kaiming_normal, {"fan_in": 6.0}),
             (init.XavierNormal, init.xavier_normal, {"fan_in": 6.0, "fan_out": 3.0}),
@@ -625,7 +625,7 @@ CASES = (
         )
     ),
     *(
-        _scaled(cls, function, _flat, lambda **given: _flat(**given).support(), **fans)
+        _scaled(cls, function, _flat, lambda **parameters: _flat(**parameters).support(), **fans)
         for cls, function, fans in (
             (init.KaimingUniform, init.kaiming_uniform, {"fan_in": 6.0}),
             (init.XavierUniform, init.xavier_uniform, {"fan_in": 6.0, "fan_out": 3.0}),

@@ -396,7 +396,7 @@ class Own(init.DistanceProfile):
         (([],), ValueError, "at least one"),
     ],
 )
-def test_profiles_that_have_no_picture(arguments, error, message):
+def test_bad_profiles_are_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         plot.profile(*arguments)
 
@@ -458,7 +458,7 @@ def test_a_sheet_by_lengths_of_an_ellipse():
         ({"profile": init.Normal()}, TypeError, "must hold distance profiles"),
     ],
 )
-def test_sheets_that_have_no_picture(given, error, message):
+def test_bad_sheets_are_refused(given, error, message):
     with pytest.raises(error, match=message):
         plot.sheet(**{"profile": GAUSS} | given)
 
@@ -485,7 +485,7 @@ def test_a_matrix_is_sorted_by_population():
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("to", "from")
 
 
-def test_a_rectangular_matrix_has_populations_of_its_own():
+def test_a_rectangular_matrix_has_two_sets_of_populations():
     connected = np.zeros((20, 10), bool)
     connected[:, 3] = True
     ax = plot.matrix(connected, {"E": 16, "I": 4}, columns={"a": 5, "b": 5})
@@ -531,7 +531,7 @@ def test_a_large_matrix_is_averaged():
         ({"columns": {"E": 0.5}}, TypeError, r"`columns`\['E'\] must be the number of neurons"),
     ],
 )
-def test_matrices_that_have_no_picture(given, error, message):
+def test_bad_matrices_are_refused(given, error, message):
     with pytest.raises(error, match=message):
         plot.matrix(**{"w": np.ones((4, 4))} | given)
 
@@ -614,7 +614,7 @@ def test_a_plan_of_stacked_layers():
     np.testing.assert_allclose(ax.lines[0].get_xdata(), stds, rtol=1e-5)
 
 
-def test_plans_that_have_no_picture():
+def test_bad_plans_are_refused():
     with pytest.raises(TypeError, match="must be what braininit.plan returns, got dict"):
         plot.plan({})
     with pytest.raises(ValueError, match="no leaf of numbers"):
@@ -677,7 +677,7 @@ def test_signals_through_a_nonlinearity():
         ({"nonlinearity": jnp.sum}, ValueError, "`nonlinearity` must keep the shape"),
     ],
 )
-def test_signals_that_have_no_picture(given, error, message):
+def test_bad_signals_are_refused(given, error, message):
     sizes = {"depth": 1, "width": 4, "batch": 4}
     with pytest.raises(error, match=message):
         plot.signals(**{"initializers": init.Normal(), **sizes} | given)

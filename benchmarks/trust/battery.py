@@ -1,4 +1,4 @@
-"""The battery: from blocks of draws to p-values. Only counts and sums are kept of a block.
+"""The battery: from blocks of draws to p-values. Only counts and sums of a block are kept.
 
 Each 2^16 draws, which fit a core's cache, are sorted and counted up to each of 4,000 values; four
 moments and ten serial correlations are summed. That takes 10 ns a number. The p-values are computed

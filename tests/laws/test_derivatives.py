@@ -109,7 +109,7 @@ class Draw:
         self.size, self.each, self.context = size, each, context
         leaves, self.tree = jax.tree.flatten(obj)
         self.shapes = [np.shape(leaf) for leaf in leaves]
-        self.given = np.concatenate([np.ravel(leaf) for leaf in leaves]).astype(float)
+        self.values = np.concatenate([np.ravel(leaf) for leaf in leaves]).astype(float)
         self.names = [
             jax.tree_util.keystr(path).removeprefix(".")
             for path, leaf in jax.tree_util.tree_leaves_with_path(obj)
@@ -221,18 +221,21 @@ every = pytest.mark.parametrize("case", ROWS, ids=str)
 every_random = pytest.mark.parametrize("case", RANDOM, ids=str)
 
 
-def point(case, given):
+def point(case, parameters):
     """Return the vector of an object with some parameters set, by name or in the row's order."""
-    given = given if isinstance(given, dict) else dict(zip(case.given, given, strict=False))
+    if not isinstance(parameters, dict):
+        parameters = dict(zip(case.given, parameters, strict=False))
     ends = {"low": -INF, "high": INF}  # arrays have no None
-    return Draw(case.make(**{n: ends[n] if v is None else v for n, v in given.items()}), ()).given
+    parameters = {n: ends[n] if v is None else v for n, v in parameters.items()}
+    return Draw(case.make(**parameters), ()).values
 
 
 def points(case):
     """Return parameters at which draws are smooth, and kinks."""
     corners = case.corners if case in RANDOM else ()
-    kinks = [point(case, given) for given in KINKS.get(case.cls, ())]
-    candidates = [point(case, given) for given in ({}, *corners, *MORE.get(case.cls, ()))]
+    kinks = [point(case, parameters) for parameters in KINKS.get(case.cls, ())]
+    sets = ({}, *corners, *MORE.get(case.cls, ()))
+    candidates = [point(case, parameters) for parameters in sets]
     return [at for at in candidates if not any(np.array_equal(at, kink) for kink in kinks)], kinks
 
 
@@ -293,7 +296,7 @@ def test_second_derivatives_in_float32(case):
 @pytest.mark.parametrize("name", COMPOSITES)
 def test_of_composites(name, x64):
     draw = Draw(COMPOSITES[name], SIZES.get(name, (8,)))
-    check(draw, [draw.given])
+    check(draw, [draw.values])
 
 
 # ---------------------------------------------------------------- truncation
@@ -303,7 +306,7 @@ def test_of_composites(name, x64):
 def test_of_truncated_bases(base, x64):
     """In the base's parameters and both bounds, finite or not."""
     draw = Draw(init.Truncated(BASES[base], -INF, INF), (8,))
-    check(draw, [np.array([*draw.given[:-2], *bounds]) for bounds in BOUNDS])
+    check(draw, [np.array([*draw.values[:-2], *bounds]) for bounds in BOUNDS])
 
 
 def slopes_within(x, mean, std, low, high):
@@ -426,7 +429,7 @@ def test_of_weights_in_space(x64):
     profile = 0.9 * init.GaussianProfile(0.3) + 0.1
     local = init.DistanceModulated(N, profile, box=1.0, include_self=False)
     draw = Draw(local, (4, 4), pre_positions=at, post_positions=at)
-    check(draw, [draw.given])
+    check(draw, [draw.values])
 
     def total(at):
         return weighed(local((4, 4), rng=fresh(), pre_positions=at, post_positions=at))

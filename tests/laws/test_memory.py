@@ -125,7 +125,7 @@ def test_jax_random_needs_memory():
     assert "all-reduce" in gamma.lower(key()).compile().as_text()
 
 
-def test_constants_take_no_memory_either():
+def test_constants_take_no_temporaries():
     for obj in (init.Constant(0.5), init.ZeroInit(), init.OneInit()):
         program = jax.jit(lambda obj=obj: obj(SHAPE)).lower().compile()
         assert program.memory_analysis().temp_size_in_bytes <= FEW
