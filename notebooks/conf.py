@@ -1,4 +1,4 @@
-"""The site: ``python -m sphinx -W --keep-going notebooks site``. Nothing is fetched."""
+"""Build the site offline: ``python -m sphinx -W --keep-going notebooks site``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]  # for `_site`, and the package as it stands here
+sys.path[:0] = [str(HERE), str(HERE.parent)]  # for `_site` and this copy of the package
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
@@ -32,8 +32,8 @@ extensions = [
     "_site.reference",
 ]
 exclude_patterns = ["_*", "**.ipynb_checkpoints"]
-default_role = "py:obj"  # docstrings name things in single backticks
-autodoc_typehints = "none"  # the docstrings say it in words
+default_role = "py:obj"  # docstrings refer to names in single backticks
+autodoc_typehints = "none"  # the docstrings describe types
 autodoc_member_order = "bysource"
 autodoc_default_options = {"no-value": True}
 autosummary_generate = False
@@ -41,10 +41,10 @@ numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 myst_enable_extensions = ["colon_fence", "dollarmath", "attrs_inline"]
 myst_heading_anchors = 3
-suppress_warnings = ["mystnb.unknown_mime_type"]  # statistics that a notebook keeps for its test
-nb_execution_mode = "off"  # they are saved executed, and tests/test_notebooks.py runs them
+suppress_warnings = ["mystnb.unknown_mime_type"]  # statistics that a notebook stores for its test
+nb_execution_mode = "off"  # saved with outputs; tests/test_notebooks.py runs them
 intersphinx_mapping = mapping(HERE / "_inventories")
-nitpicky = True  # a name of ours, or of a project with an inventory, that nothing resolves
+nitpicky = True  # fail on unresolved names of ours and of projects with an inventory
 nitpick_ignore_regex = [("py:.*", r"(?!(braininit|flax|jax|numpy|scipy)\.).*")]
 
 html_theme = "sphinx_book_theme"
@@ -54,7 +54,7 @@ html_css_files = ["site.css"]
 html_copy_source = html_show_copyright = html_show_sourcelink = False
 html_theme_options = {
     "home_page_in_toc": True,
-    "navbar_persistent": [],  # the sidebar has the search
+    "navbar_persistent": [],  # search is in the sidebar
     "show_navbar_depth": 1,
     "show_toc_level": 2,
     "use_download_button": False,

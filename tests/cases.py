@@ -1,7 +1,7 @@
-"""The table: every distribution, its parameters, its oracle. Laws and benchmarks iterate it.
+"""The table: every distribution with its parameters and its oracle, for laws and benchmarks.
 
-A row is all that a new distribution adds to the tests. Parameters are bare here; `make`
-puts a unit on those that may carry one.
+A new distribution needs only a row here to be tested. Parameters are bare; `make` adds units to
+those that may carry one.
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ class Case:
     Attributes
     ----------
     cls, function
-        The twins.
+        The class and the function that draw the distribution.
     given
-        Bare parameters of an ordinary member; those left out have their defaults.
+        Bare parameters of an ordinary member; the others have their defaults.
     oracle
-        From the bare parameters to SciPy's distribution; None where nothing is random.
+        Maps bare parameters to SciPy's distribution; None if nothing is random.
     domains
-        The domain of each parameter: what the tests of bad input violate.
+        The domain of each parameter; tests of bad input violate it.
     corners
-        Parameters at which the statistics are checked besides `given`.
+        Further parameters at which the statistics are checked.
     support
-        From the bare parameters to the smallest closed interval that holds all draws.
+        Maps bare parameters to the smallest closed interval that holds all draws.
     order
-        Parameters that have to increase.
+        Parameters that must increase.
     rank
-        The fewest axes it takes; laws fit their sizes to it.
+        The fewest axes of a draw; laws add axes to their sizes.
     result
-        From the parameters' unit to the draws'.
-    apart
-        Whether devices draw their parts without talking, as where nothing is sorted.
+        Maps the parameters' unit to the draws' unit.
+    local
+        True if devices draw their parts without communication; sorting, for one, needs it.
     dtypes
-        "whole" where integers can be drawn, too; those that are not `apart` are drawn in rounds
-        until each number is kept, and devices tell each other when they are done.
+        "whole" if integer draws exist, too; unless `local`, these are drawn in rounds until each
+        number is accepted, and devices tell each other when they are done.
     whole
-        Parameters that are integers, where 1, 2, 3 in turn would be outside the domain.
+        Integer parameters, if 1, 2, 3 in turn are outside the domain.
     atol
-        By how much programs may differ, where a table of draws is made in them.
+        Tolerance between programs that compute a table of draws.
     powers
-        Which power of the result's unit a parameter carries, where it is not the first.
+        The power of the result's unit that a parameter carries, if not the first.
     """
 
     cls: type[init.Initialization]
@@ -68,7 +68,7 @@ class Case:
     order: tuple[str, ...] = ()
     rank: int = 0
     result: Callable[[u.Unit], u.Unit] = lambda unit: unit
-    apart: bool = True
+    local: bool = True
     dtypes: str = "real"
     whole: Mapping[str, Any] | None = None
     atol: float = 0.0
@@ -79,31 +79,31 @@ class Case:
 
     @property
     def in_rounds(self) -> bool:
-        """Whether numbers are drawn until each is kept."""
-        return self.dtypes == "whole" and not self.apart
+        """True if numbers are drawn until each is accepted."""
+        return self.dtypes == "whole" and not self.local
 
     @property
     def carriers(self) -> list[str]:
         """The parameters that may carry a unit."""
-        holds = kinds(self.cls)
-        return [n for n, kind in holds.items() if kind == "shared" or n == "value"]
+        fields = kinds(self.cls)
+        return [n for n, kind in fields.items() if kind == "shared" or n == "value"]
 
     @property
     def has_unit(self) -> bool:
-        """Whether its draws may have a unit."""
+        """True if draws may have a unit."""
         return self.make(u.nS) != self.make()
 
     @property
     def composed(self) -> bool:
-        """Whether it is made of other initializers."""
+        """True if parameters are initializers."""
         return any(_dress(value, u.nS) is not value for value in self.given.values())
 
     def power(self, name: str) -> int:
-        """How a parameter grows with the draws: as which power of them."""
+        """Return the power of the draws with which a parameter grows."""
         return self.powers.get(name, 1)
 
     def dress(self, name: str, value: Any, unit: u.Unit | None) -> Any:
-        """One parameter, with the unit on if it may carry one."""
+        """Add the unit to a parameter that may carry one."""
         if unit is None:
             return value
         if name not in self.carriers:
@@ -111,7 +111,7 @@ class Case:
         return value * unit ** self.power(name)
 
     def make(self, unit: u.Unit | None = None, **changed: Any) -> Any:
-        """The object, with `unit` on what may carry one; changed parameters stay as given."""
+        """Make the object with `unit` on its carriers; `changed` parameters stay as they are."""
         return self.cls(**self.dressed(unit, **changed))
 
     def dressed(self, unit: u.Unit | None = None, **changed: Any) -> dict[str, Any]:
@@ -123,7 +123,7 @@ class Case:
         return values | changed
 
     def fit(self, size: Any) -> Any:
-        """The size as it is, or with axes of size 2 after it where it has too few."""
+        """Append axes of size 2 to a size that has too few."""
         if np.ndim(size) == 0:
             if self.rank < 2:
                 return size
@@ -131,27 +131,28 @@ class Case:
         missing = self.rank - len(size)
         return (*size, *(2,) * missing) if missing > 0 else size
 
-    def of(self, obj: Any, unit: u.Unit) -> Any:
-        """A bare object with `unit` on what may carry one."""
+    def with_unit(self, obj: Any, unit: u.Unit) -> Any:
+        """Add `unit` to the carriers of a bare object."""
         given = {f.name: getattr(obj, f.name) for f in dataclasses.fields(self.cls)}
         return dataclasses.replace(self, given=given).make(unit)
 
     def called(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Parameters under the names the function has for them."""
-        names = [f.name for f in dataclasses.fields(self.cls)]
-        _, _, *theirs = inspect.signature(self.function).parameters
-        own, other = ([n for n in a if n not in b] for a, b in ((names, theirs), (theirs, names)))
-        renamed = dict(zip(own, other, strict=False))
+        """Rename parameters of the class to those of the function."""
+        fields = [f.name for f in dataclasses.fields(self.cls)]
+        _, _, *arguments = inspect.signature(self.function).parameters
+        only_fields = [n for n in fields if n not in arguments]
+        only_arguments = [n for n in arguments if n not in fields]
+        renamed = dict(zip(only_fields, only_arguments, strict=False))
         return {renamed.get(n, n): v for n, v in values.items()}
 
 
 def _dress(value: Any, unit: u.Unit) -> Any:
-    """Initializers with `unit` on what of theirs may carry one; anything else as it is."""
+    """Add `unit` to the carriers of initializers, also within tuples; return all else unchanged."""
     if isinstance(value, tuple):
         dressed = tuple(_dress(v, unit) for v in value)
         return value if all(a is b for a, b in zip(dressed, value, strict=True)) else dressed
     if isinstance(value, init.Initialization):
-        return next(case for case in CASES if case.cls is type(value)).of(value, unit)
+        return next(case for case in CASES if case.cls is type(value)).with_unit(value, unit)
     return value
 
 
@@ -170,7 +171,7 @@ def _lognorm(mean: Any, std: Any) -> Any:
 
 
 class Truncnorm:
-    """SciPy's truncated normal, which is right in the tails through logarithms."""
+    """SciPy's truncated normal, made accurate in the tails by logarithms."""
 
     def __init__(self, mean: float, std: float, low: Any = None, high: Any = None) -> None:
         low, high = _bounds(low, high)
@@ -179,11 +180,11 @@ class Truncnorm:
         self.d = stats.truncnorm(self.a, self.b, loc=self.mean_, scale=self.std_)
 
     def cdf(self, x: Any) -> Any:
-        """F by whichever tail is the smaller one, so that nothing cancels."""
+        """The distribution function, by the smaller tail so that nothing cancels."""
         z = (np.asarray(x, np.float64) - self.mean_) / self.std_
         z = np.clip(z, self.a, self.b)
         norm = stats.norm
-        if self.a >= 0:  # survival functions, relative to that of the near bound
+        if self.a >= 0:  # survival functions relative to the near bound's
             top, far = norm.logsf(self.a), norm.logsf(self.b)
             return -np.expm1(norm.logsf(z) - top) / -np.expm1(far - top)
         if self.b <= 0:
@@ -203,7 +204,7 @@ class Truncnorm:
 
 
 class Law:
-    """A law by its distribution function; the moments by quadrature of it."""
+    """A law by its distribution function, with moments by quadrature."""
 
     def __init__(self, cdf: Callable[[Any], Any], low: float, high: float) -> None:
         self.cdf, self.grid = cdf, np.linspace(low, high, 400_001)
@@ -218,7 +219,7 @@ class Law:
 
 
 def law_of(obj: Any) -> Any:
-    """The oracle of an object."""
+    """Return the oracle of an object."""
     case = next(case for case in CASES if case.cls is type(obj))
     return case.oracle(**{f.name: getattr(obj, f.name) for f in dataclasses.fields(obj)})
 
@@ -245,7 +246,7 @@ def _between(base: Any, low: float, high: float) -> Law:
 
 @dataclasses.dataclass(frozen=True)
 class Even:
-    """The condition that an index is even; unlike a lambda's its repr evaluates."""
+    """The condition that an index is even; unlike a lambda, it has a repr that evaluates."""
 
     def __call__(self, index: Any) -> Any:
         return index % 2 == 0
@@ -258,13 +259,13 @@ def _std(scale: float, fan_in: float, fan_out: float | None = None) -> float:
     return float(np.sqrt(scale / (fan_in if fan_out is None else (fan_in + fan_out) / 2)))
 
 
-def _flat(**given: float) -> Any:
-    limit = np.sqrt(3) * _std(**given)
+def _flat(**parameters: float) -> Any:
+    limit = np.sqrt(3) * _std(**parameters)
     return stats.uniform(-limit, 2 * limit)
 
 
-def _cut(**given: float) -> tuple[float, float]:
-    parent = _std(**given) / stats.truncnorm(-2, 2).std()
+def _cut(**parameters: float) -> tuple[float, float]:
+    parent = _std(**parameters) / stats.truncnorm(-2, 2).std()
     return (-2 * parent, 2 * parent)
 
 
@@ -272,16 +273,16 @@ def _truncated(low: float, high: float) -> Any:
     return Truncnorm(0.0, high / 2, low, high)
 
 
-def _scaled(cls: Any, function: Any, oracle: Any, support: Any, **given: float) -> Case:
-    """A scaled initializer. With its fans given, its law does not depend on the shape."""
+def _scaled(cls: Any, function: Any, oracle: Any, support: Any, **parameters: float) -> Case:
+    """A scaled initializer with given fans, whose law does not depend on the shape."""
     return Case(
         cls,
         function,
-        {"scale": 0.625, **given},
+        {"scale": 0.625, **parameters},
         oracle,
-        {"scale": NON_NEGATIVE} | dict.fromkeys(given, POSITIVE),
+        {"scale": NON_NEGATIVE} | dict.fromkeys(parameters, POSITIVE),
         corners=tuple(
-            {"scale": s} | {n: v * k for n, v in given.items()}
+            {"scale": s} | {n: v * k for n, v in parameters.items()}
             for s, k in ((1.0, 1.0), (1e-30, 0.01), (1e30, 1000.0))
         ),
         support=support,
@@ -454,7 +455,7 @@ CASES = (
         {"mean": NON_NEGATIVE},
         corners=tuple({"mean": m} for m in (0.01, 0.7, 1.0, 14.5, 300.0, 1e5)),
         support=lambda mean: (-1, INF),  # 0 is a draw
-        apart=False,
+        local=False,
         dtypes="whole",
     ),
     Case(
@@ -468,7 +469,7 @@ CASES = (
             for n, p in ((1.0, 0.5), (7.0, 0.99), (40.0, 0.5), (1e4, 1e-3), (1e6, 0.75))
         ),
         support=lambda n, p: (0, n),
-        apart=False,
+        local=False,
         dtypes="whole",
         whole={"n": 3, "p": 1},
     ),
@@ -588,7 +589,7 @@ CASES = (
         None,
         {},
         rank=1,
-        apart=False,
+        local=False,
     ),
     Case(
         init.Spectral,
@@ -597,7 +598,7 @@ CASES = (
         None,
         {},
         rank=2,
-        apart=False,
+        local=False,
     ),
     Case(
         init.Dale,
@@ -611,12 +612,12 @@ CASES = (
     _scaled(
         init.VarianceScaling,
         init.variance_scaling,
-        lambda **given: stats.norm(0, _std(**given)),
+        lambda **parameters: stats.norm(0, _std(**parameters)),
         lambda **_: (-INF, INF),
         fan_in=6.0,
     ),
     *(
-        _scaled(cls, function, lambda **given: _truncated(*_cut(**given)), _cut, **fans)
+        _scaled(cls, function, lambda **parameters: _truncated(*_cut(**parameters)), _cut, **fans)
         for cls, function, fans in (
             (init.KaimingNormal, init.kaiming_normal, {"fan_in": 6.0}),
             (init.XavierNormal, init.xavier_normal, {"fan_in": 6.0, "fan_out": 3.0}),
@@ -624,7 +625,7 @@ CASES = (
         )
     ),
     *(
-        _scaled(cls, function, _flat, lambda **given: _flat(**given).support(), **fans)
+        _scaled(cls, function, _flat, lambda **parameters: _flat(**parameters).support(), **fans)
         for cls, function, fans in (
             (init.KaimingUniform, init.kaiming_uniform, {"fan_in": 6.0}),
             (init.XavierUniform, init.xavier_uniform, {"fan_in": 6.0, "fan_out": 3.0}),
@@ -632,7 +633,7 @@ CASES = (
         )
     ),
 )
-# What takes distances with every call, and what goes with one size: in tests of their own.
+# Tested elsewhere: initializers that need distances at each call, or fix their size.
 ELSEWHERE = {init.DistanceModulated, init.Parts, init.Connected}
 DRAWN = tuple(case for case in CASES if case.oracle is not None)
 SIMPLE = tuple(case for case in CASES if not case.composed)

@@ -1,7 +1,7 @@
 """A strict session: implicit rank promotion and warnings are errors.
 
-So are reused keys with ``JAX_DEBUG_KEY_REUSE=1``, as .ci/run has it in its second pass: to look for
-them takes an eighth of the time.
+Reused keys are errors under ``JAX_DEBUG_KEY_REUSE=1``, which .ci/run sets in its second pass: the
+check takes an eighth of the time.
 """
 
 import contextlib
@@ -15,17 +15,17 @@ from pathlib import Path
 
 os.environ.setdefault("MPLBACKEND", "agg")
 
-# What one worker or file has compiled serves the others, and the processes that tests start: they
-# inherit the folder, which goes with the session that named it.
+# Workers, and processes that tests start, share compiled programs: they inherit the folder, which
+# the session that named it removes at its end.
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", f"{tempfile.gettempdir()}/braininit-programs-{os.getpid()}"
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
-# Most of the time goes into compiling. XLA's older code for loops takes half of the processor time
-# that the newer one takes, and makes the same bits. `XLA_FLAGS=` in front of pytest compiles as a
-# user does; .ci/run does so for the pinned values and the long statistics.
-if version("jaxlib").startswith("0.10."):  # later ones don't know the first of the flags
+# Compiling takes most of the time. XLA's older code generator for loops takes half the processor
+# time of the newer one, for the same bits. `XLA_FLAGS=` in front of pytest compiles as for users;
+# .ci/run does so for the pinned values and the long statistics.
+if version("jaxlib").startswith("0.10."):  # later versions refuse the first flag
     os.environ.setdefault(
         "XLA_FLAGS",
         "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
@@ -36,16 +36,16 @@ import jax
 import numpy as np
 import pytest
 
-# The same few examples each time; `--hypothesis-profile long` for many others.
-every = {"database": None, "deadline": None, "suppress_health_check": [*hypothesis.HealthCheck]}
-hypothesis.settings.register_profile("few", derandomize=True, max_examples=25, **every)
-hypothesis.settings.register_profile("long", max_examples=2500, print_blob=False, **every)
+# The same few examples each time; many new ones with `--hypothesis-profile long`.
+common = {"database": None, "deadline": None, "suppress_health_check": [*hypothesis.HealthCheck]}
+hypothesis.settings.register_profile("few", derandomize=True, max_examples=25, **common)
+hypothesis.settings.register_profile("long", max_examples=2500, print_blob=False, **common)
 hypothesis.settings.load_profile("few")
 
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# Only now, as a session's devices are counted at the first array.
+# Only now: the first array fixes the number of devices.
 from cases import Case  # noqa: E402
 
 import braininit as init  # noqa: E402
@@ -53,10 +53,10 @@ import braininit as init  # noqa: E402
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--initializer", metavar="NAME", help="run the laws of one row of tests/cases.py alone"
+        "--initializer", metavar="NAME", help="run the laws of this row of tests/cases.py only"
     )
     parser.addoption(
-        "--pin", action="store_true", help="write the values of draws that laws/test_values.py pins"
+        "--pin", action="store_true", help="write the draws that laws/test_values.py pins"
     )
 
 
@@ -71,14 +71,14 @@ def pytest_collection_modifyitems(config, items):
         return
     rows = [i for i in items if name in _row(i)]
     if not rows:
-        named = sorted({_row(i)[0] for i in items if _row(i)})
-        raise pytest.UsageError(f"no row {name!r} in tests/cases.py; there are {', '.join(named)}")
+        names = sorted({_row(i)[0] for i in items if _row(i)})
+        raise pytest.UsageError(f"no row {name!r} in tests/cases.py; there are {', '.join(names)}")
     config.hook.pytest_deselected(items=[i for i in items if name not in _row(i)])
     items[:] = rows
 
 
 def _row(item):
-    """The names of the twins whose row of the table a test is about; none of most tests."""
+    """Return class and function names of the row that a test runs on; () without a row."""
     case = getattr(item, "callspec", None) and item.callspec.params.get("case")
     return (str(case), case.function.__name__) if isinstance(case, Case) else ()
 
@@ -101,20 +101,20 @@ def _same_stream_for_every_test():
 
 
 def pytest_collection_finish():
-    """Garbage is looked for a hundred times less often than usual: it is a tenth of the time."""
+    """Collect garbage a hundred times less often than usual: it takes a tenth of the time."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)
-def _no_more_programs_than_fit():
+def _programs_fit_in_memory():
     yield
     if _resident_bytes() > ROOM:
-        _forget_programs()
+        _drop_programs()
 
 
-ROOM = 1.4e9  # bytes of a worker; 1e9 are modules
+ROOM = 1.4e9  # bytes per worker; modules take 1e9
 
 
 def _resident_bytes():
@@ -125,9 +125,9 @@ def _resident_bytes():
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def _forget_programs():
+def _drop_programs():
     init.clear_caches()
     jax.clear_caches()
     gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # not glibc, which keeps what is freed
+    with contextlib.suppress(OSError, AttributeError):  # not glibc, which keeps freed memory
         ctypes.CDLL(None).malloc_trim(0)

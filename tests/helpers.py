@@ -1,4 +1,4 @@
-"""What many tests compare by."""
+"""Comparisons, keys and processes that many tests share."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from jax.extend.random import define_prng_impl
 
 
 def bare(x: Any) -> np.ndarray:
-    """The numbers, without their unit."""
+    """Return the numbers without their unit."""
     return np.asarray(u.get_mantissa(x))
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two draws are equal to the last bit, in unit, shape and dtype as well."""
+    """True if two draws have the same bits, unit, shape and dtype."""
     x, y = bare(a), bare(b)
     return u.get_unit(a) == u.get_unit(b) and x.dtype == y.dtype and np.array_equal(x, y)
 
 
 def close(a: Any, b: Any) -> bool:
-    """Equal but for the last bits, which XLA may round otherwise in a larger program."""
+    """True if equal but for the last bits, which XLA may round differently in larger programs."""
     x, y = bare(a).astype(np.float64), bare(b).astype(np.float64)
     return x.shape == y.shape and np.allclose(x, y, rtol=2e-6, atol=1e-6 * np.abs(y).max())
 
 
 class Spy:
-    """Takes down what a layer first calls its hook with, and passes it on."""
+    """Records the arguments of the first call of a layer's hook, and passes all calls on."""
 
     def __init__(self, hook):
         self.hook, self.call = hook, None
@@ -44,10 +44,10 @@ class Spy:
 
 
 def key_of_words(first: Any, second: Any = None) -> jax.Array:
-    """A key whose random words are those given, in their order; two words for each number.
+    """Return a key with the given random words, in order; two words for each number.
 
-    A draw of two words a number takes both; of other draws, children that share a key included,
-    the first child has the first words, and the second the second.
+    Draws of two words per number take both. In other draws, children that share a key included,
+    the first child takes the `first` words and the second child the `second` words.
     """
     words = np.stack([first, first if second is None else second]).astype(np.uint32)
     return jax.random.wrap_key_data(jnp.asarray(words), impl=_given_words(words.shape[1]))
@@ -75,12 +75,12 @@ def _given_words(size: int) -> Any:
 
 
 def in_a_process(code: str, *arguments: str, **environment: str) -> str:
-    """What a Python process of its own prints, on CPUs, with more environment variables."""
+    """Run code in a new Python process on CPUs; return the printed text."""
     paths = os.pathsep.join(path for path in sys.path if path)
-    own = {"JAX_PLATFORMS": "cpu", "JAX_DEBUG_KEY_REUSE": "0", "PYTHONPATH": paths}
+    defaults = {"JAX_PLATFORMS": "cpu", "JAX_DEBUG_KEY_REUSE": "0", "PYTHONPATH": paths}
     run = subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        env=os.environ | own | environment,
+        env=os.environ | defaults | environment,
         capture_output=True,
         text=True,
         check=False,
@@ -94,15 +94,15 @@ def in_a_process(code: str, *arguments: str, **environment: str) -> str:
 
 
 def words(bits: int, n: int = 4000) -> np.ndarray:
-    """Words across the range, with both tails down to the last bit; the same for all tests."""
+    """Return words across the range, with both tails to the last bit; the same for all tests."""
     rng = np.random.default_rng(7)
-    kind = np.dtype(f"uint{bits}")
-    most = np.iinfo(kind).max
-    inner = rng.integers(0, most, n, kind, endpoint=True)
-    tail = np.unique((2.0 ** rng.uniform(0, bits - 1, n)).astype(kind))
-    return np.concatenate([inner, tail, most - tail, np.array([0, most], kind)])
+    dtype = np.dtype(f"uint{bits}")
+    most = np.iinfo(dtype).max
+    inner = rng.integers(0, most, n, dtype, endpoint=True)
+    tail = np.unique((2.0 ** rng.uniform(0, bits - 1, n)).astype(dtype))
+    return np.concatenate([inner, tail, most - tail, np.array([0, most], dtype)])
 
 
 def uniform(word: np.ndarray, dtype: Any = np.longdouble) -> np.ndarray:
-    """The number in (0, 1) that a word stands for."""
+    """Return the number in (0, 1) of a word."""
     return (word.astype(dtype) + dtype(0.5)) / dtype(2) ** (8 * word.dtype.itemsize)

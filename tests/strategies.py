@@ -1,4 +1,4 @@
-"""What Hypothesis makes for the laws: numbers at the edges, sizes, keys, nested initializers."""
+"""Hypothesis strategies of the laws: numbers at the edges, sizes, keys, nested initializers."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ given = st.one_of(
               st.sampled_from(UNITS)),
     st.sampled_from(ODD),
 )  # fmt: skip
-"""A parameter, whatever a user may give for it."""
+"""Anything that a user may pass as a parameter."""
 
-# ---------------------------------------------------------------- what a draw is asked for
+# ---------------------------------------------------------------- arguments of a draw
 
 sizes = st.one_of(
     st.integers(0, 4),
@@ -92,7 +92,7 @@ LEAVES = [case for case in RANDOM if case.carriers]
 
 @st.composite
 def leaves(draw: Any, unit: Any = None) -> Any:
-    """An initializer that is made of no other: a member of its row, scaled."""
+    """An initializer without children: a member of its row, scaled."""
     case, scale = draw(st.sampled_from(LEAVES)), draw(moderate)
     values = {n: case.given[n] * scale ** case.power(n) for n in case.carriers if n in case.given}
     return case.make(unit, **{n: case.dress(n, v, unit) for n, v in values.items()})
@@ -103,7 +103,7 @@ def nested(unit: Any = None, most: int = 5) -> Any:
     dressed = (lambda x: x) if unit is None else (lambda x: x * unit)
     number = st.one_of(moderate, moderate.map(lambda x: np.full(3, x, np.float32)))
 
-    def of(part: Any) -> Any:
+    def combined(part: Any) -> Any:
         two = st.tuples(part, st.one_of(part, number.map(dressed)))
         return st.one_of(
             st.builds(lambda ab: ab[0] + ab[1], two),
@@ -120,4 +120,4 @@ def nested(unit: Any = None, most: int = 5) -> Any:
             part.map(init.Compose),
         )
 
-    return st.recursive(leaves(unit), of, max_leaves=most)
+    return st.recursive(leaves(unit), combined, max_leaves=most)

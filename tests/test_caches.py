@@ -1,4 +1,4 @@
-"""What is kept from draw to draw: programs, until they are to be forgotten."""
+"""Caches: programs are kept from draw to draw until they are cleared."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_units_share_a_program():
 
 
 def caches():
-    """Every function of the package that remembers, by its name."""
+    """Yield every cached function of the package with its name."""
     for name, module in sys.modules.copy().items():
         if name.startswith("braininit."):
             for value in vars(module).values():
@@ -74,22 +74,22 @@ def caches():
 
 
 def test_every_cache_is_bounded_and_can_be_cleared():
-    """Programs take some 2.5 MB each; what else is kept is small, or there is one of it."""
+    """A program takes some 2.5 MB; other cached values are small or single."""
     init.Normal(0.0, 1.0)(3, rng=0)
-    found = dict(caches())
-    assert len(found) > 20
-    unbounded = {name for name, c in found.items() if c.cache_parameters()["maxsize"] is None}
-    for name in unbounded:  # those with arguments take constants of the code
+    cached = dict(caches())
+    assert len(cached) > 20
+    unbounded = {name for name, c in cached.items() if c.cache_parameters()["maxsize"] is None}
+    for name in unbounded:  # their arguments are constants of the code
         few = name.endswith((".is_tried", "._rule", "._panel", ".gauss"))
-        assert few or not inspect.signature(found[name]).parameters, name
+        assert few or not inspect.signature(cached[name]).parameters, name
     programs = [sampler._program, composite._program]
     assert sum(cache.cache_parameters()["maxsize"] for cache in programs) <= 512
     init.clear_caches()
-    assert not [name for name, cache in found.items() if cache.cache_info().currsize]
+    assert not [name for name, cache in cached.items() if cache.cache_info().currsize]
 
 
-def living():
-    """How many programs are kept by whomever."""
+def count_programs():
+    """Count the programs alive in this process."""
     gc.collect()
     return len(jax.devices()[0].client.live_executables())
 
@@ -100,22 +100,22 @@ def draw_in_new_shapes(count):
         (2.0 * init.Uniform(0.0, 1.0))((101 + n,), rng=0)
 
 
-def test_programs_of_new_shapes_push_out_old_ones(monkeypatch):
+def test_programs_of_new_shapes_evict_old_ones(monkeypatch):
     for module in (sampler, composite):
         few = functools.lru_cache(maxsize=2)(module._program.__wrapped__)
         monkeypatch.setattr(module, "_program", few)
     draw_in_new_shapes(2)
-    before = living()
+    before = count_programs()
     draw_in_new_shapes(6)
-    assert living() <= before
+    assert count_programs() <= before
 
 
-def test_cleared_programs_are_gone():
+def test_cleared_programs_are_freed():
     init.clear_caches()
     draw_in_new_shapes(1)
     init.clear_caches()
-    before = living()
+    before = count_programs()
     draw_in_new_shapes(4)
-    assert living() >= before + 8
+    assert count_programs() >= before + 8
     init.clear_caches()
-    assert living() <= before
+    assert count_programs() <= before

@@ -1,4 +1,4 @@
-"""Initializers as plain data, and `param`: what a constructor may be given."""
+"""Initializers as plain data, and `param` for the arguments of constructors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def through_json(obj):
 
 @pytest.mark.parametrize("case", [c for c in CASES if str(c) != "Conditional"], ids=str)
 @pytest.mark.parametrize("unit", [None, u.nS], ids=["bare", "nS"])
-def test_every_initializer_goes_round(case, unit):
+def test_every_initializer_round_trips(case, unit):
     obj = case.make(unit)
     assert through_json(obj) == obj
 
@@ -54,7 +54,7 @@ def test_every_initializer_goes_round(case, unit):
     ],
     ids=lambda x: type(x).__name__,
 )
-def test_nested_objects_and_odd_numbers_go_round(obj):
+def test_nested_objects_and_odd_numbers_round_trip(obj):
     assert through_json(obj) == obj
 
 
@@ -66,7 +66,7 @@ def test_names(case):
         assert init.get(given | {"class": spelled}) == case.make()
 
 
-def test_aliases_and_what_is_an_initializer_already():
+def test_aliases_numbers_and_functions():
     assert init.get("he_normal") == init.KaimingNormal()
     assert init.get("glorot_uniform") == init.XavierUniform()
     assert init.get("zeros") == init.ZeroInit()
@@ -78,7 +78,7 @@ def test_aliases_and_what_is_an_initializer_already():
 
 
 def test_a_configuration_written_by_hand():
-    made = init.get(
+    mixture = init.get(
         {
             "class": "mixture",
             "distributions": [
@@ -89,7 +89,7 @@ def test_a_configuration_written_by_hand():
             "weights": [0.5, 0.25, 0.25],
         }
     )
-    assert made == init.Mixture(
+    assert mixture == init.Mixture(
         [
             init.Normal(0.5 * u.nS, 1e-4 * u.uS),
             init.Constant(0.5 * u.nS),
@@ -118,11 +118,11 @@ def test_errors_of_get(identifier, error, text):
 
 
 class Listed(collections.UserList):
-    """A sequence that is no list, as OmegaConf's are."""
+    """A sequence that is not a list, like OmegaConf's."""
 
 
 class Ducks:
-    """A sequence by what it can, without a base class that says so."""
+    """A sequence by its methods alone, without a base class."""
 
     def __init__(self, values):
         self._values = values
@@ -135,11 +135,11 @@ class Ducks:
 
 
 class Mapped(collections.UserDict):
-    """A mapping that is no dictionary."""
+    """A mapping that is not a dictionary."""
 
 
 def as_sequences(config, kind):
-    """The same configuration with another kind of sequence for each list in it."""
+    """Replace each list in a configuration by another kind of sequence."""
     if isinstance(config, dict):
         return Mapped({n: as_sequences(v, kind) for n, v in config.items()})
     return kind([as_sequences(v, kind) for v in config]) if isinstance(config, list) else config
@@ -147,7 +147,7 @@ def as_sequences(config, kind):
 
 @pytest.mark.parametrize("kind", [tuple, Listed, Ducks], ids=lambda x: x.__name__)
 @pytest.mark.parametrize("case", [c for c in CASES if str(c) != "Conditional"], ids=str)
-def test_any_sequence_goes_for_a_list(case, kind):
+def test_any_sequence_may_replace_a_list(case, kind):
     config = init.to_config(case.make(u.nS))
     assert init.get(as_sequences(config, kind)) == case.make(u.nS)
 
@@ -160,14 +160,14 @@ def test_axes_in_any_form(axes):
     for name in ("KaimingNormal", "VarianceScaling", "XavierUniform", "Orthogonal", "Mixture"):
         field = "axis" if name == "Mixture" else "batch_axis"
         given = {"distributions": [1.0, 2.0]} if name == "Mixture" else {}
-        made = init.get({"class": name, field: axes} | given)
-        assert made == getattr(init, name)(**given, **{field: (0,)})
+        obj = init.get({"class": name, field: axes} | given)
+        assert obj == getattr(init, name)(**given, **{field: (0,)})
 
 
 def test_numbers_in_any_sequence():
     for low in (["0 mV", "1 mV"], ("0 mV", {"value": 1, "unit": "mV"}), Ducks(["0 uV", "1 mV"])):
-        made = init.get({"class": "Uniform", "low": low, "high": "2 mV"})
-        assert u.math.allclose(made.low, np.array([0.0, 1.0]) * u.mV)
+        uniform = init.get({"class": "Uniform", "low": low, "high": "2 mV"})
+        assert u.math.allclose(uniform.low, np.array([0.0, 1.0]) * u.mV)
     assert init.get({"class": "Normal", "mean": range(3)}) == init.Normal([0.0, 1.0, 2.0])
     assert init.get({"class": "Normal", "mean": np.float32(3)}) == init.Normal(3.0)
     complex_array = init.Constant(np.array([1 + 2j, 3]))
@@ -259,9 +259,9 @@ NONSENSE = [
 ]
 
 
-@pytest.mark.parametrize("which", range(len(NONSENSE)))
-def test_nonsense_is_refused(which):
-    config, error, text = NONSENSE[which]
+@pytest.mark.parametrize("index", range(len(NONSENSE)))
+def test_nonsense_is_refused(index):
+    config, error, text = NONSENSE[index]
     with pytest.raises(error, match=text):
         init.get(config)
 
@@ -283,7 +283,7 @@ def test_the_deepest_configuration_is_read():
 
 
 def test_random_configurations():
-    """Anything at all among configurations: an object, or an error that says what is wrong."""
+    """Any configuration gives an object or an error with a message."""
     source = random.Random(0)
     names = sorted(
         {str(case) for case in CASES} | {"GaussianProfile", "CombinedProfile", "Compose"}
@@ -292,31 +292,34 @@ def test_random_configurations():
               10**400, float("nan"), 1j, (), {}, {1}, range(3), np.arange(2.0), np.array("a"),
               np.float32(1), 2 * u.ms, u.mV, object(), np.zeros((2, 0)), "\ud800"]  # fmt: skip
 
-    def made(depth):
+    def make(depth):
         kind = source.random()
         if depth == 0 or kind < 0.4:
             return source.choice(leaves)
         if kind < 0.55:
-            return [made(depth - 1) for _ in range(source.randrange(4))]
+            return [make(depth - 1) for _ in range(source.randrange(4))]
         if kind < 0.65:
-            return {"value": made(depth - 1), "unit": source.choice(["nS", "1", 3, "", u.mV, None])}
+            return {
+                "value": make(depth - 1),
+                "unit": source.choice(["nS", "1", 3, "", u.mV, None]),
+            }
         if kind < 0.7:
             return {
-                "array": made(depth - 1),
+                "array": make(depth - 1),
                 "dtype": source.choice(["float32", "f", 3, "U9", None]),
             }
         if kind < 0.73:
-            return {"complex": made(depth - 1)}
+            return {"complex": make(depth - 1)}
         config = {"class": source.choice(names)}
         known = init.get.__globals__["_named"](config["class"]).__dataclass_fields__
         for name in source.sample(sorted(known), source.randrange(len(known) + 1)):
-            config[name] = made(depth - 1)
+            config[name] = make(depth - 1)
         return config
 
     refused = 0
     for _ in range(600):
         try:
-            obj = init.get(made(4))
+            obj = init.get(make(4))
         except (TypeError, ValueError):
             refused += 1
             continue
@@ -327,20 +330,20 @@ def test_random_configurations():
 # ---------------------------------------------------------------- profiles and functions
 
 
-def test_a_profile_goes_round():
+def test_a_profile_round_trips():
     profile = (0.5 * init.GaussianProfile(50 * u.um) + 0.1).clip(max_val=0.4)
     assert through_json(profile) == profile
     by_hand = {"class": "GaussianProfile", "sigma": "50 um"}
     assert init.get(by_hand) == init.GaussianProfile(50 * u.um)
 
 
-def test_functions_cannot_be_written():
+def test_functions_have_no_configuration():
     for obj in (init.Conditional(np.isnan, N, N), N | np.abs, init.Scaled(np.zeros, 2.0)):
         with pytest.raises(TypeError, match="plain data"):
             init.to_config(obj)
 
 
-def test_a_users_own_class_goes_round():
+def test_a_users_class_round_trips():
     def logistic(key, shape, loc=0.0, scale=1.0, *, dtype=None):
         return loc + scale * jax.random.logistic(key, shape, dtype)
 

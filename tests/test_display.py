@@ -1,4 +1,4 @@
-"""Objects in a notebook: complete, escaped, small, and never an error."""
+"""HTML of objects in notebooks: complete, escaped, small, and never an error."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ GAUSS = init.GaussianProfile(50 * u.um)
 
 
 def rows(text):
-    """The rows of the tables, as pairs."""
+    """Return the rows of the tables as tuples."""
     tree = ElementTree.fromstring(text)
     return [tuple("".join(cell.itertext()) for cell in row) for row in tree.iter("tr")]
 
 
 def curve(text):
-    """The curve of the picture, by the marks and the labels of its axis."""
+    """Read the curve of the picture by the marks and the labels of its axis."""
     svg = ElementTree.fromstring(text).find("svg")
     marks = [float(line.get("x1")) for line in svg.iter("line") if line.get("x1") == line.get("x2")]
     labels = [t.text.replace("−", "-") for t in svg.iter("text")][:-1]
@@ -106,14 +106,14 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_others_show_themselves(name):
+def test_other_objects_show_themselves(name):
     text = OTHERS[name]._repr_html_()
     ElementTree.fromstring(text)
     assert len(text) < 8000
     assert ("<svg" in text) == (name not in ("many", "deep", "function", "power"))
 
 
-def test_what_is_shown_of_arrays_and_units():
+def test_arrays_and_units_in_tables():
     assert ("mean", "[-60, -70] mV") in rows(OTHERS["array"]._repr_html_())
     assert ("mean", "-70 to -60 mV") in rows(OTHERS["array"]._repr_html_())
     assert ("mean", "array (100, 100) in mV") in rows(OTHERS["many"]._repr_html_())
@@ -132,7 +132,7 @@ def test_what_is_shown_of_arrays_and_units():
 
 
 class Loud(init.Initialization):
-    """A user's, whose parameters may be anything."""
+    """A user's class whose parameters may be anything."""
 
     def __init__(self, text="<script>&"):
         self.text = text
@@ -167,7 +167,7 @@ def test_text_is_escaped():
 
 
 def test_it_never_raises(monkeypatch):
-    assert Named(Unwilling())._repr_html_() is None  # a notebook then takes the repr
+    assert Named(Unwilling())._repr_html_() is None  # a notebook then shows the repr
     half = object.__new__(init.LogNormal)  # as while unpickling
     assert half._repr_html_() is None
     for leaf in (None, object(), jax.ShapeDtypeStruct((), float)):
@@ -179,10 +179,10 @@ def test_traced_parameters_are_shown_as_such():
     shown = []
 
     def objects(std, show):
-        every = init.Normal(0.0 * u.nS, std * u.nS), init.GaussianProfile(std), GAUSS, init.Normal()
+        objs = init.Normal(0.0 * u.nS, std * u.nS), init.GaussianProfile(std), GAUSS, init.Normal()
         if show:
-            shown.extend(each._repr_html_() for each in every)
-        return [jnp.asarray(leaf) for leaf in jax.tree.leaves(every)]
+            shown.extend(obj._repr_html_() for obj in objs)
+        return [jnp.asarray(leaf) for leaf in jax.tree.leaves(objs)]
 
     showing, quiet = (functools.partial(objects, show=show) for show in (True, False))
     assert str(jax.make_jaxpr(showing)(1.0)) == str(jax.make_jaxpr(quiet)(1.0))
@@ -198,7 +198,7 @@ def test_no_matplotlib(monkeypatch):
     assert "<svg" in init.Normal()._repr_html_()
 
 
-def test_shared_parts_are_not_written_again_and_again(monkeypatch):
+def test_shared_parts_are_abbreviated(monkeypatch):
     obj = init.Normal()
     for _ in range(9):  # 512 in full
         obj = obj + obj

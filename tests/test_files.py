@@ -1,4 +1,4 @@
-"""Values on disk: what is saved comes back, and what is no such file is refused."""
+"""Values on disk: saved values load unchanged, and invalid files are refused."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ import braininit as init
 from braininit import files as _files
 
 UNITS = [None, u.nS, u.nS / u.mm**2, u.ms**-1, u.mV**0.5, u.mA / (u.mm**2 * u.ms), u.mV / u.volt]
-NOT_IN_XLA = {"int1", "uint1", "float6_e2m3fn", "float6_e3m2fn"}  # jax.numpy has their names alone
+NOT_IN_XLA = {"int1", "uint1", "float6_e2m3fn", "float6_e3m2fn"}  # only names in jax.numpy
 DTYPES = sorted(
     {np.dtype(t).name for t in vars(jnp).values() if isinstance(t, type(jnp.float32))} - NOT_IN_XLA
 )
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path, monkeypatch):
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
@@ -40,18 +40,18 @@ def through_file(values):
 
 
 def same(again, values):
-    """Whether two arrays or Quantities agree: dtype, shape, unit and bits."""
-    unit, of = (getattr(x, "unit", None) for x in (again, values))
+    """True if two arrays or Quantities agree in dtype, shape, unit and bits."""
+    unit, expected_unit = (getattr(x, "unit", None) for x in (again, values))
     a, b = (np.asarray(u.get_mantissa(x)) for x in (again, values))
     b = b.astype(b.dtype.newbyteorder("="))
-    return (unit, a.dtype, a.shape, a.tobytes()) == (of, b.dtype, b.shape, b.tobytes())
+    return (unit, a.dtype, a.shape, a.tobytes()) == (expected_unit, b.dtype, b.shape, b.tobytes())
 
 
-# ---------------------------------------------------------------- what comes back
+# ---------------------------------------------------------------- round trips
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_every_dtype_comes_back(dtype):
+def test_every_dtype_round_trips(dtype):
     bare = np.arange(6).astype(dtype).reshape(2, 3)
     values = {str(unit): bare if unit is None else u.Quantity(bare, unit) for unit in UNITS}
     for value in (bare, values["nS"]):
@@ -65,7 +65,7 @@ def test_every_dtype_comes_back(dtype):
     assert all(same(again[name], value) for name, value in values.items())
 
 
-def test_those_are_the_dtypes():
+def test_dtypes_include_narrow_and_wide_ones():
     assert {"float32", "bfloat16", "float8_e5m2", "int4", "complex64", "bool", "int64"} < {*DTYPES}
 
 
@@ -75,7 +75,7 @@ def test_other_byte_orders(kind):
     foreign = values.astype(f">{kind}")
     assert same(through_file(foreign), values)
     assert same(through_file({"w": u.Quantity(foreign, u.mV)})["w"], u.Quantity(values, u.mV))
-    # What NumPy wrote on such a machine, or what an earlier version of this package left.
+    # Written by NumPy on such a machine, or by an earlier version of this package.
     np.savez("old.npz", format="braininit 1", values=foreign, dtype=values.dtype.name, unit="")
     assert same(init.load("old.npz"), values)
 
@@ -93,7 +93,7 @@ def test_shapes_and_layouts(shape):
         assert same(through_file(odd.astype(jnp.bfloat16)), odd.astype(jnp.bfloat16))
 
 
-def test_what_else_is_an_array():
+def test_numbers_sequences_and_sharded_arrays():
     mesh = jax.make_mesh((8,), ("x",), axis_types=(jax.sharding.AxisType.Auto,))
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
     for values in (3, 2.5, True, 1j, [1, 2], [[1.0], [2.0]], range(4), np.float32(3), 3 * u.mV):
@@ -125,7 +125,7 @@ def test_numpy_reads_the_file():
         assert (str(entries["unit/w"]), str(entries["dtype/w"])) == ("nS", "float32")
 
 
-# ---------------------------------------------------------------- what is not saved
+# ---------------------------------------------------------------- values that are refused
 
 MASKED = np.ma.masked_greater(np.arange(3.0), 1)
 
@@ -199,16 +199,16 @@ def test_the_name_ends_in_npz(name):
         init.save(name, jnp.ones(3))
 
 
-# ---------------------------------------------------------------- what is no such file
+# ---------------------------------------------------------------- files that are refused
 
 
-def written(**entries):
-    """A file by hand: the entries of one that `save` writes, and what takes their place."""
-    given = {"format": "braininit 1", "values": np.ones(3, np.float32), "dtype": "float32"}
-    np.savez("bad.npz", **given | {"unit": ""} | entries)
+def write_entries(**entries):
+    """Write a file by hand: the entries of a saved array, updated by `entries`."""
+    valid = {"format": "braininit 1", "values": np.ones(3, np.float32), "dtype": "float32"}
+    np.savez("bad.npz", **valid | {"unit": ""} | entries)
 
 
-def refused(name="bad.npz"):
+def assert_refused(name="bad.npz"):
     with pytest.raises(ValueError, match=rf"{name} is not a file that braininit.save") as failure:
         init.load(name)
     return str(failure.value.__cause__)
@@ -224,15 +224,15 @@ def test_wrong_files_are_refused():
     np.save("array.npy", np.ones(3))
     os.rename("array.npy", "array.npz")
     for name in ("zip", "text", "empty", "other", "array"):
-        refused(f"{name}.npz")
-    written(format="braininit 9", values=3)
+        assert_refused(f"{name}.npz")
+    write_entries(format="braininit 9", values=3)
     with pytest.raises(ValueError, match="format 'braininit 9'; .* reads 'braininit 1' and"):
         init.load("bad.npz")
     with pytest.raises(FileNotFoundError):
         init.load("missing.npz")
     for number in (0, 3):
         with pytest.raises(TypeError):
-            init.load(number)  # that would be an open file's
+            init.load(number)  # a number would be a file descriptor
 
 
 @pytest.mark.parametrize(
@@ -267,10 +267,10 @@ def test_wrong_files_are_refused():
     ],
     ids=str,
 )
-def test_entries_that_do_not_go_together(entries):
-    written(**entries)
+def test_inconsistent_entries_are_refused(entries):
+    write_entries(**entries)
     began = time.monotonic()
-    refused()
+    assert_refused()
     assert time.monotonic() - began < 5
 
 
@@ -280,13 +280,13 @@ def test_pickles_are_not_read():
             return open, ("trapped", "w")
 
     for name in ("values", "unit", "format"):
-        written(**{name: np.array([Trap()], object)})
-        refused()
+        write_entries(**{name: np.array([Trap()], object)})
+        assert_refused()
     assert "trapped" not in os.listdir()
 
 
 def header(shape, dtype="<f4", rest=b""):
-    """An array's file as NumPy writes it, whatever the header says."""
+    """Return the bytes of an array's file in NumPy's format, with any header."""
     stream = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         stream, {"descr": dtype, "fortran_order": False, "shape": shape}
@@ -321,22 +321,22 @@ def header(shape, dtype="<f4", rest=b""):
     ids=lambda data: f"{len(data)} bytes",
 )
 def test_headers_that_lie(values):
-    written()
+    write_entries()
     with zipfile.ZipFile("bad.npz") as good:
         entries = {name: good.read(name) for name in good.namelist()}
     with zipfile.ZipFile("bad.npz", "w") as bad:
         for name, data in (entries | {"values.npy": values}).items():
             bad.writestr(name, data)
     began = time.monotonic()
-    refused()
+    assert_refused()
     assert time.monotonic() - began < 5
 
 
-def test_what_would_grow_in_memory_is_refused():
-    given = {"format": "braininit 1", "dtype": "float32", "unit": ""}
-    np.savez_compressed("bomb.npz", values=np.zeros(1_000_000, np.float32), **given)
-    assert "larger in memory" in refused("bomb.npz")
-    # The same bytes under many names: the directory says that they are there often.
+def test_files_that_would_grow_in_memory_are_refused():
+    entries = {"format": "braininit 1", "dtype": "float32", "unit": ""}
+    np.savez_compressed("bomb.npz", values=np.zeros(1_000_000, np.float32), **entries)
+    assert "larger in memory" in assert_refused("bomb.npz")
+    # The directory lists the same bytes under many names.
     init.save("many.npz", {f"{i:03}": np.zeros(1000) for i in range(2)})
     with zipfile.ZipFile("many.npz", "a") as archive:
         first = archive.getinfo("values/000.npy")
@@ -347,7 +347,7 @@ def test_what_would_grow_in_memory_is_refused():
             archive.filelist.append(entry)
             archive.NameToInfo[entry.filename] = entry
         archive._didModify = True
-    assert "larger in memory" in refused("many.npz")
+    assert "larger in memory" in assert_refused("many.npz")
 
 
 def test_a_mapping_that_lacks_an_entry():
@@ -359,11 +359,11 @@ def test_a_mapping_that_lacks_an_entry():
             for name, data in entries.items():
                 if name != missing:
                     bad.writestr(name, data)
-        refused()
+        assert_refused()
 
 
 def test_damaged_files():
-    """Bytes flipped, cut, doubled and made up, at random: the values, or the one error."""
+    """Bytes flipped, cut, doubled or random: the file gives its values, or the documented error."""
     rng, refusals = np.random.default_rng(0), []
     for values in ({"a": np.arange(20.0) * u.mV, "b": jnp.ones(3)}, jnp.arange(20.0) * u.nS):
         init.save("w.npz", values)
@@ -397,10 +397,10 @@ def test_damaged_files():
     for size in range(100):
         with open("w.npz", "wb") as file:
             file.write(rng.bytes(size * 7))
-        refused("w.npz")
+        assert_refused("w.npz")
 
 
-# ---------------------------------------------------------------- whole files only
+# ---------------------------------------------------------------- replacing a file
 
 
 def test_an_interrupted_save_leaves_the_old_file():
@@ -432,7 +432,7 @@ def test_permissions_stay(mode):
     assert stat.S_IMODE(os.stat("w.npz").st_mode) == mode
     with _files.replacing("w.npz"):
         (draft,) = {*os.listdir()} - {"w.npz", "plain"}
-        assert stat.S_IMODE(os.stat(draft).st_mode) == mode  # nobody reads it before, either
+        assert stat.S_IMODE(os.stat(draft).st_mode) == mode  # nobody else reads the draft
 
 
 def test_only_regular_files_are_replaced():
@@ -446,7 +446,7 @@ def test_only_regular_files_are_replaced():
     assert sorted(os.listdir()) == ["folder.npz", "null.npz", "pipe.npz"]
 
 
-def test_a_long_name_has_room():
+def test_a_name_of_maximal_length():
     name = "w" * 251 + ".npz"
     init.save(name, jnp.ones(3))
     assert os.listdir() == [name]
@@ -475,16 +475,16 @@ def test_sigterm_leaves_nothing_behind():
     assert (process.returncode, rest, os.listdir()) == (-15, "", [])
 
 
-def test_a_handler_of_the_programs_own_stays():
-    def own(*_):
+def test_a_users_signal_handler_is_restored():
+    def handler(*_):
         raise SystemExit(3)
 
-    before = signal.signal(signal.SIGTERM, own)
+    before = signal.signal(signal.SIGTERM, handler)
     try:
         with pytest.raises(SystemExit), _files.replacing("a.npz") as file:
             file.write(b"half")
             signal.raise_signal(signal.SIGTERM)
-        assert signal.getsignal(signal.SIGTERM) is own
+        assert signal.getsignal(signal.SIGTERM) is handler
     finally:
         signal.signal(signal.SIGTERM, before)
     assert os.listdir() == []

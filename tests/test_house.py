@@ -1,4 +1,4 @@
-"""The house keeps its order: imports go down one list, rooms stay small, extras stay optional."""
+"""The package's layout: imports go down one list, files stay small, extras are optional."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ORDER = [
     "__init__",
     "__main__",
 ]
-"""The rooms, from the lowest floor up: folders, then modules that stand by themselves."""
+"""Folders and single modules of the package; each imports only from those before it."""
 
 
 def room(path: Path) -> str:
@@ -45,7 +45,7 @@ def room(path: Path) -> str:
 
 
 def imported(path, at_once=False):
-    """The modules of this package that a file imports, as paths; or only when it is loaded."""
+    """Yield the package's modules that a file imports; with `at_once` only at its top level."""
     tree = ast.parse(path.read_text())
     for node in tree.body if at_once else ast.walk(tree):
         names = []
@@ -72,17 +72,17 @@ def test_rooms_import_only_rooms_below(path):
         assert ORDER.index(room(other)) <= own, f"{other.relative_to(HOUSE)} is above"
 
 
-def test_nothing_is_imported_in_a_circle():
-    below = {path: set(imported(path, at_once=True)) - {path} for path in MODULES}
-    while leaves := [path for path, needs in below.items() if not needs & below.keys()]:
+def test_no_import_cycles():
+    imports = {path: set(imported(path, at_once=True)) - {path} for path in MODULES}
+    while leaves := [path for path, needs in imports.items() if not needs & imports.keys()]:
         for path in leaves:
-            del below[path]
-    assert not below, sorted(str(p.relative_to(HOUSE)) for p in below)
+            del imports[path]
+    assert not imports, sorted(str(p.relative_to(HOUSE)) for p in imports)
 
 
-def test_parameters_and_the_engine_do_not_know_each_other():
-    for one, other in (("_params", "_engine"), ("_engine", "_params")):
-        for path in (HOUSE / one).rglob("*.py"):
+def test_parameters_and_the_engine_do_not_import_each_other():
+    for importer, other in (("_params", "_engine"), ("_engine", "_params")):
+        for path in (HOUSE / importer).rglob("*.py"):
             assert other not in {room(p) for p in imported(path)}, path
 
 
@@ -94,7 +94,7 @@ def test_files_stay_small(path):
 def test_only_the_runtime_dependencies_are_imported():
     code = (
         "import sys, braininit;"
-        "parts = ['scipy.' + m for m in ('special', 'integrate', 'stats')];"  # when first needed
+        "parts = ['scipy.' + m for m in ('special', 'integrate', 'stats')];"  # imported lazily
         "print([m for m in (*parts, 'flax', 'equinox', 'haiku', 'torch') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

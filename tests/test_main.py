@@ -1,4 +1,4 @@
-"""The command line, and the pictures it draws."""
+"""The command line and its figures."""
 
 import contextlib
 import io
@@ -25,14 +25,14 @@ NORMAL = "Normal(0.5*nS, 0.1*nS)"
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path, monkeypatch):
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     yield
     pyplot.close("all")
 
 
 def complaint(capsys, *argv):
-    """What the command line says on stderr when it refuses: one line, and nothing else."""
+    """Run a command that fails; return its message, the only line of output."""
     assert main(argv) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -53,7 +53,7 @@ def comparison(tmp_path_factory):
     return folder, out.getvalue()
 
 
-def test_distributions_with_their_theory(comparison):
+def test_the_table_compares_draws_with_theory(comparison):
     _, text = comparison
     table = text.split("---\n")[1].split("\n\n")[0]
     rows = [line.split() for line in table.splitlines()]
@@ -67,7 +67,7 @@ def test_distributions_with_their_theory(comparison):
         assert least <= mean <= most
 
 
-def test_the_figure_and_where_it_went(comparison):
+def test_the_figure_is_saved_and_named(comparison):
     folder, text = comparison
     assert os.listdir(folder) == ["braininit.png"]
     assert f"figure: {folder / 'braininit.png'}" in text
@@ -120,12 +120,12 @@ def test_draws_summarises_and_writes(capsys):
 
 
 @pytest.mark.parametrize("kind", ["histogram", "cdf", "qq"])
-def test_kinds_of_pictures(kind, capsys, monkeypatch):
+def test_kinds_of_figures(kind, capsys, monkeypatch):
     assert main([NORMAL, "100", "--plot", "w.svg", "--kind", kind]) == 0
     with open("w.svg") as figure:
-        said = {"histogram": "mean of the draws", "cdf": "share at or below", "qq": "quantile in"}
+        labels = {"histogram": "mean of the draws", "cdf": "share at or below", "qq": "quantile in"}
         text = figure.read()
-        assert [name for name, words in said.items() if f"<!-- {words}" in text] == [kind]
+        assert [name for name, words in labels.items() if f"<!-- {words}" in text] == [kind]
     monkeypatch.setattr("braininit.__main__._COMPARED", (NORMAL,) * 4)
     assert main(["--size", "100", "--kind", kind]) == 0
     assert os.path.exists("braininit.png")
@@ -151,12 +151,12 @@ def test_double_precision_reaches_the_check_of_the_parameters():
     assert main(["Uniform(1, 1 + 1e-9)", "5", "--dtype", "float64"]) == 0
 
 
-def test_theory_of_array_parameters_is_that_of_all_draws(capsys):
+def test_theory_of_array_parameters_covers_all_draws(capsys):
     assert main(["Normal([-60, -70]*mV, 5*mV)", "1000x2"]) == 0
     assert "-65.00 mV" in capsys.readouterr().out.splitlines()[5]
 
 
-def test_theory_of_what_is_shifted_and_scaled(capsys):
+def test_theory_of_shifted_and_scaled_draws(capsys):
     assert main(["2*Exponential(2*ms) + 500*us", "1000"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [row[3:] for row in rows if row[:1] in (["mean"], ["std"])] == [
@@ -165,7 +165,7 @@ def test_theory_of_what_is_shifted_and_scaled(capsys):
     ]
 
 
-def test_theory_of_the_size(capsys):
+def test_theory_depends_on_the_size(capsys):
     assert main(["LecunNormal()", "100x4"]) == 0
     assert re.search(r"std +0\.\d+ +0\.1000\n", capsys.readouterr().out)
     assert main(["Conditional([3, 2], Normal(), 1)", "5"]) == 0
@@ -175,7 +175,7 @@ def test_theory_of_the_size(capsys):
         assert re.search(r"mean +-?\d.* +-\n", capsys.readouterr().out)
 
 
-def test_no_theory_is_said_so(capsys, monkeypatch):
+def test_unknown_theory_is_a_dash(capsys, monkeypatch):
     monkeypatch.setattr("braininit.theory.lookup.laws", {})
     assert main(["Constant(1*ms)", "3"]) == 0
     assert re.search(r"mean +1.000 ms +-\n", capsys.readouterr().out)
@@ -210,7 +210,7 @@ GOOD = {
 
 
 @pytest.mark.parametrize("text", GOOD)
-def test_an_expression_is_what_python_makes_of_it(text):
+def test_an_expression_means_the_same_as_in_python(text):
     assert read(text) == init.get(text) == GOOD[text]
 
 
@@ -314,7 +314,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("text", BAD)
-def test_a_bad_expression_is_told_in_one_line(text, capsys):
+def test_bad_expressions_are_refused_in_one_line(text, capsys):
     with pytest.raises(Refusal, match=BAD[text].replace("a *", r"a \*").replace("?", r"\?")):
         read(text)
     complaint(capsys, text, "10")
@@ -322,17 +322,17 @@ def test_a_bad_expression_is_told_in_one_line(text, capsys):
 
 @pytest.mark.parametrize("text", BAD)
 def test_get_refuses_the_same(text):
-    """All but what is an initializer to it, or a profile: names, quantities."""
+    """Except profiles, class names and quantities, which `get` accepts."""
     try:
-        made = init.get(text)
+        obj = init.get(text)
     except (ValueError, TypeError) as error:
         assert str(error)  # noqa: PT017
     else:
         assert "not a distribution" in BAD[text] or text == "Normal"
-        assert isinstance(made, init.Initialization | init.DistanceProfile)
+        assert isinstance(obj, init.Initialization | init.DistanceProfile)
 
 
-def test_get_says_the_place_too():
+def test_errors_of_get_name_the_column():
     with pytest.raises(ValueError, match="^column 12 of the expression: unknown name nX"):
         init.get("Normal(0.5*nX, 1)")
     with pytest.raises(init.UnitError, match="^column 1 of the expression: `std` in nS and `mean`"):
@@ -343,7 +343,7 @@ def test_get_says_the_place_too():
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_configuration_is_an_expression_too(case):
-    if str(case) != "Conditional":  # which holds a function
+    if str(case) != "Conditional":  # it holds a function
         config = init.to_config(case.make(u.nS))
         assert read(json.dumps(config)) == read(repr(config)) == case.make(u.nS)
 
@@ -374,7 +374,7 @@ def test_a_configuration_in_a_file(capsys):
 
 
 def test_random_expressions():
-    """Anything at all for an expression: a distribution, or a refusal in one line."""
+    """Any expression gives a distribution or a refusal in one line."""
     source = random.Random(0)
     good = [*GOOD, *(repr(case.make()) for case in CASES), json.dumps(init.to_config(GOOD[NORMAL]))]
     pieces = [*"()[]{},*+-/=.:'\"\\ \n\0", "**", "nS", "mV", "1e9", "-1", "inf", "None", "u.", "x",
@@ -399,7 +399,7 @@ def test_random_expressions():
     assert all("\n" not in text and 0 < len(text) <= 500 for text in refusals)
 
 
-def test_nothing_of_an_expression_is_evaluated():
+def test_expressions_are_never_evaluated():
     before = set(sys.modules)
     for text in ("__import__('antigravity')", "exec('import this')", "open('x', 'w')"):
         with pytest.raises(Refusal):
@@ -486,7 +486,7 @@ def test_a_folder_that_is_read_only(capsys, monkeypatch):
     assert "--out: [Errno 13] Permission denied" in complaint(capsys, NORMAL, "10", "--out=w.npz")
 
 
-def test_what_fails_at_the_draw(capsys):
+def test_errors_of_the_draw(capsys):
     assert "does not broadcast" in complaint(capsys, "Constant([1, 2, 3])", "10")
     message = complaint(capsys, "Constant(inf)", "3", "--out", "w.npz", "--plot", "w.png")
     assert "infinite" in message
@@ -509,7 +509,7 @@ def test_both_files_or_none(failing, capsys, monkeypatch):
         assert old.read() == "old"
 
 
-def test_help_lists_what_there_is(capsys):
+def test_help_lists_every_initializer(capsys):
     with pytest.raises(SystemExit) as stop:
         main(["--help"])
     assert stop.value.code == 0
@@ -529,14 +529,14 @@ def test_help_lists_what_there_is(capsys):
 def test_as_a_module():
     command = [sys.executable, "-m", "braininit", "Constant(0.5*nS)", "3"]
     environment = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(init.__file__))}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "0.5000 nS" in done.stdout
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "0.5000 nS" in run.stdout
 
 
 @pytest.fixture
 def stdout_into(monkeypatch):
-    """Send standard output, descriptor and all, to where another descriptor goes."""
+    """Redirect standard output, descriptor included, to another descriptor."""
     saved = os.dup(1)
 
     def send(descriptor, buffering=-1):
@@ -562,13 +562,13 @@ def test_a_full_disk(argument, buffering, stdout_into, capsys):
     assert error.count("\n") == 1
 
 
-def test_an_output_that_is_closed(monkeypatch, capsys):
+def test_a_closed_output(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdout", None)
     assert main(["Constant(1)"]) == 2
     assert capsys.readouterr().err == "python -m braininit: error: standard output is closed\n"
 
 
-def test_a_reader_that_has_seen_enough(stdout_into, capsys):
+def test_a_reader_that_closes_its_pipe(stdout_into, capsys):
     read_end, write_end = os.pipe()
     os.close(read_end)
     stdout_into(write_end)
@@ -576,7 +576,7 @@ def test_a_reader_that_has_seen_enough(stdout_into, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_an_output_that_knows_ascii_alone(monkeypatch):
+def test_an_ascii_output(monkeypatch):
     stream = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(stream, encoding="ascii"))
     assert main(["Constant(1*ohm)", "3", "--out", "µ.npz"]) == 0

@@ -1,4 +1,4 @@
-"""The notebooks run in order, in silence, and agree with the figures the tutorials print.
+"""The notebooks run in order, without warnings, and agree with the tutorials' printed figures.
 
 ``python tests/test_notebooks.py [name ...]`` executes them in place and saves their outputs.
 """
@@ -52,22 +52,22 @@ class ThisPython(AsyncKernelManager):
 
 
 def execute(notebooks: Sequence[Any], folder: Path) -> None:
-    """Run the notebooks one after the other, in one fresh kernel at work in `folder`.
+    """Run the notebooks one after the other, in one fresh kernel that works in `folder`.
 
-    The kernel forgets all names and programs between two notebooks, which would take 2 GB. A kernel
-    for each would cost 3 s more of imports.
+    The kernel drops all names and programs between notebooks, or they would take 2 GB. A kernel
+    per notebook would cost 3 s more of imports each.
     """
-    # XLA_FLAGS may change the numbers; a backend of matplotlib's would send figures nowhere.
+    # XLA_FLAGS may change the numbers; MPLBACKEND may discard figures.
     paths = (str(ROOT), os.environ.get("PYTHONPATH"))
     env = {k: v for k, v in os.environ.items() if not k.startswith(("XLA_", "MPL"))}
     env |= {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-        "IPYTHONDIR": str(folder / ".ipython"),  # no start-up files of the user's
+        "IPYTHONDIR": str(folder / ".ipython"),  # without the user's start-up files
         "JUPYTER_RUNTIME_DIR": str(folder / ".runtime"),
         "JAX_PLATFORMS": "cpu",
-        "JAX_NUM_CPU_DEVICES": "8",  # a notebook asks for them, and can't once JAX has run
-        "OPENBLAS_NUM_THREADS": "1",  # its threads spin while they wait
-        "PYTHONWARNINGS": "ignore:Creating legend with loc",  # it may take 1 s on a busy machine
+        "JAX_NUM_CPU_DEVICES": "8",  # JAX fixes their number at its first use
+        "OPENBLAS_NUM_THREADS": "1",  # waiting threads would spin
+        "PYTHONWARNINGS": "ignore:Creating legend with loc",  # shown on busy machines, after 1 s
     }
     everything = nbformat.v4.new_notebook()
     for notebook in notebooks:
@@ -88,7 +88,7 @@ def execute(notebooks: Sequence[Any], folder: Path) -> None:
 
 
 def save(path: Path) -> None:
-    """Run a notebook in place, and keep nothing of the machine and the hour."""
+    """Run a notebook in place; save nothing about machine and time."""
     notebook = nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory() as folder:
         execute([notebook], Path(folder))
@@ -100,18 +100,18 @@ def save(path: Path) -> None:
         cell.metadata = {}
     for output in outputs(notebook):
         if "image/png" in output.get("data", {}):
-            output.data["image/png"] = lighter(output.data["image/png"])
+            output.data["image/png"] = compressed(output.data["image/png"])
     nbformat.validate(notebook)
     nbformat.write(notebook, path)
 
 
-def lighter(png: str) -> str:
-    """A figure in 256 colours, a third of the size: charts hold few."""
+def compressed(png: str) -> str:
+    """Reduce a figure to 256 colours, a third of its size; charts have few."""
     image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
     stream = io.BytesIO()
-    # By coverage, not by count: a colour bar's ends keep their colours, however few their pixels.
-    few = image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    few.save(stream, "PNG", optimize=True)
+    # By coverage, not by count: the ends of a colour bar keep their colours, few as they are.
+    reduced = image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    reduced.save(stream, "PNG", optimize=True)
     return base64.b64encode(stream.getvalue()).decode("ascii")
 
 
@@ -121,13 +121,13 @@ def outputs(notebook: Any) -> Iterator[Any]:
 
 
 def statistics_of(notebook: Any) -> dict[str, Any]:
-    """What the notebook's last cell hands out as data; empty where there is none."""
-    found = [o.data[STATISTICS] for o in outputs(notebook) if STATISTICS in o.get("data", {})]
-    return found[-1] if found else {}
+    """Return the statistics that a notebook's last cell displays as data, or {}."""
+    statistics = [o.data[STATISTICS] for o in outputs(notebook) if STATISTICS in o.get("data", {})]
+    return statistics[-1] if statistics else {}
 
 
 def printed(notebook: Any) -> dict[str, str]:
-    """What each cell prints, by the cell's id."""
+    """Return the printed text of each cell, by id."""
     return {
         cell.id: "".join(o.text for o in cell.get("outputs", ()) if o.get("name") == "stdout")
         for cell in notebook.cells
@@ -138,19 +138,19 @@ NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:e[-+]\d+)?")
 
 
 def alike(old: str, new: str) -> bool:
-    """True if two texts differ in no more than what another processor does to their numbers."""
+    """True if two texts differ only in numbers, and by no more than processors differ."""
     if " ".join(NUMBER.sub("#", old).split()) != " ".join(NUMBER.sub("#", new).split()):
         return False
     before, after = (np.array(NUMBER.findall(text), float) for text in (old, new))
     return np.allclose(before, after, rtol=1e-2, atol=1e-3)
 
 
-# ---------------------------------------------------------------- what the first tutorial prints
+# ---------------------------------------------------------------- figures of the first tutorial
 
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One of the tutorial's samples: its size, its law, the figures printed of it, as printed."""
+    """One of the tutorial's samples: size, law, and statistics as printed."""
 
     n: int
     law: Any
@@ -257,8 +257,8 @@ TUTORIAL_1 = {
 }
 CONSTANT = {"constant": 100, "basic_constant": 5000, "Constant": 5000}
 ORDER = {"min": 0.0, "25%": 0.25, "median": 0.5, "75%": 0.75, "max": 1.0}
-SHARES = {  # the event of which a share is the share, as an interval
-    "outside": (0.0, 1.0),  # of its complement
+SHARES = {  # the interval whose share of the draws is printed
+    "outside": (0.0, 1.0),  # the share outside of it
     "low": (0.0, 10.0),
     "medium": (10.0, 20.0),
     "high": (20.0, np.inf),
@@ -267,26 +267,26 @@ SHARES = {  # the event of which a share is the share, as an interval
 
 # ---------------------------------------------------------------- comparing
 
-SIGMAS = 5.0  # a false alarm in 1.7 million comparisons, 5.7e-7
+SIGMAS = 5.0  # a false-alarm rate of 5.7e-7, one in 1.7 million comparisons
 RARE = 1e-6
 
 
 def half_digit(printed: str) -> float:
-    """By how much rounding may have moved a printed figure."""
+    """Return the largest rounding error of a printed figure."""
     return 0.5 * 10.0 ** -len(printed.partition(".")[2])
 
 
 def allowance(sample: Sample, statistic: str) -> float:
-    """How far apart two independent samples' statistics may lie: SIGMAS of their difference.
+    """Return the allowed distance of two independent samples' statistics: SIGMAS of it.
 
-    Standard errors come from the law, through influence functions: that of log(std) is
+    Standard errors come from the law, through influence functions: the one of log(std) is
     (z^2 - 1) / 2, so its variance is (kurtosis - 1) / 4n. Standard deviations are compared
-    by their logarithms, whose difference is nearly normal where that of the std itself is
-    not. By simulation (2e7 pairs) the rate at SIGMAS is about 6e-7 for mean and std alike, at
-    worst 4e-6 for the std of 200 log-normals. Skewness converges too slowly for any of this:
+    by their logarithms, whose difference is nearly normal while the std's is not. By
+    simulation (2e7 pairs) the false-alarm rate at SIGMAS is about 6e-7 for mean and std alike,
+    at worst 4e-6 for the std of 200 log-normals. Skewness converges too slowly for this:
     samples of 2000 log-normals differ by a factor of 4 about once in 1e6. For 2000 normal
-    draws the allowance is 0.16 std in the mean and 11 % in the std; what differs by twice
-    as much is found almost surely.
+    draws the allowance is 0.16 std in the mean and 11 % in the std; differences of twice
+    the allowance are found almost surely.
     """
     law, n = sample.law, sample.n
     if statistic == "mean":
@@ -305,7 +305,7 @@ def allowance(sample: Sample, statistic: str) -> float:
 
 
 def differs(sample: Sample, statistic: str, ours: float, printed: str) -> str | None:
-    """Compare two independent samples' statistic; say what is wrong."""
+    """Compare a statistic of two independent samples; return a message if they differ."""
     theirs, slack, allowed = float(printed), half_digit(printed), allowance(sample, statistic)
     if statistic in ("std", "skewness"):
         slack, apart = slack / theirs, abs(np.log(ours / theirs)) if ours > 0 else np.inf
@@ -317,9 +317,9 @@ def differs(sample: Sample, statistic: str, ours: float, printed: str) -> str | 
 
 
 def misplaced(sample: Sample, share: float, value: float, slack: float = 0.0) -> str | None:
-    """Hold an order statistic against its exact law; say what is wrong.
+    """Compare an order statistic with its exact law; return a message if it is too far out.
 
-    Of n uniform draws the k-th smallest is Beta(k, n + 1 - k), at any n, for any law.
+    The k-th smallest of n uniform draws is Beta(k, n + 1 - k), for any n.
     """
     k = max(1, int(np.ceil(share * sample.n)))
     place = stats.beta(k, sample.n + 1 - k)
@@ -329,10 +329,10 @@ def misplaced(sample: Sample, share: float, value: float, slack: float = 0.0) ->
     return f"quantile {share}: {value:.4f} is outside [{low:.4f}, {high:.4f}]"
 
 
-def complaints(found: Mapping[str, Any]) -> Iterator[str]:
-    """All that is wrong with a notebook's statistics."""
+def complaints(statistics: Mapping[str, Any]) -> Iterator[str]:
+    """Yield messages about a notebook's wrong statistics."""
     for name, sample in TUTORIAL_1.items():
-        ours = found[name]
+        ours = statistics[name]
         if (ours["n"], ours["unit"]) != (sample.n, sample.unit):
             yield f"{name}: {ours['n']} {ours['unit']}, not {sample.n} {sample.unit}"
         wrong = [
@@ -344,9 +344,9 @@ def complaints(found: Mapping[str, Any]) -> Iterator[str]:
         yield from (f"{name}: {text}" for text in wrong if text)
     for name, n in CONSTANT.items():
         expected = dict.fromkeys(("mean", *ORDER), 0.5)
-        if found[name] != expected | {"n": n, "unit": "nS", "std": 0.0}:
-            yield f"{name}: {found[name]}"
-    if missing := found.keys() - TUTORIAL_1.keys() - CONSTANT.keys():
+        if statistics[name] != expected | {"n": n, "unit": "nS", "std": 0.0}:
+            yield f"{name}: {statistics[name]}"
+    if missing := statistics.keys() - TUTORIAL_1.keys() - CONSTANT.keys():
         yield f"not compared with anything: {sorted(missing)}"
 
 
@@ -375,7 +375,7 @@ def test_notebooks(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_saved_outputs(path: Path) -> None:
-    """What is committed is whole, light, and says nothing of where it was made."""
+    """Committed notebooks are complete, small, and free of the machine's paths."""
     notebook = nbformat.read(path, as_version=4)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
@@ -386,8 +386,8 @@ def test_saved_outputs(path: Path) -> None:
     assert not [p for p in (str(ROOT), str(Path.home()), sys.prefix) if p + os.sep in text]
 
 
-def test_the_tables_laws_are_the_tutorials() -> None:
-    """The laws above would have let the tutorial's own samples pass."""
+def test_laws_of_the_table_pass_the_tutorials_figures() -> None:
+    """The tutorial's own samples pass the tests above."""
     wrong = [
         f"{name}: {text}"
         for name, sample in TUTORIAL_1.items()

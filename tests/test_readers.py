@@ -1,7 +1,7 @@
-"""Attacks on what reads: expressions, configurations, files. A value, or the one documented error.
+"""Attacks on readers of expressions, configurations and files: a value, or the documented error.
 
-No code is run and no file opened, which an audit hook watches, and no memory is taken because a
-header says so.
+An audit hook checks that no code runs, no process starts and no file is removed. Memory does not
+follow the claims of a header.
 """
 
 from __future__ import annotations
@@ -25,39 +25,39 @@ from braininit.__main__ import Refusal, read
 from braininit._params.values import Value
 from braininit.config import classes
 
-# ---------------------------------------------------------------- nothing is run
+# ---------------------------------------------------------------- no code is run
 
-_run: list[str] | None = None
+_events: list[str] | None = None
 NEVER = ("exec", "subprocess.", "socket.", "ctypes.", "pickle.", "os.system", "os.exec",
          "os.fork", "os.posix_spawn", "os.remove", "os.rename", "os.mkdir")  # fmt: skip
 
 
 def _watch(name, arguments):
-    if _run is not None and name.startswith(NEVER):
-        _run.append(name)
+    if _events is not None and name.startswith(NEVER):
+        _events.append(name)
 
 
 sys.addaudithook(_watch)
 
 
-def safely(reader, given, *errors):
-    """What a reader makes of something, or its error, if it runs no code."""
-    global _run
-    for watched in (None, []):  # what it imports at its first use runs only then
-        _run = watched
+def safely(reader, source, *errors):
+    """Return a reader's result, or its error; fail if it runs code."""
+    global _events
+    for events in (None, []):  # unwatched first: imports run code at their first use
+        _events = events
         try:
-            made = reader(given)
+            result = reader(source)
         except errors as error:
             assert str(error)  # noqa: PT017
-            made = error
+            result = error
         finally:
-            _run = None
-        assert not watched
-    event("refused" if isinstance(made, Exception) else "made")
-    return made
+            _events = None
+        assert not events
+    event("refused" if isinstance(result, Exception) else "made")
+    return result
 
 
-def test_the_watch_sees_code_that_is_run():
+def test_the_audit_hook_sees_code_that_runs():
     with pytest.raises(AssertionError):
         safely(lambda text: exec(text), "1")
 
@@ -150,15 +150,15 @@ def _configurations(part):
     name = st.sampled_from(CLASSES)
 
     @st.composite
-    def of_a_class(draw):
+    def class_configurations(draw):
         cls = draw(name)
         known = [*classes()[cls].__dataclass_fields__, "unit", "function", "__class__"]
-        given = draw(st.lists(st.sampled_from(known), unique=True))
-        return {"class": cls} | {n: draw(part) for n in given}
+        names = draw(st.lists(st.sampled_from(known), unique=True))
+        return {"class": cls} | {n: draw(part) for n in names}
 
     return st.one_of(
-        of_a_class(),
-        of_a_class(),
+        class_configurations(),
+        class_configurations(),
         st.lists(part, max_size=3),
         st.tuples(part, part),
         st.fixed_dictionaries(
@@ -184,7 +184,7 @@ def test_any_data_is_an_initializer_or_an_error(config):
 
 
 class Trap:
-    """What an unpickler would run."""
+    """Runs code when it is unpickled."""
 
     def __reduce__(self):
         return exec, ("raise SystemExit",)
@@ -196,7 +196,7 @@ SIZES = [0, 1, 2, 3, -1, 2**31, 2**40, 2**62, True]
 
 @st.composite
 def headers(draw):
-    """An array's bytes, which may be fewer or more than its header says, and of any kind."""
+    """An array's bytes with any header, which may claim too few or too many."""
     shape = tuple(draw(st.lists(st.sampled_from(SIZES), max_size=3)))
     described = {"descr": draw(st.sampled_from(DESCRIPTIONS)), "fortran_order": draw(st.booleans())}
     text = repr(described | {"shape": shape}) + draw(st.sampled_from(["\n", "", "x", "(" * 9000]))
@@ -230,7 +230,7 @@ ENTRIES = [*GOOD, "values/a", "dtype/a", "unit/a", "values/", "../x", "evil"]
 
 @st.composite
 def archives(draw):
-    """A file that `save` could have written, with some entries and some bytes exchanged."""
+    """A file of `save` with some entries and bytes replaced."""
     entries = {name: _array(value) for name, value in GOOD.items()}
     if draw(st.booleans()):
         entries = {n if n == "format" else f"{n}/a": data for n, data in entries.items()}
@@ -245,7 +245,7 @@ def archives(draw):
             archive.writestr(f"{name}.npy", data)
     data = bytearray(stream.getvalue())
     directory = data.rfind(b"PK\5\6"), data.find(b"PK\1\2")
-    for _ in range(draw(st.integers(0, 2))):  # sizes and places above all
+    for _ in range(draw(st.integers(0, 2))):  # mostly sizes and offsets
         at = draw(st.sampled_from(directory)) + draw(st.integers(4, 45))
         value = draw(st.sampled_from([0, 1, 0xFF, 0x7FFFFFFF, 0xFFFFFFFF, 0xFFFFFFF0]))
         data[at : at + 4] = struct.pack("<I", value)

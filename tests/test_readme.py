@@ -1,4 +1,4 @@
-"""The README's code runs as printed, and its figures are those of the benchmarks' report."""
+"""The README's code runs as printed, and its figures agree with the benchmarks' report."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def test_the_first_block():
     exec("\n".join(lines), names)
     assert names["w"].shape == (800,)
     assert str(names["delays"].unit) == "ms"
-    error, said = re.search(r"# (\w+): (.*?) \.\.\.", wrong).groups()
-    with pytest.raises(names["init"].UnitError, match=re.escape(said)) as caught:
+    error, message = re.search(r"# (\w+): (.*?) \.\.\.", wrong).groups()
+    with pytest.raises(names["init"].UnitError, match=re.escape(message)) as caught:
         exec(wrong, names)
     assert type(caught.value).__name__ == error
 
@@ -35,20 +35,20 @@ def test_every_other_block(block):
 
 
 def table(text: str, corner: str) -> list[dict[str, str]]:
-    """The rows of the Markdown table whose header begins with `corner`, by its columns."""
+    """Return the rows, by column, of the Markdown table whose header begins with `corner`."""
     lines = text[text.index(f"| {corner} |") :].split("\n\n")[0].splitlines()
     header, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
-def test_speed_is_as_measured():
+def test_speeds_are_the_measured_ones():
     report = (ROOT / "benchmarks" / "results" / "cpu.md").read_text()
     measured = {row["ns a number"]: row for row in table(report, "ns a number")}
     for row in table(README, "ns a number"):
         assert row.items() <= measured[row["ns a number"]].items()
 
 
-def test_tables_name_what_exists():
+def test_tables_name_existing_functions():
     for corner in ("function", "scaled, matrices; each has a class"):
         for row in table(README, corner):
             assert [n for n in re.findall(r"`(\w+)`", row[corner]) if not hasattr(init, n)] == []

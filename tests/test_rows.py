@@ -1,4 +1,4 @@
-"""A draw by blocks of rows is the whole draw."""
+"""Blocks of rows are the rows of the whole draw."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ IMPLS = [(*case, None) for case in CASES] + [(*CASES[i], "rbg") for i in (0, 6, 
 
 @pytest.mark.parametrize(("obj", "context", "impl"), IMPLS, ids=lambda x: type(x).__name__)
 def test_blocks_are_the_rows_of_the_whole(obj, context, impl):
-    """Of one row or of several, from wherever they begin: blocks of one size are one program."""
+    """Blocks of one row or several, from any start; blocks of one size share a program."""
     whole = obj((12, 12), rng=key(impl), **context)
     blocks = [
         init.rows(obj, key(impl), (12, 12), a, b, **context)
@@ -57,9 +57,9 @@ def test_blocks_are_the_rows_of_the_whole(obj, context, impl):
 @pytest.mark.parametrize(**names)
 def test_blocks_in_float64_and_under_jit(obj, context, x64):
     whole = jax.jit(lambda k: obj((12, 12), rng=k, **context))(key())
-    some = jax.jit(lambda k: init.rows(obj, k, (12, 12), 4, 9, **context))(key())
+    block = jax.jit(lambda k: init.rows(obj, k, (12, 12), 4, 9, **context))(key())
     np.testing.assert_allclose(
-        u.get_mantissa(some), u.get_mantissa(whole)[4:9], rtol=1e-14, atol=1e-300
+        u.get_mantissa(block), u.get_mantissa(whole)[4:9], rtol=1e-14, atol=1e-300
     )
 
 
@@ -75,7 +75,7 @@ def test_rows_beyond_the_32_bit_index():
     np.testing.assert_array_equal(x[0], (word >> 9) * np.float32(2**-23))
 
 
-def test_memory_is_that_of_the_block():
+def test_only_the_block_takes_memory():
     shape = (1_000_000, 64)
     draw = jax.jit(lambda k: init.rows(N * 2, k, shape, 500_000, 500_064))
     memory = draw.lower(key()).compile().memory_analysis()
@@ -112,6 +112,6 @@ def test_blocks_of_one_size_share_a_program():
         ),
     ],
 )
-def test_what_cannot_be_drawn_by_rows(call, error, text):
+def test_draws_without_rows_are_refused(call, error, text):
     with pytest.raises(error, match=text):
         call()

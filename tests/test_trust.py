@@ -1,8 +1,8 @@
-"""The battery of `benchmarks.trust` finds damaged samplers and passes honest ones.
+"""The battery of `benchmarks.trust` fails damaged samplers and passes honest ones.
 
-Each damage is drawn as often as the check that finds it needs for a power of 99 %; the honest
-sampler is drawn with the same keys first. A p-value is held against 1e-10, which a normal statistic
-exceeds at 6.5 standard errors: a defect of d standard errors a draw needs (8.8 / d)^2 draws.
+Each damaged sampler makes as many draws as its check needs for a power of 99 %; the honest sampler
+is tested with the same keys first. P-values below 1e-10 fail, which is 6.5 standard errors of a
+normal statistic: a defect of d standard errors per draw needs (8.8 / d)^2 draws.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ from benchmarks.trust.subjects import BLOCK, Subject, bare, ours
 SINGLE, BFLOAT16 = DTYPES["float32"], DTYPES["bfloat16"]
 
 
-def law(d, **more):
-    return Law(d.cdf, d.sf, d.ppf, d.isf, **more)
+def law(d, **options):
+    return Law(d.cdf, d.sf, d.ppf, d.isf, **options)
 
 
 NORMAL = law(stats.norm())
 EXPONENTIAL = law(stats.expon(), low=0.0, open_low=True)
 
 
-def drawn(draw, n, damage=lambda x: x, seed=5):
-    """Blocks of a sampler's draws, damaged or not."""
+def blocks(draw, n, damage=lambda x: x, seed=5):
+    """Yield blocks of a sampler's draws, damaged or not."""
     sizes = [min(BLOCK, n - start) for start in range(0, n, BLOCK)]
-    each = zip(jax.random.split(jax.random.key(seed), len(sizes)), sizes, strict=True)
-    return (damage(bare(draw(key, (size,)))) for key, size in each)
+    keys_and_sizes = zip(jax.random.split(jax.random.key(seed), len(sizes)), sizes, strict=True)
+    return (damage(bare(draw(key, (size,)))) for key, size in keys_and_sizes)
 
 
-def failing(found):
-    return {name for name, p in found.items() if not p >= LEVEL}
+def failing(p_values):
+    return {name for name, p in p_values.items() if not p >= LEVEL}
 
 
-def told_apart(grid, draw, n, damage):
-    """The checks that fail on the damaged sampler, once the honest one has passed."""
-    assert not failing(judge(grid, drawn(draw, n)))
-    return failing(judge(grid, drawn(draw, n, damage)))
+def failing_when_damaged(grid, draw, n, damage):
+    """Return the checks that fail on the damaged sampler, once the honest one has passed."""
+    assert not failing(judge(grid, blocks(draw, n)))
+    return failing(judge(grid, blocks(draw, n, damage)))
 
 
-# ---------------------------------------------------------------- what is found
+# ---------------------------------------------------------------- damaged samplers
 
 
 def _correlated(x):
@@ -58,7 +58,7 @@ def _correlated(x):
 
 
 def _hole(x):
-    """No number in half of a cell, which holds 0.12 %."""
+    """Remove half of a cell, 0.06 % of the draws."""
     start, end = stats.norm.ppf([0.4001, 0.4007]).astype(np.float32)
     return x[(x < start) | (x > end)]
 
@@ -83,10 +83,10 @@ NORMALS = {  # damage, draws, a check that sees it
 }
 
 
-@pytest.mark.parametrize("what", NORMALS)
-def test_damaged_normals(what):
-    damage, n, check = NORMALS[what]
-    assert check in told_apart(Grid(NORMAL, SINGLE), init.normal, n, damage)
+@pytest.mark.parametrize("name", NORMALS)
+def test_damaged_normals(name):
+    damage, n, check = NORMALS[name]
+    assert check in failing_when_damaged(Grid(NORMAL, SINGLE), init.normal, n, damage)
 
 
 @pytest.mark.heavy
@@ -95,7 +95,7 @@ def test_a_mean_moved_by_3e_minus_4_std():
     grid, n = Grid(NORMAL, SINGLE), 930_000_000
 
     def wide(damage):
-        return judge(grid, drawn(init.normal, 2**20), drawn(init.normal, n, damage, seed=6))
+        return judge(grid, blocks(init.normal, 2**20), blocks(init.normal, n, damage, seed=6))
 
     assert not failing(wide(lambda x: x))
     assert "mean, wide" in failing(wide(lambda x: x + np.float32(3e-4)))
@@ -105,10 +105,10 @@ def test_a_mean_moved_by_3e_minus_4_std():
 def test_a_tail_cut_at_5_std_and_a_variance_off_by_1e_minus_3():
     """Of 1e8 draws 29 are beyond 5 std on each side: none has a probability of 4e-13."""
     grid = Grid(NORMAL, SINGLE)
-    cut = told_apart(grid, init.normal, 100_000_000, lambda x: np.clip(x, -5, 5))
+    cut = failing_when_damaged(grid, init.normal, 100_000_000, lambda x: np.clip(x, -5, 5))
     assert cut == {"farthest low", "farthest high"}
-    redrawn = drawn(init.normal, 160_000_000, lambda x: x * np.float32(1.0005))
-    assert "variance, wide" in failing(judge(grid, drawn(init.normal, 2**20), redrawn))
+    scaled = blocks(init.normal, 160_000_000, lambda x: x * np.float32(1.0005))
+    assert "variance, wide" in failing(judge(grid, blocks(init.normal, 2**20), scaled))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_tail_cut_at_5_std_and_a_variance_off_by_1e_minus_3():
      "Connected, whether"],
 )  # fmt: skip
 def test_damaged_whole_numbers(name):
-    """Every fiftieth draw one step higher, or connected."""
+    """Every fiftieth draw is one step higher, or connected."""
     subject, n = ours()[name], 1_000_000
     grid = subject.grid(SINGLE)
     assert not failing(judge(grid, subject.blocks(n, SINGLE)))
@@ -136,29 +136,31 @@ def test_weights_of_connections():
 
 
 def test_a_wrong_lower_tail():
-    """Nothing below 1e-5 where 40 of 4e6 draws should be; and zeros."""
+    """No draw below 1e-5, where 40 of 4e6 belong; and a zero."""
     grid = Grid(EXPONENTIAL, SINGLE)
-    found = told_apart(grid, init.exponential, 4_000_000, lambda x: np.maximum(x, 1.01e-5))
-    assert "tail low 1e-05" in found
-    found = judge(grid, drawn(init.exponential, 100_000, lambda x: np.append(x, np.float32(0))))
-    assert failing(found) == {"outside"}
+    failed = failing_when_damaged(
+        grid, init.exponential, 4_000_000, lambda x: np.maximum(x, 1.01e-5)
+    )
+    assert "tail low 1e-05" in failed
+    with_zero = blocks(init.exponential, 100_000, lambda x: np.append(x, np.float32(0)))
+    assert failing(judge(grid, with_zero)) == {"outside"}
 
 
 @pytest.mark.parametrize(("dtype", "n"), [("bfloat16", 1_000_000), ("float16", 10_000_000)])
 def test_rounding_towards_zero(dtype, n):
-    """The value 1 gets a whole step of numbers in place of three quarters."""
+    """The value 1 stands for a whole step of numbers instead of three quarters."""
     grid = Grid(NORMAL, DTYPES[dtype])
     mask = np.uint32(0xFFFF0000 if dtype == "bfloat16" else 0xFFFFE000)
     cut = lambda x: (x.view(np.uint32) & mask).view(np.float32)  # noqa: E731
-    assert not failing(judge(grid, drawn(functools.partial(init.normal, dtype=dtype), n)))
-    assert "one cell" in failing(judge(grid, drawn(init.normal, n, cut)))
+    assert not failing(judge(grid, blocks(functools.partial(init.normal, dtype=dtype), n)))
+    assert "one cell" in failing(judge(grid, blocks(init.normal, n, cut)))
 
 
 def test_jax_draws_bfloat16_from_few_words():
-    """128 values at most, a mean of -0.012."""
+    """At most 128 values, with a mean of -0.012."""
     n, grid = 1_000_000, Grid(NORMAL, BFLOAT16)
     theirs = functools.partial(jax.random.normal, dtype=jnp.bfloat16)
-    assert {"KS", "AD", "chi-square", "mean"} <= failing(judge(grid, drawn(theirs, n)))
+    assert {"KS", "AD", "chi-square", "mean"} <= failing(judge(grid, blocks(theirs, n)))
 
 
 # ---------------------------------------------------------------- keys
@@ -176,9 +178,9 @@ def _by_key(change=lambda data: data):
     ("change", "checks"),
     [
         (lambda data: data, set()),
-        # Two keys in a row are one.
+        # Pairs of neighbouring keys are equal.
         (lambda data: data & jnp.uint32(0xFFFFFFFE), {"keys, many neighbours: joint"}),
-        # Half of each key goes unused: all seeds and the first folded key are one.
+        # Half of each key is ignored: all seeds and the first folded key are equal.
         (lambda data: data.at[..., 1].set(0), {"keys, neighbours: correlation"}),
     ],
     ids=["honest", "even keys", "half keys"],
@@ -206,28 +208,28 @@ def test_seeds():
 
 
 def test_eager_against_jit():
-    def draw(key, n, dtype):
+    def damaged(key, n, dtype):
         x = init.normal(key, (n,), dtype=dtype)
         return x if isinstance(x, jax.core.Tracer) else jnp.nextafter(x, jnp.inf)
 
     honest = lambda key, n, dtype: init.normal(key, (n,), dtype=dtype)  # noqa: E731
     assert exact.eager_is_jit(honest, SINGLE, 100)
-    assert not exact.eager_is_jit(draw, SINGLE, 100)
+    assert not exact.eager_is_jit(damaged, SINGLE, 100)
 
 
-@pytest.mark.parametrize("what", exact.PROMISES)
-def test_matrices_that_break_a_promise(what, monkeypatch):
-    check, drawn_as = exact.PROMISES[what], exact._drawn
+@pytest.mark.parametrize("name", exact.PROMISES)
+def test_matrices_that_break_a_promise(name, monkeypatch):
+    check, honest = exact.PROMISES[name], exact._drawn
     assert check(SINGLE)
-    monkeypatch.setattr(exact, "_drawn", lambda *given: 1.001 * drawn_as(*given) + 1e-3)
+    monkeypatch.setattr(exact, "_drawn", lambda *args: 1.001 * honest(*args) + 1e-3)
     assert not check(SINGLE)
 
 
 def test_eight_devices_are_compared_with_one(monkeypatch):
-    drawn_there = exact.elsewhere(["Normal"])
-    monkeypatch.setattr(exact, "elsewhere", lambda names: drawn_there)
+    fingerprints = exact.on_eight(["Normal"])
+    monkeypatch.setattr(exact, "on_eight", lambda names: fingerprints)
     assert exact.devices(["Normal"]) == {f"Normal {dtype}": True for dtype in DTYPES}
-    for bits in drawn_there.values():
+    for bits in fingerprints.values():
         bits[1] = "those of other draws"
     assert not any(exact.devices(["Normal"]).values())
 
@@ -235,17 +237,17 @@ def test_eight_devices_are_compared_with_one(monkeypatch):
 # ---------------------------------------------------------------- the command
 
 
-def test_results_are_kept_and_failures_are_said(tmp_path, monkeypatch, capsys):
-    """A run goes on where it was broken off; a damaged sampler ends in a failure."""
+def test_results_are_saved_and_failures_reported(tmp_path, monkeypatch, capsys):
+    """An interrupted run resumes; a damaged sampler fails the run."""
     honest = {"Normal": Subject("Normal", lambda dtype: NORMAL, _by_key())}
     monkeypatch.setattr(command, "ours", lambda corners: honest)
     monkeypatch.setattr(exact, "devices", lambda names: {"Normal float32": True})
-    monkeypatch.setattr(keys, "related", lambda *given: {})
+    monkeypatch.setattr(keys, "related", lambda *args: {})
     path = tmp_path / "found.json"
 
     def run(*options):
-        given = ["trust", "--draws", "2e4", "--dtype", "float32", "--json", str(path), *options]
-        monkeypatch.setattr("sys.argv", given)
+        argv = ["trust", "--draws", "2e4", "--dtype", "float32", "--json", str(path), *options]
+        monkeypatch.setattr("sys.argv", argv)
         command.main()
         return capsys.readouterr()
 
@@ -280,32 +282,32 @@ def test_neighbours_on_a_grid():
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("of", [stats.poisson(3.3), stats.binom(20, 0.3), stats.randint(0, 100)])
 def test_moments_of_whole_numbers(of, dtype):
-    """Of the numbers themselves: the middle of a panel is 1e-3 std from them."""
+    """Nodes are the numbers themselves: middles of panels would be 1e-3 std off."""
     low, high = of.support()
     law = Law(of.cdf, of.sf, of.ppf, of.isf, low, high, inward=False, whole=True)
-    held = Grid(law, DTYPES[dtype]).held(1e-7)
+    clipped = Grid(law, DTYPES[dtype]).clipped(1e-7)
     k = np.arange(200.0)
-    within, chance = np.clip(k, held.low, held.high), of.pmf(k)
-    assert abs(held.mean / (chance @ within) - 1) < 1e-9
-    assert abs(held.std**2 / (chance @ (within - held.mean) ** 2) - 1) < 1e-9
+    values, probabilities = np.clip(k, clipped.low, clipped.high), of.pmf(k)
+    assert abs(clipped.mean / (probabilities @ values) - 1) < 1e-9
+    assert abs(clipped.std**2 / (probabilities @ (values - clipped.mean) ** 2) - 1) < 1e-9
 
 
 def test_probabilities_of_bfloat16_values():
-    """Held against the share of a fine grid of numbers that NumPy rounds to each."""
+    """Compared with the share of a fine grid of numbers that NumPy rounds to each value."""
     grid = Grid(law(stats.uniform(0.1, 0.9), low=0.1, high=1.0, open_high=True), BFLOAT16)
     fine = ((np.arange(2**20) + 0.5) / 2**20 * 0.9 + 0.1).astype(BFLOAT16).astype(np.float64)
-    held = np.clip(fine, *(float(e) for e in grid.ends))
+    draws = np.clip(fine, *(float(e) for e in grid.ends))
     assert float(grid.ends[0]) >= 0.1
     assert float(grid.ends[1]) == 1 - 2**-8
-    values = np.unique(held)
-    below, above = grid.at(values.astype(BFLOAT16))
-    reached = np.searchsorted(np.sort(held), values, side="right") / 2**20
+    values = np.unique(draws)
+    below, above = grid.below_and_above(values.astype(BFLOAT16))
+    reached = np.searchsorted(np.sort(draws), values, side="right") / 2**20
     np.testing.assert_allclose(below, reached, atol=2e-6)
     np.testing.assert_allclose(below + above, 1, atol=1e-12)
 
 
-def test_the_law_of_what_a_dtype_can_hold(x64):
-    """Bounds are float32's; numbers below 1e-38 are that; one value leaves nothing to compare."""
+def test_laws_at_the_limits_of_a_dtype(x64):
+    """Bounds are float32's; numbers below 1e-38 become 1e-38; one value leaves no p-values."""
     corners, double = ours(corners=True), DTYPES["float64"]
     narrow, tiny, one = (
         corners[name]
@@ -313,22 +315,22 @@ def test_the_law_of_what_a_dtype_can_hold(x64):
     )
     for subject, dtype in ((narrow, SINGLE), (narrow, double), (tiny, SINGLE)):
         assert not failing(judge(subject.grid(dtype), subject.blocks(200_000, dtype)))
-    found = judge(one.grid(BFLOAT16), one.blocks(1000, BFLOAT16))
-    assert found == {"outside": 1.0, "farthest low": 1.0, "farthest high": 1.0}
+    p_values = judge(one.grid(BFLOAT16), one.blocks(1000, BFLOAT16))
+    assert p_values == {"outside": 1.0, "farthest low": 1.0, "farthest high": 1.0}
 
 
 # ---------------------------------------------------------------- null distributions
 
 
 def test_quadratic_forms_far_out():
-    """Pairs of equal weights give exponentials, whose sum has a closed form."""
+    """Pairs of equal weights give exponentials; their sum has a closed form."""
     pairs = np.array([0.5, 0.3, 0.1, 0.02])
     weights = np.repeat(pairs, 2) * (1 + np.tile([0, 1e-9], 4))
     for x in (0.5, 3.0, 12.0, 25.0, 40.0):
         parts = [np.prod([a / (a - b) for b in pairs if b != a]) for a in pairs]
         closed = np.dot(parts, np.exp(-x / (2 * pairs)))
         np.testing.assert_allclose(nulls.quadratic(x, weights), closed, rtol=1e-6)
-    # An odd number: the last pole alone.
+    # With an odd number of weights the last pole is alone.
     np.testing.assert_allclose(nulls.quadratic(40.0, [1.0]), stats.chi2.sf(40.0, 1), rtol=1e-9)
     rest = integrate.quad(lambda z: np.exp(0.1 * z * z / 0.6 - z * z / 2), -10, 10)[0]
     odd = nulls.quadratic(30.0, [0.3, 0.3 * (1 - 1e-9), 0.1])
@@ -336,7 +338,7 @@ def test_quadratic_forms_far_out():
 
 
 def test_anderson_darling():
-    """The published critical values on a fine grid; on any grid the covariance's eigenvalues."""
+    """Published critical values on a fine grid; the covariance's eigenvalues on any grid."""
     many = 1 / (np.arange(1, 2000) * np.arange(2.0, 2001))
     for value, p in ((1.933, 0.1), (2.492, 0.05), (3.878, 0.01)):
         np.testing.assert_allclose(nulls.quadratic(value, many), p, rtol=5e-3)
@@ -344,14 +346,14 @@ def test_anderson_darling():
     left, right = np.diff(below, prepend=0.0), np.diff(below, append=1.0)
     kernel = (left + right) / 2 / (below * (1 - below))
     bridge = np.minimum.outer(below, below) - np.outer(below, below)
-    found = nulls._weights(kernel.tobytes(), left.tobytes(), right.tobytes())
+    weights = nulls._weights(kernel.tobytes(), left.tobytes(), right.tobytes())
     root = np.sqrt(kernel)
     expected = linalg.eigvalsh(root[:, None] * bridge * root)[::-1]
-    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    np.testing.assert_allclose(weights, expected, rtol=1e-10)
 
 
 def test_saddlepoint():
-    """The mean of a thousand exponentials, whose distribution is known: 1 % at 1e-10."""
+    """The mean of a thousand exponentials, which is a gamma: within 1 % at 1e-10."""
     share = np.diff(np.concatenate([[0], special.expit(np.linspace(-20, 20, 40_000)), [1]]))
     middle = np.cumsum(share) - share / 2
     values = -np.log1p(-middle)
@@ -362,8 +364,8 @@ def test_saddlepoint():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_p_values_of_honest_draws_are_no_smaller_than_they_say(dtype):
-    """Of 200 batteries, p < 0.1 in no check oftener than chance explains at 1e-6."""
+def test_p_values_of_honest_draws_are_not_too_small(dtype):
+    """In 200 batteries no check has p < 0.1 more often than chance allows at 1e-6."""
     grid, runs = Grid(EXPONENTIAL, DTYPES[dtype]), 200
     rng, small = np.random.default_rng(3), {}
     for _ in range(runs):
@@ -376,7 +378,7 @@ def test_p_values_of_honest_draws_are_no_smaller_than_they_say(dtype):
 
 
 def test_blocks_add_up():
-    """The verdict does not depend on how the draws come."""
+    """The verdict does not depend on how draws are split into blocks."""
     grid = Grid(NORMAL, SINGLE)
     x = np.random.default_rng(1).standard_normal(2**18, dtype=np.float32)
     whole, parts = Counts(grid), Counts(grid)

@@ -1,8 +1,7 @@
 """A user's code as a type checker sees it.
 
-pyright reads this file (its settings are in `pyproject.toml`), and pytest runs it. The
-lines that must be type errors say so; a needless ``ignore`` is an error here, so each of
-them really is one.
+pyright checks this file (settings in `pyproject.toml`), and pytest runs it. Lines with an
+``ignore`` must be type errors: a needless ``ignore`` is an error here.
 """
 
 # pyright: standard, reportUnnecessaryTypeIgnoreComment=true
@@ -37,13 +36,13 @@ def laplace(
     *,
     dtype: Any = None,
 ) -> Any:
-    """A distribution of one's own: a function ..."""
+    """A user's distribution: a function ..."""
     z = jax.random.laplace(key, np.atleast_1d(shape).tolist(), dtype or float)
     return loc + scale * (z if sides == "both" else abs(z))
 
 
 class Laplace(init.Initialization, function=laplace):
-    """... and its twin."""
+    """... and its class."""
 
     loc: init.QuantityLike = 0.0
     scale: init.QuantityLike = 1.0
@@ -51,10 +50,10 @@ class Laplace(init.Initialization, function=laplace):
 
 
 class Tagged(init.Initialization):
-    """BrainTools' way: a constructor of one's own, and a size with keywords."""
+    """BrainTools' style: its own constructor, and a call with a size and keywords."""
 
     def __init__(self, value: float, *, tag: str = "") -> None:
-        # To a type checker every initializer is frozen, and takes a key first as well.
+        # For type checkers every initializer is frozen, and may take a key first.
         self.value = value  # pyright: ignore[reportAttributeAccessIssue]
         self.tag = tag  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -65,7 +64,7 @@ class Tagged(init.Initialization):
 
 
 def halves(key: jax.Array, shape: tuple[int, ...], dtype: Any = None) -> jax.Array:
-    """JAX's way: a plain function."""
+    """JAX's style: a plain function."""
     return jnp.full(shape, 0.5, dtype)
 
 
@@ -73,7 +72,7 @@ def halves(key: jax.Array, shape: tuple[int, ...], dtype: Any = None) -> jax.Arr
 
 
 def results(key: jax.Array, positions: u.Quantity) -> list[Callable[[], Any]]:
-    """Completion works on draws, with a unit or without one, and a typo is found."""
+    """Completion works on draws, with or without a unit, and typos are errors."""
     weights = init.normal(key, (3, 4), 0.5 * u.nS, 0.1 * u.nS)
     profile = init.GaussianProfile(50 * u.um)
     assert_type(weights, "init.typing.Values")
@@ -94,7 +93,7 @@ def results(key: jax.Array, positions: u.Quantity) -> list[Callable[[], Any]]:
     ]
 
 
-# ---------------------------------------------------------------- what must check
+# ---------------------------------------------------------------- code without type errors
 
 
 def constructors() -> list[init.Initialization]:
@@ -128,13 +127,13 @@ def constructors() -> list[init.Initialization]:
 
 def calls(key: jax.Array, mesh: jax.sharding.Mesh) -> None:
     normal = init.Normal(0.5 * u.nS, 0.15 * u.nS)
-    # the tutorial's way
+    # the tutorial's style
     normal(1000)
     normal((2, 3), rng=np.random.default_rng(0))
     normal([2, np.int64(3)], rng=7, dtype=jnp.bfloat16)
     normal((), rng=lambda: jax.random.key(0), distances=np.ones(3) * u.um)
     normal(np.int32(4), rng=key, out_sharding=NamedSharding(mesh, PartitionSpec()))
-    # JAX's way
+    # JAX's style
     keys = iter(jax.random.split(jax.random.key(1), 4))
     normal(next(keys), (2, 3), jnp.float32)
     normal(next(keys), (2, 3), dtype=np.float16)
@@ -198,7 +197,7 @@ def fields() -> None:
     assert_type(init.seed(7), None)
 
 
-# ---------------------------------------------------------------- what must not check
+# ---------------------------------------------------------------- code with type errors
 
 
 def mistakes() -> list[Callable[[], Any]]:
@@ -233,13 +232,13 @@ def mistakes() -> list[Callable[[], Any]]:
     ]
 
 
-# ---------------------------------------------------------------- and it runs
+# ---------------------------------------------------------------- tests
 
 
 def composites(key: jax.Array) -> list[init.Initialization]:
-    """Operators and composites: every one is an initializer again."""
+    """Operators and composites return initializers."""
     normal, g = init.Normal(0.0, 1.0), init.Normal(0.5 * u.nS, 0.15 * u.nS)
-    made = [
+    initializers = [
         normal * 2.0 + 1.0,
         2.0 - normal / np.float32(3.0),
         -normal,
@@ -260,32 +259,32 @@ def composites(key: jax.Array) -> list[init.Initialization]:
         both["weight"].sum()
         is not init.joint(jax.random.fold_in(key, 1), 3, several.margins, 0.5)["delay"].mean()
     )
-    for hook in made[:4]:
+    for hook in initializers[:4]:
         nn.Dense(3, kernel_init=hook).init(key, jnp.ones((1, 2)))
-    return made
+    return initializers
 
 
 def whole_models(key: jax.Array) -> eqx.nn.MLP:
-    """A plan returns a model of the type that it was given."""
+    """A plan returns a model of its argument's type."""
     model = eqx.nn.MLP(3, 2, 8, 1, key=key)
     rules = [("weight", init.KaimingNormal()), ("bias", 0.0), init.Rule("scale", 1.0, True)]
     plan = init.plan(model, rules, layers=r"layers/(\d+)")
-    made = plan.only("weight")(key, given=plan(key), rename=[("^net/", "")])
+    drawn = plan.only("weight")(key, given=plan(key), rename=[("^net/", "")])
     report: init.Report | None = plan.report
     assert report is not None
-    assert made.layers[0].weight.shape == plan.leaf(key, "layers/0/weight").shape
-    return init.initialize(made, {"": lambda leaf: leaf.fan_in or 0.0}, key)
+    assert drawn.layers[0].weight.shape == plan.leaf(key, "layers/0/weight").shape
+    return init.initialize(drawn, {"": lambda leaf: leaf.fan_in or 0.0}, key)
 
 
 def test_whole_models():
     assert whole_models(jax.random.key(0)).width_size == 8
 
 
-def test_what_composes():
+def test_composites_are_initializers():
     assert all(isinstance(x, init.Initialization) for x in composites(jax.random.key(0)))
 
 
-def test_what_checks_runs():
+def test_well_typed_code_runs():
     assert [type(i).__name__ for i in constructors()][-2:] == ["Laplace", "Tagged"]
     calls(jax.random.key(0), jax.make_mesh((1,), ("x",)))
     assert all(isinstance(hook, init.Initializer) for hook in hooks()[:9])
@@ -295,6 +294,6 @@ def test_what_checks_runs():
 
 
 @pytest.mark.parametrize("mistake", mistakes())
-def test_what_does_not_check_raises(mistake):
+def test_type_errors_raise(mistake):
     with pytest.raises((TypeError, ValueError, AttributeError)):
         mistake()

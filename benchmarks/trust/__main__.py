@@ -1,9 +1,10 @@
-"""Test what is drawn against theory: ``python -m benchmarks.trust [--only NAME] [--draws 1e6]``.
+"""Test draws against theory: ``python -m benchmarks.trust [--only NAME] [--draws 1e6]``.
 
-Every distribution of `tests/cases.py`, in float32 at `--draws` and in float64, bfloat16 and float16
-at a tenth of it; mean and variance on ten times as many. ``--peers jax.random NumPy`` runs the same
-battery on others; ``--peers`` alone on all of them. What has been tested at as many draws is not
-tested again unless `--only` names it, or ``--again`` is given: break off and go on as you like.
+Every distribution of `tests/cases.py` is drawn `--draws` times in float32, a tenth as often in
+float64, bfloat16 and float16; mean and variance take ten times as many draws. ``--peers jax.random
+NumPy`` runs the same battery on these peers, ``--peers`` alone on all of them. A run skips results
+that it has for as many draws, unless `--only` names them or ``--again`` is given: interrupt it and
+resume at any time.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from benchmarks.trust.laws import DTYPES
 from benchmarks.trust.subjects import BLOCK, OURS, Subject, ours, theirs
 
 FULL = 1e8
-PATIENCE = 30.0  # seconds that a peer gets for its draws; it is asked for fewer where it is slower
+PATIENCE = 30.0  # seconds for a peer's draws; slower peers draw fewer numbers
 
 
 def main() -> None:
@@ -37,63 +38,65 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="these distributions alone")
-    parser.add_argument("--draws", type=float, default=FULL, help="in float32; 1e8 by default")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="test only these distributions")
+    parser.add_argument(
+        "--draws", type=float, default=FULL, help="number in float32; by default 1e8"
+    )
     parser.add_argument("--dtype", nargs="+", choices=list(DTYPES), default=list(DTYPES))
-    parser.add_argument("--peers", nargs="*", metavar="PEER", help="test peers, not braininit")
-    parser.add_argument("--corners", action="store_true", help="at the other parameters too")
-    parser.add_argument("--again", action="store_true", help="what has been tested before, too")
+    parser.add_argument("--peers", nargs="*", metavar="PEER", help="test peers, and not braininit")
+    parser.add_argument("--corners", action="store_true", help="test the corner parameters, too")
+    parser.add_argument("--again", action="store_true", help="repeat tests that have a result")
     parser.add_argument(
         "--json",
         type=Path,
-        help="where results are kept, the table beside them as .md; of 1e8 draws in results/",
+        help="file of the results, with the table beside it as .md; 1e8 draws have one in results/",
     )
     options = parser.parse_args()
     path = options.json
     if path is None and options.draws == FULL and not options.corners:
         path = RESULTS / "trust.json"
-    kept = json.loads(path.read_text()) if path and path.exists() else {}
-    kept = {"machine": machine(), "found": {}, "devices": {}, "promises": {}} | kept
-    if kept["machine"] != machine():
-        parser.error(f"{path} has the results of another machine, or of other versions; move it")
-    others = [name for name in PEERS if name.split(",")[0] not in peers.absent()]
-    samplers = [OURS] if options.peers is None else options.peers or others
-    if unknown := set(samplers) - {OURS, *others}:
-        parser.error(f"no peer {sorted(unknown)}; there are {', '.join(others)}")
+    results = json.loads(path.read_text()) if path and path.exists() else {}
+    results = {"machine": machine(), "found": {}, "devices": {}, "promises": {}} | results
+    if results["machine"] != machine():
+        parser.error(f"{path} holds results of another machine or of other versions; move it")
+    available = [name for name in PEERS if name.split(",")[0] not in peers.absent()]
+    samplers = [OURS] if options.peers is None else options.peers or available
+    if unknown := set(samplers) - {OURS, *available}:
+        parser.error(f"no peer {sorted(unknown)}; there are {', '.join(available)}")
 
     def save() -> None:
         if path:
             path.parent.mkdir(exist_ok=True)
-            path.write_text(json.dumps(kept, indent=1) + "\n")
-            path.with_suffix(".md").write_text(report.document(kept))
+            path.write_text(json.dumps(results, indent=1) + "\n")
+            path.with_suffix(".md").write_text(report.document(results))
 
     for sampler, subject, name in _jobs(samplers, options):
         job = f"{sampler}, {subject.name}, {name}"
         draws = int(options.draws * subject.share / (1 if name == "float32" else 10))
-        known = kept["found"].get(job, {}).get("asked") == options.draws
-        if known and not options.again and not options.only:
+        tested = results["found"].get(job, {}).get("asked") == options.draws
+        if tested and not options.again and not options.only:
             continue
         start = time.perf_counter()
         with jax.enable_x64(name == "float64"):
-            found = examine(sampler, subject, DTYPES[name], draws)
-        if found is None:
+            outcome = examine(sampler, subject, DTYPES[name], draws)
+        if outcome is None:
             continue
-        found["seconds"] = round(time.perf_counter() - start, 1)
-        kept["found"][job] = {
+        outcome["seconds"] = round(time.perf_counter() - start, 1)
+        results["found"][job] = {
             "sampler": sampler,
             "case": subject.name,
             "dtype": name,
             "asked": options.draws,
-        } | found
-        what = ", ".join(found["failed"]) or "passes"
-        print(f"{job}: {found['draws']:.0e}, {what}, {found['seconds']} s", file=sys.stderr)
+        } | outcome
+        failed = ", ".join(outcome["failed"]) or "passes"
+        print(f"{job}: {outcome['draws']:.0e}, {failed}, {outcome['seconds']} s", file=sys.stderr)
         save()
-    if (OURS in samplers and not (options.only or kept["devices"])) or options.again:
-        kept["devices"] = exact.devices([str(case) for case in peers.CASES])
-        kept["promises"] = {name: exact.matrices(DTYPES[name]) for name in options.dtype}
+    if (OURS in samplers and not (options.only or results["devices"])) or options.again:
+        results["devices"] = exact.devices([str(case) for case in peers.CASES])
+        results["promises"] = {name: exact.matrices(DTYPES[name]) for name in options.dtype}
         save()
-    print(report.summary(kept) if path else report.document(kept))
-    if report.failing(kept):
+    print(report.summary(results) if path else report.document(results))
+    if report.failing(results):
         raise SystemExit(1)
 
 
@@ -102,45 +105,45 @@ PEERS = ("jax.random", "numpyro", "NumPy", "PyTorch", "BrainTools", "BrainTools,
 
 def _jobs(samplers: list[str], options: Any) -> Iterator[tuple[str, Subject, str]]:
     for sampler in samplers:
-        every = ours(options.corners) if sampler == OURS else theirs(sampler)
-        chosen = options.only or list(every)
-        if unknown := [n for n in chosen if n not in every and sampler == OURS]:
-            raise SystemExit(f"no {unknown} among {', '.join(every)}")
+        subjects = ours(options.corners) if sampler == OURS else theirs(sampler)
+        chosen = options.only or list(subjects)
+        if unknown := [n for n in chosen if n not in subjects and sampler == OURS]:
+            raise SystemExit(f"no {unknown} among {', '.join(subjects)}")
         for name in chosen:
-            if name in every:
-                yield from ((sampler, every[name], dtype) for dtype in options.dtype)
+            if name in subjects:
+                yield from ((sampler, subjects[name], dtype) for dtype in options.dtype)
 
 
 def examine(sampler: str, subject: Subject, dtype: np.dtype, draws: int) -> dict[str, Any] | None:
-    """The whole battery on one subject; None where it has no draws of this dtype."""
+    """Run the whole battery on one subject; None if a peer does not draw this dtype."""
     wide = (WIDER - 1) * draws
     if sampler != OURS:
-        speed = _seconds_a_number(subject, dtype)
-        if speed is None:
+        seconds = _seconds_per_number(subject, dtype)
+        if seconds is None:
             return None
-        most = int(PATIENCE / speed)
+        most = int(PATIENCE / seconds)
         draws, wide = min(draws, most), wide if draws + wide <= most else 0
     grid = subject.grid(dtype)
-    seed = zlib.crc32(f"{sampler}, {subject.name}, {dtype}".encode())  # its own for each
+    seed = zlib.crc32(f"{sampler}, {subject.name}, {dtype}".encode())  # one seed per job
     blocks = subject.blocks(draws, dtype, seed), subject.blocks(wide, dtype, seed + 1)
-    found = judge(grid, *blocks)
-    found |= keys.related(subject, grid, min(1.0, draws / 1e7))
-    same = None
+    p_values = judge(grid, *blocks)
+    p_values |= keys.related(subject, grid, min(1.0, draws / 1e7))
+    eager_is_jit = None
     if sampler == OURS and subject.draw is not None:
-        same = exact.eager_is_jit(subject.draw, dtype, min(draws, 2**20))
-    return {"draws": draws, "wide": draws + wide, "jit": same} | _in_short(found)
+        eager_is_jit = exact.eager_is_jit(subject.draw, dtype, min(draws, 2**20))
+    return {"draws": draws, "wide": draws + wide, "jit": eager_is_jit} | _summary(p_values)
 
 
-def _in_short(found: Verdict) -> dict[str, Any]:
+def _summary(p_values: Verdict) -> dict[str, Any]:
     return {
-        "checks": len(found),
-        "least": {g: report.least(found, g) for g in report.GROUPS},
-        "failed": {name: p for name, p in found.items() if p < LEVEL},
+        "checks": len(p_values),
+        "least": {g: report.least(p_values, g) for g in report.GROUPS},
+        "failed": {name: p for name, p in p_values.items() if p < LEVEL},
     }
 
 
-def _seconds_a_number(subject: Subject, dtype: np.dtype) -> float | None:
-    """How long a peer takes for a number; None where it does not return this dtype."""
+def _seconds_per_number(subject: Subject, dtype: np.dtype) -> float | None:
+    """Time one number of a peer; None if the peer does not return this dtype."""
     n = min(BLOCK, 2**18)
     draw: Callable[[], Any]
     if subject.draw is not None:

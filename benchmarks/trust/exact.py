@@ -1,7 +1,7 @@
-"""What holds without chance: eager draws equal jitted ones, and what matrices promise.
+"""Checks without chance: eager draws equal jitted ones, and matrices keep their promises.
 
-Each check returns True or False. `python -m benchmarks.trust.exact NAME ...` is what the battery
-starts in a process with eight devices: it prints whether draws on them equal those on one.
+Each check returns True or False. The battery starts `python -m benchmarks.trust.exact NAME ...` in
+a process with eight devices, which prints fingerprints of draws on one of them and on all.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import braininit as init
 from benchmarks import peers
 from benchmarks.trust.laws import DTYPES
 
-__all__ = ["PROMISES", "devices", "eager_is_jit", "elsewhere", "fingerprint", "matrices"]
+__all__ = ["PROMISES", "devices", "eager_is_jit", "fingerprint", "matrices", "on_eight"]
 
 KEY = 21
 SHAPE = (512, 64)
@@ -33,7 +33,7 @@ def _same(a: Any, b: Any) -> bool:
 
 
 def eager_is_jit(draw: Callable[[Any, int, Any], Any], dtype: np.dtype, n: int = 2**20) -> bool:
-    """Whether a draw in a `jax.jit` has the bits of the eager one."""
+    """True if a draw under `jax.jit` has the bits of the eager one."""
     eager = draw(jax.random.key(KEY), n, dtype)
     jitted = jax.jit(lambda key: draw(key, n, dtype))(jax.random.key(KEY))
     return _same(eager, jitted)
@@ -43,26 +43,26 @@ def eager_is_jit(draw: Callable[[Any, int, Any], Any], dtype: np.dtype, n: int =
 
 
 def fingerprint(case: Any, dtype: np.dtype, **options: Any) -> str:
-    """The bits of one draw of a case."""
+    """Return a hash of the bits of one draw of a case."""
     with jax.enable_x64(dtype == np.float64):
         x = case.make()(jax.random.key(KEY), case.fit(SHAPE), dtype, **options)
     return hashlib.sha256(np.asarray(x).tobytes()).hexdigest()
 
 
 def devices(names: list[str]) -> dict[str, bool]:
-    """Whether eight devices draw what one does, by case and dtype: ``"Normal float32"``."""
-    there = elsewhere(names)
+    """Compare draws on one device and on eight, by case and dtype: ``"Normal float32"``."""
+    others = on_eight(names)
     here = {
         f"{case} {name}": fingerprint(case, dtype)
         for case in peers.CASES
         if str(case) in names
         for name, dtype in DTYPES.items()
     }
-    return {each: set(there[each]) == {bits} for each, bits in here.items()}
+    return {name: set(others[name]) == {bits} for name, bits in here.items()}
 
 
-def elsewhere(names: list[str]) -> dict[str, list[str]]:
-    """The bits that a process with eight devices draws: on one of them, and on all."""
+def on_eight(names: list[str]) -> dict[str, list[str]]:
+    """Return fingerprints from a process with eight devices: on one of them, and on all."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=8"
     run = subprocess.run(
         [sys.executable, "-m", "benchmarks.trust.exact", *names],
@@ -76,7 +76,7 @@ def elsewhere(names: list[str]) -> dict[str, list[str]]:
     return json.loads(run.stdout.splitlines()[-1])
 
 
-def _on_eight(names: list[str]) -> dict[str, list[str]]:
+def _fingerprints(names: list[str]) -> dict[str, list[str]]:
     assert jax.device_count() == 8
     mesh = jax.make_mesh((4, 2), ("x", "y"))
     spread = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x", "y"))
@@ -101,8 +101,8 @@ def _orthogonal(dtype: np.dtype) -> bool:
 
 def _delta_orthogonal(dtype: np.dtype) -> bool:
     x = _drawn(init.DeltaOrthogonal(2.0), (3, 32, 64), dtype)
-    beside = np.delete(x, 1, 0)
-    return not beside.any() and _near(x[1] @ x[1].T, 4 * np.eye(32), dtype)
+    around = np.delete(x, 1, 0)
+    return not around.any() and _near(x[1] @ x[1].T, 4 * np.eye(32), dtype)
 
 
 def _identity(dtype: np.dtype) -> bool:
@@ -147,9 +147,9 @@ def _drawn(obj: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return np.asarray(obj(jax.random.key(KEY), shape, dtype)).astype(np.float64)
 
 
-def _near(x: Any, to: Any, dtype: np.dtype, least: float = 0.0) -> bool:
-    """Within a few roundings of a number near 1, or of each of a few hundred that are added."""
-    return bool(np.all(np.abs(x - to) < max(least, 64 * float(jax.numpy.finfo(dtype).eps))))
+def _near(x: Any, expected: Any, dtype: np.dtype, least: float = 0.0) -> bool:
+    """True within a few roundings of a number near 1, or of a sum of a few hundred such numbers."""
+    return bool(np.all(np.abs(x - expected) < max(least, 64 * float(jax.numpy.finfo(dtype).eps))))
 
 
 PROMISES = {
@@ -166,10 +166,10 @@ PROMISES = {
 
 
 def matrices(dtype: np.dtype) -> dict[str, bool]:
-    """Whether each promise is kept in a dtype."""
+    """Check each promise in a dtype."""
     with jax.enable_x64(dtype == np.float64):
-        return {what: bool(check(dtype)) for what, check in PROMISES.items()}
+        return {name: bool(check(dtype)) for name, check in PROMISES.items()}
 
 
 if __name__ == "__main__":
-    print(json.dumps(_on_eight(sys.argv[1:])))
+    print(json.dumps(_fingerprints(sys.argv[1:])))

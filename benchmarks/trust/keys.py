@@ -1,7 +1,7 @@
-"""Are the draws of keys that belong together independent? Neighbouring, split and folded keys.
+"""Are draws of related keys independent? Neighbouring, split and folded keys.
 
-Two long draws of two such keys, number by number; and a few numbers from each of many such keys,
-each key against the next. Of a peer without keys, seeds take their place.
+The tests compare two long draws of two related keys, number by number, and a few numbers from each
+of many keys with those of the next key. For peers without keys, seeds take their place.
 """
 
 from __future__ import annotations
@@ -21,21 +21,23 @@ from benchmarks.trust.subjects import Subject, bare
 __all__ = ["LONG", "MANY", "related"]
 
 LONG = 2**21  # numbers of a long draw
-MANY = 2**17  # keys of a few numbers each
+MANY = 2**17  # keys that draw a few numbers each
 FEW = 8
-SEEDS = 2**11  # instead of keys: each makes a generator
+SEEDS = 2**11  # in place of keys: each makes a generator
 
 Pair = tuple[np.ndarray, np.ndarray]
 
 
 def related(subject: Subject, grid: Grid, size: float = 1.0) -> Verdict:
-    """The p-values of all kinds of keys; `size` shrinks the draws."""
-    by_state = subject.draw is None
-    pairs = _by_seeds(subject, grid.dtype, size) if by_state else _by_keys(subject, grid, size)
-    found: Verdict = {}
+    """Return the p-values of all kinds of related keys; `size` < 1 shortens the draws."""
+    if subject.draw is None:
+        pairs = _by_seeds(subject, grid.dtype, size)
+    else:
+        pairs = _by_keys(subject, grid, size)
+    p_values: Verdict = {}
     for kind, pair in pairs:
-        found |= {f"keys, {kind}: {name}": p for name, p in joint(grid, [pair]).items()}
-    return found
+        p_values |= {f"keys, {kind}: {name}": p for name, p in joint(grid, [pair]).items()}
+    return p_values
 
 
 def _by_keys(subject: Subject, grid: Grid, size: float) -> Iterator[tuple[str, Pair]]:
@@ -45,9 +47,9 @@ def _by_keys(subject: Subject, grid: Grid, size: float) -> Iterator[tuple[str, P
     def stream(key: jax.Array) -> np.ndarray:
         return bare(draw(key, long, dtype))
 
-    own = functools.partial(jax.random.key, 11)  # a key is used once
-    children, folded = jax.random.split(own()), [jax.random.fold_in(own(), i) for i in range(2)]
-    parent = stream(own())
+    fresh = functools.partial(jax.random.key, 11)  # a key is used once
+    children, folded = jax.random.split(fresh()), [jax.random.fold_in(fresh(), i) for i in range(2)]
+    parent = stream(fresh())
     yield "neighbours", (parent, stream(jax.random.key(12)))
     first = stream(children[0])
     yield "parent and split", (parent, first)
@@ -64,7 +66,7 @@ def _by_keys(subject: Subject, grid: Grid, size: float) -> Iterator[tuple[str, P
         "folded": jax.vmap(lambda i: jax.random.fold_in(jax.random.key(14), i))(numbers),
     }
     for kind, keys in kinds.items():
-        yield from _each_against_the_next(f"many {kind}", bare(few(keys)).reshape(many, FEW))
+        yield from _neighbouring_rows(f"many {kind}", bare(few(keys)).reshape(many, FEW))
 
 
 def _by_seeds(subject: Subject, dtype: np.dtype, size: float) -> Iterator[tuple[str, Pair]]:
@@ -74,12 +76,12 @@ def _by_seeds(subject: Subject, dtype: np.dtype, size: float) -> Iterator[tuple[
         "neighbouring seeds",
         tuple(bare(subject.seeded(seed)(long, dtype)) for seed in (11, 12)),
     )
-    each = 16 * FEW
-    many = [bare(subject.seeded(seed)(each, dtype)) for seed in range(seeds)]
-    yield from _each_against_the_next("many seeds", np.stack(many))
+    length = 16 * FEW
+    many = [bare(subject.seeded(seed)(length, dtype)) for seed in range(seeds)]
+    yield from _neighbouring_rows("many seeds", np.stack(many))
 
 
-def _each_against_the_next(kind: str, x: np.ndarray) -> Iterator[tuple[str, Pair]]:
+def _neighbouring_rows(kind: str, x: np.ndarray) -> Iterator[tuple[str, Pair]]:
     half = len(x) // 2
     yield kind, (x[: 2 * half : 2].ravel(), x[1 : 2 * half : 2].ravel())
     yield f"within {kind}", (x[:, ::2].ravel(), x[:, 1::2].ravel())

@@ -1,8 +1,8 @@
-"""The law of a rounded number: what draws in a dtype should look like.
+"""The law of rounded numbers: the exact distribution of draws in a dtype.
 
-A draw stands for all numbers that round to it. So the probability of draws up to a value is the
+A draw stands for all numbers that round to it. So the probability of a draw up to a value is the
 distribution function half a step above it, and draws in bfloat16 test the sampler, not the dtype.
-Rounding stays inside the support, as every draw does: its ends stand for all beyond them.
+Rounding stays inside the support: the support's ends stand for all numbers beyond them.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-__all__ = ["DTYPES", "EDGE", "SERIAL", "Grid", "Held", "Law", "dot", "rounded", "up"]
+__all__ = ["DTYPES", "EDGE", "SERIAL", "Clipped", "Grid", "Law", "dot", "rounded", "up"]
 
 DTYPES = {name: np.dtype(getattr(jnp, name)) for name in ("float32", "float64")} | {
     name: np.dtype(getattr(jnp, name)) for name in ("bfloat16", "float16")
 }
-CELLS = 4096  # a float32 sampler has 2^23 words at least, so that a cell holds 2048 of them
-FULL = 1000  # draws that a cell is to hold, for chi-square's sake
+CELLS = 4096  # float32 samplers have 2^23 words or more, so a cell holds 2048 of them
+FULL = 1000  # draws that a cell needs for chi-square
 TAILS = 10.0 ** -np.arange(3.0, 8.0)  # the tails that are counted
-EDGE = 1e-7  # moments are those of a draw held within its quantiles of this and 1 - this
-SERIAL = 1e-3  # and serial correlations of one held within these
+EDGE = 1e-7  # moments are of draws clipped at their quantiles of EDGE and 1 - EDGE,
+SERIAL = 1e-3  # serial correlations of draws clipped at these
 
 
 @dataclasses.dataclass(frozen=True)
 class Law:
     """A distribution: functions of float64 arrays, and its support.
 
-    With `open_low`, `open_high` the end itself is no draw. What is not rounded `inward` may end up
-    beyond an end: on the value nearest to it, or by a rounding more on the next. `slack` is by how
-    many roundings an end may differ that is computed. `whole`: of whole numbers.
+    With `open_low`, `open_high` the end itself is never drawn. Draws that are not rounded `inward`
+    may lie beyond an end: on the value nearest to it, or one rounding further on the next. A
+    computed end may be off by `slack` roundings. `whole`: all draws are whole numbers.
     """
 
     cdf: Callable[[Any], Any]
@@ -53,24 +53,25 @@ class Law:
 
 
 def _ordered(x: np.ndarray) -> np.ndarray:
-    """Integers in the order of a dtype's numbers, one apart where these are neighbours."""
+    """Map numbers to integers in the same order; neighbours in the dtype differ by one."""
     bits, least = x.view(f"i{x.dtype.itemsize}").astype(np.int64), _least(x.dtype)
     return np.where(bits < 0, -(bits & ~least), bits)
 
 
 def _number(order: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The inverse of `_ordered`."""
     size = np.abs(order)
     bits = np.where(order < 0, size + _least(dtype), size)
     return bits.astype(f"i{dtype.itemsize}").view(dtype)
 
 
 def _least(dtype: np.dtype) -> np.int64:
-    """The sign bit alone, as an integer."""
+    """Return the sign bit alone, as an integer."""
     return np.int64(-(2 ** (8 * dtype.itemsize - 1)))
 
 
 def up(x: np.ndarray, steps: int = 1) -> np.ndarray:
-    """The number of x's dtype that is some steps above, or below."""
+    """Return the number `steps` steps above x in its dtype; below for negative steps."""
     return _number(_ordered(np.asarray(x)) + steps, x.dtype)
 
 
@@ -88,7 +89,7 @@ def _edge(values: np.ndarray) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """Values of a dtype, with the probabilities of a draw up to each and beyond each."""
+    """The values of a dtype under a law, with the probabilities of draws below and above them."""
 
     law: Law
     dtype: np.dtype
@@ -102,7 +103,7 @@ class Grid:
             if abs(bound) > most:
                 ends.append(rounded(-inward * most, self.dtype)[0])
                 continue
-            # What is drawn in float32 has its bounds there.
+            # Narrow dtypes are drawn in float32, where their bounds lie.
             drawn = np.dtype(np.float64 if self.dtype.itemsize == 8 else np.float32)
             bound = float(up(rounded(bound, drawn), -inward * law.slack)[0])
             ends.append(self._end(rounded(bound, self.dtype)[0], bound, inward, is_open))
@@ -112,12 +113,12 @@ class Grid:
 
     @property
     def tiny(self) -> float:
-        """Below it XLA has no numbers but 0: what is drawn there is 0, or if 0 is no draw, it."""
+        """The smallest number of XLA but 0: draws below it are 0, or `tiny` if 0 is never drawn."""
         info = jnp.finfo(self.dtype)
         return float(info.smallest_subnormal if self.dtype == np.float16 else info.tiny)
 
     def _end(self, value: Any, bound: float, inward: int, is_open: bool) -> Any:
-        """A bound of the support as a value of the dtype, which `value` is nearest to it."""
+        """Return the end of the draws at a bound, to which `value` is the nearest of the dtype."""
         over = (bound - float(value)) * inward
         if over == 0 and is_open:
             return up(value, inward)
@@ -125,60 +126,60 @@ class Grid:
             return up(value, inward) if over > 0 else value
         return value if over > 0 else up(value, -inward)
 
-    def at(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The probability of a draw up to each value, and of one beyond it."""
+    def below_and_above(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the probabilities of a draw up to each value, and of one beyond it."""
         low, high = (float(e) for e in self.ends)
         x = values.astype(np.float64)
         edges = _edge(values)
-        if self.law.whole:  # of float64 numbers the half steps can't be told from the numbers
+        if self.law.whole:  # half a step of float64 rounds to the number itself
             edges = np.where(edges - x < 0.5, np.floor(x) + 0.5, edges)
         below = np.asarray(self.law.cdf(edges), float)
         above = np.asarray(self.law.sf(edges), float)
-        out, all_ = x < low, x >= high
-        below = np.where(out, 0.0, np.where(all_, 1.0, below))
-        return below, np.where(out, 1.0, np.where(all_, 0.0, above))
+        none, every = x < low, x >= high
+        below = np.where(none, 0.0, np.where(every, 1.0, below))
+        return below, np.where(none, 1.0, np.where(every, 0.0, above))
 
-    def before(self, values: np.ndarray) -> np.ndarray:
-        """The probability of a draw below each value."""
-        return self.at(up(values, -1))[0]
+    def strictly_below(self, values: np.ndarray) -> np.ndarray:
+        """Return the probability of a draw below each value, without the value itself."""
+        return self.below_and_above(up(values, -1))[0]
 
     def quantiles(self, n: int) -> np.ndarray:
-        """The values, in float64, that cut the law into `n` parts as equal as the dtype allows."""
+        """Return the values, in float64, that cut the law into `n` parts as equal as can be."""
         values = self.nearest(self.law.ppf(np.arange(1, n) / n))
-        below, above = self.at(values.astype(self.dtype))
+        below, above = self.below_and_above(values.astype(self.dtype))
         return values[(below > 0) & (above > 0)]
 
     def nearest(self, numbers: Any) -> np.ndarray:
-        """Numbers as values of the dtype that may be drawn, sorted, each once."""
-        return np.unique(self._clipped(numbers))
+        """Return the nearest values that may be drawn, sorted, each once."""
+        return np.unique(self._drawable(numbers))
 
-    def _clipped(self, numbers: Any) -> np.ndarray:
+    def _drawable(self, numbers: Any) -> np.ndarray:
         low, high = (e.astype(np.float64) for e in self.ends)
         x = rounded(numbers, self.dtype).astype(np.float64)
         x = np.where(abs(x) < self.tiny, 0.0 if self.law.whole else self.tiny, x)
         return np.clip(x, low, high)
 
-    # ------------------------------------------------------------ what is made once per battery
+    # ------------------------------------------------------------ computed once per battery
 
     @functools.cached_property
     def values(self) -> np.ndarray:
-        """At equal probabilities and in both tails, without the last value; in float64."""
+        """Quantiles of equal probability and of both tails, without the last value; in float64."""
         shares = np.arange(1, CELLS) / CELLS
         tails = 10.0 ** -np.arange(3.0, 7.01, 0.25)
         law = self.law
         numbers = [law.ppf(shares), law.ppf(tails), law.isf(tails)]
         values = self.nearest(np.concatenate([np.atleast_1d(x) for x in numbers]))
-        below, above = self.at(values.astype(self.dtype))
+        below, above = self.below_and_above(values.astype(self.dtype))
         return values[(below > 0) & (above > 0)]
 
     @functools.cached_property
     def probabilities(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.at(self.values.astype(self.dtype))
+        return self.below_and_above(self.values.astype(self.dtype))
 
-    def full(self, n: int) -> np.ndarray:
-        """Which of `values` end cells of equal probability, or of `FULL` draws where that is more.
+    def cell_ends(self, n: int) -> np.ndarray:
+        """Return indices into `values` that end cells of 1 / `CELLS`, or of `FULL` draws if more.
 
-        By index; the last cell is what lies beyond the last of them.
+        The last cell is all beyond the last of these values.
         """
         below, above = self.probabilities
         least = max(FULL / n, 1 / CELLS * 0.9)
@@ -192,33 +193,32 @@ class Grid:
 
     @functools.cached_property
     def tails(self) -> tuple[np.ndarray, np.ndarray]:
-        """Values that cut off the tails that are counted: lower ones, upper ones; in float64.
+        """The quantiles of `TAILS`, lower and upper; in float64.
 
-        Of a tail narrower than a step of the dtype nothing is left.
+        Tails narrower than a step of the dtype are left out.
         """
         lower, upper = (self.nearest(f(TAILS)) for f in (self.law.ppf, self.law.isf))
-        return tuple(  # beyond the last value nothing is left
+        return tuple(  # without the last value, beyond which nothing is drawn
             values[(f > 0) & (s > 0)]
             for values in (lower, upper)
-            for f, s in [self.at(values.astype(self.dtype))]
+            for f, s in [self.below_and_above(values.astype(self.dtype))]
         )
 
-    def held(self, edge: float) -> Held:
-        """See `Held`."""
-        return _held(self, edge)
+    def clipped(self, edge: float) -> Clipped:
+        """See `Clipped`."""
+        return _clipped(self, edge)
 
     def nodes(self, edge: float) -> tuple[np.ndarray, np.ndarray]:
-        """The law of a draw held within its quantiles of `edge` and 1 - `edge`, on nodes.
+        """Return the law of draws clipped at their quantiles of `edge` and 1 - `edge`, on nodes.
 
-        Of a 16-bit float every value is a node, and so is every whole number where only these are
-        drawn. Otherwise nodes are the middles of panels, each of at most 1/4096 of the probability
-        and of the width.
+        Every value of a 16-bit float is a node, and every whole number of a law of these. Otherwise
+        nodes are the middles of panels, each of at most 1/4096 of the probability and of the width.
         """
         low, high = self.within(edge)
         if self.dtype.itemsize == 2:
-            every = np.arange(*_ordered(rounded([low, high], self.dtype)))
-            values = _number(every, self.dtype)
-            below, above = self.at(values)
+            order = np.arange(*_ordered(rounded([low, high], self.dtype)))
+            values = _number(order, self.dtype)
+            below, above = self.below_and_above(values)
             at = np.append(values.astype(np.float64), high)
         elif self.law.whole and high - low < 2**20:
             at = np.arange(low, high + 1)
@@ -226,7 +226,7 @@ class Grid:
         else:
             inside = self.values[(self.values > low) & (self.values < high)]
             ends = np.unique(np.concatenate([np.linspace(low, high, CELLS + 1), inside]))
-            cuts = np.append(ends[:-1], np.nextafter(high, low))  # what sits on `high` is beyond
+            cuts = np.append(ends[:-1], np.nextafter(high, low))  # `high` itself is the last node
             below, above = self.law.cdf(cuts), self.law.sf(cuts)
             at = np.concatenate([[low], (ends[1:] + ends[:-1]) / 2, [high]])
         below, above = np.append(below, 1.0), np.append(above, 0.0)
@@ -235,25 +235,25 @@ class Grid:
         return at[keep], share[keep] / share[keep].sum()
 
     def within(self, edge: float) -> tuple[float, float]:
-        """The quantiles of `edge` and 1 - `edge`, as values of the dtype."""
+        """Return the quantiles of `edge` and 1 - `edge`, as values of the dtype."""
         both = [np.ravel(self.law.ppf(edge))[0], np.ravel(self.law.isf(edge))[0]]
-        low, high = self._clipped(both)
+        low, high = self._drawable(both)
         return float(low), float(high)
 
 
 def dot(a: np.ndarray, b: np.ndarray) -> float:
-    """The sum of products, by one core: BLAS takes all of them, and thirty times as long."""
+    """Sum products on one core: BLAS uses all of them, and takes thirty times as long."""
     return float(np.einsum("i,i->", a, b))
 
 
-class Held:
-    """Draws held within two quantiles, with mean 0 and variance 1 according to the law."""
+class Clipped:
+    """Clips draws at two quantiles and scales them to mean 0 and variance 1 under the law."""
 
     def __init__(self, grid: Grid, edge: float) -> None:
         self.low, self.high = grid.within(edge)
         nodes, self.share = grid.nodes(edge)
         self.mean = dot(self.share, nodes)
-        self.varies = len(nodes) > 1  # of a dtype that has one value there, nothing does
+        self.varies = len(nodes) > 1  # not if the dtype has one value there
         self.std = np.sqrt(dot(self.share, (nodes - self.mean) ** 2)) if self.varies else 1.0
         self.nodes = (nodes - self.mean) / self.std
 
@@ -264,4 +264,4 @@ class Held:
         return z
 
 
-_held = functools.lru_cache(maxsize=8)(Held)
+_clipped = functools.lru_cache(maxsize=8)(Clipped)

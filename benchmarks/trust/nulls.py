@@ -1,9 +1,9 @@
-"""P-values of the battery's statistics, right in the far tail, where its threshold of 1e-10 lies.
+"""P-values of the battery's statistics, accurate far out, where its threshold of 1e-10 lies.
 
-Kolmogorov-Smirnov has a bound, counts have the binomial distribution, Anderson-Darling is a
-quadratic form whose weights are computed, and moments go by a saddlepoint. Chi-square alone is
-asymptotic: its cells hold a thousand draws each, and the fullest and the emptiest of them are
-tested by the binomial distribution as well.
+Kolmogorov-Smirnov has a bound, counts are binomial, Anderson-Darling is a quadratic form with
+computed weights, and moments use a saddlepoint approximation. Only chi-square is asymptotic: its
+cells hold a thousand draws each, and its least likely cell is tested by the binomial distribution,
+too.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ def normal(z: float) -> float:
 def binomial(count: Any, n: int, below: Any, above: Any) -> Any:
     """Two-sided p-value of a count among `n`, of probability `below`; `above` is 1 - `below`.
 
-    The smaller of the two probabilities has the digits, so its side is counted.
+    The test counts the side of the smaller probability, which is the accurate one.
     """
     below, above = np.asarray(below, float), np.asarray(above, float)
     flip = above < below
     k, p = np.where(flip, n - count, count), np.where(flip, above, below)
-    either = np.minimum(stats.binom.cdf(k, n, p), stats.binom.sf(k - 1, n, p))
-    return np.minimum(1.0, 2 * either)
+    one_sided = np.minimum(stats.binom.cdf(k, n, p), stats.binom.sf(k - 1, n, p))
+    return np.minimum(1.0, 2 * one_sided)
 
 
 def kolmogorov(distance: float, n: int) -> float:
-    """Massart's bound on the p-value of the largest distance: for every law and every `n`."""
+    """Massart's bound on the p-value of the largest distance; it holds for every law and `n`."""
     return float(min(1.0, 2 * np.exp(-2 * n * distance**2)))
 
 
 def chi_square(counts: np.ndarray, share: np.ndarray) -> float:
-    """P-value of counts in cells of the given probabilities; too few is as unlikely as too many."""
+    """Two-sided p-value of counts in cells: too good a fit fails as well."""
     expected = counts.sum() * share
     statistic = np.sum((counts - expected) ** 2 / expected)
     law = stats.chi2(len(share) - 1)
@@ -68,10 +68,10 @@ def extreme_cell(counts: np.ndarray, share: np.ndarray) -> float:
 
 
 def anderson_darling(counts: np.ndarray, n: int, below: np.ndarray, above: np.ndarray) -> float:
-    """P-value of the Anderson-Darling statistic on a grid; `counts` of draws up to each point.
+    """P-value of the Anderson-Darling statistic on a grid; `counts` are draws up to each point.
 
-    The grid's statistic is a quadratic form in the empirical process, whose covariance on the
-    grid is that of a Brownian bridge. So its weights are known for every law, atoms included.
+    The statistic is a quadratic form in the empirical process, whose covariance on the grid is a
+    Brownian bridge's. So the weights of the form are known for every law, atoms included.
     """
     width = np.diff(below, prepend=0.0), -np.diff(above, append=0.0)  # below and above each point
     kernel = (width[0] + width[1]) / 2 / (below * above)
@@ -83,9 +83,9 @@ def anderson_darling(counts: np.ndarray, n: int, below: np.ndarray, above: np.nd
 
 @functools.lru_cache(maxsize=4)
 def _weights(kernel: bytes, left: bytes, right: bytes) -> np.ndarray:
-    """Weights of the squared normals of which a form in a Brownian bridge is the sum.
+    """Weights of squared normals whose sum has the law of a quadratic form in a Brownian bridge.
 
-    The bridge's covariance has a tridiagonal inverse, whose eigenvalues are one over them.
+    The bridge's covariance has a tridiagonal inverse, whose eigenvalues are 1 / weight.
     """
     k, before, after = (np.frombuffer(b) for b in (kernel, left, right))
     root = np.sqrt(k)
@@ -98,14 +98,14 @@ def quadratic(x: float, weights: np.ndarray) -> float:
     """P(sum of weights times squared standard normals > x), by Smirnov's formula.
 
     D(y) = prod(1 - 2 w y) over the weights w changes sign at each y = 1 / 2w. The integrals of
-    exp(-x y) / (pi y sqrt|D|) over the intervals in which it is negative alternate in sign. Far out
-    the first is all that counts: nothing cancels.
+    exp(-x y) / (pi y sqrt|D|) over the intervals of negative D alternate in sign. Far out only the
+    first one counts, so nothing cancels.
     """
     poles = 1 / (2 * np.sort(weights)[::-1])
     angle = (np.arange(_NODES) + 0.5) * np.pi / _NODES
     total, sign = 0.0, 1.0
     for i in range(0, len(poles), 2):
-        if i + 1 < len(poles):  # Chebyshev's nodes take both ends' inverse roots
+        if i + 1 < len(poles):  # Chebyshev's weight has the inverse roots at both ends
             middle, half = (poles[i + 1] + poles[i]) / 2, (poles[i + 1] - poles[i]) / 2
             y = middle + half * np.cos(angle)
             rest, scale = np.delete(poles, [i, i + 1]), np.pi / _NODES
@@ -126,7 +126,7 @@ _NODES = 128
 
 
 def _half_line(rate: float) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes and weights on (0, inf) for a factor exp(-rate s^2), itself not in the weights."""
+    """Nodes and weights on (0, inf) for integrands with a factor exp(-rate s^2)."""
     nodes, weights = np.polynomial.legendre.leggauss(_NODES)
     top = np.sqrt(40 / max(rate, 1e-3))
     return (nodes + 1) * top / 2, weights * top / 2
@@ -136,9 +136,9 @@ def _half_line(rate: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def sum_of(mean: float, n: int, values: np.ndarray, share: np.ndarray) -> float:
-    """Two-sided p-value of the mean of `n` draws of a law on `values`: Lugannani and Rice's.
+    """Two-sided p-value of the mean of `n` draws of a law on `values`, by Lugannani and Rice.
 
-    Within a standard error's third of the mean it is the normal's, to 1 % at a thousand draws.
+    Within a third of a standard error it is a normal's, right to 1 % at a thousand draws.
     """
     centre = dot(share, values)
     spread = np.sqrt(dot(share, (values - centre) ** 2))
@@ -166,7 +166,7 @@ def _tilted(t: float, z: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, flo
 
 
 def _tilt(goal: float, z: np.ndarray, share: np.ndarray) -> float:
-    """The t at which the law tilted by exp(t z) has the mean `goal`: by bisection and Newton."""
+    """Solve for the t at which the law tilted by exp(t z) has the mean `goal`: Newton, bisected."""
     low, high = (0.0, 1.0) if goal > 0 else (-1.0, 0.0)
     while True:  # a bracket
         end = high if goal > 0 else low

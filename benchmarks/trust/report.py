@@ -22,50 +22,54 @@ GROUPS = {  # column -> how the names of its checks start
 }
 
 
-def least(found: Verdict, group: str) -> float | None:
-    """The least p-value of a group; None where the dtype leaves nothing to check."""
-    return min((p for name, p in found.items() if name.startswith(GROUPS[group])), default=None)
+def least(p_values: Verdict, group: str) -> float | None:
+    """Return the least p-value of a group; None if the dtype leaves nothing to check."""
+    return min((p for name, p in p_values.items() if name.startswith(GROUPS[group])), default=None)
 
 
-def failing(kept: dict[str, Any]) -> list[str]:
-    """Which of braininit's draws fail, and in what."""
-    ours = [f for f in kept["found"].values() if f["sampler"] == OURS]
-    found = [f"{f['case']} {f['dtype']}: {_what(f)}" for f in ours if f["failed"] or not f["jit"]]
-    return found + [what for what, held in _exact(kept).items() if not held]
+def failing(results: dict[str, Any]) -> list[str]:
+    """List braininit's failures: case, dtype and groups of checks."""
+    ours = [f for f in results["found"].values() if f["sampler"] == OURS]
+    failed = [f for f in ours if f["failed"] or not f["jit"]]
+    listed = [f"{f['case']} {f['dtype']}: {_failed_groups(f)}" for f in failed]
+    return listed + [name for name, passed in _exact(results).items() if not passed]
 
 
-def _exact(kept: dict[str, Any]) -> dict[str, bool]:
-    each = ((f"{w} {d}", held) for d, of in kept["promises"].items() for w, held in of.items())
-    return {f"{what}, on 8 devices": held for what, held in kept["devices"].items()} | dict(each)
+def _exact(results: dict[str, Any]) -> dict[str, bool]:
+    """Return the outcome of every check without chance, by its name."""
+    outcomes = {f"{name}, on 8 devices": passed for name, passed in results["devices"].items()}
+    for dtype, promises in results["promises"].items():
+        outcomes |= {f"{name} {dtype}": passed for name, passed in promises.items()}
+    return outcomes
 
 
-def summary(kept: dict[str, Any]) -> str:
-    """One paragraph: how many checks, and what fails."""
-    ours = [f for f in kept["found"].values() if f["sampler"] == OURS]
+def summary(results: dict[str, Any]) -> str:
+    """One paragraph: the number of checks, and the failures."""
+    ours = [f for f in results["found"].values() if f["sampler"] == OURS]
     checks = sum(f["checks"] for f in ours)
-    told = "; ".join(failing(kept)) or "everything passes"
+    result = "; ".join(failing(results)) or "everything passes"
     return (
         f"{checks:,} p-values of braininit's draws, each held against {LEVEL:g}: a false-alarm "
-        f"rate of {checks * LEVEL:.1g} for all. {len(ours) + len(_exact(kept))} checks without "
-        f"chance. Result: {told}."
+        f"rate of {checks * LEVEL:.1g} for all. {len(ours) + len(_exact(results))} checks without "
+        f"chance. Result: {result}."
     )
 
 
-def document(kept: dict[str, Any]) -> str:
-    found = list(kept["found"].values())
+def document(results: dict[str, Any]) -> str:
+    found = list(results["found"].values())
     ours = [f for f in found if f["sampler"] == OURS]
     others = [f for f in found if f["sampler"] != OURS]
     lines = [
         "# Trust",
         "",
-        where(kept["machine"]),
+        where(results["machine"]),
         "",
         "`python -m benchmarks.trust`; what each check can see: [Trust](../README.md#trust).",
         "",
     ]
-    lines += [summary(kept), "", *_own(ours, kept["devices"])]
-    if kept["promises"]:
-        lines += ["", *_promises(kept["promises"])]
+    lines += [summary(results), "", *_own(ours, results["devices"])]
+    if results["promises"]:
+        lines += ["", *_promises(results["promises"])]
     if others:
         lines += ["", *_peers(others)]
     return "\n".join(lines) + "\n"
@@ -88,8 +92,8 @@ def _own(found: list[dict[str, Any]], devices: dict[str, bool]) -> list[str]:
         lines.append(f"| {' | '.join(cells)} |")
     alone = {name.rsplit(" ", 1)[0] for name in devices} - {f["case"] for f in found}
     if alone:
-        held = all(devices[n] for n in devices if n.rsplit(" ", 1)[0] in alone)
-        lines += ["", f"1 = 8 devices, {_yes(held)}: {', '.join(sorted(alone))}, in all dtypes."]
+        passed = all(devices[n] for n in devices if n.rsplit(" ", 1)[0] in alone)
+        lines += ["", f"1 = 8 devices, {_yes(passed)}: {', '.join(sorted(alone))}, in all dtypes."]
     return lines
 
 
@@ -98,7 +102,7 @@ def _promises(promises: dict[str, dict[str, bool]]) -> list[str]:
     rows = next(iter(promises.values()))
     lines = ["## Without chance", "", f"| | {' | '.join(dtypes)} |", "|---|" + "---|" * len(dtypes)]
     return lines + [
-        f"| {what} | {' | '.join(_yes(promises[d].get(what)) for d in dtypes)} |" for what in rows
+        f"| {name} | {' | '.join(_yes(promises[d].get(name)) for d in dtypes)} |" for name in rows
     ]
 
 
@@ -107,8 +111,8 @@ def _peers(found: list[dict[str, Any]]) -> list[str]:
     lines = ["## Peers", "", "At the same parameters, by the same battery.", ""]
     lines += ["| | tested | fail |", "|---|--:|--:|"]
     for name in names:
-        its = [f for f in found if f["sampler"] == name]
-        lines.append(f"| {name} | {len(its)} | {sum(bool(f['failed']) for f in its)} |")
+        tested = [f for f in found if f["sampler"] == name]
+        lines.append(f"| {name} | {len(tested)} | {sum(bool(f['failed']) for f in tested)} |")
     lines += [
         "",
         "| | | dtype | draws | fails | least p | seen by |",
@@ -120,20 +124,20 @@ def _peers(found: list[dict[str, Any]]) -> list[str]:
             command = (
                 f"`python -m benchmarks.trust --peers {peer} --only {case} --dtype {f['dtype']}`"
             )
-            cells = [f["sampler"], f["case"], f["dtype"], f"{f['draws']:.0e}", _what(f)]
+            cells = [f["sampler"], f["case"], f["dtype"], f"{f['draws']:.0e}", _failed_groups(f)]
             lines.append(f"| {' | '.join([*cells, _p(min(f['failed'].values())), command])} |")
     return lines
 
 
-def _what(f: dict[str, Any]) -> str:
+def _failed_groups(f: dict[str, Any]) -> str:
     names = f["failed"]
-    told = ["0, or outside the support"] * ("outside" in names)
-    told += [
+    groups = ["0, or outside the support"] * ("outside" in names)
+    groups += [
         group
         for group, starts in GROUPS.items()
         if any(n.startswith(starts) for n in names if n != "outside")
     ]
-    return ", ".join(told + ["eager is not jit"] * (f["jit"] is False))
+    return ", ".join(groups + ["eager is not jit"] * (f["jit"] is False))
 
 
 def _p(value: float | None) -> str:
@@ -143,5 +147,5 @@ def _p(value: float | None) -> str:
     return f"**{text}**" if value < LEVEL else text
 
 
-def _yes(held: bool | None) -> str:
-    return "" if held is None else "yes" if held else "**no**"
+def _yes(passed: bool | None) -> str:
+    return "" if passed is None else "yes" if passed else "**no**"

@@ -1,8 +1,8 @@
-"""What the battery tests: braininit's distributions, and those of its peers by the same names.
+"""The battery's subjects: braininit's distributions, and its peers' by the same names.
 
-A subject is a sampler of independent numbers and their law. `tests/cases.py` lists braininit's; the
-entries of matrices, weights over distance, draws on a grid and connections, which have a law of
-their own, join them here.
+A subject is a sampler of independent numbers with its law. `tests/cases.py` lists braininit's; this
+module adds entries of matrices, weights over distance, draws on a grid and connections, which have
+laws of their own.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from braininit import theory
 __all__ = ["BLOCK", "OURS", "Subject", "bare", "law_of", "ours", "theirs"]
 
 OURS = peers.OURS
-BLOCK = 2**24  # numbers of a draw: 64 MiB in float32
+BLOCK = 2**24  # numbers per draw: 64 MiB in float32
 
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """A sampler and the law that it claims.
+    """A sampler and its claimed law.
 
     `draw` is ``(key, n, dtype) -> n numbers``; without keys, `seeded` is ``seed -> (n, dtype) ->
-    n numbers``. Where a number costs a matrix, a `share` of the draws is enough.
+    n numbers``. Only a `share` of the draws is made where each number takes a matrix.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Subject:
         return Grid(self.law(dtype), dtype)
 
     def blocks(self, n: int, dtype: np.dtype, seed: int = 0) -> Iterator[np.ndarray]:
-        """Draws of several keys, or of one seed one after the other."""
+        """Yield blocks of `n` draws: one key per block, or one generator for all."""
         sizes = [min(BLOCK, n - start) for start in range(0, n, BLOCK)]
         if self.draw is None:
             draw = self.seeded(seed)
@@ -57,10 +57,10 @@ class Subject:
 
 
 def bare(x: Any) -> np.ndarray:
-    """Numbers as NumPy sorts them fast: 16-bit floats as float32, which holds them all."""
+    """Numbers in a form that NumPy sorts fast: 16-bit floats as float32, exactly."""
     if isinstance(x, u.Quantity):
         x = x.mantissa
-    if hasattr(x, "numpy"):  # PyTorch's, whose bfloat16 NumPy does not know
+    if hasattr(x, "numpy"):  # a PyTorch tensor; NumPy has no bfloat16
         x = (x.float() if x.element_size() == 2 else x).numpy()
     x = np.asarray(x).reshape(-1)
     return x if x.dtype.itemsize > 2 else x.astype(np.float32)
@@ -70,7 +70,7 @@ def bare(x: Any) -> np.ndarray:
 
 
 def law_of(obj: Any, inward: bool = False, slack: int = 0, whole: bool = False) -> Law:
-    """What `theory` says of an initializer, and how its draws are rounded at the ends."""
+    """Return the law of an initializer by `theory`, and the rounding of its draws at the ends."""
     low, high = theory.support(obj)
     return Law(
         *(functools.partial(f, obj) for f in (theory.cdf, theory.sf, theory.ppf, theory.isf)),
@@ -85,21 +85,21 @@ def law_of(obj: Any, inward: bool = False, slack: int = 0, whole: bool = False) 
 
 
 def _law(obj: Any, **rounding: Any) -> Callable[[np.dtype], Law]:
-    """The law by dtype: parameters are rounded to that in which the draw is computed."""
+    """The law by dtype: parameters are rounded to the dtype in which draws are computed."""
     return lambda dtype: law_of(obj if dtype == np.float64 else _single(obj), **rounding)
 
 
 def _rounding(case: Any, obj: Any) -> dict[str, Any]:
-    """Bounds that are parameters hold; those of scaled draws are computed. A sum has none."""
+    """Rounding at the ends: exact for parameters, computed for scaled draws, none for sums."""
     bounds = obj._recipe.facts.bounds
     return {"inward": bool(bounds or case.powers), "slack": 2 if case.powers else 0}
 
 
 def _single(value: Any) -> Any:
-    """A parameter in float32; of an initializer, all of its."""
+    """Round a parameter to float32, or all parameters of an initializer."""
     if isinstance(value, init.Initialization):
-        given = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return type(value)(**{name: _single(v) for name, v in given.items()})
+        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return type(value)(**{name: _single(v) for name, v in fields.items()})
     if isinstance(value, tuple):
         return tuple(_single(v) for v in value)
     return float(np.float32(value)) if isinstance(value, float) else value
@@ -109,23 +109,23 @@ def _single(value: Any) -> Any:
 
 
 def ours(corners: bool = False) -> dict[str, Subject]:
-    """Every row of the table that has a law; with `corners` at its other parameters too."""
-    found = {}
+    """Return every row of the table that has a law; with `corners` at its corners, too."""
+    subjects = {}
     for case in peers.CASES:
-        if case.cls is init.Conditional:  # its law goes by the index: two subjects
+        if case.cls is init.Conditional:  # its law depends on the index: two subjects
             parts = case.given["true_dist"], case.given["false_dist"]
-            for i, (part, what) in enumerate(zip(parts, ("even", "odd"), strict=True)):
-                name = f"{case}, {what} indices"
-                found[name] = Subject(name, _law(part), _every_second(case, i))
+            for i, (part, parity) in enumerate(zip(parts, ("even", "odd"), strict=True)):
+                name = f"{case}, {parity} indices"
+                subjects[name] = Subject(name, _law(part), _every_second(case, i))
         elif case.oracle is not None:
             for i, given in enumerate((case.given, *(case.corners if corners else ()))):
                 name = f"{case}, corner {i}" if i else str(case)
                 obj = case.cls(**given)
-                found[name] = Subject(
+                subjects[name] = Subject(
                     name, _law(obj, **_rounding(case, obj)), _by_function(case, given)
                 )
     others = (*_entries(), *_on_grids(), *_connections())
-    return found | {subject.name: subject for subject in others}
+    return subjects | {subject.name: subject for subject in others}
 
 
 def _by_function(case: Any, given: Any) -> Callable[[Any, int, Any], Any]:
@@ -139,30 +139,30 @@ def _every_second(case: Any, start: int) -> Callable[[Any, int, Any], Any]:
 
 
 def _entries() -> Iterator[Subject]:
-    """Entries of matrices, and weights at one distance, which have a law of their own."""
+    """Entries of matrices, and weights at one distance, which have laws of their own."""
     base = init.Normal(0.5, 0.15)
     rows = 64
 
     def matrix(n: int, columns: int = rows) -> tuple[int, int]:
         return (-(-n // columns), columns)
 
-    # Archimedes: each coordinate of a point on a sphere in three dimensions is uniform. One entry
-    # of each matrix, for the others depend on it.
+    # Archimedes: each coordinate of a point on a sphere in three dimensions is uniform. Take one
+    # entry of each matrix, since the others depend on it.
     def corner(function: Any, *lead: int) -> Callable[[Any, int, Any], Any]:
         def draw(key: Any, n: int, dtype: Any) -> Any:
             shape = (*lead, 3, 3)
-            each = jax.vmap(lambda k: function(k, shape, scale=2.0, dtype=dtype))
-            return each(jax.random.split(key, n))[(slice(None), *(d // 2 for d in lead), 0, 1)]
+            matrices = jax.vmap(lambda k: function(k, shape, scale=2.0, dtype=dtype))
+            return matrices(jax.random.split(key, n))[(slice(None), *(d // 2 for d in lead), 0, 1)]
 
         return jax.jit(draw, static_argnums=(1, 2))
 
-    ball = init.Beta(1.0, 1.0, -2.0, 2.0)  # both ends belong to it
+    ball = init.Beta(1.0, 1.0, -2.0, 2.0)  # closed at both ends
     yield Subject("Orthogonal, an entry", _law(ball), corner(init.orthogonal), share=0.01)
     delta = corner(init.delta_orthogonal, 3)
     yield Subject("DeltaOrthogonal, an entry", _law(ball), delta, share=0.01)
 
     def sparse(key: Any, n: int, dtype: Any) -> Any:
-        full = rows - 20  # ceil(0.3 * 64) of a row are 0
+        full = rows - 20  # a row has ceil(0.3 * 64) zeros
         x = init.sparse(key, (*matrix(n, full)[:1], rows), 0.3, base, axis=1, dtype=dtype)
         places = jnp.argsort(x == 0, axis=1, stable=True)[:, :full]
         return jnp.take_along_axis(x, places, 1).reshape(-1)[:n]
@@ -188,7 +188,7 @@ def _entries() -> Iterator[Subject]:
 
 
 def _on_grids() -> Iterator[Subject]:
-    """Draws on a grid, counted in steps; a step that is a power of two divides them exactly."""
+    """Draws on a grid, counted in steps: powers of two, which divide draws exactly."""
     bases = (init.Normal(0.5, 0.15), 0.125), (init.Gamma(2.5, 0.5), 0.25), (init.Poisson(3.5), 2.0)
     for base, step in bases:
         for rounding in ("nearest", "up", "stochastic"):
@@ -202,7 +202,7 @@ def _in_steps(base: Any, step: float, rounding: Any) -> Callable[[Any, int, Any]
 
 
 def _connections() -> Iterator[Subject]:
-    """Weights of a connection matrix: which are not 0, and what these are."""
+    """A connection matrix: the pattern of its nonzero weights, and their values."""
     chance, columns = 0.125, 128
 
     def draw(key: Any, n: int, dtype: Any) -> Any:
@@ -213,7 +213,7 @@ def _connections() -> Iterator[Subject]:
         return (draw(key, n, dtype)[:n] != 0).astype(dtype)
 
     def weights(key: Any, n: int, dtype: Any) -> Any:
-        x = draw(key, round(n / chance) + 100 * round(n**0.5) + 1000, dtype)  # 12 std more
+        x = draw(key, round(n / chance) + 100 * round(n**0.5) + 1000, dtype)  # 12 std to spare
         return x[jnp.flatnonzero(x, size=n)]
 
     yield Subject("Connected, whether", _law(init.Binomial(1, chance), whole=True), number)
@@ -224,9 +224,9 @@ def _connections() -> Iterator[Subject]:
 
 
 def theirs(peer: str) -> dict[str, Subject]:
-    """What a peer draws of the table, at the same parameters."""
+    """Return the rows of the table that a peer draws, at the same parameters."""
     cases = {str(case): case for case in peers.CASES if case.oracle is not None}
-    found = {}
+    subjects = {}
     for name, draw in peers.drawn_by(peer).items():
         if name not in cases:
             continue
@@ -236,33 +236,33 @@ def theirs(peer: str) -> dict[str, Subject]:
             draw = _around(draw, case.given["mean"])
         if peers.is_keyed(peer):
             keyed = functools.partial(_jitted(draw), tuple(case.given.items()))
-            found[name] = Subject(name, law, draw=keyed)
+            subjects[name] = Subject(name, law, draw=keyed)
         else:
             seeded = functools.partial(_seeded, peer, name, dict(case.given))
-            found[name] = Subject(name, law, seeded=seeded)
-    return found
+            subjects[name] = Subject(name, law, seeded=seeded)
+    return subjects
 
 
 def _jitted(draw: Any) -> Any:
-    def drawn(given: Any, key: Any, n: int, dtype: Any) -> Any:
-        return draw(key, n, dtype, **dict(given))
+    def jitted(parameters: Any, key: Any, n: int, dtype: Any) -> Any:
+        return draw(key, n, dtype, **dict(parameters))
 
-    return jax.jit(drawn, static_argnums=(0, 2, 3))
+    return jax.jit(jitted, static_argnums=(0, 2, 3))
 
 
-def _seeded(peer: str, name: str, given: Any, seed: int) -> Callable[[int, Any], Any]:
+def _seeded(peer: str, name: str, parameters: Any, seed: int) -> Callable[[int, Any], Any]:
     draw = peers.drawn_by(peer, seed)[name]
     if name == "VonMises":
-        draw = _around(draw, given["mean"])
-    return lambda n, dtype: draw(n, dtype, **given)
+        draw = _around(draw, parameters["mean"])
+    return lambda n, dtype: draw(n, dtype, **parameters)
 
 
 def _around(draw: Any, mean: float) -> Any:
-    """Angles within half a turn of their mean, where a peer has them within half a turn of 0."""
+    """Wrap angles to half a turn around their mean; peers draw them around 0."""
 
-    def turned(*args: Any, **given: Any) -> Any:
-        x = draw(*args, **given)
+    def wrapped(*args: Any, **parameters: Any) -> Any:
+        x = draw(*args, **parameters)
         x = x + 2 * np.pi * (x < mean - np.pi)
         return x - 2 * np.pi * (x > mean + np.pi)
 
-    return turned
+    return wrapped

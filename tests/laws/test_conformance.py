@@ -1,4 +1,4 @@
-"""The laws every distribution obeys, whatever it is: one draw, whichever road leads to it."""
+"""Laws of every distribution: the same draw by function, object, jit and vmap."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ every = pytest.mark.parametrize("case", CASES, ids=str)
 every_random = pytest.mark.parametrize("case", RANDOM, ids=str)
 every_with_unit = pytest.mark.parametrize("case", [c for c in RANDOM if c.carriers], ids=str)
 SEED = 20
-SIZE = (7, 3000)  # of most draws, so that they share a program
+SIZE = (7, 3000)  # of most draws, which then share a program
 
 
 def fresh():
-    """A key of its own for each use: the session refuses reused ones."""
+    """Return a new key for each use: the session refuses reused keys."""
     return jax.random.key(SEED)
 
 
@@ -61,15 +61,15 @@ def test_dtype(case):
 
 @every
 def test_dtype_x64(case, x64):
-    def drawn(dtype=None):
+    def drawn_dtype(dtype=None):
         return jax.eval_shape(lambda: case.make()(case.fit(3), rng=0, dtype=dtype)).dtype
 
-    assert drawn() == jnp.float64
-    assert drawn(jnp.float32) == jnp.float32
+    assert drawn_dtype() == jnp.float64
+    assert drawn_dtype(jnp.float32) == jnp.float32
 
 
 @every
-def test_float64_without_x64_is_float32_and_says_so(case):
+def test_float64_without_x64_warns_and_is_float32(case):
     with pytest.warns(UserWarning, match="jax_enable_x64"):
         out = jax.eval_shape(lambda: case.make()(case.fit(3), rng=0, dtype=np.float64))
     assert out.dtype == jnp.float32
@@ -83,12 +83,12 @@ def test_dtypes_that_cannot_hold_a_draw_are_refused(case, dtype):
     if dtype in (int, "uint8") and case.dtypes == "whole":
         return
     if issubclass(case.cls, init.Constant) and dtype in (int, "uint8", bool, ml_dtypes.int4):
-        return  # whole numbers: tests/initializer/test_constant.py
+        return  # tested in tests/initializer/test_constant.py
     with pytest.raises(TypeError, match="`dtype` must be"):
         case.make()(3, rng=0, dtype=dtype)
 
 
-# ---------------------------------------------------------------- one draw, every road
+# ---------------------------------------------------------------- equal draws
 
 
 @every
@@ -97,24 +97,24 @@ def test_function_object_and_both_ways_of_calling_agree(case, unit):
     values, size = case.dressed(unit), case.fit(SIZE)
     expected = case.function(fresh(), size, **case.called(values))
     assert isinstance(expected, jax.Array if unit is None or not case.has_unit else u.Quantity)
-    assert not jax.typeof(bare_of(expected)).weak_type
+    assert not jax.typeof(mantissa(expected)).weak_type
     obj = case.cls(**values)
     for drawn in (
         obj(fresh(), size),
         obj(size, rng=fresh()),
         obj(key=fresh(), shape=size),
         obj(size=size, rng=fresh(), param_type="weight", pre_size=7, post_size=3),
-        in_order(case, values)(size, rng=SEED),
+        by_position(case, values)(size, rng=SEED),
     ):
         chex.assert_trees_all_equal(drawn, expected)
 
 
-def bare_of(drawn):
+def mantissa(drawn):
     return drawn.mantissa if isinstance(drawn, u.Quantity) else drawn
 
 
-def in_order(case, values):
-    """The object with as many of its parameters as possible given by position."""
+def by_position(case, values):
+    """Make the object with as many parameters by position as possible."""
     names = [*itertools.takewhile(values.__contains__, case.cls.__dataclass_fields__)]
     return case.cls(*(values[n] for n in names), **{n: values[n] for n in values if n not in names})
 
@@ -128,7 +128,7 @@ def agree(case, a, b, rtol=0.0):
 
 @every
 def test_jit_equals_eager(case):
-    """Closed over, as an argument, and built inside from what is traced."""
+    """With the object closed over, as an argument, or built from traced values."""
     size = case.fit(SIZE)
     plain, dressed = case.make(), case.make(u.nS)
     expected = dressed(fresh(), size)
@@ -170,7 +170,7 @@ def test_vmap_over_parameters_and_keys(case):
 
 @every_with_unit
 def test_array_parameters_broadcast(case):
-    """And keep their support for each element."""
+    """Each element has the support of its own parameters."""
     factor = 2.0 ** np.arange(-3, 4)[:, None]
     values = {n: np.full((7, 1), v) for n, v in case.given.items()}
     values |= {n: values[n] * factor ** case.power(n) for n in case.carriers if n in values}
@@ -181,8 +181,8 @@ def test_array_parameters_broadcast(case):
 
 
 @every
-def test_a_good_draw_is_no_fault_to_jax_debug_nans(case):
-    """What a draw is where something is bad is not made before it is."""
+def test_good_draws_pass_jax_debug_nans(case):
+    """The NaN of bad parameters is not computed for good ones."""
     obj, size = case.make(), case.fit(SIZE)
     with jax.debug_nans(True):
         obj(fresh(), size)
@@ -195,7 +195,7 @@ def test_a_good_draw_is_no_fault_to_jax_debug_nans(case):
 
 @every_with_unit
 @pytest.mark.parametrize("other", [u.uS, u.siemens], ids=str)
-def test_the_unit_written_does_not_matter(case, other):
+def test_draws_do_not_depend_on_the_unit_written(case, other):
     ratio = float((1 * u.nS).to_decimal(other))
     there = {
         n: case.dress(n, v * ratio ** case.power(n), other)
@@ -252,7 +252,7 @@ def test_a_bare_zero_or_infinity_fits_every_unit(case):
 
 @every
 def test_support_and_rounding(case):
-    """In every dtype within the support; in the narrow ones float32 rounded once, and inward."""
+    """Draws lie in the support in every dtype; narrow ones are float32 rounded once, inward."""
     obj, size, dtypes = case.make(), case.fit(SIZE), LOW[:3]
     low, high = case.support(**case.given)
     slack = 1 if case.oracle else 1.1  # a constant is rounded to the nearest

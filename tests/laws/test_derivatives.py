@@ -1,7 +1,7 @@
-"""Derivatives as a law: of every distribution in every real parameter, once and twice.
+"""First and second derivatives of every distribution in every real parameter.
 
-A draw is a function of its parameters, its words held fixed. In float64 its differences say
-what its derivatives are, and the differences of those what the second ones are.
+With fixed random words a draw is a function of its parameters. In float64, differences of draws
+check the first derivatives, and differences of these check the second ones.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ WEIGHTS = np.random.default_rng(1).uniform(0.5, 1.5, 64)
 
 
 def fresh():
-    return jax.random.key(26)  # none of its normals is so near a bound that a difference passes it
+    return jax.random.key(26)  # its normals are not so near a bound that a difference crosses it
 
 
 def bare(x):
     return x.mantissa if isinstance(x, u.Quantity) else x
 
 
-# ---------------------------------------------------------------- what is tried
+# ---------------------------------------------------------------- parameters
 
 N, U, E = init.Normal(0.5, 0.1), init.Uniform(0.8, 1.2), init.Exponential(0.3)
 
-# Parameters besides those of the table, where formulas change over or digits are lost.
+# Parameters besides the table's, where formulas switch or lose digits.
 MORE = {
     init.LogNormal: ((1.0, 1e-6), (1.0, 0.9), (1.0, 1.1), (1e-20, 1e-20), (1e-15, 1e15)),
     init.Gamma: ((0.9, 1.0), (1.1, 1.0), (4.9, 1.0), (5.1, 1.0), (990.0, 1.0), (1e8, 1e-30)),
@@ -51,7 +51,7 @@ MORE = {
         (0.0, 1e3, -1.0, 1.0),
     ),
 }
-# Where the draws jump, or their derivatives do, so that differences say nothing.
+# Where draws or their derivatives jump, so that differences tell nothing.
 KINKS = {
     init.VonMises: ((0.0, 0.0),),
     init.LogUniform: ((1.0, 1.001),),
@@ -103,13 +103,13 @@ BOUNDS = ((0.4, INF), (-INF, 1.3), (0.4, 1.3), (-INF, INF))
 
 
 class Draw:
-    """An object's draws as a function of the vector of its numbers."""
+    """An object's draws as a function of the vector of its parameters."""
 
     def __init__(self, obj, size, each=False, **context):
         self.size, self.each, self.context = size, each, context
         leaves, self.tree = jax.tree.flatten(obj)
         self.shapes = [np.shape(leaf) for leaf in leaves]
-        self.given = np.concatenate([np.ravel(leaf) for leaf in leaves]).astype(float)
+        self.values = np.concatenate([np.ravel(leaf) for leaf in leaves]).astype(float)
         self.names = [
             jax.tree_util.keystr(path).removeprefix(".")
             for path, leaf in jax.tree_util.tree_leaves_with_path(obj)
@@ -117,7 +117,7 @@ class Draw:
         ]
 
     def __call__(self, at):
-        """All draws in a row. With `each` a number is an array, one for each draw."""
+        """Return all draws as a vector. With `each`, every draw has its own parameters."""
         ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes])[:-1]
         leaves = [
             part.reshape(shape)
@@ -129,13 +129,13 @@ class Draw:
         return bare(obj(self.size, rng=fresh(), **self.context)).ravel()
 
     def steps(self, points, spread, fraction, domains):
-        """By how much to move each number for a difference."""
+        """Return the step of each parameter for differences."""
         steps = fraction * np.where(points == 0, 1.0, abs(points))
         for i, name in enumerate(self.names):
             if domains.get(name) in ("finite", "bound"):
                 steps[:, i] = fraction * spread
             if "weights" in name:
-                steps[:, i] = 2e-6  # they sum to 1
+                steps[:, i] = 2e-6  # weights sum to 1
         return np.where(np.isfinite(points), steps, 0)
 
 
@@ -145,7 +145,7 @@ def weighed(x):
 
 
 def differences(function, points, steps):
-    """Derivatives in each coordinate to fourth order, (points, coordinates, ...), and noise."""
+    """Return fourth-order differences, (points, coordinates, ...), and their rounding errors."""
     slopes, noise = [], []
     for move in np.eye(points.shape[1], dtype=points.dtype):
         ends = [np.asarray(function(points + n * steps * move), float) for n in (-2, -1, 1, 2)]
@@ -158,7 +158,7 @@ def differences(function, points, steps):
 
 
 def agree(ours, theirs, steps, tolerance):
-    """Whether derivatives are finite and, where they can be had as differences, equal to them."""
+    """Assert that derivatives are finite and agree with differences where these have a step."""
     ours = np.asarray(ours, float).reshape(theirs[0].shape)
     assert np.isfinite(ours).all(), np.argwhere(~np.isfinite(ours))[:3].tolist()
     slopes, noise = theirs
@@ -169,13 +169,13 @@ def agree(ours, theirs, steps, tolerance):
 
 
 def along_each(function, points):
-    """The tangents that a function of points and directions gives for each coordinate."""
+    """Return the tangents of a function of points and directions along each coordinate."""
     moves = np.eye(points.shape[1], dtype=points.dtype)
     return np.stack([function(points, np.broadcast_to(m, points.shape))[1] for m in moves], 1)
 
 
-def bent(draw):
-    """Draws and their gradient with the tangents of both, under jit of vmap: one program."""
+def draws_and_gradient(draw):
+    """Compile draws, their gradient and the tangents of both into one program: jit of vmap."""
 
     def total(at):
         x = draw(at)
@@ -188,23 +188,20 @@ def bent(draw):
     return jax.jit(jax.vmap(lambda at, move: jax.jvp(both, (at,), (move,))))
 
 
-def one_of(program, i):
-    """The program for its draws, 0, or their gradient, 1, alone."""
-    return lambda *given: [pair[i] for pair in program(*given)]
+def only(program, i):
+    """Return the program for draws (0) or their gradient (1) alone."""
+    return lambda *args: [pair[i] for pair in program(*args)]
 
 
 def check(draw, points, domains=MappingProxyType({}), kinks=()):
-    """Jvp, grad, and jvp of grad of a draw in float64.
-
-    At `kinks` they have to be finite.
-    """
+    """Check jvp, grad, and jvp of grad in float64; at `kinks`, only that they are finite."""
     smooth, points = len(points), np.array([*points, *kinks])
-    program, still = bent(draw), np.zeros_like(points)
+    program, still = draws_and_gradient(draw), np.zeros_like(points)
     (x, gradient), _ = program(points, still)
     assert np.isfinite(x).all()
     steps = draw.steps(points, np.ptp(x, 1), 1e-4, domains)
     steps[smooth:] = 0
-    slope, second = (along_each(one_of(program, i), points) for i in (0, 1))
+    slope, second = (along_each(only(program, i), points) for i in (0, 1))
     for i, ours in enumerate((slope, second)):
         theirs = differences(lambda at, i=i: program(at, still)[0][i], points, steps)
         agree(ours, theirs, steps, 1e-6)
@@ -215,7 +212,7 @@ def check(draw, points, domains=MappingProxyType({}), kinks=()):
 
 # ---------------------------------------------------------------- laws
 
-# Differences say nothing of whole numbers and draws on a grid, which jump.
+# Without whole numbers and draws on a grid: they jump.
 ROWS = [
     c for c in CASES
     if jax.tree.leaves(c.make()) and c.cls is not init.OnGrid and c.dtypes == "real"
@@ -224,19 +221,22 @@ every = pytest.mark.parametrize("case", ROWS, ids=str)
 every_random = pytest.mark.parametrize("case", RANDOM, ids=str)
 
 
-def point(case, given):
-    """Some parameters, by name or in the row's order, among all numbers of the object."""
-    given = given if isinstance(given, dict) else dict(zip(case.given, given, strict=False))
+def point(case, parameters):
+    """Return the vector of an object with some parameters set, by name or in the row's order."""
+    if not isinstance(parameters, dict):
+        parameters = dict(zip(case.given, parameters, strict=False))
     ends = {"low": -INF, "high": INF}  # arrays have no None
-    return Draw(case.make(**{n: ends[n] if v is None else v for n, v in given.items()}), ()).given
+    parameters = {n: ends[n] if v is None else v for n, v in parameters.items()}
+    return Draw(case.make(**parameters), ()).values
 
 
 def points(case):
-    """Parameters at which the draws are smooth in them, and others."""
+    """Return parameters at which draws are smooth, and kinks."""
     corners = case.corners if case in RANDOM else ()
-    kinks = [point(case, given) for given in KINKS.get(case.cls, ())]
-    tried = [point(case, given) for given in ({}, *corners, *MORE.get(case.cls, ()))]
-    return [at for at in tried if not any(np.array_equal(at, kink) for kink in kinks)], kinks
+    kinks = [point(case, parameters) for parameters in KINKS.get(case.cls, ())]
+    sets = ({}, *corners, *MORE.get(case.cls, ()))
+    candidates = [point(case, parameters) for parameters in sets]
+    return [at for at in candidates if not any(np.array_equal(at, kink) for kink in kinks)], kinks
 
 
 @every
@@ -246,26 +246,26 @@ def test_in_float64(case, x64):
 
 
 def in_float32(case):
-    """A draw with parameters for each number, points of it, and steps for differences there."""
+    """Return a draw with parameters for each number, its points, and a function for the steps."""
     smooth, kinks = points(case)
     if case.cls in (init.LogNormal, init.LogUniform) or case.powers:  # 1 / mean^2 or more
         smooth = [at for at in smooth if at[0] > 1e-15]
     draw = Draw(case.make(), case.fit((8,)), each=case in RANDOM)
     at = np.array([*smooth, *kinks], np.float32)
 
-    def steps(x):
-        fraction = 1e-2 if case in RANDOM else 2e-3  # no draw passes a bound
-        found = draw.steps(at, np.ptp(x, 1), fraction, case.domains).astype(np.float32)
-        found[len(smooth) :] = 0
-        return found
+    def steps_for(x):
+        fraction = 1e-2 if case in RANDOM else 2e-3  # no draw crosses a bound
+        steps = draw.steps(at, np.ptp(x, 1), fraction, case.domains).astype(np.float32)
+        steps[len(smooth) :] = 0
+        return steps
 
-    return draw, at, steps
+    return draw, at, steps_for
 
 
 @every
 def test_in_float32(case):
-    """Coarser differences, of parameters for each draw; with a unit, outside of jit and vmap."""
-    draw, at, steps = in_float32(case)
+    """Coarser differences, with parameters for each draw; with a unit, without jit and vmap."""
+    draw, at, steps_for = in_float32(case)
 
     def total(at):
         x = draw(at)
@@ -274,43 +274,43 @@ def test_in_float32(case):
     program = jax.jit(jax.vmap(jax.value_and_grad(total, has_aux=True)))
     (_, x), gradient = program(at)
     assert np.isfinite(x).all()
-    steps, weights = steps(x), WEIGHTS[: x.shape[1]].astype(np.float32)
+    steps, weights = steps_for(x), WEIGHTS[: x.shape[1]].astype(np.float32)
     slopes = differences(lambda at: (program(at)[0][1] @ weights)[:, None], at, steps)
     agree(gradient, slopes, steps, 0.01)
 
-    alone = jax.grad(lambda obj: weighed(obj(fresh(), draw.size)))(case.make(u.nS))
-    alone = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(alone)])
-    np.testing.assert_allclose(alone, gradient[0], rtol=1e-3, atol=1e-4 * abs(gradient[0]).max())
+    eager = jax.grad(lambda obj: weighed(obj(fresh(), draw.size)))(case.make(u.nS))
+    eager = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(eager)])
+    np.testing.assert_allclose(eager, gradient[0], rtol=1e-3, atol=1e-4 * abs(gradient[0]).max())
 
 
 @pytest.mark.heavy
 @every
-def test_second_ones_in_float32(case):
-    draw, at, steps = in_float32(case)
-    program, still = bent(draw), np.zeros_like(at)
-    steps = steps(program(at, still)[0][0])
-    second = along_each(one_of(program, 1), at)
+def test_second_derivatives_in_float32(case):
+    draw, at, steps_for = in_float32(case)
+    program, still = draws_and_gradient(draw), np.zeros_like(at)
+    steps = steps_for(program(at, still)[0][0])
+    second = along_each(only(program, 1), at)
     agree(second, differences(lambda at: program(at, still)[0][1], at, steps), steps, 0.01)
 
 
-@pytest.mark.parametrize("of", COMPOSITES)
-def test_of_composites(of, x64):
-    draw = Draw(COMPOSITES[of], SIZES.get(of, (8,)))
-    check(draw, [draw.given])
+@pytest.mark.parametrize("name", COMPOSITES)
+def test_of_composites(name, x64):
+    draw = Draw(COMPOSITES[name], SIZES.get(name, (8,)))
+    check(draw, [draw.values])
 
 
-# ---------------------------------------------------------------- cut off
+# ---------------------------------------------------------------- truncation
 
 
 @pytest.mark.parametrize("base", BASES, ids="Truncated-{}".format)
-def test_of_what_is_cut_off(base, x64):
-    """In the base's parameters and in both bounds, open and closed."""
+def test_of_truncated_bases(base, x64):
+    """In the base's parameters and both bounds, finite or not."""
     draw = Draw(init.Truncated(BASES[base], -INF, INF), (8,))
-    check(draw, [np.array([*draw.given[:-2], *bounds]) for bounds in BOUNDS])
+    check(draw, [np.array([*draw.values[:-2], *bounds]) for bounds in BOUNDS])
 
 
 def slopes_within(x, mean, std, low, high):
-    """-F_theta / f of the truncated normal at its draws, by the normal distribution itself."""
+    """Return -F_theta / f of the truncated normal at its draws, by the normal distribution."""
     z, a, b = ((np.asarray(v, float) - mean) / std for v in (x, low, high))
     mass, density = stats.norm.cdf(b) - stats.norm.cdf(a), stats.norm.pdf(z)
     by_low = (stats.norm.cdf(b) - stats.norm.cdf(z)) / mass * stats.norm.pdf(a) / density
@@ -320,7 +320,7 @@ def slopes_within(x, mean, std, low, high):
 
 
 def test_at_two_std_where_the_stream_changes(x64):
-    """The draws are jax.random's there, and no differences are to be had."""
+    """Draws are jax.random's only at these bounds, so differences are impossible."""
     at = np.array([1.5, 0.5, 0.5, 2.5])
 
     def draw(at):
@@ -330,27 +330,27 @@ def test_at_two_std_where_the_stream_changes(x64):
     x = np.asarray(draw(at))
     np.testing.assert_allclose(slope, slopes_within(x, *at), rtol=1e-6)
     moved = []
-    for move in 1e-5 * np.eye(4):  # the draw moves with its parameters as well
+    for move in 1e-5 * np.eye(4):  # draws move with their parameters as well
         ends = [slopes_within(x + n * slope @ move, *(at + n * move)) for n in (-1, 1)]
         moved.append((ends[1] - ends[0]) / 2e-5)
     np.testing.assert_allclose(second, np.stack(moved, -1), rtol=1e-5, atol=1e-5)
 
 
-def test_none_is_as_open_as_an_infinity():
+def test_none_means_an_infinite_bound():
     def slopes(low, high):
         draw = lambda at: init.truncated_normal(fresh(), (8,), at[0], at[1], low, high)  # noqa: E731
         return jax.jvp(jax.jacfwd(draw), (np.float32([0.5, 0.2]),), (np.float32([1.0, 2.0]),))
 
-    for given, same in (((None, 0.6), (-INF, 0.6)), ((0.4, None), (0.4, INF))):
-        for ours, theirs in zip(slopes(*given), slopes(*same), strict=True):
+    for bounds, infinite in (((None, 0.6), (-INF, 0.6)), ((0.4, None), (0.4, INF))):
+        for ours, theirs in zip(slopes(*bounds), slopes(*infinite), strict=True):
             np.testing.assert_array_equal(ours, theirs)
 
 
 # ---------------------------------------------------------------- ends
 
 
-def test_without_spread_the_draw_moves_with_its_normal():
-    """At std = 0, as at any std that is small."""
+def test_the_derivative_at_std_zero():
+    """It is the draw's normal, as at any small std."""
     for draw in (init.lognormal, init.normal):
         by_std = jax.jit(jax.jacfwd(lambda std, draw=draw: draw(fresh(), (8,), 2.0, std)))
         assert np.ptp(by_std(0.0)) > 1
@@ -358,8 +358,8 @@ def test_without_spread_the_draw_moves_with_its_normal():
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_what_is_rounded_to_a_bound_moves_like_its_neighbours(dtype):
-    """A hundredth of the draws are rounded inward: their derivatives are not the bound's."""
+def test_draws_rounded_to_a_bound_move_like_their_neighbours(dtype):
+    """A hundredth of the draws are rounded inward; they keep their own derivatives."""
 
     def slopes(dtype):
         draw = lambda high: init.uniform(fresh(), (2000,), 1.0, high, dtype=dtype)  # noqa: E731
@@ -429,7 +429,7 @@ def test_of_weights_in_space(x64):
     profile = 0.9 * init.GaussianProfile(0.3) + 0.1
     local = init.DistanceModulated(N, profile, box=1.0, include_self=False)
     draw = Draw(local, (4, 4), pre_positions=at, post_positions=at)
-    check(draw, [draw.given])
+    check(draw, [draw.values])
 
     def total(at):
         return weighed(local((4, 4), rng=fresh(), pre_positions=at, post_positions=at))

@@ -1,4 +1,4 @@
-"""The table is complete, and so is the documentation of what is in it."""
+"""The table has every public distribution, and each row is documented."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_every_public_name_is_documented():
 
 
 @every
-def test_the_twins_live_side_by_side(case):
+def test_function_and_class_are_defined_side_by_side(case):
     source = inspect.getsource(inspect.getmodule(case.cls))
     function = re.search(rf"^(def )?{case.function.__name__}\b", source, re.MULTILINE)
     gap = source.index(f"class {case.cls.__name__}(") - function.start()
@@ -48,24 +48,24 @@ def listed(*docs):
 
 
 def consulted(function, seen=()):
-    """The docstring of a function, and those of this package's functions that it names."""
+    """Return docstrings of a function and of the package's functions that it names."""
     doc = inspect.getdoc(function)
-    named = (getattr(init, name, None) for name in re.findall(r"`(\w+)`", doc))
-    others = [f for f in named if inspect.isfunction(f) and f not in (function, *seen)]
+    mentioned = (getattr(init, name, None) for name in re.findall(r"`(\w+)`", doc))
+    others = [f for f in mentioned if inspect.isfunction(f) and f not in (function, *seen)]
     return [doc, *(d for f in others for d in consulted(f, (function, *seen)))]
 
 
 @every
 def test_the_documentation_is_complete(case):
-    """A summary, every parameter of its own, a density; examples run as tests."""
+    """It has a summary, every parameter and a density; examples run as tests."""
     own = inspect.signature(case.function).parameters.keys() - SHARED
     doc, *others = consulted(case.function)
     assert NumpyDocString(doc)["Summary"]
     assert listed(doc) <= own <= listed(doc, *others)
-    assert case not in RANDOM or any(".. math::" in each for each in (doc, *others))
+    assert case not in RANDOM or any(".. math::" in text for text in (doc, *others))
     assert f"the twin of `{case.function.__name__}`" in case.cls.__doc__
     assert not listed(inspect.getdoc(case.cls))
 
 
-def test_what_all_share_is_documented_once():
+def test_shared_parameters_are_documented_once():
     assert listed(inspect.getdoc(init.Initialization)) >= SHARED

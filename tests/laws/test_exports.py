@@ -1,4 +1,4 @@
-"""Every draw exports for every platform, in every dtype, of sizes that are kept open."""
+"""Every draw exports for every platform, in every dtype, and with symbolic sizes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def key():
 
 
 def members(case):
-    """The ordinary member and, of what is made of others, the unusual ones too."""
+    """Return the ordinary member and, for composed initializers, the corners."""
     corners = case.corners if case.composed else ()
     return [case.make(**given) for given in ({}, *corners)]
 
@@ -41,7 +41,7 @@ def exported(function, *arguments, platforms=PLATFORMS):
 
 @every
 def test_every_draw_exports_for_every_platform(case):
-    """From known parameters; from traced ones run, as one program for all, on what is at hand."""
+    """With known parameters; with traced ones the program for all platforms also runs here."""
     shape = case.fit((3,))
     for obj in members(case):
         exported(lambda k, obj=obj: obj(k, shape, "bfloat16"), key())
@@ -57,7 +57,7 @@ def test_every_draw_exports_in_float64(case, x64):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_what_the_table_does_not_hold_exports(name):
+def test_initializers_outside_the_table_export(name):
     def draw(k):
         if name == "DistanceModulated":
             return OTHERS[name]((2, 2), rng=k, distances=FAR)
@@ -66,19 +66,19 @@ def test_what_the_table_does_not_hold_exports(name):
     np.testing.assert_allclose(exported(draw, key()).call(key()), draw(key()), rtol=1e-6)
 
 
-# ---------------------------------------------------------------- open sizes
+# ---------------------------------------------------------------- symbolic sizes
 
 
-def open_size():
-    """Each with a scope of its own."""
+def symbolic_size():
+    """Return a symbolic shape in a new scope."""
     return jax.ShapeDtypeStruct(export.symbolic_shape("b, 4"), "float32")
 
 
 @pytest.mark.parametrize("case", [c for c in SIMPLE if c.rank == 0], ids=str)
-def test_sizes_that_an_export_keeps_open(case):
+def test_symbolic_sizes(case):
     obj = case.make()
-    exported(lambda k, x: obj(k, x.shape), key(), open_size())
-    program = exported(lambda k, x: obj(k, x.shape), key(), open_size(), platforms=["cpu"])
+    exported(lambda k, x: obj(k, x.shape), key(), symbolic_size())
+    program = exported(lambda k, x: obj(k, x.shape), key(), symbolic_size(), platforms=["cpu"])
     drawn = program.call(key(), jnp.zeros((3, 4)))
     np.testing.assert_allclose(drawn, obj(key(), (3, 4)), rtol=2e-6)
 
@@ -86,9 +86,9 @@ def test_sizes_that_an_export_keeps_open(case):
 @pytest.mark.parametrize(
     "obj", [init.Orthogonal(), init.KaimingNormal()], ids=lambda obj: type(obj).__name__
 )
-def test_what_has_to_know_its_sizes_says_so(obj):
+def test_initializers_that_need_concrete_sizes_raise(obj):
     with pytest.raises(TypeError, match=r"has to know its sizes, got \(b, 4\)"):
-        exported(lambda k, x: obj(k, x.shape), key(), open_size())
+        exported(lambda k, x: obj(k, x.shape), key(), symbolic_size())
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_what_has_to_know_its_sizes_says_so(obj):
     ],
     ids=str,
 )
-def test_others_of_open_sizes(obj):
-    program = exported(lambda k, x: obj(k, x.shape), key(), open_size())
+def test_other_initializers_with_symbolic_sizes(obj):
+    program = exported(lambda k, x: obj(k, x.shape), key(), symbolic_size())
     drawn = program.call(key(), jnp.zeros((6, 4)))
     np.testing.assert_allclose(drawn, obj(key(), (6, 4)), rtol=2e-6, atol=1e-7)

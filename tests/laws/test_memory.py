@@ -1,4 +1,4 @@
-"""A draw costs no memory but its result, no communication, and does not know its devices."""
+"""A draw takes only its result's memory, does not communicate, and ignores its devices."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import braininit as init
 
 SHAPE = (256, 64, 8)
 ELEMENTS = 256 * 64 * 8
-FEW = 4096  # bytes: what a program keeps for itself, whatever the size of the draw
-TABLE = 2**20  # bytes of a table of draws, where there is one
+FEW = 4096  # bytes of temporaries in a program, whatever the size of the draw
+TABLE = 2**20  # bytes of a table of draws, in programs that have one
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
 
 
-def room(case, each=12):
-    """Bytes a program may keep for itself."""
-    return each * ELEMENTS + FEW if case.in_rounds else TABLE if case.atol else FEW
+def room(case, per_number=12):
+    """Return the bytes of temporaries that a program may have."""
+    return per_number * ELEMENTS + FEW if case.in_rounds else TABLE if case.atol else FEW
 
 
 every = pytest.mark.parametrize("case", DRAWN, ids=str)
@@ -63,15 +63,15 @@ def test_no_temporaries_with_a_parameter_per_element(case, dtype):
 
 
 def assert_split(obj, spec, *layout, room=FEW):
-    """Each device makes its part, by itself and in no more memory; gives the numbers."""
+    """Assert that each device draws only its part, in little memory, alone; return the draw."""
     program = compiled(obj, "float32", split_over(spec, *layout))
     sizes = dict(zip("xy", layout, strict=True))
     parts = np.prod([sizes[n] for axes in spec if axes for n in np.atleast_1d(axes)])
     memory = program.memory_analysis()  # of one device
     assert memory.output_size_in_bytes == 4 * ELEMENTS // max(int(parts), 1)
     assert memory.temp_size_in_bytes <= room
-    said = [name for name in COLLECTIVES if name in program.as_text()]
-    assert not said or (room > TABLE and said == ["all-reduce"])  # whether all is drawn
+    found = [name for name in COLLECTIVES if name in program.as_text()]
+    assert not found or (room > TABLE and found == ["all-reduce"])  # when all is drawn
     return program(obj, key())
 
 
@@ -84,14 +84,14 @@ def test_devices_make_their_parts_of_the_same_numbers(case):
         np.testing.assert_array_equal(split, plain)
 
 
-EVERYWAY = [P(*axes) for axes in itertools.permutations(("x", "y", None), 3)]
-EVERYWAY += [P(("x", "y"), None, None), P(None, None, ("y", "x")), P()]
+SPECS = [P(*axes) for axes in itertools.permutations(("x", "y", None), 3)]
+SPECS += [P(("x", "y"), None, None), P(None, None, ("y", "x")), P()]
 
 
 @pytest.mark.parametrize("obj", [init.Normal(0.5, 0.1), init.Gamma(2.0, 1.0)], ids=str)
 def test_devices_in_every_layout(obj):
     plain = obj(key(), SHAPE)
-    for spec in EVERYWAY:
+    for spec in SPECS:
         np.testing.assert_array_equal(assert_split(obj, spec, 4, 2), plain)
     for axis, layout in itertools.product(range(3), ((2, 1), (8, 1))):
         spec = P(*(("x", "y") if a == axis else None for a in range(3)))
@@ -103,7 +103,7 @@ def test_devices_in_every_layout(obj):
     "obj", [init.Normal(0.5, 0.1), init.TruncatedNormal(0.0, 1.0, -2.0, 2.0)], ids=repr
 )
 def test_large_normals_cost_and_communicate_no_more(obj, spec):
-    """They are made by another inverse error function."""
+    """They use another inverse error function."""
     shape = (1024, 1024)
     draw = jax.jit(lambda k: obj(k, shape), out_shardings=split_over(spec, 4, 2))
     program = draw.lower(key()).compile()
@@ -112,11 +112,11 @@ def test_large_normals_cost_and_communicate_no_more(obj, spec):
     np.testing.assert_array_equal(program(key()), obj(key(), shape))
 
 
-# ---------------------------------------------------------------- what is compared with
+# ---------------------------------------------------------------- comparisons
 
 
-def test_jax_random_is_seen_to_need_memory():
-    """The tests above would notice: jax.random's own draws do not pass them."""
+def test_jax_random_needs_memory():
+    """The tests above can fail: jax.random's own draws do not pass them."""
     draw = jax.jit(lambda k: jax.random.normal(k, SHAPE)).lower(key()).compile()
     assert draw.memory_analysis().temp_size_in_bytes > 4 * ELEMENTS
     gamma = jax.jit(
@@ -125,7 +125,7 @@ def test_jax_random_is_seen_to_need_memory():
     assert "all-reduce" in gamma.lower(key()).compile().as_text()
 
 
-def test_constants_take_no_memory_either():
+def test_constants_take_no_temporaries():
     for obj in (init.Constant(0.5), init.ZeroInit(), init.OneInit()):
         program = jax.jit(lambda obj=obj: obj(SHAPE)).lower().compile()
         assert program.memory_analysis().temp_size_in_bytes <= FEW

@@ -1,4 +1,4 @@
-"""Every initializer is a value among values: equal, hashed, written down, a PyTree."""
+"""Every initializer is a value: equality, hash, repr, pickle, PyTree."""
 
 from __future__ import annotations
 
@@ -84,22 +84,21 @@ def test_pytree(case):
 def test_no_retrace(case):
     @jax.jit
     @chex.assert_max_traces(n=1)
-    def drawn(obj, k):
+    def draw(obj, k):
         return obj(k, (3,))
 
     chex.clear_trace_counter()
     key = jax.random.key(1)
-    drawn.trace(case.make(u.nS), key)
-    grown = {n: v * 2.0 for n, v in case.given.items()}
-    drawn.trace(case.cls(**{n: case.dress(n, v, u.nS) for n, v in grown.items()}), key)
-    whole = {n: np.float32(v) if n in case.carriers else v for n, v in case.given.items()}
-    drawn.trace(case.cls(**{n: case.dress(n, v, u.nS) for n, v in whole.items()}), key)
+    draw.trace(case.make(u.nS), key)
+    doubled = {n: v * 2.0 for n, v in case.given.items()}
+    draw.trace(case.cls(**{n: case.dress(n, v, u.nS) for n, v in doubled.items()}), key)
+    single = {n: np.float32(v) if n in case.carriers else v for n, v in case.given.items()}
+    draw.trace(case.cls(**{n: case.dress(n, v, u.nS) for n, v in single.items()}), key)
 
 
 @every_simple
 def test_integers_are_taken_as_floats(case):
-    values = {n: i for i, n in enumerate(case.given, start=1)}
-    values = case.whole or values
+    values = case.whole or {n: i for i, n in enumerate(case.given, start=1)}
     obj = case.cls(**values)
     assert all(type(leaf) is float for leaf in jax.tree.leaves(obj))
     assert obj == case.cls(**{n: float(v) if type(v) is int else v for n, v in values.items()})

@@ -1,4 +1,4 @@
-"""A law over operators and kinds of operands: what is drawn is what they make of the draws."""
+"""Operators on initializers draw the same as operators on the draws, for all operands."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ARRAY = np.array([0.5, 1.0, 1.5])
 
 
 class Column:
-    """What another library has for an array."""
+    """An array of another library."""
 
     def __array__(self, dtype=None, copy=None):
         return np.array(ARRAY, dtype)
@@ -70,32 +70,32 @@ def bare(x):
     return u.get_mantissa(x)
 
 
-def draw(made):
-    """The draw of what an operator made; brainunit may have put a Quantity around it."""
-    return init.get(made)(key(), SHAPE)
+def draw(result):
+    """Draw from an operator's result; brainunit may have wrapped it in a Quantity."""
+    return init.get(result)(key(), SHAPE)
 
 
 def plain(operand):
-    """An operand as an array that brainunit and NumPy can compute with."""
+    """Convert an operand to an array or Quantity that brainunit and NumPy accept."""
     if isinstance(operand, u.Quantity):
         return operand.to_decimal() if operand.unit.dim.is_dimensionless else operand
     return jnp.asarray(operand, float)
 
 
-def goes(op, base, operand, on_left):
-    """Whether the units of an operator and its operands go together, and brainunit allows it."""
+def allowed(op, base, operand, on_left):
+    """True if the units fit the operator, and brainunit permits the operation."""
     left = isinstance(operand, u.Quantity) and on_left
     carries = isinstance(operand, u.Quantity) and not operand.unit.dim.is_dimensionless
     if op in ("+", "-"):
-        return carries == (base is N) and not (left and _brainunit_comes_first())
+        return carries == (base is N) and not (left and _brainunit_refuses())
     if op == "**":
         one = np.ndim(bare(operand)) == 0 and not isinstance(bare(operand), jax.core.Tracer)
         return not carries and (base is M or (one and not on_left)) and not left
     return True
 
 
-def _brainunit_comes_first():
-    """Before 0.6 a Quantity on the left of a sum does not ask what is on the right."""
+def _brainunit_refuses():
+    """Before 0.6 a Quantity on the left of a sum raises without asking the right operand."""
     try:
         (1 * u.nS) + N
     except u.UnitMismatchError:
@@ -109,7 +109,7 @@ CASES = [
     for on_left in (False, True)
     for base in (M, N)
     for name, operand in (NUMBERS | QUANTITIES).items()
-    if goes(op, base, operand, on_left)
+    if allowed(op, base, operand, on_left)
 ]
 
 
@@ -122,36 +122,36 @@ def expected(op, base, operand, on_left):
 
 
 def test_operands_of_every_kind_on_either_side():
-    made = [joined(op, operand, base, on_left) for op, on_left, base, _, operand in CASES]
+    results = [joined(op, operand, base, on_left) for op, on_left, base, _, operand in CASES]
     right = [expected(op, base, operand, on_left) for op, on_left, base, _, operand in CASES]
-    together = jax.jit(lambda: [draw(obj) for obj in made])()
+    together = jax.jit(lambda: [draw(obj) for obj in results])()
     eagerly = {
         i: draw(obj)
-        for i, (obj, case) in enumerate(zip(made, CASES, strict=True))
+        for i, (obj, case) in enumerate(zip(results, CASES, strict=True))
         if case[3] in ("float", "array", "Quantity", "array with unit")
     }
     for i, drawn in [*enumerate(together), *eagerly.items()]:
         op, on_left, base, name, _ = CASES[i]
-        what = f"{name} {op} {base}" if on_left else f"{base} {op} {name}"
-        assert isinstance(drawn, u.Quantity) == isinstance(right[i], u.Quantity), what
+        label = f"{name} {op} {base}" if on_left else f"{base} {op} {name}"
+        assert isinstance(drawn, u.Quantity) == isinstance(right[i], u.Quantity), label
         unit = right[i].unit if isinstance(drawn, u.Quantity) else None
         pair = (x if unit is None else x.to_decimal(unit) for x in (drawn, right[i]))
-        np.testing.assert_allclose(*pair, rtol=2e-6, atol=1e-6, err_msg=what)
+        np.testing.assert_allclose(*pair, rtol=2e-6, atol=1e-6, err_msg=label)
 
 
 @pytest.mark.parametrize("base", [M, N], ids=["M", "N"])
 @pytest.mark.parametrize("name", TRACEABLE)
 def test_traced_operands(base, name):
-    """Under jit, mapped over, and differentiated, as the same done to the draws."""
-    given = (NUMBERS | QUANTITIES)[name]
-    given = jax.tree.map(
-        lambda x: jnp.asarray(x, float), plain(given) if name in NUMBERS else given
+    """Jit, vmap and derivatives agree with the same operations on the draws."""
+    operand = (NUMBERS | QUANTITIES)[name]
+    operand = jax.tree.map(
+        lambda x: jnp.asarray(x, float), plain(operand) if name in NUMBERS else operand
     )
     cases = [
         (op, on_left)
         for op in OPERATORS
         for on_left in (False, True)
-        if goes(op, base, given, on_left) and not (op == "**" and base is N)
+        if allowed(op, base, operand, on_left) and not (op == "**" and base is N)
     ]
     x = base(key(), SHAPE)
 
@@ -162,25 +162,25 @@ def test_traced_operands(base, name):
         return [bare(joined(op, operand, x, left)) for op, left in cases]
 
     close = {"rtol": 3e-6, "atol": 1e-6}
-    for mine, right in zip(jax.jit(ours)(given), theirs(given), strict=True):
+    for mine, right in zip(jax.jit(ours)(operand), theirs(operand), strict=True):
         np.testing.assert_allclose(mine, right, **close)
-    many = jax.tree.map(lambda v: jnp.stack([v, v * 1.5]), given)
+    many = jax.tree.map(lambda v: jnp.stack([v, v * 1.5]), operand)
     mapped = (jax.jit(jax.vmap(f))(many) for f in (ours, theirs))
     for mine, right in zip(*mapped, strict=True):
         np.testing.assert_allclose(mine, right, **close)
-    slopes = (jax.jit(jax.jacrev(f))(given) for f in (ours, theirs))
+    slopes = (jax.jit(jax.jacrev(f))(operand) for f in (ours, theirs))
     for mine, right in zip(*map(jax.tree.leaves, slopes), strict=True):
         np.testing.assert_allclose(mine, right, rtol=1e-5, atol=1e-5)
 
 
 def test_another_initializer():
-    """Each draws from a key of its own."""
+    """Each of the two draws from its own key."""
     for base in (M, N):
         other = init.Uniform(1.0, 2.0) * (u.nS if base is N else 1.0)
         keys = zip((base, other), split(key(), 2), strict=True)
         first, second = (child(k, SHAPE) for child, k in keys)
         operators = [f for op, f in OPERATORS.items() if op != "**" or base is M]
-        drawn = jax.jit(lambda made: [draw(obj) for obj in made])(
+        drawn = jax.jit(lambda objs: [draw(obj) for obj in objs])(
             [f(base, other) for f in operators]
         )
         for f, mine in zip(operators, drawn, strict=True):
@@ -197,9 +197,9 @@ def test_methods_are_operators():
 
 def test_a_bare_zero_or_infinity_fits_every_unit():
     for zero in (0, 0.0, np.float32(0), np.array(0), jnp.array(0.0), u.Quantity(0.0)):
-        for made in (N + zero, N - zero, init.get(zero) + N if np.ndim(zero) else N + zero):
-            assert made.right.value.unit == u.nS
-            np.testing.assert_array_equal(bare(draw(made)), bare(N(key(), SHAPE)))
+        for total in (N + zero, N - zero, init.get(zero) + N if np.ndim(zero) else N + zero):
+            assert total.right.value.unit == u.nS
+            np.testing.assert_array_equal(bare(draw(total)), bare(N(key(), SHAPE)))
     assert sum([N, N], start=0)(2, rng=0).unit == u.nS
     assert np.isposinf(bare(draw(N + np.inf))).all()
     with pytest.raises(init.UnitError):
@@ -218,7 +218,7 @@ BOUNDS = {
 
 @pytest.mark.parametrize("name", BOUNDS)
 def test_clip(name):
-    base, *given = BOUNDS[name]
+    base, *bounds = BOUNDS[name]
     x = bare(base(key(), SHAPE))
 
     def ours(bounds):
@@ -230,10 +230,10 @@ def test_clip(name):
 
     traced = [
         None if b is None else jax.tree.map(jnp.asarray, b if base is N else jnp.asarray(b, float))
-        for b in given
+        for b in bounds
     ]
     right = theirs(traced)
-    np.testing.assert_allclose(ours(given), right, rtol=1e-6)
+    np.testing.assert_allclose(ours(bounds), right, rtol=1e-6)
     np.testing.assert_allclose(jax.jit(ours)(traced), right, rtol=1e-6)
     many = jax.tree.map(lambda v: jnp.stack([v, v * 1.5]), traced)
     mapped = (jax.jit(jax.vmap(f))(many) for f in (ours, theirs))
@@ -243,7 +243,7 @@ def test_clip(name):
         np.testing.assert_allclose(mine, exact, atol=1e-6)
 
 
-# ---------------------------------------------------------------- what is no operand
+# ---------------------------------------------------------------- refused operands
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_clip(name):
     [True, np.True_, [True, 2.0], "2", b"2", None, {}, ["2"], [None, 1], [M], init.Normal],
     ids=repr,
 )
-def test_what_is_no_number_is_refused(operand):
+def test_operands_that_are_not_numbers_are_refused(operand):
     for op in (operator.add, operator.mul, operator.pow):
         for pair in ((M, operand), (operand, M)):
             with pytest.raises(TypeError):
@@ -263,8 +263,8 @@ def test_what_is_no_number_is_refused(operand):
     [2.0 * u.mV, u.Quantity(ARRAY, u.mV), 2.0, ARRAY],
     ids=["mV", "array in mV", "bare", "bare array"],
 )
-def test_dimensions_are_checked_when_the_object_is_made(operand):
-    """Also of traced operands: a unit is no number, and known."""
+def test_dimensions_are_checked_at_construction(operand):
+    """Also for traced operands, whose units are static."""
 
     def refused(operand):
         for make in (
@@ -294,23 +294,23 @@ def test_powers_of_units_need_a_concrete_number():
 # ---------------------------------------------------------------- a Quantity around an initializer
 
 
-def test_a_quantity_around_an_initializer_is_undone():
-    """Brainunit leaves one where a unit is multiplied from the left."""
+def test_a_quantity_around_an_initializer_is_unwrapped():
+    """Brainunit returns one if a unit is on the left of a product."""
     delay, second = u.ms * init.Exponential(2.0), init.Normal(1 * u.ms, 0.1 * u.ms)
     right = (init.Exponential(2.0) * u.ms)(key(), SHAPE)
     assert isinstance(delay, u.Quantity)
-    for undone in (
+    for unwrapped in (
         init.get(delay),
         delay + 0 * u.ms,
         init.Scaled(delay, 1.0),
         init.Clipped(delay, 0 * u.ms),
         init.get(init.to_config(delay)),
     ):
-        np.testing.assert_allclose(bare(draw(undone)), bare(right), rtol=1e-6)
+        np.testing.assert_allclose(bare(draw(unwrapped)), bare(right), rtol=1e-6)
     np.testing.assert_array_equal(bare(init.param(delay, SHAPE, rng=key())), bare(right))
     assert init.rows(delay, key(), (4, 2), 1, 3).unit == u.ms
-    for made in (second + delay, init.Mixture([delay]), init.Conditional(0.5, delay, second)):
-        assert made(3, rng=0).unit == u.ms
+    for obj in (second + delay, init.Mixture([delay]), init.Conditional(0.5, delay, second)):
+        assert obj(3, rng=0).unit == u.ms
 
 
 # ---------------------------------------------------------------- nesting
@@ -323,19 +323,18 @@ def chain(obj, levels):
 
 
 @pytest.mark.parametrize("obj", [M, init.GaussianProfile(1.0)], ids=["initializer", "profile"])
-def test_nesting_has_a_limit_that_is_named(obj):
+def test_nesting_has_a_limit(obj):
     deepest = chain(obj, 63)
     with pytest.raises(ValueError, match="65 levels deep, the limit is 64"):
         deepest + 1.0
     assert deepest == chain(obj, 63)
-    assert hash(deepest) == hash(chain(obj, 63))  # in a time that does not double with each level
+    assert hash(deepest) == hash(chain(obj, 63))  # the time must not double with each level
     assert init.get(init.to_config(deepest)) == deepest if obj is M else deepest(1.0) > 63
     drawn = jax.eval_shape(lambda k: deepest(k, SHAPE) if obj is M else deepest(1.0), key())
     assert drawn.dtype == jnp.float32
 
 
-# ---------------------------------------------------------------- which numbers a dtype holds
-
+# ---------------------------------------------------------------- ranges of dtypes
 
 LARGE = init.Normal(0.0, 1.0)
 
@@ -411,12 +410,12 @@ def test_clip_needs_a_value_of_the_dtype():
         (lambda: M.clip(max_val=M), TypeError, "`max_val`"),
     ],
 )
-def test_arguments_are_named(make, error, text):
+def test_errors_name_the_argument(make, error, text):
     with pytest.raises(error, match=text):
         make()
 
 
-def test_an_exponent_has_one_form():
+def test_equal_exponents_make_equal_powers():
     powers = [init.Power(M, x) for x in (2, 2.0, np.int64(2), np.array(2), u.Quantity(2.0))]
     assert len(set(powers)) == 1
     assert len({repr(p) for p in powers}) == 1

@@ -1,4 +1,4 @@
-"""Draws are the same numbers whatever they run on, by every switch, setting, transformation."""
+"""Draws do not depend on platform, switches, settings or transformations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from helpers import in_a_process
 import braininit as init
 
 every = pytest.mark.parametrize("case", CASES, ids=str)
-FEW = 4096  # bytes: what a program keeps for itself
+FEW = 4096  # bytes of temporaries in a program
 
 
 def key():
@@ -27,8 +27,8 @@ def key():
 
 
 # ---------------------------------------------------------------- switches
-# In processes of their own, as the switches are read at the import, and with one CPU for a
-# device, where draws have ways of their own.
+# These run in new processes: switches are read at import, and with a single CPU device draws use
+# code paths of their own.
 
 ROWS, LARGE = (2**15, 3), (2**20, 2)
 
@@ -38,7 +38,7 @@ def elementwise():
 
 
 def of_every_row():
-    """A few numbers of every row, in float64 too; those of matrices as numbers, as XLA sums."""
+    """Yield a few numbers of every row, and of simple rows in float64."""
     for case in CASES:
         yield str(case), case.make()(key(), case.fit((2, 3)))
     with jax.enable_x64(True):
@@ -47,7 +47,7 @@ def of_every_row():
 
 
 def on_one_cpu():
-    """Draws of shapes that have ways of their own, in and out of other programs."""
+    """Yield draws of shapes with their own code paths, alone and inside programs."""
     yield "bfloat16", init.Normal(0.0, 1.0)(key(), (2**12,), "bfloat16")
     for case in elementwise():
         obj = case.make()
@@ -72,7 +72,7 @@ def on_one_cpu():
 
 
 def operations_for(platform, obj, shape):
-    """The kinds of operations in another platform's program, in whichever branch or function."""
+    """List the kinds of operations, in any branch or function, of another platform's program."""
     draw = jax.jit(lambda k: obj(k, shape))
     text = jax.export.export(draw, platforms=[platform])(key()).mlir_module()
     operations = set(re.findall(r"= \"?(stablehlo\.\w+).* : (.*?)(?: loc.*)?$", text, re.M))
@@ -80,7 +80,7 @@ def operations_for(platform, obj, shape):
 
 
 def printed(draws):
-    """As text: the numbers where they are few, else what tells them from others."""
+    """Return draws as JSON: few numbers as a list, many as a hash."""
     table = {}
     for name, x in draws:
         x = np.asarray(x)
@@ -89,23 +89,23 @@ def printed(draws):
     return json.dumps(table)
 
 
-def drawn_in_a_process(what, **switches):
+def drawn_in_a_process(selection, **switches):
     code = f"import runpy; runpy.run_path({__file__!r}, run_name='__main__')"
-    return json.loads(in_a_process(code, what, **switches))
+    return json.loads(in_a_process(code, selection, **switches))
 
 
-def test_the_numbers_do_not_change_by_a_switch():
+def test_switches_do_not_change_the_numbers():
     here = json.loads(printed(of_every_row()))
     there = drawn_in_a_process("rows", BRAININIT_FUSED="0", BRAININIT_TUNED="0")
     assert here.keys() == there.keys()
     for name, drawn in here.items():
-        # The last bit is the compiler's where a matrix is factorized or a sum is taken.
+        # Factorizations and sums leave the last bit to the compiler.
         close = {"rtol": 3e-6, "atol": 1e-6} if "Spectral" in name else {"rtol": 0, "atol": 0}
         np.testing.assert_allclose(there[name], drawn, err_msg=name, **close)
 
 
-def test_what_is_tuned_to_one_cpu_makes_the_same_numbers():
-    """And nothing of it is in the programs for other platforms."""
+def test_tuning_for_one_cpu_does_not_change_the_numbers():
+    """Nor the programs for other platforms."""
     tuned, plain = (drawn_in_a_process("one cpu", BRAININIT_TUNED=on) for on in "10")
     assert tuned == plain
 
@@ -114,14 +114,14 @@ def test_what_is_tuned_to_one_cpu_makes_the_same_numbers():
 
 
 @every
-def test_the_numbers_do_not_change_by_a_setting_or_a_transformation(case):
+def test_settings_and_transformations_do_not_change_the_numbers(case):
     shape, obj = case.fit((3,)), case.make()
 
     def close(drawn, expected):
         np.testing.assert_allclose(drawn, expected, rtol=2e-6, atol=1e-7)
 
-    (own_key,) = jax.random.split(key(), 1)
-    plain, expected = obj(key(), shape), obj(own_key, shape)
+    (child,) = jax.random.split(key(), 1)
+    plain, expected = obj(key(), shape), obj(child, shape)
     with jax.enable_x64(True):
         wide = case.make()(key(), shape, "float32")
     assert wide.dtype == np.float32
@@ -134,7 +134,7 @@ def test_the_numbers_do_not_change_by_a_setting_or_a_transformation(case):
     np.testing.assert_allclose(slope, plain.sum(), rtol=1e-5, atol=1e-6)
 
 
-def test_what_is_made_step_by_step_works_without_jit():
+def test_draws_of_several_steps_work_without_jit():
     far = np.array([[0.0, 30.0], [60.0, 90.0]])
     local = init.DistanceModulated(init.LogNormal(0.5, 0.1), init.GaussianProfile(50.0))
 
@@ -159,13 +159,13 @@ def test_what_is_made_step_by_step_works_without_jit():
 HUGE = [(2**16 + 1, 2**16 + 1), (2**33 + 1,)]
 
 
-# A condition is asked about all indices, and on the host.
+# Without Conditional, which evaluates its condition for all indices, on the host.
 @pytest.mark.parametrize(
     "case", [c for c in elementwise() if c.cls is not init.Conditional], ids=str
 )
 @pytest.mark.parametrize("shape", HUGE, ids=str)
-def test_more_numbers_than_a_word_counts(case, shape):
-    """What is traced is all that can be without the memory."""
+def test_more_numbers_than_32_bits_count(case, shape):
+    """Traced only, since such draws fit into no memory."""
     obj = case.make()
     assert jax.eval_shape(lambda k: obj(k, shape), key()).shape == shape
     mapped = jax.eval_shape(jax.vmap(lambda k: obj(k, shape)), jax.random.split(key()))

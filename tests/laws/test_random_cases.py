@@ -1,7 +1,7 @@
-"""Whatever is asked for: a clear error, or a right draw; the same draw on every road to it.
+"""Random requests give a clear error or a right draw, the same eagerly and under jit.
 
 ``python -m pytest tests/laws/test_random_cases.py --hypothesis-profile long`` tries a hundred times
-as many examples, other ones each time.
+as many examples, new ones each time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import braininit as init
 from braininit._params.shapes import as_shape
 
 REFUSALS = (ValueError, TypeError)
-SIZE = (2, 3)  # of most draws, so that programs are shared
+SIZE = (2, 3)  # of most draws, which then share programs
 TINY, MOST = (float(x) for x in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
 NAMES = vars(init) | {"Quantity": u.Quantity, "array": np.array}
 
@@ -36,7 +36,7 @@ def key(kind="typed"):
 
 
 def goes_round(obj):
-    """An object through everything that writes it down."""
+    """Assert that an object survives pickling and configurations."""
     again = pickle.loads(pickle.dumps(obj))
     assert again == obj
     assert hash(again) == hash(obj)
@@ -48,7 +48,7 @@ def goes_round(obj):
     assert init.get(config) == init.get(json.loads(json.dumps(config))) == obj
 
 
-# ---------------------------------------------------------------- anything at all
+# ---------------------------------------------------------------- arbitrary arguments
 
 
 @given(st.data())
@@ -160,7 +160,7 @@ def test_the_unit_written_does_not_matter(data):
 
 
 def close(a, b):
-    """Equal but for the last bits: a program with its numbers in it folds products of them."""
+    """True if equal but for the last bits: XLA folds products of constants in a program."""
     x, y = bare(a).astype(float), bare(b).astype(float)
     eps = float(jnp.finfo(bare(b).dtype).eps)
     return np.allclose(x, y, rtol=8 * eps, atol=4 * eps * np.abs(y).max(initial=0))

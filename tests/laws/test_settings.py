@@ -1,8 +1,8 @@
-"""The laws hold whatever JAX is set to, and when it is set otherwise in the middle of a session.
+"""Draws under other settings of JAX, also if these change during a session.
 
-Elsewhere: `jax_debug_nans` in test_conformance.py, `jax_disable_jit` in test_platforms.py, explicit
-meshes in test_sharding.py, implementations of keys in engine/test_keys.py. The whole session runs
-with `jax_numpy_rank_promotion="raise"`, and one of .ci/run's with `jax_debug_key_reuse`.
+Tested elsewhere: `jax_debug_nans` in test_conformance.py, `jax_disable_jit` in test_platforms.py,
+explicit meshes in test_sharding.py, implementations of keys in engine/test_keys.py. Every session
+runs with `jax_numpy_rank_promotion="raise"`, and one of .ci/run with `jax_debug_key_reuse`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ SETTINGS = {
 @every
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
 def test_every_draw_under_every_setting(case, setting):
-    """With known parameters and traced ones, of its dtype and narrower, by itself and nested."""
+    """With known and traced parameters, in its dtype and a narrower one, alone and nested."""
     size, first, second = case.fit((3,)), *jax.random.split(key())
 
     def drawn(obj, first, second):
@@ -59,9 +59,9 @@ def test_every_draw_under_every_setting(case, setting):
         yield (obj * np.ones(size[-1], np.float32))(second, size, jnp.bfloat16)
 
     with setting():
-        wanted = jnp.zeros(()).dtype
+        default = jnp.zeros(()).dtype
         wide, narrow = jax.eval_shape(lambda *a: [*drawn(*a)], case.make(), first, second)
-    assert (wide.dtype, narrow.dtype) == (wanted, jnp.bfloat16)
+    assert (wide.dtype, narrow.dtype) == (default, jnp.bfloat16)
 
 
 SOME = [case for case in CASES if str(case) in ("Normal", "Mixture")]
@@ -88,8 +88,8 @@ def test_double_precision_switched_on_and_off_again(case):
 
 @some
 @pytest.mark.parametrize("setting", ["unpartitionable", "rbg"])
-def test_random_words_of_another_kind(case, setting):
-    """Other numbers, of the same distribution, the same on every road."""
+def test_other_random_words(case, setting):
+    """Other numbers of the same distribution, the same eagerly and under jit."""
     size = case.fit((50, 40))
     with SETTINGS[setting]():
         drawn = case.make()(size, rng=20)

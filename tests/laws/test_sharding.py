@@ -1,4 +1,4 @@
-"""On several devices: values do not depend on how many, and live where they were asked to."""
+"""Draws on several devices: values do not depend on the devices, and live where requested."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def same(a, b):
 
 
 def lives(x, mesh, spec):
-    """Whether each device holds its part of x, and only that."""
+    """True if each device holds its part of x and nothing else."""
     x = bare(x)
     sharding = NamedSharding(mesh, spec)
     return x.sharding.is_equivalent_to(sharding, x.ndim) and {
@@ -60,7 +60,7 @@ def key():
 
 
 def drawn(case, **options):
-    """One draw through the function, as eager code makes it."""
+    """Draw eagerly, through the function."""
     return case.function(key(), case.fit(SHAPE), **case.called(case.dressed(u.nS)), **options)
 
 
@@ -141,15 +141,15 @@ BLOCK = (8, 4)
 
 
 def leaves_of(case):
-    """The object's numbers, which of them may be arrays, and what makes an object of others."""
+    """Return the object's parameters, indices of those that may be arrays, and a constructor."""
     paths, tree = jax.tree_util.tree_flatten_with_path(case.make(u.nS))
     numbers, may_be = [number for _, number in paths], []
     for i, (path, number) in enumerate(paths):
-        if np.ndim(number) or "negative_slope" in str(path):  # which ReLU has no use for
+        if np.ndim(number) or "negative_slope" in str(path):  # ReLU ignores it
             continue
         array = np.full(case.fit(BLOCK), number, np.float32)
         obj = tree.unflatten([*numbers[:i], array, *numbers[i + 1 :]])
-        with contextlib.suppress(TypeError, ValueError):  # some are one number for all
+        with contextlib.suppress(TypeError, ValueError):  # some must be scalars
             jax.eval_shape(lambda k, obj=obj: obj(k, case.fit(BLOCK)), key())
             may_be.append(i)
     return numbers, may_be, tree.unflatten
@@ -169,22 +169,22 @@ def test_a_draw_follows_each_parameter(case):
         for i in may_be:
             array = jnp.full(size, numbers[i], jnp.float32)
             for spec in (P("x", "y"), P("y")):
-                given = jax.device_put(array, NamedSharding(mesh, spec))
-                both = jax.eval_shape(jax.grad(lambda a, i=i: total(i, a), has_aux=True), given)
+                placed = jax.device_put(array, NamedSharding(mesh, spec))
+                both = jax.eval_shape(jax.grad(lambda a, i=i: total(i, a), has_aux=True), placed)
                 assert [tuple(x.sharding.spec)[:2] for x in both] == [(*spec, None)[:2]] * 2
-            _, asked = jax.eval_shape(lambda a, i=i: total(i, a, P("y", "x")), given)
-            assert tuple(asked.sharding.spec)[:2] == ("y", "x")
+            _, x = jax.eval_shape(lambda a, i=i: total(i, a, P("y", "x")), placed)
+            assert tuple(x.sharding.spec)[:2] == ("y", "x")
 
 
 @every
-def test_parameters_that_are_split_otherwise(case):
-    """Two that no result can follow: an error about them, unless it is said where to live."""
+def test_parameters_with_conflicting_shardings(case):
+    """No result can follow both: an error, unless `out_sharding` decides."""
     mesh, size = mesh_of(AxisType.Explicit), case.fit(BLOCK)
     numbers, may_be, make = leaves_of(case)
 
     def drawn(arrays, spec=None):
-        given = [arrays.get(i, number) for i, number in enumerate(numbers)]
-        return make(given)(key(), size, None, spec)
+        leaves = [arrays.get(i, number) for i, number in enumerate(numbers)]
+        return make(leaves)(key(), size, None, spec)
 
     with jax.set_mesh(mesh):
         for i, j in itertools.pairwise(may_be):
@@ -195,8 +195,8 @@ def test_parameters_that_are_split_otherwise(case):
                 }
                 with pytest.raises(ValueError, match=r"` is split over '[xy]' .*out_sharding="):
                     jax.eval_shape(drawn, arrays)
-                asked = bare(jax.eval_shape(lambda a: drawn(a, P(None, "y")), arrays))
-                assert tuple(asked.sharding.spec)[:2] == (None, "y")
+                x = bare(jax.eval_shape(lambda a: drawn(a, P(None, "y")), arrays))
+                assert tuple(x.sharding.spec)[:2] == (None, "y")
 
 
 @every
@@ -205,13 +205,13 @@ def test_sharded_parameters_and_keys_make_the_same_numbers(case):
     numbers, may_be, make = leaves_of(case)
     keys = jax.random.split(key(), 4)
     pattern = 1 + np.arange(4 * np.prod(size), dtype=np.float32).reshape(4, *size) / 1000
-    wholes = np.round(1000 * pattern - 999)  # where a parameter has to be whole
+    wholes = np.round(1000 * pattern - 999)  # for parameters that must be whole
     whole = [case.dtypes == "whole" and float(numbers[i]).is_integer() for i in may_be]
     blocks = [numbers[i] * (wholes if w else pattern) for i, w in zip(may_be, whole, strict=True)]
 
     def drawn(k, arrays):
-        given = dict(zip(may_be, arrays, strict=True))
-        return bare(make([given.get(i, number) for i, number in enumerate(numbers)])(k, size))
+        placed = dict(zip(may_be, arrays, strict=True))
+        return bare(make([placed.get(i, number) for i, number in enumerate(numbers)])(k, size))
 
     def close(members):
         return np.allclose(members, plain, rtol=1e-5, atol=1e-6)
@@ -235,7 +235,7 @@ def test_sharded_parameters_and_keys_make_the_same_numbers(case):
 
 @every
 def test_every_member_is_drawn_inside_shard_map(case):
-    """Its loops too: what goes round in one differs from device to device all the way."""
+    """Loops included: their carries vary over devices from the start."""
     mesh, size = mesh_of(AxisType.Auto), case.fit((4, 4))
     keys = jax.random.split(key(), 4)
     for parameters in ({}, *case.corners):
@@ -301,7 +301,7 @@ def test_orthogonal_members_of_sharded_keys():
     assert lives(members, mesh, P("x"))
 
 
-def test_what_a_users_function_takes_part_in():
+def test_draws_with_a_users_function():
     mesh, means = mesh_of(AxisType.Explicit), np.arange(8, dtype=np.float32)
 
     def own(key, shape, dtype=None):
@@ -319,7 +319,7 @@ def test_what_a_users_function_takes_part_in():
             x = make(put(means, mesh, "x"))(key(), (8,))
         assert np.allclose(x, plain, rtol=2e-6)
         assert lives(x, mesh, P("x"))
-    with jax.set_mesh(mesh):  # nothing of ours is split, and the function sees what it knows
+    with jax.set_mesh(mesh):  # no parameter is split, only the function's array
         factor = put(means, mesh, "x")
         x = (init.Normal() | (lambda x: x * factor))(key(), (8,))
     assert lives(x, mesh, P("x"))
@@ -350,8 +350,8 @@ def test_distances_follow_where_neurons_live():
         assert np.allclose(x, plain, rtol=1e-5, atol=1e-6)
 
 
-def test_the_very_first_draw_may_be_inside_shard_map():
-    """What is computed once and kept must not be computed by several devices."""
+def test_the_first_draw_may_be_inside_shard_map():
+    """Cached values must not be computed by several devices."""
     code = """
 import jax
 jax.config.update("jax_num_cpu_devices", 2)
@@ -371,7 +371,7 @@ print(jax.shard_map(draw, out_specs=jax.P("x"))(keys).shape)
 
 @functools.cache
 def placed_program(hook, size):
-    """A draw compiled with out_shardings."""
+    """Compile a draw with out_shardings."""
     sharding = NamedSharding(mesh_of(AxisType.Auto), SPEC)
     return jax.jit(lambda k: hook(k, size), out_shardings=sharding).lower(key()).compile()
 
@@ -385,10 +385,10 @@ def test_one_jit_with_out_shardings(case):
 
 
 @every
-def test_devices_draw_their_parts_without_talking(case):
+def test_devices_draw_their_parts_without_communication(case):
     program = placed_program(case.make(u.nS), case.fit(SHAPE)).as_text()
     assert "f32[4,3" in program  # one device's part
-    assert not case.apart or not re.findall(r"all-[a-z]+|collective-[a-z]+|reduce-scatter", program)
+    assert not case.local or not re.findall(r"all-[a-z]+|collective-[a-z]+|reduce-scatter", program)
 
 
 class Cell(eqx.Module):

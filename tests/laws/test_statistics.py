@@ -1,8 +1,7 @@
 """Do the draws have the distribution they claim? Against SciPy, at a false-alarm rate of 1e-6.
 
-Every test is two-sided, uses fixed keys, and states how many draws it takes: enough to
-see the defect it is for. `test_the_tests_see_a_broken_sampler` holds the tests
-themselves to that.
+Every test is two-sided, uses fixed keys, and takes enough draws to see its defect;
+`test_the_tests_see_a_broken_sampler` checks the tests themselves.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ import braininit as init
 from braininit._jax.dtypes import _step
 
 RATE = 1e-6
-KS = np.sqrt(-np.log(RATE / 2) / 2)  # the distance times sqrt(n) that a right sampler exceeds
-Z = stats.norm.isf(RATE / 2)  # with probability RATE, and the same for a normal statistic
+KS = np.sqrt(-np.log(RATE / 2) / 2)  # a right sampler's distance times sqrt(n) exceeds it
+Z = stats.norm.isf(RATE / 2)  # with probability RATE; the same for a normal statistic
 
 LOW = ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
 INSTANCES = [
@@ -30,8 +29,8 @@ INSTANCES = [
 ]
 
 
-def steps(x, cdf):
-    """Kolmogorov-Smirnov distance between whole numbers and a distribution."""
+def whole_distance(x, cdf):
+    """Return the Kolmogorov-Smirnov distance between whole numbers and a distribution."""
     values, counts = np.unique(np.asarray(x, np.float64), return_counts=True)
     share = counts / counts.sum()
     reached = np.cumsum(share)
@@ -40,11 +39,11 @@ def steps(x, cdf):
 
 
 def distance(x, cdf):
-    """Kolmogorov-Smirnov distance between draws on a dtype's grid and a distribution.
+    """Return the Kolmogorov-Smirnov distance between draws on a dtype's grid and a distribution.
 
-    A draw stands for all numbers that round to it, so the empirical function is held
-    against F half a step below and half a step above each value. That makes the test
-    exact for 16-bit floats. The outermost value of a support stands for all beyond it.
+    A draw stands for all numbers that round to it, so the empirical function is compared
+    with F half a step below and half a step above each value. That makes the test exact
+    for 16-bit floats. The outermost value of a support stands for all beyond it.
     """
     values, counts = np.unique(np.asarray(x), return_counts=True)
     share = counts / counts.sum()
@@ -54,7 +53,7 @@ def distance(x, cdf):
         step = _step(np, values, way).astype(np.float64)
         step = np.where(np.isfinite(step), step, at)
         middle = (at + step) / 2
-        if values.dtype.itemsize >= 4:  # XLA flushes what is below the smallest normal number
+        if values.dtype.itemsize >= 4:  # XLA flushes subnormal numbers
             middle = np.where((at == 0) | (step == 0), at + step, middle)
         edge = np.asarray(cdf(middle), np.float64)
         if cdf(step[last]) == beyond:
@@ -67,12 +66,12 @@ def distance(x, cdf):
 
 
 def moments_agree(x, oracle):
-    """Whether mean and variance lie within Z standard errors of the truth."""
+    """True if mean and variance lie within Z standard errors of the truth."""
     mean, variance, _, excess = (float(m) for m in oracle.stats(moments="mvsk"))
     x = np.asarray(x, np.float64) / np.sqrt(variance) - mean / np.sqrt(variance)
     n = x.size
     error = Z / np.sqrt(n)
-    # The variance's own standard error grows with the kurtosis; a heavy tail says nothing.
+    # The variance's standard error grows with the kurtosis; skip heavy tails.
     ok = abs(x.mean()) < error
     if np.isfinite(excess) and excess < 50:
         ok &= abs((x**2).mean() - 1) < error * np.sqrt(excess + 2) + 1e-6
@@ -80,8 +79,9 @@ def moments_agree(x, oracle):
 
 
 def holds(x, oracle):
-    gone = steps if isinstance(getattr(oracle, "dist", None), stats.rv_discrete) else distance
-    return gone(x, oracle.cdf) < KS / np.sqrt(x.size)
+    whole = isinstance(getattr(oracle, "dist", None), stats.rv_discrete)
+    measure = whole_distance if whole else distance
+    return measure(x, oracle.cdf) < KS / np.sqrt(x.size)
 
 
 # ---------------------------------------------------------------- every distribution
@@ -96,7 +96,7 @@ def test_distribution(case, params, n):
     assert float(x.min()) >= np.float32(low)
     assert float(x.max()) <= np.float32(high)
     assert holds(x, oracle)
-    if case.cls is not init.TruncatedNormal:  # whose moments SciPy loses in the tails
+    if case.cls is not init.TruncatedNormal:  # SciPy's moments lose digits in its tails
         assert moments_agree(x, oracle)
 
 
@@ -110,7 +110,7 @@ def test_distribution_x64(case, params, x64):
 @pytest.mark.parametrize("case", DRAWN, ids=str)
 @pytest.mark.parametrize("n", [50_000, pytest.param(1_000_000, marks=pytest.mark.heavy)], ids=str)
 def test_low_precision(case, n):
-    """Drawn in float32 and rounded once, so right to the half step of the grid."""
+    """Draws are float32 rounded once, so right to half a step of the grid."""
     obj, oracle = case.make(), case.oracle(**case.given)
     draws = jax.jit(lambda: [obj(n, rng=103, dtype=jnp.dtype(dtype)) for dtype in LOW])()
     for dtype, x in zip(LOW, draws, strict=True):
@@ -134,7 +134,7 @@ def test_std_zero_is_the_mean(unit):
 @pytest.mark.heavy
 @pytest.mark.parametrize("concentration", [0.3, 0.9])
 def test_gamma_below_one(concentration):
-    """Chi-square at 1e8 draws: sees a bin of 1 % that is wrong by 1 part in 500."""
+    """Chi-square at 1e8 draws, which sees an error of 1 in 500 in a bin of 1 %."""
     n, chunk = 100_000_000, 5_000_000
     oracle = stats.gamma(concentration)
     tails = 10.0 ** np.arange(-6, -1.5, 0.5)
@@ -157,7 +157,7 @@ def test_gamma_below_one(concentration):
 @pytest.mark.parametrize(("low", "high"), NARROW, ids=str)
 @pytest.mark.parametrize("double", [False, pytest.param(True, marks=pytest.mark.heavy)])
 def test_truncated_normal(low, high, double):
-    """KS at 1e6 draws, inside the bounds, no more at a bound than its own cell holds."""
+    """KS at 1e6 draws; no draw beyond a bound, and on it no more than its cell holds."""
     n = 1_000_000
     with jax.enable_x64(double):
         x = np.asarray(init.TruncatedNormal(0.0, 1.0, low, high)(n, rng=7))
@@ -168,14 +168,14 @@ def test_truncated_normal(low, high, double):
     assert distance(x, oracle.cdf) < KS / np.sqrt(n)
     for bound, way in ((low, 1), (high, -1)):
         if np.isfinite(bound):
-            here = np.sum(x == np.asarray(bound, x.dtype))
+            count = np.sum(x == np.asarray(bound, x.dtype))
             step = _step(np, np.asarray(bound, x.dtype), way).astype(np.float64)
             cell = abs(oracle.cdf((bound + step) / 2) - oracle.cdf(bound))
-            assert here <= n * cell + Z * np.sqrt(n * cell + 1) + 1
+            assert count <= n * cell + Z * np.sqrt(n * cell + 1) + 1
 
 
 def test_truncated_normal_far_out():
-    """At 1000 std a float32 step holds 6 % of the mass: the cells are right, one by one."""
+    """At 1000 std a float32 step holds 6 % of the mass: every cell is right."""
     x = init.TruncatedNormal(0.0, 1.0, 1000.0)(100_000, rng=3)
     oracle = Truncnorm(0.0, 1.0, 1000.0)
     assert holds(x, oracle)
@@ -192,7 +192,7 @@ def test_draws_of_neighbours_and_of_split_keys_are_uncorrelated(case):
     def normal_scores(k):
         p = oracle.cdf(np.asarray(case.make()(k, (n,))))
         scores = special.ndtri(np.clip(p, 1e-9, 1 - 1e-9))
-        return (scores - scores.mean()) / scores.std()  # those of whole numbers are above 0
+        return (scores - scores.mean()) / scores.std()  # whole numbers have scores above 0
 
     first, second = (normal_scores(k) for k in jax.random.split(jax.random.key(5)))
     for a, b in ((first, second), (first[1:], first[:-1]), (first[: n // 2], first[n // 2 :])):
@@ -200,10 +200,10 @@ def test_draws_of_neighbours_and_of_split_keys_are_uncorrelated(case):
 
 
 def test_beta_is_symmetrical():
-    """Beta(a, b) and 1 - Beta(b, a) have one distribution, at either end alike."""
+    """Beta(a, b) and 1 - Beta(b, a) have the same distribution, at both ends."""
     a = np.asarray(init.Beta(0.3, 2.0)(200_000, rng=1), np.float64)
     b = 1 - np.asarray(init.Beta(2.0, 0.3)(200_000, rng=2), np.float64)
-    coarse = [np.maximum(x, 1e-5) for x in (a, b)]  # float32 near 1 knows steps of 6e-8
+    coarse = [np.maximum(x, 1e-5) for x in (a, b)]  # float32 near 1 has steps of 6e-8
     assert stats.ks_2samp(*coarse).pvalue > RATE
 
 

@@ -1,4 +1,4 @@
-"""Bad parameters that are traced: every draw is NaN, and `checkify` names them."""
+"""Bad traced parameters: every draw is NaN, and `checkify` names them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BAD = {
 
 
 def bad_values(case):
-    """The parameters one by one, each with a value outside its domain."""
+    """Yield each parameter with values outside its domain."""
     for name, domain in case.domains.items():
         for value in BAD[domain]:
             yield name, value
@@ -49,39 +49,39 @@ def as_floats(case, size=()):
 
 @every_random
 def test_one_bad_parameter_makes_every_draw_nan_and_checkify_names_it(case):
-    def drawn(values, k):
+    def draw(values, k):
         return case.cls(**values)(k, (6,))
 
-    good, checked = as_floats(case), jax.jit(checkify.checkify(drawn))
-    said, x = checked(good, fresh())
-    assert said.get() is None
+    good, checked = as_floats(case), jax.jit(checkify.checkify(draw))
+    error, x = checked(good, fresh())
+    assert error.get() is None
     assert np.isfinite(x).all()
     for name, value in bad_values(case):
-        said, x = checked(good | {name: np.float32(value)}, fresh())
+        error, x = checked(good | {name: np.float32(value)}, fresh())
         assert np.isnan(x).all(), (name, value)
-        assert any(f"`{n}`" in said.get() for n in (*case.called({name: 0}), *case.order))
-    # An effect would take its fast dispatch away from the user's whole program.
-    assert not jax.jit(drawn).trace(good, fresh()).jaxpr.effects
+        assert any(f"`{n}`" in error.get() for n in (*case.called({name: 0}), *case.order))
+    # An effect would disable fast dispatch for the user's whole program.
+    assert not jax.jit(draw).trace(good, fresh()).jaxpr.effects
 
 
 @every_random
 def test_one_bad_number_in_an_array_makes_its_draw_nan(case):
     @jax.jit
-    def drawn(values, k):
+    def draw(values, k):
         return case.cls(**values)(k, (6,))
 
     for name, value in bad_values(case):
         values = as_floats(case, 6)
         values[name][2] = value
-        assert np.isnan(drawn(values, fresh())).nonzero()[0].tolist() == [2], (name, value)
+        assert np.isnan(draw(values, fresh())).nonzero()[0].tolist() == [2], (name, value)
 
 
 @pytest.mark.parametrize("case", [case for case in RANDOM if case.order], ids=str)
 def test_a_traced_bound_beside_a_known_one(case):
-    drawn = jax.jit(lambda high, k: case.make(high=high)(k, (6,)))
-    assert np.isfinite(drawn(case.given["high"], fresh())).all()
+    draw = jax.jit(lambda high, k: case.make(high=high)(k, (6,)))
+    assert np.isfinite(draw(case.given["high"], fresh())).all()
     for value in (case.given["low"], np.nan):
-        assert np.isnan(drawn(value, fresh())).all()
+        assert np.isnan(draw(value, fresh())).all()
 
 
 def _by_std(std):
@@ -109,10 +109,10 @@ TRANSFORMED = {
 @pytest.mark.parametrize("transformed", TRANSFORMED.values(), ids=TRANSFORMED)
 def test_checkify_finds_a_check_within_every_transformation(draw, transformed):
     checked = jax.jit(checkify.checkify(transformed(draw)))
-    said, _ = checked(jnp.array([1.0, 2.0]))
-    assert said.get() is None
-    said, _ = checked(jnp.array([1.0, -2.0]))
-    assert "got" in said.get()
+    error, _ = checked(jnp.array([1.0, 2.0]))
+    assert error.get() is None
+    error, _ = checked(jnp.array([1.0, -2.0]))
+    assert "got" in error.get()
 
 
 @pytest.mark.parametrize("draw", [_by_std, _by_bound])
@@ -133,13 +133,13 @@ def test_checks_work_where_jax_verifies_its_programs():
 
 @pytest.mark.parametrize("obj", [NORMAL, NORMAL * 2.0, init.Mixture([NORMAL, 5.0])], ids=repr)
 def test_an_argument_may_be_drawn_within_a_loop_first(obj):
-    """Its parameters are traced outside of the loop, its recipe is asked for inside."""
+    """Its parameters are traced outside the loop; its recipe is first needed inside."""
 
     @jax.jit
-    def drawn(obj, keys, key):
+    def draw(obj, keys, key):
         return jax.lax.map(lambda k: obj(k, (3,)), keys), obj(key, (3,))
 
-    for x in drawn(obj, jax.random.split(fresh()), fresh()):
+    for x in draw(obj, jax.random.split(fresh()), fresh()):
         assert np.isfinite(x).all()
 
 
@@ -154,7 +154,7 @@ COPIES = {
 @pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
 @every_random
 def test_a_copy_may_be_drawn_within_a_program_first(case, copied):
-    """Its parameters are known, but are converted to one unit, or widened, by operations."""
+    """Its parameters are known, but operations convert them to one unit, or widen them."""
     odd = {n: u.uS**p for n, p in case.powers.items()} | dict.fromkeys(case.carriers[1:], u.uS)
     values = {
         n: jnp.full(2, v * 1e-3 if odd.get(n) is u.uS else v, np.float16)

@@ -1,4 +1,4 @@
-"""Values written in other units are the same values: every draw is the same physical one."""
+"""Equal quantities in different units give the same physical draws."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ WRITTEN = (
     *(u.mm**-1, u.meter**-1),
     *(u.second, u.minute),
 )
-"""Units for the dimensions in use below, none of them what values are first written in."""
+"""Units of the dimensions below; values are first written in others."""
 
 
 def rewritten(x, chance):
-    """The same value, each Quantity in it in another unit of its dimension."""
+    """Return an equal value with each Quantity in another unit of its dimension."""
     if isinstance(x, u.Quantity):
         return x.in_unit(chance.choice([unit for unit in WRITTEN if unit.has_same_dim(x.unit)]))
     if isinstance(x, Value):
-        given = {f.name: getattr(x, f.name) for f in dataclasses.fields(x)}
-        return type(x)(**rewritten(given, chance))
+        fields = {f.name: getattr(x, f.name) for f in dataclasses.fields(x)}
+        return type(x)(**rewritten(fields, chance))
     if isinstance(x, dict):
         return {name: rewritten(value, chance) for name, value in x.items()}
     return tuple(rewritten(value, chance) for value in x) if isinstance(x, tuple) else x
@@ -62,14 +62,14 @@ NESTED = {
 }
 
 
-def assert_the_same_however_written(obj, size, **context):
+def assert_unit_independent(obj, size, **context):
     here = obj(size, rng=3, **context)
     for seed in range(2):
         chance = random.Random(seed)
         there = rewritten(obj, chance)(size, rng=3, **rewritten(context, chance))
         spread = float(np.ptp(here.mantissa)) or 1.0
-        found = there.to(here.unit).mantissa
-        np.testing.assert_allclose(found, here.mantissa, rtol=5e-6, atol=2e-6 * spread)
+        converted = there.to(here.unit).mantissa
+        np.testing.assert_allclose(converted, here.mantissa, rtol=5e-6, atol=2e-6 * spread)
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c.has_unit], ids=str)
@@ -77,24 +77,24 @@ def test_every_distribution(case):
     obj = case.make(NS)
     if case.cls in (init.ZeroInit, init.OneInit):  # 1 nS and 1 uS are not the same
         obj = obj * (1.0 * NS / obj(1))
-    assert_the_same_however_written(obj, case.fit((12, 12)))
+    assert_unit_independent(obj, case.fit((12, 12)))
 
 
 @pytest.mark.parametrize(("obj", "context"), NESTED.values(), ids=NESTED)
 def test_nested_in_others_and_in_space(obj, context):
-    assert_the_same_however_written(obj, (12, 12), **context)
+    assert_unit_independent(obj, (12, 12), **context)
 
 
-def test_traced_values_too():
-    def drawn(mean, std):
+def test_traced_values():
+    def draw(mean, std):
         return init.Normal(mean, std).clip(0.3 * NS, 0.7e-3 * u.uS)(100, rng=3)
 
-    here = drawn(0.5 * NS, 0.15 * NS)
-    there = jax.jit(drawn)(0.5e-3 * u.uS, 0.15e-9 * u.siemens)
+    here = draw(0.5 * NS, 0.15 * NS)
+    there = jax.jit(draw)(0.5e-3 * u.uS, 0.15e-9 * u.siemens)
     np.testing.assert_allclose(there.to(NS).mantissa, here.mantissa, rtol=5e-6)
 
 
-def test_units_that_are_equal_need_not_be_the_same_object():
+def test_equal_units_need_not_be_the_same_object():
     other = pickle.loads(pickle.dumps(NS))
     assert other == NS
     assert other is not NS

@@ -1,7 +1,7 @@
-"""Released draws stay what they are, and are jax.random's where that is right.
+"""Released draws never change, and equal jax.random's where these are right.
 
-A pinned value that changes is a value-breaking change: it goes under that heading of the
-changelog, and ``python -m pytest tests/laws/test_values.py --pin`` writes the new table.
+A changed pinned value is value-breaking: list it under that heading of the changelog;
+``python -m pytest tests/laws/test_values.py --pin`` writes the new table.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SHAPE = (2, 3)
 
 
 def draws(case):
-    """What is pinned of a row."""
+    """Yield the pinned draws of a row."""
     for i, params in enumerate((case.given, *case.corners)):
         for dtype in ("float32", "float64", "bfloat16"):
             with jax.enable_x64(dtype == "float64"):
@@ -38,7 +38,7 @@ def test_pinned(case, pytestconfig):
         return
     assert actual.keys() == {name for name in table if name.startswith(f"{case}-")}
     for name, values in actual.items():
-        # Processors differ in the last bit of a fused multiply-add; a stream does not.
+        # Processors differ in the last bit of a fused multiply-add, not in the random words.
         rtol = {"float32": 2e-6, "float64": 1e-13, "bfloat16": 8e-3}[name.split("-")[-1]]
         scale = np.abs(table[name]).max()
         np.testing.assert_allclose(values, table[name], rtol, rtol * scale, err_msg=name)
@@ -92,14 +92,14 @@ def test_same_key_same_numbers_under_jit_and_vmap(name):
     same_bits(drawn, jnp.stack([theirs(k, (4, 6), "float32") for k in keys]))
 
 
-def test_complex_normal_is_jax_random_s():
+def test_complex_normals_are_jax_randoms():
     x = init.normal(jax.random.key(0), (1000,), dtype=jnp.complex64)
     same_bits(x, jax.random.normal(jax.random.key(0), (1000,), jnp.complex64))
 
 
 @pytest.mark.parametrize("std", [1.0, 0.1, 0.7])
 def test_truncated_at_two_std_whatever_the_std(std):
-    """The scaled initializers multiply the standard draw; so does the distribution."""
+    """The distribution multiplies the standard draw, like scaled initializers."""
     x = init.TruncatedNormal(0.0, std, -2 * std, 2 * std)(1000, rng=5)
     z = jax.random.truncated_normal(jax.random.key(5), -2.0, 2.0, (1000,))
     np.testing.assert_allclose(x, np.float32(std) * z, rtol=2e-7)
@@ -112,8 +112,8 @@ CUTS = [
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_bounds_that_are_known_and_bounds_that_are_traced(dtype):
-    """What is worked out before the draw, by NumPy, is what XLA works out of traced bounds."""
+def test_known_and_traced_bounds_agree(dtype):
+    """NumPy prepares known bounds before the draw exactly as XLA does traced ones."""
 
     def draw(*parameters):
         return init.truncated_normal(jax.random.key(4), (500,), *parameters, dtype=dtype)
@@ -123,26 +123,28 @@ def test_bounds_that_are_known_and_bounds_that_are_traced(dtype):
         known = draw(*parameters)
         same_bits(traced(*parameters), known)
         same_bits(mapped[i], known)
-        # A bound for each element leaves XLA its own roundings.
-        each = draw(*(jnp.full(500, p) for p in parameters))
+        # With a bound per element XLA rounds differently.
+        by_element = draw(*(jnp.full(500, p) for p in parameters))
         tolerance = (2e-6, 2e-2)[dtype == "bfloat16"]
-        np.testing.assert_allclose(np.float32(each), np.float32(known), rtol=tolerance, atol=1e-6)
+        np.testing.assert_allclose(
+            np.float32(by_element), np.float32(known), rtol=tolerance, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_cut_worked_out_by_numpy_is_the_one_of_xla(dtype):
+def test_numpy_and_xla_prepare_equal_bounds(dtype):
     rng = np.random.default_rng(5)
 
     def draw(*parameters):
         return init.truncated_normal(jax.random.key(4), (5,), *parameters, dtype=dtype)
 
     with jax.enable_x64(dtype == "float64"):
-        traced, kind = jax.jit(draw), np.dtype(dtype).type
+        traced, scalar = jax.jit(draw), np.dtype(dtype).type
         for _ in range(200):
             mean, std, width = rng.normal(), 10 ** rng.uniform(-3, 2), 10 ** rng.uniform(-3, 1)
             low = mean + std * rng.normal() * 10 ** rng.uniform(-2, 1)
-            given = [kind(p) for p in (mean, std, low, low + std * width)]
-            same_bits(traced(*given), draw(*given))
+            parameters = [scalar(p) for p in (mean, std, low, low + std * width)]
+            same_bits(traced(*parameters), draw(*parameters))
 
 
 KNOWN = {
@@ -156,8 +158,8 @@ KNOWN = {
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
 @pytest.mark.parametrize("name", KNOWN)
-def test_parameters_that_are_known_and_ones_that_are_traced(name, dtype):
-    """What is left out because known parameters don't need it changes no number."""
+def test_known_and_traced_parameters_agree(name, dtype):
+    """Steps that known parameters save do not change the numbers."""
 
     def draw(*parameters):
         return getattr(init, name)(jax.random.key(4), (3_001,), *parameters, dtype=dtype)
@@ -170,8 +172,8 @@ def test_parameters_that_are_known_and_ones_that_are_traced(name, dtype):
 
 
 @pytest.mark.parametrize("first", [jax.jit, jax.vmap, jax.checkpoint], ids=lambda f: f.__name__)
-def test_what_is_known_does_not_leak_from_a_trace(first):
-    """What a trace prepares first, an eager call can use afterwards, and the other way about."""
+def test_cached_bounds_do_not_leak_tracers(first):
+    """Bounds that a trace prepares first serve an eager call later, and vice versa."""
     high = 1.25 + len(first.__name__)  # bounds no other draw has prepared
 
     def draw(zero):
