@@ -376,9 +376,9 @@ def test_arrays_in_parts():
         lambda m, h: init.Mixture([init.Normal(m, 1.0), init.Constant(2.0)]),
     )
     for make in makers:
-        both, _ = theory.lookup.find(make(mean, high))
+        both, _ = theory.lookup.find_law(make(mean, high))
         each = [
-            theory.lookup.find(make(*pair))[0]
+            theory.lookup.find_law(make(*pair))[0]
             for pair in zip(mean.tolist(), high.tolist(), strict=True)
         ]
         for name in MOMENTS:
