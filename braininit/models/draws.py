@@ -135,7 +135,7 @@ def _in_one_program(choices: Sequence[Choice], leaf: Leaf, key: Any) -> bool:
     return impl == "threefry2x32" and all(
         choice.initializer is not None
         and _is_ours(choice.initializer._recipe)
-        and not (isinstance(choice.initializer, Constant) and is_whole(leaf.dtype))  # see `draw_leaf`
+        and not (isinstance(choice.initializer, Constant) and is_whole(leaf.dtype))
         and choice.convert == choices[0].convert
         for choice in choices
     )

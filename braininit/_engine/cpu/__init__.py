@@ -1,9 +1,9 @@
 """All tuning to a processor, to habits of XLA and LLVM, or to a jaxlib version.
 
 No tuning changes a number. The environment variable ``BRAININIT_TUNED=0``, read when braininit is
-imported, turns all of it off; the suite passes without it, as CI checks. `layout.unfused` stays on: it is
-no tuning, equal bits on several devices need it. Speedups were measured on x86 with AVX-512, 4e6
-float32 draws, CPU time of all cores:
+imported, turns all of it off; the suite passes without it, as CI checks. `layout.unfused` stays on:
+it is no tuning, equal bits on several devices need it. Speedups were measured on x86 with AVX-512,
+4e6 float32 draws, CPU time of all cores:
 
 ============  ==============================  =============================  ======================
 part          speedup                         relies on                      sign of failure
