@@ -11,7 +11,7 @@ import numpy as np
 from jax.core import Tracer
 
 from braininit._params import reader, units
-from braininit._params.values import Named, Value, fields, kinds
+from braininit._params.values import Named, Value, field_kinds, fields
 from braininit.initializer.calls import alike, folded, nearest
 from braininit.initializer.children import Custom, as_child, without_quantity
 from braininit.initializer.initialization import Initialization
@@ -167,7 +167,7 @@ def _from_mapping(name: str, config: Mapping[Any, Any]) -> Any:
             )
         case {"class": str(class_name), **rest}:
             cls = _named(class_name)
-            known = kinds(cls)
+            known = field_kinds(cls)
             if unknown := [n for n in rest if n not in known]:
                 raise nearest(cls.__name__, unknown[0], known)
             return cls(**{n: v if v is None else _value(n, v, known[n]) for n, v in rest.items()})

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import stats
 
 import braininit as init
-from braininit._params.values import kinds
+from braininit._params.values import field_kinds
 
 INF = np.inf
 
@@ -85,7 +85,7 @@ class Case:
     @property
     def carriers(self) -> list[str]:
         """The parameters that may carry a unit."""
-        fields = kinds(self.cls)
+        fields = field_kinds(self.cls)
         return [n for n, kind in fields.items() if kind == "shared" or n == "value"]
 
     @property

@@ -80,7 +80,7 @@ def law_of(obj: Any, inward: bool = False, slack: int = 0, whole: bool = False) 
         open_high=obj._recipe.facts.bounds == "half-open",
         inward=inward,
         slack=slack,
-        whole=whole or obj._recipe.facts.kinds == "whole",
+        whole=whole or obj._recipe.facts.dtypes == "whole",
     )
 
 

@@ -23,7 +23,7 @@ from braininit._engine.cpu.layout import laid_out
 from braininit._engine.cpu.options import options
 from braininit._engine.cpu.platforms import is_tunable
 from braininit._engine.source import Rows, Source
-from braininit._jax.dtypes import drawn_in, is_symbolic, resolve
+from braininit._jax.dtypes import compute_dtype, is_symbolic, resolve
 from braininit._jax.settings import eager, setting
 from braininit._jax.shardings import concrete, inherited, with_sharding
 
@@ -66,7 +66,7 @@ def _on_device(number: float, dtype: np.dtype, sign: float) -> jax.Array:
 
     The sign makes the cache tell 0.0 from -0.0.
     """
-    return jax.device_put(drawn_in(dtype).type(number))
+    return jax.device_put(compute_dtype(dtype).type(number))
 
 
 @functools.lru_cache(maxsize=256)  # programs of 3 MB each
@@ -130,9 +130,9 @@ def compiled(
     return call
 
 
-def result_dtype(dtype: Any, kinds: str) -> np.dtype:
+def result_dtype(dtype: Any, allowed: str) -> np.dtype:
     """The dtype of a draw; warns if it is narrower than requested."""
-    resolved = resolve(dtype, kinds)
+    resolved = resolve(dtype, allowed)
     # `float`, `int` and `complex` mean JAX's default, as they do in JAX.
     if (
         dtype is not None

@@ -16,8 +16,8 @@ from braininit._jax.settings import setting
 __all__ = [
     "INTEGERS_TOO",
     "Finfo",
+    "compute_dtype",
     "default_float",
-    "drawn_in",
     "finfo",
     "inside",
     "is_symbolic",
@@ -52,10 +52,10 @@ def default_float() -> np.dtype:
 _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 
-def resolve(dtype: Any, kinds: str = "real") -> np.dtype:
+def resolve(dtype: Any, allowed: str = "real") -> np.dtype:
     """The dtype of a result, from a user's dtype; None means JAX's default float.
 
-    `kinds`: "real", "complex" for real and complex, "whole" for real and integer, "any" for all
+    `allowed`: "real", "complex" for real and complex, "whole" for real and integer, "any" for all
     three, or "all" with booleans and integers of fewer than 8 bits.
 
     Without ``jax_enable_x64`` float64 becomes float32, as everywhere in JAX.
@@ -63,7 +63,7 @@ def resolve(dtype: Any, kinds: str = "real") -> np.dtype:
     if dtype is None:
         return default_float()
     try:
-        return _resolve(dtype, kinds, bool(setting("jax_enable_x64")))
+        return _resolve(dtype, allowed, bool(setting("jax_enable_x64")))
     except TypeError as error:
         if "unhashable" not in str(error):
             raise
@@ -73,7 +73,7 @@ def resolve(dtype: Any, kinds: str = "real") -> np.dtype:
 
 
 @functools.lru_cache(maxsize=256)
-def _resolve(dtype: Any, kinds: str, x64: bool) -> np.dtype:
+def _resolve(dtype: Any, allowed: str, x64: bool) -> np.dtype:
     try:
         resolved = np.dtype(dtype)
         if resolved.itemsize * 8 > (128 if resolved.kind == "c" else 64) or not resolved.isnative:
@@ -87,8 +87,8 @@ def _resolve(dtype: Any, kinds: str, x64: bool) -> np.dtype:
         # float4, float6 and the sign-less scale format float8_e8m0fnu can't hold a draw.
         info = jnp.finfo(resolved)
         real = info.bits == 8 and float(info.min) < 0
-    other, noun = _OTHERS[kinds]
-    if not (real or resolved.kind in other or (kinds == "all" and is_whole(resolved))):
+    other, noun = _OTHERS[allowed]
+    if not (real or resolved.kind in other or (allowed == "all" and is_whole(resolved))):
         raise TypeError(
             f"`dtype` must be {noun} of at least 8 bits, got {resolved}; draw, then cast"
         )
@@ -103,7 +103,7 @@ _OTHERS = {
     "all": ("ciu", "a floating, complex, integer or boolean dtype"),
 }
 INTEGERS_TOO = ("whole", "any", "all")
-"""The `kinds` that include integers."""
+"""The `allowed` that include integers."""
 
 _NARROWER = {
     "float64": np.dtype(np.float32),
@@ -124,7 +124,7 @@ def whole_range(dtype: Any) -> tuple[int, int]:
     return (0, 1) if dtype.kind == "b" else (int(jnp.iinfo(dtype).min), int(jnp.iinfo(dtype).max))
 
 
-def drawn_in(dtype: np.dtype) -> np.dtype:
+def compute_dtype(dtype: np.dtype) -> np.dtype:
     """The real dtype in which a draw of this dtype is computed."""
     return _DOUBLE if dtype.name in _NARROWER else _SINGLE
 
@@ -133,7 +133,7 @@ def wide(dtype: np.dtype) -> np.dtype:
     """The dtype in which the parts of a composite draw are drawn and combined."""
     if dtype.kind in "iu":
         return np.dtype(np.int64 if dtype.itemsize == 8 else np.int32)
-    return dtype if dtype.kind == "c" else drawn_in(dtype)
+    return dtype if dtype.kind == "c" else compute_dtype(dtype)
 
 
 @functools.lru_cache(maxsize=64)
@@ -141,7 +141,7 @@ def finfo(dtype: Any) -> Finfo:
     """The smallest and the largest positive number that XLA keeps in a dtype."""
     if is_whole(np.dtype(dtype)):
         return Finfo(1, whole_range(dtype)[1])
-    info, drawn = jnp.finfo(dtype), jnp.finfo(drawn_in(np.dtype(dtype)))
+    info, drawn = jnp.finfo(dtype), jnp.finfo(compute_dtype(np.dtype(dtype)))
     # XLA flushes float32 and float64 numbers below the smallest normal one to zero.
     return Finfo(max(float(info.smallest_subnormal), float(drawn.tiny)), float(info.max))
 
@@ -155,7 +155,7 @@ def inside(xp: Any, low: Any, high: Any, dtype: Any, *, open_high: bool = False)
     Both are returned in the drawing dtype, NaN where the interval contains no value of `dtype`.
     The same code serves NumPy (the check of concrete bounds) and JAX (the draw itself).
     """
-    drawing_dtype, dtype = drawn_in(np.dtype(dtype)), np.dtype(dtype)
+    drawing_dtype, dtype = compute_dtype(np.dtype(dtype)), np.dtype(dtype)
     most = np.asarray(finfo(dtype).most, drawing_dtype)
     least = np.asarray(finfo(drawing_dtype).least, drawing_dtype)
     zero = np.asarray(0, drawing_dtype)

@@ -15,7 +15,7 @@ import numpy as np
 
 from braininit._math.elementary import high_product
 
-__all__ = ["Law", "below", "counted", "first_of", "most"]
+__all__ = ["Law", "below", "largest", "offsets", "smallest"]
 
 Words = tuple[jax.Array, jax.Array]
 
@@ -41,8 +41,8 @@ def below(n: jax.typing.ArrayLike, random: Words) -> jax.Array:
     return high + (low + carry < low).astype(jnp.uint32)
 
 
-def counted(law: Law, random: Words) -> jax.Array:
-    """Draws less the least number that can be drawn, `first_of`; by binary search."""
+def offsets(law: Law, random: Words) -> jax.Array:
+    """Draws less the least number that can be drawn, `smallest`; by binary search."""
     _, high, low = _table(law)
     index = jnp.zeros(random[0].shape, jnp.int32)
     for step in (2**i for i in reversed(range(len(high).bit_length()))):
@@ -53,12 +53,12 @@ def counted(law: Law, random: Words) -> jax.Array:
     return index
 
 
-def first_of(law: Law) -> int:
+def smallest(law: Law) -> int:
     """The least number that can be drawn."""
     return _table(law)[0]
 
 
-def most(law: Law) -> int:
+def largest(law: Law) -> int:
     """The largest number that can be drawn."""
     first, high, _ = _table(law)
     return first + len(high)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from braininit._jax.dtypes import drawn_in, finfo, inside, is_whole
+from braininit._jax.dtypes import compute_dtype, finfo, inside, is_whole
 from braininit._params.passed import passed
 from braininit._params.roles import Number, Role
 from braininit._params.units import show
@@ -87,7 +87,7 @@ def _has_draws_within(role: Role, value: Any, dtype: np.dtype) -> Any:
 
 def _requirement(role: Role, dtype: np.dtype) -> tuple[np.dtype, float, float]:
     """The dtype that must represent a number in this role, and the sizes it may have there."""
-    holder = drawn_in(dtype) if role.pure or role.wide else dtype
+    holder = compute_dtype(dtype) if role.pure or role.wide else dtype
     least, most = finfo(holder)
     return holder, least, math.pi / float(jnp.finfo(dtype).eps) if role.angle else float(most)
 
@@ -136,7 +136,7 @@ def refuse_empty(
         if not _far_apart(np.asarray(a, float), np.asarray(b, float), dtype):
             bad = np.isnan(inside(np, np.asarray(a), np.asarray(b), dtype, open_high=open_high)[0])
             if distinct:
-                lowest, highest = inside(np, np.asarray(a), np.asarray(b), drawn_in(dtype))
+                lowest, highest = inside(np, np.asarray(a), np.asarray(b), compute_dtype(dtype))
                 bad = bad | ~(lowest < highest)
     if bad.any():
         lows, highs = np.broadcast_arrays(a, b)

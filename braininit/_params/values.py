@@ -23,10 +23,10 @@ from braininit._params.types import Initializer, Kind, is_sequence
 __all__ = [
     "Named",
     "Value",
+    "field_kinds",
     "fields",
     "frozen",
     "identity",
-    "kinds",
     "refuse_deep",
     "register",
     "static",
@@ -54,7 +54,7 @@ class Value:
         """Store the parameters in canonical form."""
         shared, values = {}, {}
         for f in fields(self):
-            value, kind = getattr(self, f.name), kinds(type(self))[f.name]
+            value, kind = getattr(self, f.name), field_kinds(type(self))[f.name]
             if kind == "unit":
                 values[f.name] = _units.as_unit(f.name, value)
             elif f.metadata.get("static"):
@@ -168,7 +168,7 @@ def _fields(cls: type) -> tuple[dataclasses.Field[Any], ...]:
 
 
 @functools.lru_cache(maxsize=1024)
-def kinds(cls: type) -> Mapping[str, str]:
+def field_kinds(cls: type) -> Mapping[str, str]:
     """The kind of each field, from its annotation.
 
     "child", "children" and "named" hold initializers, "shared" a number that shares its unit with

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from braininit._math.tables import Law, below, counted, first_of, most
+from braininit._math.tables import Law, below, largest, offsets, smallest
 from braininit.circuits.capacity import known_edges, padded_edges, refuse_traced
 from braininit.circuits.distinct import distinct, others
 from braininit.circuits.edges import Edges
@@ -63,7 +63,7 @@ def some_of_each(
     number, partner = jax.random.split(key)
     available, skips_self = _partners(row, n, loops)
     counts = _counts("binomial", few, number, row, n, loops)
-    width = min(most(Law("binomial", (n, few))), n)
+    width = min(largest(Law("binomial", (n, few))), n)
     target, place = (lax.broadcasted_iota(jnp.uint32, (rows, width), axis) for axis in (0, 1))
     target = start + target
     beyond = place >= counts.astype(jnp.uint32)[:, None]
@@ -87,7 +87,7 @@ def any_of_each(
     number, partner = jax.random.split(key)
     available, skips_self = _partners(row, n, loops)
     counts = _counts("poisson", rate, number, row, n, loops)
-    shape = (rows, most(Law("poisson", (rate * n,))))
+    shape = (rows, largest(Law("poisson", (rate * n,))))
     place = lax.broadcasted_iota(jnp.uint32, shape, 1)
     drawn = below(available[:, None], words(partner, row[:, None], place))
     return jnp.where(skips_self[:, None] & (drawn >= row[:, None]), drawn + 1, drawn), counts
@@ -105,7 +105,7 @@ def _counts(law: str, number: float, key: Any, row: jax.Array, n: int, loops: bo
 
     def from_sources(n: int) -> jax.Array:
         table = Law(law, (n, number) if law == "binomial" else (n * number,))
-        return counted(table, random) + first_of(table)
+        return offsets(table, random) + smallest(table)
 
     if loops:
         return from_sources(n)

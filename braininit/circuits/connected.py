@@ -13,7 +13,7 @@ from jax import lax
 from braininit._engine.source import Source
 from braininit._jax.dtypes import wide
 from braininit._jax.settings import eager
-from braininit._math.tables import Law, counted, first_of
+from braininit._math.tables import Law, offsets, smallest
 from braininit._params import roles, units
 from braininit._params.types import DType, InitializerLike, Key, Shape, Sharding, Values
 from braininit.circuits.multiplicity import edges_of_a_pair
@@ -27,9 +27,9 @@ from braininit.circuits.pairwise import (
 from braininit.circuits.rule import ConnectionRule, prepare
 from braininit.circuits.varied import ByDistance, good, refuse_bad
 from braininit.circuits.words import arrivals, happens, threefry_key, words
-from braininit.initializer.calls import explained
+from braininit.initializer.calls import explain_call_errors
 from braininit.initializer.children import as_child
-from braininit.initializer.composite import composite, draws, finished
+from braininit.initializer.composite import as_result, composite, draws
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import Recipe, draw
 from braininit.spatial.distances import pairwise_distances
@@ -38,7 +38,7 @@ from braininit.spatial.profile import DistanceProfile
 __all__ = ["Connected", "connected"]
 
 
-@explained
+@explain_call_errors
 def connected(
     key: Key,
     shape: Shape,
@@ -99,7 +99,7 @@ def _connected(weights: Any, rule: Any) -> Recipe:
     return composite(
         _masked, weights_recipe.unit, parts, static=(None if dynamic else rule,),
         elementwise=pairwise, by_rows=True, sized=_checked if by_distance else None,
-        refuses=by_distance, kinds="whole",
+        refuses=by_distance, dtypes="whole",
     )  # fmt: skip
 
 
@@ -150,7 +150,7 @@ def _masked(
     (x,) = draws(first, wide(dtype), context, (weights,))
     bare, unit = units.parts(x)
     count = _edges_of(second, context, rule or fixed).astype(bare.dtype)
-    return finished(jnp.where(count == 0, 0, jnp.asarray(bare) * count), unit, dtype)
+    return as_result(jnp.where(count == 0, 0, jnp.asarray(bare) * count), unit, dtype)
 
 
 def _edges_of(source: Source, context: Mapping[str, Any], rule: Any) -> jax.Array:
@@ -161,7 +161,7 @@ def _edges_of(source: Source, context: Mapping[str, Any], rule: Any) -> jax.Arra
     pre, post = (lax.broadcasted_iota(jnp.uint32, source.shape, axis) for axis in (0, 1))
     if isinstance(rule, PairwisePoisson) and isinstance(rule.mean, float):
         law = Law("poisson", (rule.mean,))
-        count = counted(law, words(key, post, start + pre)) + first_of(law)
+        count = offsets(law, words(key, post, start + pre)) + smallest(law)
     elif isinstance(rule, PairwiseBernoulli | PairwisePoisson):
         numbers = _numbers_of(rule, source, context)
         if isinstance(rule, PairwiseBernoulli):

@@ -214,7 +214,7 @@ def _unlikely(drawing: Drawing, key: Any, law: PairLaw, numbers: Numbers, loops:
     """The sources and targets of edges between pairs whose number is `least` or less."""
     if not numbers.least:
         return
-    width = tables.most(tables.Law("poisson", (drawing.sizes[0] * numbers.least,)))
+    width = tables.largest(tables.Law("poisson", (drawing.sizes[0] * numbers.least,)))
     for first, rows in _in_rows(*drawing.part(drawing.sizes[1]), width):
         drawn = _drawn(law, numbers.least, loops, drawing.sizes[0], rows, key, np.uint32(first))
         sources, targets, places, is_edge = (np.asarray(x) for x in drawn)

@@ -20,16 +20,16 @@ from braininit._params.roles import nan_like, summing_to_one
 from braininit._params.types import DType, InitializerLike, Key, Shape, Sharding, Values
 from braininit._params.values import static
 from braininit.composition.mixture import along, common_unit
-from braininit.initializer.calls import explained
+from braininit.initializer.calls import explain_call_errors
 from braininit.initializer.children import as_child
-from braininit.initializer.composite import composite, draws, finished
+from braininit.initializer.composite import as_result, composite, draws
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import Recipe, draw, replaced
 
 Condition: TypeAlias = Callable[[Any], Any] | Sequence[Any] | np.ndarray | jax.Array | float
 
 
-@explained
+@explain_call_errors
 def conditional(
     key: Key | None,
     shape: Shape,
@@ -243,4 +243,4 @@ def _selected(
     x = jnp.where(mask, jnp.asarray(if_true), jnp.asarray(if_false))
     if traced is not None and jnp.issubdtype(traced.dtype, np.floating):
         x = nan_like(x, [traced])  # an invalid fraction is NaN
-    return finished(x, unit, dtype)
+    return as_result(x, unit, dtype)

@@ -16,7 +16,7 @@ from jax.core import Tracer
 from braininit._engine import keys
 from braininit._engine.sampler import result_dtype
 from braininit._engine.source import Source
-from braininit._jax.dtypes import drawn_in, wide
+from braininit._jax.dtypes import compute_dtype, wide
 from braininit._jax.settings import eager
 from braininit._math.elementary import uncontracted
 from braininit._math.truncated import standard, word_below
@@ -26,7 +26,7 @@ from braininit._params.shapes import aligned
 from braininit._params.types import DType, InitializerLike, Key, RealLike, Shape, Sharding, Values
 from braininit._params.values import Named, Value, frozen, register
 from braininit.composition.margins import monotone, placed_at, with_part
-from braininit.initializer.calls import explain, explained
+from braininit.initializer.calls import explain, explain_call_errors
 from braininit.initializer.children import as_child
 from braininit.initializer.composite import Composite
 from braininit.initializer.initialization import Initialization, cached_unless_traced, compare
@@ -35,7 +35,7 @@ from braininit.initializer.recipe import Facts, Recipe, Request, draw, replaced
 __all__ = ["Joint", "joint"]
 
 
-@explained
+@explain_call_errors
 def joint(
     key: Key,
     shape: Shape,
@@ -314,7 +314,7 @@ def _prepared(recipe: Recipe, shape: tuple[int, ...], dtype: np.dtype) -> Recipe
     if isinstance(recipe, Composite):
         inner = wide(dtype)
         return replaced(recipe, with_part(recipe, lambda part: _prepared(part, shape, inner)))
-    recipe.fit(dtype)
+    recipe.check_dtype(dtype)
     return recipe.for_draw(shape, dtype, {})
 
 
@@ -327,7 +327,7 @@ def _coupled(
     margins: tuple[Recipe, ...],
     signs: tuple[tuple[Any, ...], ...],
 ) -> tuple[Any, ...]:
-    drawing_dtype, n = drawn_in(dtype), len(margins)
+    drawing_dtype, n = compute_dtype(dtype), len(margins)
     sources = source.split(2 * n)
     words = [part.words(drawing_dtype) for part in sources[:n]]
     normals, factor = [standard(word) for word in words], jnp.asarray(factor, drawing_dtype)

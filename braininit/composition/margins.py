@@ -17,7 +17,7 @@ from jax.custom_derivatives import SymbolicZero
 from braininit._engine.rounding import rounded
 from braininit._engine.sampler import result_dtype
 from braininit._engine.source import GivenWords, Source
-from braininit._jax.dtypes import drawn_in
+from braininit._jax.dtypes import compute_dtype
 from braininit._math import tables
 from braininit._math.truncated import word_below
 from braininit._params import units
@@ -76,11 +76,11 @@ def with_part(recipe: Recipe, change: Callable[[Recipe], Recipe]) -> tuple[Any, 
 def _by_word(name: str, child: Initialization) -> Recipe:
     """The recipe of a distribution, drawn by its quantile function."""
     facts = child._recipe.facts
-    if child._recipe.kinds == "whole":
+    if child._recipe.dtypes == "whole":
         return _whole(name, child)
     if isinstance(child, Truncated):
         return child._recipe
-    if facts.cut is None and facts.functions is None:
+    if facts.truncate is None and facts.functions is None:
         raise TypeError(
             f"`{name}` must have a quantile, got {type(child).__name__}; give a "
             "distribution that can be truncated, as it is, truncated, clipped, on a grid, or with "
@@ -113,21 +113,21 @@ def _whole(name: str, child: Initialization) -> Recipe:
                 f"`{name}` = {units.brief(child)} has more numbers than a word of 32 bits; "
                 f"{_OTHERWISE}"
             )
-        return Recipe(Facts(_equally_likely, static=(first, last - first + 1), kinds="whole"), ())
+        return Recipe(Facts(_equally_likely, static=(first, last - first + 1), dtypes="whole"), ())
     law = tables.Law("poisson" if isinstance(base, Poisson) else "binomial", numbers, low, high)
     try:
-        tables.most(law)
+        tables.largest(law)
     except ValueError as error:
         text = f"`{name}` = {units.brief(child)} {error}; {_OTHERWISE}"
         raise ValueError(text) from None
-    return Recipe(Facts(_from_table, static=(law,), kinds="whole"), ())
+    return Recipe(Facts(_from_table, static=(law,), dtypes="whole"), ())
 
 
 _OTHERWISE = "give a continuous distribution on a grid, as in Gamma(2.0, 3.0).on_grid(1.0)"
 
 
 def _equally_likely(source: Source, dtype: np.dtype, first: int, count: int) -> jax.Array:
-    drawing_dtype = drawn_in(dtype)
+    drawing_dtype = compute_dtype(dtype)
     index = tables.below(np.uint32(count), _halves(source, dtype))
     if drawing_dtype.itemsize == 8:
         return rounded((index.astype(jnp.int64) + first).astype(drawing_dtype), dtype)
@@ -136,15 +136,15 @@ def _equally_likely(source: Source, dtype: np.dtype, first: int, count: int) -> 
 
 
 def _from_table(source: Source, dtype: np.dtype, law: tables.Law) -> jax.Array:
-    drawing_dtype, first = drawn_in(dtype), tables.first_of(law)
-    index = tables.counted(law, _halves(source, dtype)).astype(drawing_dtype)
+    drawing_dtype, first = compute_dtype(dtype), tables.smallest(law)
+    index = tables.offsets(law, _halves(source, dtype)).astype(drawing_dtype)
     base = drawing_dtype.type(first)  # rounded; the small remainder is added to the index
     return rounded(base + (index + drawing_dtype.type(first - int(base))), dtype)
 
 
 def _halves(source: Source, dtype: np.dtype) -> tuple[jax.Array, jax.Array]:
     """Upper and lower 32 bits of a word; a word of 32 bits is the upper, the lower is 2^31."""
-    drawing_dtype = drawn_in(dtype)
+    drawing_dtype = compute_dtype(dtype)
     word = source.words(drawing_dtype)
     if drawing_dtype.itemsize == 8:
         return (word >> np.uint64(32)).astype(jnp.uint32), word.astype(jnp.uint32)
@@ -179,7 +179,7 @@ class _AtWord(Recipe):
         sized = self.for_draw(request.whole, dtype, request.context)
         static = sized.facts.bare, dtype, request.whole
         x = _quantile(*static, self.word, sized.values)
-        if sized.facts.kinds != "whole":  # whole numbers have no derivative
+        if sized.facts.dtypes != "whole":  # whole numbers have no derivative
             x = _with_derivative(*static, x, self.z, sized.values)
         return units.on(x, self.facts.unit)
 
@@ -206,7 +206,7 @@ def _with_derivative_jvp(
     (x, z, values), (x_dot, z_dot, _) = primals, tangents
     if isinstance(z_dot, SymbolicZero):
         return x, x_dot
-    step, drawing_dtype = z.dtype.type(_STEP[z.dtype.itemsize]), drawn_in(dtype)
+    step, drawing_dtype = z.dtype.type(_STEP[z.dtype.itemsize]), compute_dtype(dtype)
     near, far = (
         _quantile(facts, drawing_dtype, whole, word_below(z + h), values)
         - _quantile(facts, drawing_dtype, whole, word_below(z - h), values)

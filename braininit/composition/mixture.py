@@ -17,14 +17,14 @@ from braininit._params import options, roles, units
 from braininit._params.roles import nan_like, number, summing_to_one
 from braininit._params.types import DType, InitializerLike, Key, RealLike, Shape, Sharding, Values
 from braininit._params.values import static
-from braininit.initializer.calls import explained
+from braininit.initializer.calls import explain_call_errors
 from braininit.initializer.children import as_children
-from braininit.initializer.composite import composite, draws, finished
+from braininit.initializer.composite import as_result, composite, draws
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import UNKNOWN, Recipe, draw
 
 
-@explained
+@explain_call_errors
 def mixture(
     key: Key,
     shape: Shape,
@@ -80,7 +80,7 @@ def _mixture(distributions: Any, weights: Any, axis: Any) -> Recipe:
         {"weights": _probabilities(weights, len(parts)), "distributions": parts},
         static=(axes,),
         by_rows=axes is None,
-        kinds="whole",
+        dtypes="whole",
     )
 
 
@@ -138,7 +138,7 @@ def _picked(
     x = jnp.asarray(bares[0])
     for i in range(1, len(bares)):
         x = jnp.where((word >= first[i]) & has_words[i], bares[i], x)
-    return finished(x if dtype.kind in "iu" else nan_like(x, [weights]), unit, dtype)
+    return as_result(x if dtype.kind in "iu" else nan_like(x, [weights]), unit, dtype)
 
 
 @jax.jit

@@ -13,7 +13,7 @@ import numpy as np
 
 from braininit._engine.rounding import finish
 from braininit._engine.source import Source
-from braininit._jax.dtypes import drawn_in
+from braininit._jax.dtypes import compute_dtype
 from braininit._jax.settings import eager
 from braininit._math import closed_form, standard, truncated
 from braininit._math import gamma as gammas
@@ -24,14 +24,14 @@ from braininit._params.roles import Number, increasing, sharing
 from braininit._params.types import DType, Key, QuantityLike, RealLike, Shape, Sharding, Values
 from braininit.distributions import windows
 from braininit.distributions.windows import window
-from braininit.initializer.calls import explained
+from braininit.initializer.calls import explain_call_errors
 from braininit.initializer.initialization import Initialization
-from braininit.initializer.recipe import Recipe, draw, recipe
+from braininit.initializer.recipe import Recipe, draw, make_recipe
 
 # ---------------------------------------------------------------- uniform
 
 
-@explained
+@explain_call_errors
 def uniform(
     key: Key,
     shape: Shape,
@@ -61,8 +61,12 @@ def uniform(
 
 def _uniform(low: Any, high: Any) -> Recipe:
     unit, (low, high) = sharing(low=roles.location(low), high=roles.location(high))
-    return recipe(
-        _uniform_kernel, increasing(low, high, unit), unit, bounds="half-open", cut=_UNIFORM_WITHIN
+    return make_recipe(
+        _uniform_kernel,
+        increasing(low, high, unit),
+        unit,
+        bounds="half-open",
+        truncate=_UNIFORM_WITHIN,
     )
 
 
@@ -74,14 +78,14 @@ class Uniform(Initialization, function=uniform, recipe=_uniform):
 
 
 def _uniform_kernel(source: Source, dtype: np.dtype, low: Any, high: Any) -> jax.Array:
-    x = stretched(standard.uniform(source.words(drawn_in(dtype))), low, high)
+    x = stretched(standard.uniform(source.words(compute_dtype(dtype))), low, high)
     return finish(x, dtype, low, high, open_high=True)
 
 
 # ---------------------------------------------------------------- normal
 
 
-@explained
+@explain_call_errors
 def normal(
     key: Key,
     shape: Shape,
@@ -123,7 +127,7 @@ def normal(
 
 def _normal(mean: Any, std: Any) -> Recipe:
     unit, numbers = sharing(mean=roles.location(mean), std=roles.spread(std))
-    return recipe(_normal_kernel, numbers, unit, kinds="complex", cut=_NORMAL_WITHIN)
+    return make_recipe(_normal_kernel, numbers, unit, dtypes="complex", truncate=_NORMAL_WITHIN)
 
 
 class Normal(Initialization, function=normal, recipe=_normal):
@@ -134,7 +138,7 @@ class Normal(Initialization, function=normal, recipe=_normal):
 
 
 def _normal_kernel(source: Source, dtype: np.dtype, mean: Any, std: Any) -> jax.Array:
-    drawing_dtype = drawn_in(dtype)
+    drawing_dtype = compute_dtype(dtype)
     if dtype.kind == "c":
         z = standard.complex_normal(source.pair(drawing_dtype))
         return mean.astype(dtype) + std.astype(dtype) * z
@@ -144,7 +148,7 @@ def _normal_kernel(source: Source, dtype: np.dtype, mean: Any, std: Any) -> jax.
 # ---------------------------------------------------------------- truncated normal
 
 
-@explained
+@explain_call_errors
 def truncated_normal(
     key: Key,
     shape: Shape,
@@ -195,8 +199,8 @@ def _truncated_normal(mean: Any, std: Any, low: Any, high: Any) -> Recipe:
         high=roles.bound(math.inf if high is None else high),
     )
     numbers = (mean, std, *increasing(low, high, unit))
-    return recipe(
-        _truncated_kernel, numbers, unit, bounds="closed", sized=_prepared, cut=_CUT_WITHIN
+    return make_recipe(
+        _truncated_kernel, numbers, unit, bounds="closed", sized=_prepared, truncate=_CUT_WITHIN
     )
 
 
@@ -212,7 +216,7 @@ class TruncatedNormal(Initialization, function=truncated_normal, recipe=_truncat
 def _truncated_kernel(
     source: Source, dtype: np.dtype, mean: Any, std: Any, low: Any, high: Any
 ) -> jax.Array:
-    drawing_dtype = drawn_in(dtype)
+    drawing_dtype = compute_dtype(dtype)
     x = truncated.truncated_normal(source.words(drawing_dtype), mean, std, low, high)
     return x if dtype == drawing_dtype else finish(x, dtype, low, high)
 
@@ -223,9 +227,11 @@ def _prepared(
     """The recipe with the word-independent part computed, if all parameters are plain floats."""
     if not all(type(value) is float for value in original.values):
         return original
-    original.fit(dtype)
-    is_two_sigma, cut = _cut(drawn_in(dtype), eager(), *original.values)
-    return recipe(_cut_kernel, (Number("cut", cut, None),), original.unit, static=(is_two_sigma,))
+    original.check_dtype(dtype)
+    is_two_sigma, cut = _cut(compute_dtype(dtype), eager(), *original.values)
+    return make_recipe(
+        _cut_kernel, (Number("cut", cut, None),), original.unit, static=(is_two_sigma,)
+    )
 
 
 @functools.lru_cache(maxsize=1024)
@@ -236,7 +242,7 @@ def _cut(drawing_dtype: np.dtype, on_device: bool, *numbers: float) -> tuple[boo
 
 
 def _cut_kernel(source: Source, dtype: np.dtype, is_two_sigma: bool, cut: Any) -> jax.Array:
-    drawing_dtype, cut = drawn_in(dtype), truncated.unpacked(*cut)
+    drawing_dtype, cut = compute_dtype(dtype), truncated.unpacked(*cut)
     x = truncated.between(source.words(drawing_dtype), cut, is_two_sigma)[0]
     return x if dtype == drawing_dtype else finish(x, dtype, cut.low, cut.high)
 
@@ -244,7 +250,7 @@ def _cut_kernel(source: Source, dtype: np.dtype, is_two_sigma: bool, cut: Any) -
 # ---------------------------------------------------------------- beta
 
 
-@explained
+@explain_call_errors
 def beta(
     key: Key,
     shape: Shape,
@@ -281,7 +287,7 @@ def _beta(alpha: Any, beta: Any, low: Any, high: Any) -> Recipe:
     shapes = roles.number("alpha", roles.shape(alpha)), roles.number("beta", roles.shape(beta))
     unit, (low, high) = sharing(low=roles.location(low), high=roles.location(high))
     numbers = (*shapes, *increasing(low, high, unit))
-    return recipe(_beta_kernel, numbers, unit, bounds="closed", cut=_BETA_WITHIN)
+    return make_recipe(_beta_kernel, numbers, unit, bounds="closed", truncate=_BETA_WITHIN)
 
 
 class Beta(Initialization, function=beta, recipe=_beta):
@@ -296,7 +302,7 @@ class Beta(Initialization, function=beta, recipe=_beta):
 def _beta_kernel(
     source: Source, dtype: np.dtype, alpha: Any, beta: Any, low: Any, high: Any
 ) -> jax.Array:
-    pairs = [part.word_pairs(drawn_in(dtype)) for part in source.split()]
+    pairs = [part.word_pairs(compute_dtype(dtype)) for part in source.split()]
     y, rest = gammas.beta_variate(*pairs, alpha, beta)
     near_low = y < 0.5  # count from the nearer bound, which may be 0
     x = jnp.where(near_low, stretched(y, low, high), stretched(rest, high, low))
@@ -306,7 +312,7 @@ def _beta_kernel(
 # ---------------------------------------------------------------- laplace
 
 
-@explained
+@explain_call_errors
 def laplace(
     key: Key,
     shape: Shape,
@@ -337,7 +343,7 @@ def laplace(
 
 def _laplace(loc: Any, scale: Any) -> Recipe:
     unit, numbers = sharing(loc=roles.location(loc), scale=roles.scale(scale))
-    return recipe(_laplace_kernel, numbers, unit, cut=_LAPLACE_WITHIN, law=_laplace_law)
+    return make_recipe(_laplace_kernel, numbers, unit, truncate=_LAPLACE_WITHIN, law=_laplace_law)
 
 
 class Laplace(Initialization, function=laplace, recipe=_laplace):
@@ -348,13 +354,13 @@ class Laplace(Initialization, function=laplace, recipe=_laplace):
 
 
 def _laplace_kernel(source: Source, dtype: np.dtype, loc: Any, scale: Any) -> jax.Array:
-    return finish(loc + scale * closed_form.laplace(source.words(drawn_in(dtype))), dtype)
+    return finish(loc + scale * closed_form.laplace(source.words(compute_dtype(dtype))), dtype)
 
 
 def _laplace_within(
     source: Source, dtype: np.dtype, loc: Any, scale: Any, low: Any, high: Any
 ) -> jax.Array:
-    word = source.words(drawn_in(dtype))
+    word = source.words(compute_dtype(dtype))
     return finish(closed_form.laplace_within(word, loc, scale, low, high), dtype, low, high)
 
 
@@ -367,7 +373,7 @@ _LAPLACE_WITHIN = window(_laplace_within)
 # ---------------------------------------------------------------- von mises
 
 
-@explained
+@explain_call_errors
 def vonmises(
     key: Key,
     shape: Shape,
@@ -405,9 +411,9 @@ def _vonmises(mean: Any, concentration: Any) -> Recipe:
         Number("low", -math.inf, roles.bound),
         Number("high", math.inf, roles.bound),
     )
-    return recipe(
+    return make_recipe(
         windows.solved, numbers, static=(VON_MISES,), sized=windows.tabled,
-        cut=_VON_MISES_WITHIN, law=_vonmises_law,
+        truncate=_VON_MISES_WITHIN, law=_vonmises_law,
     )  # fmt: skip
 
 

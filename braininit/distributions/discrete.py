@@ -16,7 +16,7 @@ from jax.core import Tracer
 
 from braininit._engine.rounding import finish, finish_whole, no_number
 from braininit._engine.source import Source
-from braininit._jax.dtypes import drawn_in
+from braininit._jax.dtypes import compute_dtype
 from braininit._jax.settings import setting
 from braininit._math import counts
 from braininit._params import roles
@@ -24,14 +24,14 @@ from braininit._params.roles import Number, increasing, number
 from braininit._params.types import DType, Key, RealLike, Shape, Sharding, Values
 from braininit._params.units import show
 from braininit.distributions.windows import window
-from braininit.initializer.calls import explained
+from braininit.initializer.calls import explain_call_errors
 from braininit.initializer.initialization import Initialization
-from braininit.initializer.recipe import Recipe, draw, recipe
+from braininit.initializer.recipe import Recipe, draw, make_recipe
 
 # ---------------------------------------------------------------- uniform on whole numbers
 
 
-@explained
+@explain_call_errors
 def uniform_int(
     key: Key,
     shape: Shape,
@@ -71,7 +71,9 @@ def _uniform_int(low: Any, high: Any) -> Recipe:
     if not any(map(_is_traced_integer, (low, high))):
         bounds = increasing(*bounds)
     low, high = map(_exact, bounds)
-    return recipe(_uniform_int_kernel, (low, high), kinds="whole", cut=_uniform_int_within)
+    return make_recipe(
+        _uniform_int_kernel, (low, high), dtypes="whole", truncate=_uniform_int_within
+    )
 
 
 class UniformInt(Initialization, function=uniform_int, recipe=_uniform_int):
@@ -111,7 +113,7 @@ def _exact(bound: Number) -> Number:
 
 
 def _uniform_int_kernel(source: Source, dtype: np.dtype, low: Any, high: Any) -> jax.Array:
-    drawing_dtype = drawn_in(dtype)
+    drawing_dtype = compute_dtype(dtype)
     valid = low < high  # False for NaN
     ends = low.astype(drawing_dtype), high.astype(drawing_dtype) - 1
     low, high = (
@@ -138,7 +140,7 @@ def _uniform_int_within(base: Recipe, low: Number, high: Number) -> Recipe:
 # ---------------------------------------------------------------- poisson
 
 
-@explained
+@explain_call_errors
 def poisson(
     key: Key,
     shape: Shape,
@@ -174,7 +176,7 @@ def poisson(
 
 def _poisson(mean: Any) -> Recipe:
     numbers = (number("mean", roles.rate(mean)),)
-    return recipe(_poisson_kernel, numbers, kinds="whole", cut=_POISSON_WITHIN)
+    return make_recipe(_poisson_kernel, numbers, dtypes="whole", truncate=_POISSON_WITHIN)
 
 
 class Poisson(Initialization, function=poisson, recipe=_poisson):
@@ -196,7 +198,7 @@ def _poisson_within(source: Source, dtype: np.dtype, mean: Any, low: Any, high: 
 # ---------------------------------------------------------------- binomial
 
 
-@explained
+@explain_call_errors
 def binomial(
     key: Key,
     shape: Shape,
@@ -233,7 +235,7 @@ def binomial(
 
 def _binomial(n: Any, p: Any) -> Recipe:
     numbers = number("n", roles.count(n)), number("p", roles.fraction(p))
-    return recipe(_binomial_kernel, numbers, kinds="whole", cut=_BINOMIAL_WITHIN)
+    return make_recipe(_binomial_kernel, numbers, dtypes="whole", truncate=_BINOMIAL_WITHIN)
 
 
 class Binomial(Initialization, function=binomial, recipe=_binomial):
@@ -271,7 +273,7 @@ def _counted(
     source: Source, dtype: np.dtype, law: Callable[..., Any], low: Any, high: Any, *numbers: Any
 ) -> tuple[jax.Array, jax.Array]:
     """Draws between two whole numbers, each as two addends; NaN where none lies between."""
-    drawing_dtype = drawn_in(dtype)
+    drawing_dtype = compute_dtype(dtype)
     numbers = (*numbers, jnp.where(low <= high, low, jnp.nan), high)
     numbers = tuple(lax.stop_gradient(x) for x in numbers)
 
@@ -287,5 +289,5 @@ _FIRST_FOLDED = np.uint32(0x9E370001)
 """The first number folded into the key, two for each round. Users' keys come from small numbers,
 folded in or counted by `jax.random.split`, so the streams don't meet."""
 
-_POISSON_WITHIN = window(_poisson_within, counts=True, kinds="whole")
-_BINOMIAL_WITHIN = window(_binomial_within, counts=True, up_to="n", kinds="whole")
+_POISSON_WITHIN = window(_poisson_within, counts=True, dtypes="whole")
+_BINOMIAL_WITHIN = window(_binomial_within, counts=True, up_to="n", dtypes="whole")

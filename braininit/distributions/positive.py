@@ -10,7 +10,7 @@ import numpy as np
 
 from braininit._engine.rounding import finish
 from braininit._engine.source import Source
-from braininit._jax.dtypes import drawn_in
+from braininit._jax.dtypes import compute_dtype
 from braininit._jax.rounding import round_here
 from braininit._math import closed_form, standard
 from braininit._math import gamma as gammas
@@ -22,9 +22,9 @@ from braininit._params.roles import number, sharing
 from braininit._params.types import DType, Key, QuantityLike, RealLike, Shape, Sharding, Values
 from braininit.distributions import windows
 from braininit.distributions.windows import window
-from braininit.initializer.calls import explained
+from braininit.initializer.calls import explain_call_errors
 from braininit.initializer.initialization import Initialization
-from braininit.initializer.recipe import Recipe, draw, recipe
+from braininit.initializer.recipe import Recipe, draw, make_recipe
 
 _LOGNORMAL_WITHIN = window(windows.lognormal, positive=True)
 _GAMMA_WITHIN = window(windows.solved, static=(GAMMA,), positive=True, sized=windows.tabled)
@@ -34,7 +34,7 @@ _WEIBULL_WITHIN = window(windows.weibull, positive=True)
 # ---------------------------------------------------------------- lognormal
 
 
-@explained
+@explain_call_errors
 def lognormal(
     key: Key,
     shape: Shape,
@@ -69,7 +69,7 @@ def lognormal(
 
 def _lognormal(mean: Any, std: Any) -> Recipe:
     unit, numbers = sharing(mean=roles.scale(mean), std=roles.spread(std))
-    return recipe(_lognormal_kernel, numbers, unit, cut=_LOGNORMAL_WITHIN)
+    return make_recipe(_lognormal_kernel, numbers, unit, truncate=_LOGNORMAL_WITHIN)
 
 
 class LogNormal(Initialization, function=lognormal, recipe=_lognormal):
@@ -80,7 +80,7 @@ class LogNormal(Initialization, function=lognormal, recipe=_lognormal):
 
 
 def _lognormal_kernel(source: Source, dtype: np.dtype, mean: Any, std: Any) -> jax.Array:
-    drawing_dtype, (variance, deviation) = drawn_in(dtype), log_moments(mean, std)
+    drawing_dtype, (variance, deviation) = compute_dtype(dtype), log_moments(mean, std)
     # In powers of 2. XLA may contract only the product that makes z with the difference.
     scale = deviation * LOG2_E
     if drawing_dtype.itemsize == 8:
@@ -94,7 +94,7 @@ def _lognormal_kernel(source: Source, dtype: np.dtype, mean: Any, std: Any) -> j
 # ---------------------------------------------------------------- gamma
 
 
-@explained
+@explain_call_errors
 def gamma(
     key: Key,
     shape: Shape,
@@ -128,7 +128,7 @@ def gamma(
 def _gamma(concentration: Any, scale: Any) -> Recipe:
     k = number("concentration", roles.shape(concentration))
     unit, (scale,) = sharing(scale=roles.scale(scale))
-    return recipe(_gamma_kernel, (k, scale), unit, cut=_GAMMA_WITHIN)
+    return make_recipe(_gamma_kernel, (k, scale), unit, truncate=_GAMMA_WITHIN)
 
 
 class Gamma(Initialization, function=gamma, recipe=_gamma, renamed={"shape": "concentration"}):
@@ -139,14 +139,14 @@ class Gamma(Initialization, function=gamma, recipe=_gamma, renamed={"shape": "co
 
 
 def _gamma_kernel(source: Source, dtype: np.dtype, concentration: Any, scale: Any) -> jax.Array:
-    pair = source.word_pairs(drawn_in(dtype))
+    pair = source.word_pairs(compute_dtype(dtype))
     return finish(gammas.gamma_variate(*pair, concentration, scale), dtype, above_zero=True)
 
 
 # ---------------------------------------------------------------- exponential
 
 
-@explained
+@explain_call_errors
 def exponential(
     key: Key,
     shape: Shape,
@@ -175,7 +175,7 @@ def exponential(
 
 def _exponential(scale: Any) -> Recipe:
     unit, numbers = sharing(scale=roles.scale(scale))
-    return recipe(_exponential_kernel, numbers, unit, cut=_EXPONENTIAL_WITHIN)
+    return make_recipe(_exponential_kernel, numbers, unit, truncate=_EXPONENTIAL_WITHIN)
 
 
 class Exponential(Initialization, function=exponential, recipe=_exponential):
@@ -185,14 +185,14 @@ class Exponential(Initialization, function=exponential, recipe=_exponential):
 
 
 def _exponential_kernel(source: Source, dtype: np.dtype, scale: Any) -> jax.Array:
-    e = closed_form.exponential(source.words(drawn_in(dtype)))
+    e = closed_form.exponential(source.words(compute_dtype(dtype)))
     return finish(scale * e, dtype, above_zero=True)
 
 
 # ---------------------------------------------------------------- weibull
 
 
-@explained
+@explain_call_errors
 def weibull(
     key: Key,
     shape: Shape,
@@ -225,7 +225,7 @@ def weibull(
 def _weibull(concentration: Any, scale: Any) -> Recipe:
     k = number("concentration", roles.shape(concentration))
     unit, (scale,) = sharing(scale=roles.scale(scale))
-    return recipe(_weibull_kernel, (k, scale), unit, cut=_WEIBULL_WITHIN)
+    return make_recipe(_weibull_kernel, (k, scale), unit, truncate=_WEIBULL_WITHIN)
 
 
 class Weibull(
@@ -238,7 +238,7 @@ class Weibull(
 
 
 def _weibull_kernel(source: Source, dtype: np.dtype, concentration: Any, scale: Any) -> jax.Array:
-    logarithm = log(closed_form.exponential(source.words(drawn_in(dtype))))
+    logarithm = log(closed_form.exponential(source.words(compute_dtype(dtype))))
     # Below the floor every power is 0 or infinite, and its derivatives would be 0 * infinity.
     floor = 2.0 ** -(jnp.finfo(concentration.dtype).nmant + 13)
     concentration = jnp.maximum(concentration, floor)
@@ -250,7 +250,7 @@ def _weibull_kernel(source: Source, dtype: np.dtype, concentration: Any, scale: 
 # ---------------------------------------------------------------- log-uniform
 
 
-@explained
+@explain_call_errors
 def loguniform(
     key: Key,
     shape: Shape,
@@ -278,9 +278,9 @@ def loguniform(
 
 def _loguniform(low: Any, high: Any) -> Recipe:
     unit, (low, high) = sharing(low=roles.scale(low), high=roles.scale(high))
-    return recipe(
+    return make_recipe(
         _loguniform_kernel, roles.increasing(low, high, unit), unit, bounds="closed",
-        cut=_LOGUNIFORM_WITHIN, law=_loguniform_law,
+        truncate=_LOGUNIFORM_WITHIN, law=_loguniform_law,
     )  # fmt: skip
 
 
@@ -292,7 +292,7 @@ class LogUniform(Initialization, function=loguniform, recipe=_loguniform):
 
 
 def _loguniform_kernel(source: Source, dtype: np.dtype, low: Any, high: Any) -> jax.Array:
-    x = closed_form.log_uniform(source.words(drawn_in(dtype)), low, high)
+    x = closed_form.log_uniform(source.words(compute_dtype(dtype)), low, high)
     return finish(x, dtype, low, high)
 
 

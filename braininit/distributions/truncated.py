@@ -13,7 +13,7 @@ import numpy as np
 
 from braininit._engine.rounding import finish
 from braininit._engine.source import Source
-from braininit._jax.dtypes import drawn_in
+from braininit._jax.dtypes import compute_dtype
 from braininit._math.elementary import fraction
 from braininit._params import roles, units
 from braininit._params.roles import Number, increasing
@@ -26,15 +26,15 @@ from braininit._params.types import (
     Sharding,
     Values,
 )
-from braininit._params.values import kinds
+from braininit._params.values import field_kinds
 from braininit.distributions.windows import window
-from braininit.initializer.calls import explained
+from braininit.initializer.calls import explain_call_errors
 from braininit.initializer.children import as_child
 from braininit.initializer.initialization import Initialization
-from braininit.initializer.recipe import Recipe, draw, recipe, replaced
+from braininit.initializer.recipe import Recipe, draw, make_recipe, replaced
 
 
-@explained
+@explain_call_errors
 def truncated(
     key: Key,
     shape: Shape,
@@ -85,7 +85,7 @@ def _truncated(base: Any, low: Any, high: Any) -> Recipe:
         low, high = _tighter(max, child.low, low), _tighter(min, child.high, high)
         return _truncated(child.base, low, high)
     own = _recipe_of_functions(child) if child._recipe.facts.functions else child._recipe
-    if (cut := own.facts.cut) is None:
+    if (cut := own.facts.truncate) is None:
         raise TypeError(
             f"`base` must be a distribution that has a quantile: {_KNOWN}, got "
             f"{type(child).__name__}; clip it, truncate its parts, or name the `cdf` and "
@@ -143,25 +143,27 @@ Initialization.truncated = _cut  # set here: the base class can't import this mo
 
 def _recipe_of_functions(child: Initialization) -> Recipe:
     """The recipe of a class that names its `cdf` and `quantile`, ready to be truncated."""
-    field_kinds, own = kinds(type(child)), child._recipe
+    kind_of, own = field_kinds(type(child)), child._recipe
     values = dict(zip(own.facts.names, own.values, strict=True))
-    shared = {name: value for name, value in values.items() if field_kinds.get(name) == "shared"}
+    shared = {name: value for name, value in values.items() if kind_of.get(name) == "shared"}
     unit, bares = units.off(**shared)
     values |= zip(shared, bares, strict=True)
     numbers = tuple(
         Number(name, value, roles.bound if name in shared else roles.Role(pure=True))
         for name, value in values.items()
     )
-    return recipe(own.facts.kernel, numbers, unit, cut=_cut_by(*own.facts.functions or ()))
+    return make_recipe(
+        own.facts.kernel, numbers, unit, truncate=_cut_by(*own.facts.functions or ())
+    )
 
 
 @functools.lru_cache(maxsize=256)
 def _cut_by(cdf: Callable[..., Any], quantile: Callable[..., Any]) -> Callable[..., Recipe]:
-    """The `cut` of a distribution known only by its functions."""
+    """The `truncate` of a distribution known only by its functions."""
 
     def truncated(source: Source, dtype: np.dtype, *parameters: Any) -> jax.Array:
         *own, low, high = parameters
-        drawing_dtype, bounds = drawn_in(dtype), []
+        drawing_dtype, bounds = compute_dtype(dtype), []
         for bound, is_open, limit in ((low, low == -jnp.inf, 0.0), (high, high == jnp.inf, 1.0)):
             other = jnp.where(high == jnp.inf, 0.0, high) if bound is low else low
             inside = jnp.where(is_open, jnp.where(abs(other) < jnp.inf, other, 0.0), bound)

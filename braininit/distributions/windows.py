@@ -1,6 +1,6 @@
 """Kernels of truncated distributions, accurate in every tail.
 
-`window` makes the `cut` of a recipe from a kernel ``(source, dtype, *parameters, low, high)``.
+`window` makes the `truncate` of a recipe from a kernel ``(source, dtype, *parameters, low, high)``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from braininit._engine.rounding import finish
 from braininit._engine.source import Source
-from braininit._jax.dtypes import drawn_in, finfo, is_symbolic
+from braininit._jax.dtypes import compute_dtype, finfo, is_symbolic
 from braininit._math import closed_form
 from braininit._math import truncated as normals
 from braininit._math.elementary import LOG2_E, times_exp2
@@ -25,7 +25,7 @@ from braininit._math.log_concave import draw, looked_up, table
 from braininit._math.lognormal import log_variance, root
 from braininit._params.representable import refuse_without_whole
 from braininit._params.roles import Number, bound, increasing
-from braininit.initializer.recipe import Recipe, recipe
+from braininit.initializer.recipe import Recipe, make_recipe
 
 __all__ = ["exponential", "lognormal", "solved", "tabled", "weibull", "window"]
 
@@ -40,14 +40,14 @@ def window(
     up_to: str | None = None,
     **facts: Any,
 ) -> Callable[..., Recipe]:
-    """Make the `cut` of a recipe from the kernel of the truncated distribution.
+    """Make the `truncate` of a recipe from the kernel of the truncated distribution.
 
     `positive`: draws are above 0. `bounded`: the last two parameters are bounds already; with
     `whole` the kernel takes them too. `counts`: draws are whole numbers from 0 up, to the parameter
     that `up_to` names.
     """
 
-    def cut(base: Recipe, low: Number, high: Number) -> Recipe:
+    def truncate(base: Recipe, low: Number, high: Number) -> Recipe:
         numbers, own = base.numbers(), ()
         least, most = low.value, high.value
         if bounded:
@@ -67,16 +67,16 @@ def window(
         else:
             low, high = increasing(low, high, base.unit)
         ends = (low._replace(name="low"), high._replace(name="high"))
-        return recipe(
+        return make_recipe(
             kernel,
             (*numbers, *own, *ends),
             base.unit,
             bounds="" if counts else "positive" if positive else "closed",
-            cut=cut if not whole and not positive else None,
+            truncate=truncate if not whole and not positive else None,
             **facts,
         )
 
-    return cut
+    return truncate
 
 
 def _extreme(extreme: Callable[..., Any], x: Any, y: Any) -> Any:
@@ -101,7 +101,7 @@ def exponential(source: Source, dtype: np.dtype, scale: Any, low: Any, high: Any
 
 def _restricted(source: Source, dtype: np.dtype, width: Any) -> tuple[jax.Array, jax.Array]:
     """Standard exponential draws on [0, width], exact at both ends; also as fractions of width."""
-    e = closed_form.exponential(source.words(drawn_in(dtype)))
+    e = closed_form.exponential(source.words(compute_dtype(dtype)))
     p, beyond = -jnp.expm1(-e), jnp.exp(-width)
     mass = p * -jnp.expm1(-width)
     inner = mass < 0.5
@@ -161,7 +161,7 @@ def lognormal(
     middle = jnp.where(from_low | from_high, middle, 0.0)
     near = jnp.where(open_low, -jnp.inf, log_ratio(below, start, below - start))
     far = jnp.where(open_high, jnp.inf, log_ratio(above, start, above - start))
-    word = source.words(drawn_in(dtype))
+    word = source.words(compute_dtype(dtype))
     z = normals.truncated_normal(word, middle, root(variance), near, far)
     return _above_zero(times_exp2(start, z * LOG2_E), dtype, low, high)
 
@@ -178,7 +178,7 @@ def solved(source: Source, dtype: np.dtype, family: Family, *numbers: Any) -> ja
     """Draws of a `log_concave` family; `numbers` are the shape parameters, then the window."""
     shapes, bounds = family.parted(numbers)
     by_table = all(p.ndim == 0 for p in numbers) and _is_many(source.whole)
-    x = draw(family, by_table, source.words(drawn_in(dtype)), shapes, bounds)
+    x = draw(family, by_table, source.words(compute_dtype(dtype)), shapes, bounds)
     return _rounded(family, x, dtype, bounds)
 
 
@@ -197,11 +197,11 @@ def tabled(
     """The recipe with its table computed, if draws are many and all parameters plain floats."""
     if not (all(type(value) is float for value in original.values) and _is_many(shape)):
         return original
-    original.fit(dtype)
+    original.check_dtype(dtype)
     (family,) = original.facts.static
-    rows, bounds = _table(family, drawn_in(dtype), *original.values)
+    rows, bounds = _table(family, compute_dtype(dtype), *original.values)
     numbers = Number("table", rows, None), Number("bounds", bounds, None)
-    return recipe(_looked_up, numbers, original.unit, static=(family,))
+    return make_recipe(_looked_up, numbers, original.unit, static=(family,))
 
 
 @functools.lru_cache(maxsize=256)
@@ -215,5 +215,5 @@ def _table(family: Family, dtype: np.dtype, *parameters: float) -> tuple[np.ndar
 
 def _looked_up(source: Source, dtype: np.dtype, family: Family, rows: Any, ends: Any) -> jax.Array:
     (rows,), bounds = rows, tuple(ends[0])
-    x = looked_up(family, rows, source.words(drawn_in(dtype)), bounds)
+    x = looked_up(family, rows, source.words(compute_dtype(dtype)), bounds)
     return _rounded(family, x, dtype, bounds)

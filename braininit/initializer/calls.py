@@ -21,7 +21,7 @@ from braininit._engine.keys import is_key
 from braininit._params.types import is_sequence
 from braininit._params.units import GotDtype, brief, is_dtype
 
-__all__ = ["CONTEXT", "alike", "explain", "explained", "folded", "nearest", "unknown"]
+__all__ = ["CONTEXT", "alike", "explain", "explain_call_errors", "folded", "nearest", "unknown"]
 
 CONTEXT = frozenset(
     {
@@ -149,7 +149,7 @@ def _is_call_of_a_layer(first: Any = None, second: Any = None, *_: Any) -> bool:
 # ---------------------------------------------------------------- calls of a function
 
 
-def explained(function: Callable[P, R]) -> Callable[P, R]:
+def explain_call_errors(function: Callable[P, R]) -> Callable[P, R]:
     """Replace Python's errors for wrong calls of a function by errors that say what to write."""
 
     @functools.wraps(function)

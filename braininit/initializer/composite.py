@@ -25,7 +25,7 @@ from braininit._engine.cpu.platforms import is_tunable
 from braininit._engine.rounding import rounded, within
 from braininit._engine.sampler import compiled, result_dtype
 from braininit._engine.source import Rows, Source
-from braininit._jax.dtypes import INTEGERS_TOO, drawn_in, is_symbolic, wide
+from braininit._jax.dtypes import INTEGERS_TOO, compute_dtype, is_symbolic, wide
 from braininit._jax.settings import eager
 from braininit._jax.shardings import along_one_axis, inherited, with_sharding
 from braininit._params import units
@@ -34,7 +34,7 @@ from braininit._params.values import Value, fields
 from braininit.initializer.calls import CONTEXT, unknown
 from braininit.initializer.recipe import Facts, Recipe, Request
 
-__all__ = ["Composite", "bare_and_unit", "composite", "draws", "finished"]
+__all__ = ["Composite", "as_result", "bare_and_unit", "composite", "draws"]
 
 _ARRAYS = ("distances", "pre_positions", "post_positions", "neuron_indices")
 
@@ -51,9 +51,9 @@ class Composite(Recipe):
                     yield part
 
     @property
-    def kinds(self) -> str:
-        keeps_integers = self.facts.kinds == "whole"
-        integers = keeps_integers and all(part.kinds in INTEGERS_TOO for part in self.parts())
+    def dtypes(self) -> str:
+        keeps_integers = self.facts.dtypes == "whole"
+        integers = keeps_integers and all(part.dtypes in INTEGERS_TOO for part in self.parts())
         return "any" if integers else "complex"
 
     @property
@@ -67,18 +67,20 @@ class Composite(Recipe):
     def takes_any(self) -> bool:
         return any(part.takes_any() for part in self.parts())
 
-    def fit(self, dtype: np.dtype) -> None:
-        super().fit(dtype)
+    def check_dtype(self, dtype: np.dtype) -> None:
+        super().check_dtype(dtype)
         for part in self.parts():
-            part.fit(wide(dtype))
+            part.check_dtype(wide(dtype))
 
-    def suit(self, shape: tuple[int, ...], dtype: np.dtype, context: Mapping[str, Any]) -> None:
-        super().suit(shape, dtype, context)
-        self._suit_parts(shape, dtype, context)
+    def check_shape(
+        self, shape: tuple[int, ...], dtype: np.dtype, context: Mapping[str, Any]
+    ) -> None:
+        super().check_shape(shape, dtype, context)
+        self._check_parts(shape, dtype, context)
 
-    def _suit_parts(self, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]) -> None:
+    def _check_parts(self, shape: tuple[int, ...], dtype: Any, context: Mapping[str, Any]) -> None:
         for part in () if self.facts.resizes else self.parts():
-            part.suit(shape, wide(dtype), context)
+            part.check_shape(shape, wide(dtype), context)
 
     def drawn(self, request: Request) -> Any:
         shape, sharding, context, rows = (
@@ -87,7 +89,7 @@ class Composite(Recipe):
             request.context,
             request.rows,
         )
-        dtype = result_dtype(request.dtype, self.kinds)
+        dtype = result_dtype(request.dtype, self.dtypes)
         key = None if request.key is None else keys.as_key(request.key)
         if context.keys() - CONTEXT - {"rng"} and not self.takes_any():
             raise unknown({name: value for name, value in context.items() if name != "rng"})
@@ -96,13 +98,13 @@ class Composite(Recipe):
         arrays = {name: context[name] for name in _ARRAYS if name in context}
         start, total = ((), None) if rows is None else ((rows.start,), rows.total)
         if sized.traceable and eager():
-            sized.fit(dtype)
-            sized._suit_parts(shape, dtype, context)  # `for_draw` has checked the other numbers
+            sized.check_dtype(dtype)
+            sized._check_parts(shape, dtype, context)  # `for_draw` has checked the other numbers
             impl = None if key is None else keys.legacy_impl(key)
             tuned = is_tunable(sharding and sharding.mesh, key, arrays, values)
             program = _program(facts, shape, dtype, sharding, impl, tuned, total)
             return program(key, start, arrays, *values)
-        sized.fit(dtype)
+        sized.check_dtype(dtype)
         target = sharding or inherited(shape, _arrays_to_follow(shape, facts.names, values, arrays))
         if not sized.traceable and sharding is None and target is not None and not any(target.spec):
             target = None  # nothing is split, and a user's function may choose its own sharding
@@ -174,7 +176,7 @@ def _result(facts: Facts, source: Source, dtype: np.dtype, context: Any, values:
     if dtype.kind not in "iu":
         return units.on(*run(source, dtype))
     key = None if source.key is None else jax.random.clone(source.key)  # one draw in two dtypes
-    near, _ = run(source, drawn_in(dtype))
+    near, _ = run(source, compute_dtype(dtype))
     whole, unit = run(dataclasses.replace(source, key=key), wide(dtype))
     near = jnp.floor(near) if facts.bounds else near  # bounds are rounded inward
     return units.on(within(whole, near, dtype), unit)
@@ -221,7 +223,7 @@ def bare_and_unit(name: str, drawn: Any, dtype: np.dtype) -> tuple[Any, u.Unit |
     return units.parts(drawn) if dtype.kind in "iu" else units.unwrap(name, drawn, number=True)
 
 
-def finished(bare: Any, unit: u.Unit | None, dtype: np.dtype) -> Any:
+def as_result(bare: Any, unit: u.Unit | None, dtype: np.dtype) -> Any:
     """Round a composite's result to the dtype, and attach its unit."""
     if dtype.kind in "iu" and not jnp.issubdtype(jnp.result_type(bare), np.integer):
         raise TypeError(f"the draws need not be whole, as {dtype} is; draw, then cast")

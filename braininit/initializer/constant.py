@@ -13,17 +13,17 @@ from jax.core import Tracer
 
 from braininit._engine.sampler import result_dtype
 from braininit._engine.source import Source
-from braininit._jax.dtypes import drawn_in, is_whole, whole_range
+from braininit._jax.dtypes import compute_dtype, is_whole, whole_range
 from braininit._params import units
 from braininit._params.roles import Number, anything
 from braininit._params.types import DType, Key, NumberLike, Shape, Sharding, Values
 from braininit._params.values import static
-from braininit.initializer.calls import explained
+from braininit.initializer.calls import explain_call_errors
 from braininit.initializer.initialization import Initialization
-from braininit.initializer.recipe import Recipe, Request, draw, recipe
+from braininit.initializer.recipe import Recipe, Request, draw, make_recipe
 
 
-@explained
+@explain_call_errors
 def constant(
     key: Key | None,
     shape: Shape,
@@ -110,7 +110,7 @@ def _filling(name: str, value: float) -> tuple[Callable[..., Any], Callable[...,
     >>> print(init.{name}(None, 2, unit=u.mV))
     [{value:.0f}. {value:.0f}.] mV
     """
-    return explained(fill), to_recipe
+    return explain_call_errors(fill), to_recipe
 
 
 zeros, _zeros = _filling("zeros", 0.0)
@@ -151,21 +151,23 @@ class Filled(Recipe):
                 request = request._replace(dtype=jax.dtypes.canonicalize_dtype(complex))
             if not jnp.issubdtype(request.dtype, np.complexfloating):
                 raise TypeError(f"`value` is complex, {request.dtype} is not; give a complex dtype")
-        if is_whole(dtype := result_dtype(request.dtype, self.facts.kinds)):
+        if is_whole(dtype := result_dtype(request.dtype, self.facts.dtypes)):
             if (
                 isinstance(value, Tracer) and not request.alone
             ):  # the float draw checks for integers
-                bare, unit = units.parts(super().drawn(request._replace(dtype=drawn_in(dtype))))
+                bare, unit = units.parts(
+                    super().drawn(request._replace(dtype=compute_dtype(dtype)))
+                )
                 return units.on(bare.astype(dtype), unit)
             return Recipe(self.facts, (_as_whole(value, dtype),)).drawn(request)
         return super().drawn(request)
 
-    def fit(self, dtype: np.dtype) -> None:
+    def check_dtype(self, dtype: np.dtype) -> None:
         (value,) = self.values
         if not is_whole(dtype):
-            super().fit(dtype)
+            super().check_dtype(dtype)
         elif not isinstance(value, Tracer):  # a traced value stays a float
-            _as_whole(value, dtype, 2 ** (jnp.finfo(drawn_in(dtype)).nmant + 1))
+            _as_whole(value, dtype, 2 ** (jnp.finfo(compute_dtype(dtype)).nmant + 1))
 
 
 def _as_whole(value: Any, dtype: np.dtype, end: int = 2**53) -> np.ndarray:
@@ -190,7 +192,7 @@ jax.tree_util.register_dataclass(Filled, data_fields=["values"], meta_fields=["f
 
 def _filled(bare: Any, unit: u.Unit | None) -> Recipe:
     numbers = (Number("value", bare, anything),)
-    plain = recipe(_fill, numbers, unit, random=False, kinds="all")
+    plain = make_recipe(_fill, numbers, unit, random=False, dtypes="all")
     return Filled(plain.facts, plain.values)
 
 

@@ -45,7 +45,7 @@ class Foreign(Recipe):
                 if isinstance(recipe := getattr(part, "_recipe", None), Recipe):
                     yield recipe
 
-    def fit(self, dtype: np.dtype) -> None:
+    def check_dtype(self, dtype: np.dtype) -> None:
         """Check nothing: the domains of a user's parameters are unknown."""
 
     def drawn(self, request: Request) -> Any:
@@ -72,7 +72,7 @@ class Called(Recipe):
     def takes_any(self) -> bool:
         return True
 
-    def fit(self, dtype: np.dtype) -> None:
+    def check_dtype(self, dtype: np.dtype) -> None:
         """Check nothing: there are no numbers."""
 
     def drawn(self, request: Request) -> Any:

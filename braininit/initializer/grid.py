@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from braininit._engine.source import Source
-from braininit._jax.dtypes import drawn_in, wide
+from braininit._jax.dtypes import compute_dtype, wide
 from braininit._math.standard import uniform
 from braininit._params import options, roles, units
 from braininit._params.roles import Number
@@ -25,9 +25,9 @@ from braininit._params.types import (
     Values,
 )
 from braininit._params.values import static
-from braininit.initializer.calls import explained
+from braininit.initializer.calls import explain_call_errors
 from braininit.initializer.children import as_child
-from braininit.initializer.composite import composite, draws, finished
+from braininit.initializer.composite import as_result, composite, draws
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.pipes import beside
 from braininit.initializer.recipe import Recipe, draw
@@ -37,7 +37,7 @@ __all__ = ["ROUNDINGS", "OnGrid", "on_grid"]
 ROUNDINGS = ("nearest", "stochastic", "up")
 
 
-@explained
+@explain_call_errors
 def on_grid(
     key: Key | None,
     shape: Shape,
@@ -121,7 +121,7 @@ def _rounded_to(
     first, second = source.split() if rounding == "stochastic" else (source, source)
     (drawn,) = draws(first, wide(dtype), context, (base_dist,))
     unit, (x, bare) = units.off(base_dist=drawn, step=units.on(step, unit))
-    draw_dtype = drawn_in(dtype)
+    draw_dtype = compute_dtype(dtype)
     step = aligned("step", bare, source.shape, draw_dtype)
     steps = jnp.asarray(x, draw_dtype) / step
     if rounding == "nearest":
@@ -132,4 +132,4 @@ def _rounded_to(
     else:
         below = jnp.floor(steps)
         whole = below + (uniform(second.words(draw_dtype)) < steps - below)
-    return finished((whole * step).astype(wide(dtype)), unit, dtype)
+    return as_result((whole * step).astype(wide(dtype)), unit, dtype)

@@ -21,7 +21,7 @@ from braininit._jax.settings import eager, trace
 from braininit._params import units
 from braininit._params.algebra import Algebra
 from braininit._params.types import DType, Key, QuantityLike, Shape, Sharding, Values
-from braininit._params.values import Value, fields, frozen, kinds, refuse_deep, register
+from braininit._params.values import Value, field_kinds, fields, frozen, refuse_deep, register
 from braininit.initializer.calls import CONTEXT, explain, unknown
 from braininit.initializer.foreign import foreign
 from braininit.initializer.recipe import Recipe, draw
@@ -224,7 +224,7 @@ class Initialization(Algebra["Initialization"], Value):
 
         converters = {"child": as_child, "children": as_children}
         nested = False
-        for name, kind in kinds(type(self)).items():
+        for name, kind in field_kinds(type(self)).items():
             value = getattr(self, name)
             if kind in converters and value is not None:
                 object.__setattr__(self, name, converters[kind](name, value))
@@ -251,7 +251,7 @@ class Initialization(Algebra["Initialization"], Value):
             return foreign(inspect.unwrap(self._function), parameters, static, **self._facts)
         try:
             recipe = self._to_recipe(**parameters)
-            recipe.fit(default_float())
+            recipe.check_dtype(default_float())
             return recipe
         except (TypeError, ValueError) as error:
             text = str(error)

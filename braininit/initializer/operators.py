@@ -19,9 +19,9 @@ from braininit._jax.dtypes import wide
 from braininit._params import roles, units
 from braininit._params.types import DType, InitializerLike, Key, NumberLike, Shape, Sharding, Values
 from braininit._params.values import static
-from braininit.initializer.calls import explained
+from braininit.initializer.calls import explain_call_errors
 from braininit.initializer.children import as_child
-from braininit.initializer.composite import bare_and_unit, composite, draws, finished
+from braininit.initializer.composite import as_result, bare_and_unit, composite, draws
 from braininit.initializer.constant import Constant
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import UNKNOWN, Recipe, draw
@@ -29,7 +29,7 @@ from braininit.initializer.recipe import UNKNOWN, Recipe, draw
 # ---------------------------------------------------------------- + - * / ** abs
 
 
-@explained
+@explain_call_errors
 def combined(
     key: Key | None,
     shape: Shape,
@@ -76,8 +76,8 @@ def _combined(op: str, left: Any, right: Any = None) -> Recipe:
         unit = UNKNOWN
     else:
         unit = part_units[0] if op == "abs" else units.of_operation(op, *part_units)[0]
-    kinds = "whole" if op in ("+", "-", "*", "abs") else "real"
-    return composite(_operate, unit, parts, static=(op, fits), random=None, kinds=kinds)
+    dtypes = "whole" if op in ("+", "-", "*", "abs") else "real"
+    return composite(_operate, unit, parts, static=(op, fits), random=None, dtypes=dtypes)
 
 
 class Combined(Initialization, function=combined, recipe=_combined):
@@ -106,12 +106,12 @@ def _operate(
     bares, own_units = zip(*(bare_and_unit("operand", x, dtype) for x in drawn), strict=True)
     compute = _OPERATIONS[op]
     if len(bares) == 1:
-        return finished(compute(*bares), own_units[0], dtype)
+        return as_result(compute(*bares), own_units[0], dtype)
     if any(fits):  # the other side is a user's: its unit is known now that it is drawn
         own_units = [own_units[1 - i] if fits[i] else unit for i, unit in enumerate(own_units)]
     unit, factor = units.of_operation(op, *own_units)
     right = bares[1] if factor == 1 else bares[1] * factor
-    return finished(compute(bares[0], right), unit, dtype)
+    return as_result(compute(bares[0], right), unit, dtype)
 
 
 _OPERATIONS: dict[str, Callable[..., Any]] = {
@@ -174,7 +174,7 @@ def _operand(child: Any) -> str:
 # ---------------------------------------------------------------- power
 
 
-@explained
+@explain_call_errors
 def powered(
     key: Key | None,
     shape: Shape,
@@ -200,8 +200,8 @@ def powered(
 def _powered(base: Any, exponent: Any) -> Recipe:
     part, exponent = as_child("base", base)._recipe, _exponent(exponent)
     unit = part.unit if part.unit is UNKNOWN else units.power(part.unit, exponent)
-    kinds = "whole" if exponent.is_integer() and exponent >= 0 else "real"
-    return composite(_power, unit, {"base": part}, static=(exponent,), random=None, kinds=kinds)
+    dtypes = "whole" if exponent.is_integer() and exponent >= 0 else "real"
+    return composite(_power, unit, {"base": part}, static=(exponent,), random=None, dtypes=dtypes)
 
 
 class Power(Initialization, function=powered, recipe=_powered):
@@ -244,13 +244,13 @@ def _power(
     (drawn,) = draws(source, wide(dtype), context, (base,))
     bare, unit = bare_and_unit("base", drawn, dtype)
     power = int(exponent) if exponent.is_integer() else exponent  # integer powers are products
-    return finished(jnp.asarray(bare) ** power, units.power(unit, exponent), dtype)
+    return as_result(jnp.asarray(bare) ** power, units.power(unit, exponent), dtype)
 
 
 # ---------------------------------------------------------------- scaled
 
 
-@explained
+@explain_call_errors
 def scaled(
     key: Key | None,
     shape: Shape,

@@ -12,7 +12,7 @@ import numpy as np
 
 from braininit._engine.rounding import finish, within
 from braininit._engine.source import Source
-from braininit._jax.dtypes import drawn_in, wide
+from braininit._jax.dtypes import compute_dtype, wide
 from braininit._params import roles, units
 from braininit._params.roles import Number, increasing
 from braininit._params.shapes import aligned
@@ -26,16 +26,16 @@ from braininit._params.types import (
     Values,
 )
 from braininit._params.values import static
-from braininit.initializer.calls import explained
+from braininit.initializer.calls import explain_call_errors
 from braininit.initializer.children import as_child
-from braininit.initializer.composite import composite, draws, finished
+from braininit.initializer.composite import as_result, composite, draws
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import UNKNOWN, Recipe, draw, replaced
 
 # ---------------------------------------------------------------- clipped
 
 
-@explained
+@explain_call_errors
 def clipped(
     key: Key | None,
     shape: Shape,
@@ -88,7 +88,7 @@ def _clipped(base_dist: Any, min_val: Any, max_val: Any) -> Recipe:
         static=(unit,),
         bounds="wide",
         random=None,
-        kinds="whole",
+        dtypes="whole",
     )
 
 
@@ -138,7 +138,7 @@ def _clip(
     bounds = {"min_val": units.on(min_val, unit), "max_val": units.on(max_val, unit)}
     unit, (x, *bares) = units.off(base_dist=drawn, **bounds)
     low, high = (
-        aligned(name, bare, source.shape, drawn_in(dtype))
+        aligned(name, bare, source.shape, compute_dtype(dtype))
         for name, bare in zip(bounds, bares, strict=True)
     )
     if dtype.kind in "iu":
@@ -157,7 +157,7 @@ def _whole_ends(low: Any, high: Any, dtype: np.dtype) -> list[Any]:
 # ---------------------------------------------------------------- composed
 
 
-@explained
+@explain_call_errors
 def composed(
     key: Key | None,
     shape: Shape,
@@ -194,7 +194,7 @@ def _composed(first: Any, functions: Any = ()) -> Recipe:
         traceable=not functions,
         elementwise=not functions,
         by_rows=False,
-        kinds="real" if functions else "whole",
+        dtypes="real" if functions else "whole",
         sized=_in_dtype if functions else None,
     )
 
@@ -258,7 +258,7 @@ def _passed_in_dtype(
 ) -> Any:
     x = _passed(source, dtype, context, *functions_and_first)
     bare, unit = units.unwrap("the functions' result", x, number=True)
-    return finished(bare, unit, dtype)
+    return as_result(bare, unit, dtype)
 
 
 def _passed(
@@ -281,4 +281,4 @@ def _passed(
 
 def _alone(source: Source, dtype: np.dtype, context: Mapping[str, Any], first: Recipe) -> Any:
     (x,) = draws(source, wide(dtype), context, (first,))
-    return finished(*units.parts(x), dtype)
+    return as_result(*units.parts(x), dtype)

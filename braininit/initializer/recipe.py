@@ -27,7 +27,7 @@ from jax.sharding import NamedSharding
 from braininit._engine.keys import as_key
 from braininit._engine.sampler import result_dtype, sampled
 from braininit._engine.source import Rows
-from braininit._jax.dtypes import drawn_in, finfo, is_symbolic, is_whole
+from braininit._jax.dtypes import compute_dtype, finfo, is_symbolic, is_whole
 from braininit._jax.settings import eager
 from braininit._jax.shardings import canonical, inherited
 from braininit._params import units
@@ -41,7 +41,7 @@ from braininit._params.roles import Number, Role
 from braininit._params.shapes import aligned, as_shape, sizes_known
 from braininit._params.types import Values
 
-__all__ = ["UNKNOWN", "Facts", "Recipe", "Request", "draw", "recipe", "replaced"]
+__all__ = ["UNKNOWN", "Facts", "Recipe", "Request", "draw", "make_recipe", "replaced"]
 
 UNKNOWN: Any = object()
 """In place of a unit that only a draw reveals."""
@@ -68,7 +68,7 @@ class Facts:
         round to the same number.
     random
         Whether draws use a key; None if they do where a part does.
-    kinds
+    dtypes
         The dtypes that can be drawn, in the words of `resolve`. An initializer made of others has
         "whole": integers where all its parts draw integers.
     elementwise
@@ -84,7 +84,7 @@ class Facts:
         Whether `sized` raises for concrete numbers that do not suit the shape.
     resizes
         Whether parts are drawn in other shapes than the result.
-    cut
+    truncate
         ``(recipe, low, high) -> recipe`` of the distribution truncated at bounds.
     functions
         The `cdf` and the `quantile` that a user's class names.
@@ -99,14 +99,14 @@ class Facts:
     roles: tuple[Role | None, ...] = ()
     bounds: str = ""
     random: bool | None = True
-    kinds: str = "real"
+    dtypes: str = "real"
     elementwise: bool = True
     by_rows: bool | None = None
     traceable: bool = True
     sized: Callable[..., Recipe] | None = None
     refuses: bool = False
     resizes: bool = False
-    cut: Callable[..., Recipe] | None = None
+    truncate: Callable[..., Recipe] | None = None
     functions: tuple[Callable[..., Any], Callable[..., Any]] | None = None
     law: Callable[..., Any] | None = None
 
@@ -126,7 +126,7 @@ class Facts:
 
     def ready(self, shape: tuple[int, ...], dtype: np.dtype, values: tuple[Any, ...]) -> list[Any]:
         """Return the arguments of the kernel: in the drawing dtype, and of the result's rank."""
-        draw_dtype, arguments = drawn_in(dtype), []
+        draw_dtype, arguments = compute_dtype(dtype), []
         for name, role, value in zip(self.names, self.roles, values, strict=True):
             if role is None:
                 arguments.append((jnp.asarray(value, draw_dtype),))
@@ -172,9 +172,9 @@ class Recipe:
         return self.facts.unit
 
     @property
-    def kinds(self) -> str:
+    def dtypes(self) -> str:
         """The dtypes that can be drawn."""
-        return self.facts.kinds
+        return self.facts.dtypes
 
     @property
     def traceable(self) -> bool:
@@ -198,7 +198,7 @@ class Recipe:
         """Whether a part may take keywords that this package does not know."""
         return False
 
-    def fit(self, dtype: np.dtype) -> None:
+    def check_dtype(self, dtype: np.dtype) -> None:
         """Raise if the dtype does not hold a concrete number."""
         checked_dtypes = self.__dict__.setdefault("_checked_dtypes", set())
         facts, numbers = self.facts, self.numbers()
@@ -217,7 +217,9 @@ class Recipe:
             refuse_empty(low, high, facts.unit, dtype, open_high=open_high, distinct=distinct)
         checked_dtypes.add(dtype)
 
-    def suit(self, shape: tuple[int, ...], dtype: np.dtype, context: Mapping[str, Any]) -> None:
+    def check_shape(
+        self, shape: tuple[int, ...], dtype: np.dtype, context: Mapping[str, Any]
+    ) -> None:
         """Raise if concrete numbers do not suit the shape; traced ones can't be checked."""
         if self.facts.refuses:
             self.for_draw(shape, dtype, context)
@@ -236,9 +238,9 @@ class Recipe:
     def drawn(self, request: Request) -> Any:
         """Draw."""
         shape, sharding = request.shape, request.sharding
-        dtype = result_dtype(request.dtype, self.facts.kinds)
+        dtype = result_dtype(request.dtype, self.facts.dtypes)
         sized = self.for_draw(request.whole, dtype, request.context)
-        sized.fit(dtype)
+        sized.check_dtype(dtype)
         if sized is not self and any(isinstance(value, jax.Array) for value in self.values):
             sharding = sharding or inherited(shape, self.arrays())  # as the user's own arrays
         key = as_key(request.key) if self.facts.random else None
@@ -252,7 +254,7 @@ class Recipe:
         yield from zip(self.facts.names, self.values, strict=True)
 
 
-def recipe(
+def make_recipe(
     kernel: Callable[..., Any], numbers: tuple[Number, ...], unit: Any = None, **facts: Any
 ) -> Recipe:
     """Make a recipe from its numbers and the other fields of `Facts`."""

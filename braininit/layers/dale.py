@@ -23,7 +23,7 @@ from braininit._params.types import (
     Values,
 )
 from braininit._params.values import static
-from braininit.initializer.calls import explained
+from braininit.initializer.calls import explain_call_errors
 from braininit.initializer.children import as_child
 from braininit.initializer.composite import composite
 from braininit.initializer.initialization import Initialization
@@ -34,7 +34,7 @@ from braininit.layers.shares import count_of, draw_base, length_of, nan_unless, 
 __all__ = ["Dale", "dale"]
 
 
-@explained
+@explain_call_errors
 def dale(
     key: Key,
     shape: Shape,

@@ -19,7 +19,7 @@ from jax.core import Tracer
 
 from braininit._engine.rounding import finish
 from braininit._engine.source import Source
-from braininit._jax.dtypes import drawn_in, is_symbolic
+from braininit._jax.dtypes import compute_dtype, is_symbolic
 from braininit._jax.rounding import round_here
 from braininit._math import standard, truncated
 from braininit._math.elementary import over
@@ -28,7 +28,7 @@ from braininit._params.options import one_of
 from braininit._params.representable import nan_unless_representable, refuse_unrepresentable
 from braininit._params.roles import Number, lined_up, number
 from braininit._params.shapes import refuse_unless_broadcasts, sizes_known
-from braininit.initializer.recipe import Facts, Recipe, recipe
+from braininit.initializer.recipe import Facts, Recipe, make_recipe
 
 __all__ = [
     "KERNELS",
@@ -91,7 +91,7 @@ class Fans(NamedTuple):
                 )
         return self._replace(**axes, fan_in=None, fan_out=None), given_fans
 
-    def of(self, shape: tuple[int, ...], given: dict[str, Any]) -> Any:
+    def divisor(self, shape: tuple[int, ...], given: dict[str, Any]) -> Any:
         """The divisor of the variance: a float, unless a fan was given as an array."""
         needed = NEEDED[self.mode]
         if len(given) < len(needed):
@@ -171,8 +171,8 @@ def variance_scaled(scale: Any, fans: Fans, distribution: Any, unit: Any) -> Rec
     unit = _result_unit(scale.value, squared, units.as_unit("unit", unit))
     kernel = KERNELS[one_of("distribution", distribution, [*KERNELS])]
     fans, given_fans = fans.checked()
-    facts = {"kinds": "complex", "by_rows": False, "sized": _sized, "refuses": True}
-    return recipe(kernel, (scale, *given_fans), unit, static=(fans, squared), **facts)
+    facts = {"dtypes": "complex", "by_rows": False, "sized": _sized, "refuses": True}
+    return make_recipe(kernel, (scale, *given_fans), unit, static=(fans, squared), **facts)
 
 
 _VARIANCE = roles.spread._replace(wide=True)
@@ -191,7 +191,10 @@ def _sized(
 def _with_arrays(facts: Facts, shape: tuple[int, ...], dtype: np.dtype, *values: Any) -> Recipe:
     fans, squared = facts.static
     refuse_unless_broadcasts("scale", np.shape(values[0]), shape)
-    variance, fan = values[0], fans.of(shape, dict(zip(facts.names[1:], values[1:], strict=True)))
+    variance, fan = (
+        values[0],
+        fans.divisor(shape, dict(zip(facts.names[1:], values[1:], strict=True))),
+    )
     if type(variance) is float and type(fan) is float:
         variance, fan = variance / fan, 1.0
         std = math.sqrt(variance)
@@ -232,7 +235,7 @@ def _result_unit(scale: Any, squared: u.Unit | None, unit: u.Unit | None) -> u.U
 
 
 def _uniform(source: Source, dtype: np.dtype, variance: Any, fan_in: Any) -> jax.Array:
-    draw_dtype = drawn_in(dtype)
+    draw_dtype = compute_dtype(dtype)
     if dtype.kind == "c":
         z = standard.complex_uniform(source.pair(draw_dtype))
         return _scaled_complex(z, _std(variance, fan_in, dtype))
@@ -242,14 +245,14 @@ def _uniform(source: Source, dtype: np.dtype, variance: Any, fan_in: Any) -> jax
 
 
 def _normal(source: Source, dtype: np.dtype, variance: Any, fan_in: Any) -> jax.Array:
-    draw_dtype, std = drawn_in(dtype), _std(variance, fan_in, dtype)
+    draw_dtype, std = compute_dtype(dtype), _std(variance, fan_in, dtype)
     if dtype.kind == "c":
         return _scaled_complex(standard.complex_normal(source.pair(draw_dtype)), std)
     return finish(standard.initial_normal(source.words(draw_dtype), std), dtype)
 
 
 def _truncated_normal(source: Source, dtype: np.dtype, variance: Any, fan_in: Any) -> jax.Array:
-    draw_dtype, std = drawn_in(dtype), _std(variance, fan_in, dtype)
+    draw_dtype, std = compute_dtype(dtype), _std(variance, fan_in, dtype)
     if dtype.kind == "c":
         z = standard.complex_two_sigma(source.pair(draw_dtype))
         return _scaled_complex(z, std / _unfolded(_COMPLEX_TRUNCATED_STD, draw_dtype))

@@ -20,7 +20,7 @@ from braininit._params.roles import number
 from braininit._params.types import DType, Key, QuantityLike, RealLike, Shape, Sharding, Values
 from braininit._params.units import brief
 from braininit._params.values import static
-from braininit.initializer.calls import explained
+from braininit.initializer.calls import explain_call_errors
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import Recipe, draw
 from braininit.layers.fans import NORMALS, Axes, Fans, Mode, NormalForm, variance_scaled
@@ -206,7 +206,7 @@ def _evaluate(function: Any, z: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------- Kaiming
 
 
-@explained
+@explain_call_errors
 def kaiming_normal(
     key: Key,
     shape: Shape,
@@ -283,7 +283,7 @@ class KaimingNormal(Initialization, function=kaiming_normal, recipe=_kaiming_nor
     distribution: NormalForm = static(default="truncated_normal")
 
 
-@explained
+@explain_call_errors
 def kaiming_uniform(
     key: Key,
     shape: Shape,

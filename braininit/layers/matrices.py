@@ -13,20 +13,20 @@ from jax import lax
 
 from braininit._engine.rounding import rounded
 from braininit._engine.source import Source
-from braininit._jax.dtypes import drawn_in, wide
+from braininit._jax.dtypes import compute_dtype, wide
 from braininit._math import standard
 from braininit._params import options, roles, units
 from braininit._params.roles import Number
 from braininit._params.types import DType, Key, QuantityLike, Shape, Sharding, Values
 from braininit._params.values import static
-from braininit.initializer.calls import explained
+from braininit.initializer.calls import explain_call_errors
 from braininit.initializer.initialization import Initialization
-from braininit.initializer.recipe import Recipe, draw, recipe
+from braininit.initializer.recipe import Recipe, draw, make_recipe
 
 # ---------------------------------------------------------------- orthogonal
 
 
-@explained
+@explain_call_errors
 def orthogonal(
     key: Key,
     shape: Shape,
@@ -118,7 +118,7 @@ def _orthogonal_kernel(
 # ---------------------------------------------------------------- delta-orthogonal
 
 
-@explained
+@explain_call_errors
 def delta_orthogonal(
     key: Key,
     shape: Shape,
@@ -197,7 +197,7 @@ def _delta_kernel(
 # ---------------------------------------------------------------- identity
 
 
-@explained
+@explain_call_errors
 def identity(
     key: Key | None,
     shape: Shape,
@@ -246,7 +246,7 @@ def _identity_kernel(source: Source, dtype: np.dtype, scale: Any) -> jax.Array:
 # ---------------------------------------------------------------- dirac
 
 
-@explained
+@explain_call_errors
 def dirac(
     key: Key | None,
     shape: Shape,
@@ -329,15 +329,15 @@ def _matrix(kernel: Any, scale: Any, unit: Any, static: tuple[Any, ...], *, rand
     """The recipe of a matrix times `scale`."""
     unit, scale = units.with_unit(unit, scale=scale)
     number = Number("scale", roles.factor.check("scale", scale, unit), roles.factor)
-    facts = {"static": static, "random": random, "kinds": "complex", "elementwise": False}
-    return recipe(kernel, (number,), unit, **facts)
+    facts = {"static": static, "random": random, "dtypes": "complex", "elementwise": False}
+    return make_recipe(kernel, (number,), unit, **facts)
 
 
 def _haar(source: Source, batch: Any, rows: int, columns: int, dtype: np.dtype) -> jax.Array:
     """Draw orthonormal rows or columns, whichever are fewer, uniformly under rotation."""
     tall = source.reshaped((*batch, max(rows, columns), min(rows, columns)))
     if dtype.kind == "c":
-        z = standard.complex_normal(tall.pair(drawn_in(dtype)))
+        z = standard.complex_normal(tall.pair(compute_dtype(dtype)))
     else:
         z = standard.normal(tall.words(dtype))
     q, r = jnp.linalg.qr(z)

@@ -14,7 +14,7 @@ import brainunit as u
 from braininit._params.options import one_of
 from braininit._params.types import DType, Key, QuantityLike, RealLike, Shape, Sharding, Values
 from braininit._params.values import static
-from braininit.initializer.calls import explained
+from braininit.initializer.calls import explain_call_errors
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import Recipe, draw
 from braininit.layers.fans import (
@@ -30,7 +30,7 @@ from braininit.layers.fans import (
 # ---------------------------------------------------------------- variance scaling
 
 
-@explained
+@explain_call_errors
 def variance_scaling(
     key: Key,
     shape: Shape,
@@ -125,7 +125,7 @@ class VarianceScaling(Initialization, function=variance_scaling, recipe=_varianc
 # ---------------------------------------------------------------- Xavier, LeCun
 
 
-@explained
+@explain_call_errors
 def xavier_normal(
     key: Key,
     shape: Shape,
@@ -173,7 +173,7 @@ class XavierNormal(Initialization, function=xavier_normal, recipe=_xavier_normal
     distribution: NormalForm = static(default="truncated_normal")
 
 
-@explained
+@explain_call_errors
 def xavier_uniform(
     key: Key,
     shape: Shape,
@@ -214,7 +214,7 @@ class XavierUniform(Initialization, function=xavier_uniform, recipe=_xavier_unif
     fan_out: RealLike | None = None
 
 
-@explained
+@explain_call_errors
 def lecun_normal(
     key: Key,
     shape: Shape,
@@ -258,7 +258,7 @@ class LecunNormal(Initialization, function=lecun_normal, recipe=_lecun_normal):
     distribution: NormalForm = static(default="truncated_normal")
 
 
-@explained
+@explain_call_errors
 def lecun_uniform(
     key: Key,
     shape: Shape,

@@ -26,7 +26,7 @@ from braininit._params.types import (
 )
 from braininit._params.values import static
 from braininit.distributions.continuous import Normal
-from braininit.initializer.calls import explained
+from braininit.initializer.calls import explain_call_errors
 from braininit.initializer.children import as_child
 from braininit.initializer.composite import composite
 from braininit.initializer.initialization import Initialization
@@ -37,7 +37,7 @@ from braininit.layers.shares import count_of, draw_base, length_of, nan_unless, 
 __all__ = ["Sparse", "sparse"]
 
 
-@explained
+@explain_call_errors
 def sparse(
     key: Key,
     shape: Shape,

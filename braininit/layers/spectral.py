@@ -12,7 +12,7 @@ import numpy as np
 
 from braininit._engine.rounding import rounded
 from braininit._engine.source import Source
-from braininit._jax.dtypes import drawn_in
+from braininit._jax.dtypes import compute_dtype
 from braininit._jax.rounding import power_of_two
 from braininit._math.radius import spectral_radius
 from braininit._params import roles, units
@@ -25,7 +25,7 @@ from braininit._params.types import (
     Sharding,
     Values,
 )
-from braininit.initializer.calls import explained
+from braininit.initializer.calls import explain_call_errors
 from braininit.initializer.children import as_child
 from braininit.initializer.composite import composite
 from braininit.initializer.initialization import Initialization
@@ -35,7 +35,7 @@ from braininit.layers.shares import draw_base, nan_unless, single
 __all__ = ["Spectral", "spectral"]
 
 
-@explained
+@explain_call_errors
 def spectral(
     key: Key,
     shape: Shape,
@@ -150,7 +150,7 @@ def _resized(x: jax.Array, base_unit: Any, dtype: Any, measure: Any, **size: Any
     """Scale x until its measure is `size`, and attach the unit of `size`."""
     one = {} if base_unit is None else {"base": units.on(1.0, base_unit)}
     unit, (target, *_) = units.off(**size, **one)
-    target = jnp.asarray(target, drawn_in(dtype))
+    target = jnp.asarray(target, compute_dtype(dtype))
     if 0 not in x.shape:
         x = x / power_of_two(jnp.max(abs(x), (-2, -1), keepdims=True)).astype(x.dtype)
         x = _scaled(x, measure(x), target)

@@ -23,7 +23,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from braininit._engine import keys
 from braininit._engine.cpu.layout import unfused
 from braininit._engine.sampler import compiled
-from braininit._jax.dtypes import drawn_in, is_whole
+from braininit._jax.dtypes import compute_dtype, is_whole
 from braininit._jax.settings import eager
 from braininit._jax.shardings import split_over, with_sharding
 from braininit._params import units
@@ -49,7 +49,7 @@ def draw_leaf(choice: Choice, leaf: Leaf, key: Any, sharding: NamedSharding | No
         x = x if sharding is None else jax.device_put(x, sharding)
     elif sharding is None and is_small_constant(choice, leaf):
         value = constant_of(initializer) + 0.0  # not -0
-        value = value if is_whole(dtype) else drawn_in(dtype).type(value)
+        value = value if is_whole(dtype) else compute_dtype(dtype).type(value)
         x = units.on(jax.device_put(np.full(shape, value, dtype)), recipe.unit)
     elif _is_ours(recipe) and (sharding is None or not _whole_axes(recipe, shape)):
         x = draw(recipe, key, shape, dtype, sharding)
@@ -145,7 +145,7 @@ def _sized(choice: Choice, leaf: Leaf) -> Recipe:
     """The recipe with the numbers for a leaf's shape, checked against the dtype."""
     assert choice.initializer is not None
     recipe = choice.initializer._recipe.for_draw(leaf.shape, leaf.dtype, {})
-    recipe.fit(leaf.dtype)
+    recipe.check_dtype(leaf.dtype)
     return recipe
 
 

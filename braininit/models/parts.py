@@ -15,9 +15,9 @@ from braininit._jax.dtypes import is_symbolic, wide
 from braininit._params import options, units
 from braininit._params.types import DType, InitializerLike, Key, Shape, Sharding, Values
 from braininit._params.values import static
-from braininit.initializer.calls import explained
+from braininit.initializer.calls import explain_call_errors
 from braininit.initializer.children import as_child
-from braininit.initializer.composite import composite, finished
+from braininit.initializer.composite import as_result, composite
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import Facts, Recipe, Request, are_same, draw
 from braininit.models.paths import path_key
@@ -25,7 +25,7 @@ from braininit.models.paths import path_key
 __all__ = ["Parts", "parts"]
 
 
-@explained
+@explain_call_errors
 def parts(
     key: Key,
     shape: Shape,
@@ -137,7 +137,7 @@ def side_by_side(
         for key, part_shape in zip(keys, _shapes(shape, at, named), strict=True)
     ]
     unit, bares = units.off_draws(**{f"sizes[{i}]": x for i, x in enumerate(draws)})
-    return finished(jnp.concatenate([jnp.asarray(x) for x in bares], at), unit, dtype)
+    return as_result(jnp.concatenate([jnp.asarray(x) for x in bares], at), unit, dtype)
 
 
 # ---------------------------------------------------------------- in one loop
@@ -156,9 +156,9 @@ def are_alike(base: Recipe, shape: tuple[int, ...], axis: int, named: Any) -> bo
 def _at_once(
     base: Recipe, keys: tuple[Any, ...], shape: Any, dtype: Any, axis: int, named: Any
 ) -> Any:
-    dtype = result_dtype(dtype, base.facts.kinds)
+    dtype = result_dtype(dtype, base.facts.dtypes)
     recipe = base.for_draw(_shapes(shape, axis, named)[0], dtype, {})
-    recipe.fit(dtype)
+    recipe.check_dtype(dtype)
     build = _program.__wrapped__ if is_symbolic(shape) else _program
     program = build(recipe.facts.bare, shape, dtype, axis, tuple(n for _, n in named))
     return program(keys, *recipe.values)

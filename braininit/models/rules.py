@@ -288,7 +288,7 @@ def _fit(i: int, initializer: Initialization | None, leaf: Leaf) -> Choice:
         return Choice(i, None)
     initializer = fitted(initializer, leaf.layout, leaf.shape)
     convert = _conversion(initializer, leaf.unit)
-    draws_integers = initializer._recipe.kinds in INTEGERS_TOO
+    draws_integers = initializer._recipe.dtypes in INTEGERS_TOO
     is_numeric = not jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
     if (draws_integers and is_numeric) or jnp.issubdtype(leaf.dtype, np.inexact):
         _refuse_undrawable(initializer, leaf)
@@ -338,8 +338,8 @@ def _refuse_undrawable(initializer: Initialization, leaf: Leaf) -> None:
     recipe = initializer._recipe
     has_floats = type(recipe) is Recipe and all(type(value) is float for value in recipe.values)
     if has_floats and draws_alike(recipe):
-        dtype = result_dtype(leaf.dtype, recipe.kinds)
-        recipe.for_draw(leaf.shape, dtype, {}).fit(dtype)
+        dtype = result_dtype(leaf.dtype, recipe.dtypes)
+        recipe.for_draw(leaf.shape, dtype, {}).check_dtype(dtype)
         return
     key = jax.eval_shape(lambda: jax.random.key(0))
     try:

@@ -29,9 +29,9 @@ from braininit._params.types import (
     Values,
 )
 from braininit._params.values import static
-from braininit.initializer.calls import explained
+from braininit.initializer.calls import explain_call_errors
 from braininit.initializer.children import as_child
-from braininit.initializer.composite import composite, draws, finished
+from braininit.initializer.composite import as_result, composite, draws
 from braininit.initializer.initialization import Initialization
 from braininit.initializer.recipe import Recipe, draw
 from braininit.spatial.distances import geometry_of, matrix_of_lengths, per_axis
@@ -40,7 +40,7 @@ from braininit.spatial.profile import DistanceProfile, aligned, evaluated, go_to
 __all__ = ["DistanceModulated", "distance_modulated", "modulated"]
 
 
-@explained
+@explain_call_errors
 def distance_modulated(
     key: Key | None,
     shape: Shape,
@@ -149,7 +149,7 @@ def _draw_modulated(
         source=source,
         **positions,
     )
-    return finished(*units.parts(weights), dtype)
+    return as_result(*units.parts(weights), dtype)
 
 
 def modulated(

@@ -28,9 +28,9 @@ from braininit._params.roles import Number, Role, bound, increasing, nan_like, p
 from braininit._params.types import QuantityLike
 from braininit._params.values import (
     Value,
+    field_kinds,
     fields,
     frozen,
-    kinds,
     refuse_deep,
     register,
     static,
@@ -143,9 +143,9 @@ class DistanceProfile(Algebra["DistanceProfile"], Value):
         if kernel is not None:
             cls._kernel, cls._reach = staticmethod(kernel), reach and staticmethod(reach)
             cls._takes = tuple(inspect.signature(kernel).parameters)[1:]
-            field_kinds = kinds(cls)
-            cls._lengths = tuple(n for n, kind in field_kinds.items() if kind == "shared")
-            cls._slopes = frozenset(n for n, kind in field_kinds.items() if kind == "reciprocal")
+            kind_of = field_kinds(cls)
+            cls._lengths = tuple(n for n, kind in kind_of.items() if kind == "shared")
+            cls._slopes = frozenset(n for n, kind in kind_of.items() if kind == "reciprocal")
             cls._roles = MappingProxyType(dict(roles or {}))
             cls._overrides = frozenset()
         cls._overrides |= {"probability", "weight_scaling"} & cls.__dict__.keys()

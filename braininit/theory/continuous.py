@@ -26,7 +26,7 @@ def uniform(low: Any, high: Any) -> Law:
         x = middle + (p - q) * half
         return np.where(p < 0.25, low + 2 * p * half, np.where(q < 0.25, high - 2 * q * half, x))
 
-    def cut(least: Any, most: Any) -> Law:
+    def truncated(least: Any, most: Any) -> Law:
         return uniform(np.maximum(low, least), np.minimum(high, most))
 
     return Law(
@@ -41,7 +41,7 @@ def uniform(low: Any, high: Any) -> Law:
         kurtosis=np.full(np.shape(half), -1.2),
         support=(low, high),
         moved=lambda shift, factor: uniform(*_moved_bounds(low, high, shift, factor)),
-        cut=cut,
+        truncated=truncated,
     )
 
 
@@ -68,7 +68,7 @@ def normal(mean: Any, std: Any) -> Law:
         skewness=np.zeros(shape),
         kurtosis=np.zeros(shape),
         moved=lambda shift, factor: normal(shift + factor * mean, abs(factor) * std),
-        cut=lambda low, high: truncated_normal(mean, std, low, high),
+        truncated=lambda low, high: truncated_normal(mean, std, low, high),
         family=(normal, mean, std),
         plus=lambda other_mean, other_std: normal(mean + other_mean, np.hypot(std, other_std)),
         powered=lambda n: cumulants.of_normal(mean, std, n),
@@ -227,7 +227,7 @@ def truncated_normal(mean: Any, std: Any, low: Any, high: Any) -> Law:
         ends = _moved_bounds(low, high, shift, factor)
         return truncated_normal(shift + factor * mean, abs(factor) * std, *ends)
 
-    def cut(least: Any, most: Any) -> Law:
+    def truncated(least: Any, most: Any) -> Law:
         return truncated_normal(mean, std, np.maximum(low, least), np.minimum(high, most))
 
     @functools.cache
@@ -244,7 +244,7 @@ def truncated_normal(mean: Any, std: Any, low: Any, high: Any) -> Law:
         kurtosis=lambda: moments()[3],
         support=(low, high),
         moved=moved,
-        cut=cut,
+        truncated=truncated,
     )
     return unless_zero(std, anchor, law)
 

@@ -17,7 +17,7 @@ import scipy  # its parts are imported when they are first named
 
 from braininit._math import special
 from braininit._params import units
-from braininit._params.values import fields, kinds
+from braininit._params.values import field_kinds, fields
 from braininit.distributions import continuous, discrete, positive
 from braininit.initializer.initialization import Initialization
 from braininit.theory.continuous import truncated_normal
@@ -69,7 +69,7 @@ def fit(dist: type[T], data: Any, **fixed: Any) -> T:
     family = _family(dist)
     unit, x = _numbers(data)
     known = _fixed_numbers(dist, fixed, unit)
-    with_unit = [name for name, kind in kinds(dist).items() if kind == "shared"]
+    with_unit = [name for name, kind in field_kinds(dist).items() if kind == "shared"]
     if unit is not None and not with_unit:
         raise units.UnitError(
             f"`data` are in {unit}, and {dist.__name__} draws pure numbers; divide the unit away"
@@ -126,7 +126,7 @@ def _numbers(data: Any) -> tuple[Any, np.ndarray]:
 
 def _fixed_numbers(dist: Any, fixed: Mapping[str, Any], unit: Any) -> dict[str, Any]:
     """The fixed parameters by their names in the class, bare, in the data's unit."""
-    kind_of, numbers = kinds(dist), {}
+    kind_of, numbers = field_kinds(dist), {}
     aliases = {function_name: name for name, function_name in dist._names}
     for name, value in fixed.items():
         field = name if name in kind_of else aliases.get(name)

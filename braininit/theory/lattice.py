@@ -62,7 +62,7 @@ def lattice(
             return None
         return first + np.arange(int(count)).reshape(-1, *[1] * np.ndim(first))
 
-    def cut(low: Any, high: Any) -> Law:
+    def truncated(low: Any, high: Any) -> Law:
         """The law truncated to [low, high]."""
         low, high = (np.clip(end, *support) for end in (low, high))
         ends = first, last = np.ceil(np.subtract(*steps(low))), index(high)
@@ -145,7 +145,7 @@ def lattice(
         kurtosis=kurtosis,
         support=support,
         family=family,
-        cut=cut,
+        truncated=truncated,
         moved=moved,
     )
     law.closed |= closed

@@ -44,9 +44,10 @@ class Law:
         An identifier, and the parameters by which laws with it are added: see ``plus``.
     **closed : callable
         Closed forms. Each returns a law, or None: ``moved(shift, factor)``, ``raised(exponent)``,
-        ``cut(low, high)``, ``plus(*parameters)`` with the parameters of another law of the family,
-        ``times(other)``, and ``branches(exponent, fold)``, the power of a power. ``powered(n)``
-        returns the four moments of an integer power, ``parts()`` a mixture's laws and weights.
+        ``truncated(low, high)``, ``plus(*parameters)`` with the parameters of another law of the
+        family, ``times(other)``, and ``branches(exponent, fold)``, the power of a power.
+        ``powered(n)`` returns the four moments of an integer power, ``parts()`` a mixture's laws
+        and weights.
     """
 
     def __init__(
@@ -245,7 +246,7 @@ def point(value: Any) -> Law:
         kurtosis=nan,
         support=(value, value),
         atoms=((value, 1.0),),
-        cut=lambda low, high: point(np.clip(value, low, high)),
+        truncated=lambda low, high: point(np.clip(value, low, high)),
     )
 
 

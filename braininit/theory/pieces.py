@@ -147,8 +147,8 @@ def clipped(law: Law, low: Any, high: Any) -> Law:
 
 def truncated_at(law: Law, low: Any, high: Any) -> Law:
     """The law between two bounds, however far out in a tail they lie."""
-    if "cut" in law.closed:
-        return law.closed["cut"](low, high)
+    if "truncated" in law.closed:
+        return law.closed["truncated"](low, high)
     low, high = (np.clip(end, *law.support) for end in (low, high))
     deep = np.minimum(law.cdf(high), law.sf(low)) < 1e-280
     mass = mass_between(law, low, high)
@@ -200,7 +200,9 @@ def truncated_at(law: Law, low: Any, high: Any) -> Law:
         sf=lambda x: part(x, True),
         support=(low, high),
         breaks=law.breaks,
-        cut=lambda least, most: truncated_at(law, np.maximum(low, least), np.minimum(high, most)),
+        truncated=lambda least, most: truncated_at(
+            law, np.maximum(low, least), np.minimum(high, most)
+        ),
     )
 
 

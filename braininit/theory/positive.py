@@ -228,7 +228,7 @@ def loguniform(low: Any, high: Any) -> Law:
         skewness=lambda: moments()[2],
         kurtosis=lambda: moments()[3],
         support=(low, high),
-        cut=lambda least, most: loguniform(np.maximum(low, least), np.minimum(high, most)),
+        truncated=lambda least, most: loguniform(np.maximum(low, least), np.minimum(high, most)),
     )
 
 

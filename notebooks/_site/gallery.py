@@ -28,7 +28,7 @@ from _site import figures, measures
 from _site.peers import COMPARED, PEERS, evaluated
 from _site.reference import groups, in_order, write
 from _site.table import RULES, TABLE, Row, Same
-from braininit._params.values import kinds
+from braininit._params.values import field_kinds
 
 ROOT = Path(__file__).parents[2]
 
@@ -176,7 +176,9 @@ def _table(item: Entry, table: measures.Table) -> str:
 
 def _units(item: Entry) -> str:
     """The parameters with a unit, from the fields of the class, and an example that is run here."""
-    by_kind = {kind: [f"`{n}`" for n, k in kinds(item.cls).items() if k == kind] for kind in _KINDS}
+    by_kind = {
+        kind: [f"`{n}`" for n, k in field_kinds(item.cls).items() if k == kind] for kind in _KINDS
+    }
     shared, parts = by_kind["shared"], by_kind["child"] + by_kind["children"]
     text = []
     if item.is_profile:
@@ -232,7 +234,7 @@ def _numerics(item: Entry, notes: list[str]) -> str:
     if not notes and item.group == "layers":
         notes = NumpyDocString(inspect.getdoc(init.variance_scaling) or "")["Notes"]
     before, _, text = "\n".join(notes).strip().rpartition("Numerics: ")
-    if text.split(" ")[0] not in kinds(item.cls):
+    if text.split(" ")[0] not in field_kinds(item.cls):
         text = text[:1].upper() + text[1:]
     text = before + text
     general = (
