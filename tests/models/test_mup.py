@@ -468,7 +468,8 @@ def run_transformer(params, tokens):
 
 @functools.cache
 def variances(run):
-    return jax.jit(lambda *args: {name: x.var() for name, x in run(*args).items()})
+    values = jax.jit(run)
+    return lambda *args: {name: np.asarray(x).var() for name, x in values(*args).items()}
 
 
 def slopes(run, model, data, rules, widths):
