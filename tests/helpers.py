@@ -32,12 +32,13 @@ def close(a: Any, b: Any) -> bool:
     return x.shape == y.shape and np.allclose(x, y, rtol=2e-6, atol=1e-6 * np.abs(y).max())
 
 
-def quick_jit(function: Any) -> Any:
+def quick_jit(function: Any, **options: Any) -> Any:
     """Return jit without most optimizations of the machine code.
 
     It compiles up to three times faster, to a slower program with other last bits.
     """
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+    effort = {"xla_backend_optimization_level": 0}
+    return jax.jit(function, compiler_options=effort, **options)
 
 
 class Spy:

@@ -12,7 +12,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from cases import CASES, RANDOM
-from helpers import bare
+from helpers import bare, quick_jit
 
 import braininit as init
 
@@ -257,7 +257,7 @@ def test_support_and_rounding(case):
     low, high = case.support(**case.given)
     slack = 1 if case.oracle else 1.1  # a constant is rounded to the nearest
     wide = bare(obj(fresh(), size))
-    narrow = jax.jit(lambda k: [obj(k, size, jnp.dtype(d)) for d in dtypes])
+    narrow = quick_jit(lambda k: [obj(k, size, jnp.dtype(d)) for d in dtypes])
     with jax.debug_key_reuse(False):
         draws = dict(zip(dtypes, map(np.asarray, narrow(fresh())), strict=True))
     for x in (wide, *draws.values()):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import DRAWN, RANDOM
+from helpers import quick_jit
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -38,33 +39,37 @@ def split_over(spec, *layout):
     return NamedSharding(Mesh(devices, ("x", "y")), spec)
 
 
-def compiled(obj, dtype, sharding=None):
-    draw = jax.jit(lambda o, k: o(k, SHAPE, dtype), out_shardings=sharding)
-    return draw.lower(obj, key()).compile()
+def compiled(obj, dtype, jit=jax.jit, **options):
+    return jit(lambda o, k: o(k, SHAPE, dtype), **options).lower(obj, key()).compile()
+
+
+def memory(obj, dtype):
+    """Return the memory of a program, which is the same without optimized machine code."""
+    return compiled(obj, dtype, quick_jit).memory_analysis()
 
 
 @every
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
 def test_no_temporaries(case, dtype):
     with jax.enable_x64(dtype == "float64"):
-        memory = compiled(case.make(), dtype).memory_analysis()
-    assert memory.output_size_in_bytes == ELEMENTS * jnp.dtype(dtype).itemsize
-    assert memory.temp_size_in_bytes <= room(case)
+        taken = memory(case.make(), dtype)
+    assert taken.output_size_in_bytes == ELEMENTS * jnp.dtype(dtype).itemsize
+    assert taken.temp_size_in_bytes <= room(case)
 
 
 @pytest.mark.parametrize("case", [c for c in RANDOM if not c.atol], ids=str)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_no_temporaries_with_a_parameter_per_element(case, dtype):
     obj = case.make(**{n: jnp.full(SHAPE, v, dtype) for n, v in case.given.items()})
-    assert compiled(obj, dtype).memory_analysis().temp_size_in_bytes <= room(case, 40)
+    assert memory(obj, dtype).temp_size_in_bytes <= room(case, 40)
 
 
 # ---------------------------------------------------------------- on several devices
 
 
-def assert_split(obj, spec, *layout, room=FEW):
+def assert_split(obj, spec, *layout, room=FEW, jit=jax.jit):
     """Assert that each device draws only its part, in little memory, alone; return the draw."""
-    program = compiled(obj, "float32", split_over(spec, *layout))
+    program = compiled(obj, "float32", jit, out_shardings=split_over(spec, *layout))
     sizes = dict(zip("xy", layout, strict=True))
     parts = np.prod([sizes[n] for axes in spec if axes for n in np.atleast_1d(axes)])
     memory = program.memory_analysis()  # of one device
@@ -77,11 +82,12 @@ def assert_split(obj, spec, *layout, room=FEW):
 
 @every
 def test_devices_make_their_parts_of_the_same_numbers(case):
-    obj = case.make()
-    plain = assert_split(obj, P(), 1, 1, room=room(case))
-    for spec, *layout in ((P("x", None, "y"), 4, 2), (P(None, ("y", "x")), 2, 2)):
-        split = assert_split(obj, spec, *layout, room=room(case))
-        np.testing.assert_array_equal(split, plain)
+    plain, *split = (
+        assert_split(case.make(), spec, *layout, room=room(case), jit=quick_jit)
+        for spec, *layout in ((P(), 1, 1), (P("x", None, "y"), 4, 2), (P(None, ("y", "x")), 2, 2))
+    )
+    for drawn in split:
+        np.testing.assert_array_equal(drawn, plain)
 
 
 SPECS = [P(*axes) for axes in itertools.permutations(("x", "y", None), 3)]

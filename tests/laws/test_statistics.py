@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import DRAWN, NARROW, RANDOM, Truncnorm
+from helpers import quick_jit
 from scipy import special, stats
 
 import braininit as init
@@ -112,7 +113,7 @@ def test_distribution_x64(case, params, x64):
 def test_low_precision(case, n):
     """Draws are float32 rounded once, so right to half a step of the grid."""
     obj, oracle = case.make(), case.oracle(**case.given)
-    draws = jax.jit(lambda: [obj(n, rng=103, dtype=jnp.dtype(dtype)) for dtype in LOW])()
+    draws = quick_jit(lambda: [obj(n, rng=103, dtype=jnp.dtype(dtype)) for dtype in LOW])()
     for dtype, x in zip(LOW, draws, strict=True):
         assert x.dtype == dtype
         assert holds(x, oracle), dtype
