@@ -8,6 +8,7 @@ runs with `jax_numpy_rank_promotion="raise"`, and one of .ci/run with `jax_debug
 from __future__ import annotations
 
 import contextlib
+import gc
 
 import brainunit as u
 import jax
@@ -35,11 +36,22 @@ def all_of(*settings):
         yield
 
 
+@contextlib.contextmanager
+def checking_leaks():
+    """Check for leaks, without a collection of old garbage: that takes most of the time."""
+    gc.freeze()
+    try:
+        with jax.checking_leaks():
+            yield
+    finally:
+        gc.unfreeze()
+
+
 SETTINGS = {
     "strict": lambda: all_of(
         jax.numpy_dtype_promotion("strict"),
         jax.enable_checks(True),
-        jax.checking_leaks(),
+        checking_leaks(),
         jax.legacy_prng_key("error"),
     ),
     "strict x64": lambda: all_of(jax.numpy_dtype_promotion("strict"), jax.enable_x64(True)),
