@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from braininit._math.elementary import high_product
 
@@ -42,15 +43,23 @@ def below(n: jax.typing.ArrayLike, random: Words) -> jax.Array:
 
 
 def offsets(law: Law, random: Words) -> jax.Array:
-    """Draws less the least number that can be drawn, `smallest`; by binary search."""
-    _, high, low = _table(law)
-    index = jnp.zeros(random[0].shape, jnp.int32)
-    for step in (2**i for i in reversed(range(len(high).bit_length()))):
+    """Draws less the least number that can be drawn, `smallest`; by binary search.
+
+    A loop: unrolled, XLA computes the words again for each step.
+    """
+    high, low = (jnp.asarray(x) for x in _table(law)[1:])
+    bits, start = len(high).bit_length(), jnp.zeros_like(random[0], jnp.int32)
+    if not bits:  # there is only one number
+        return start
+
+    def search(turn: Any, index: jax.Array) -> jax.Array:
+        step = np.int32(1) << (np.int32(bits - 1) - turn)
         probe = jnp.minimum(index + (step - 1), len(high) - 1)
-        high_word, low_word = jnp.asarray(high)[probe], jnp.asarray(low)[probe]
+        high_word, low_word = high[probe], low[probe]
         passed = (high_word < random[0]) | ((high_word == random[0]) & (low_word <= random[1]))
-        index = jnp.where((index + step <= len(high)) & passed, index + step, index)
-    return index
+        return jnp.where((index + step <= len(high)) & passed, index + step, index)
+
+    return lax.fori_loop(np.int32(0), np.int32(bits), search, start)
 
 
 def smallest(law: Law) -> int:
