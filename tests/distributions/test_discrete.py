@@ -100,28 +100,43 @@ def test_arrays_of_parameters():
         assert agrees(row, stats.poisson(mean))
 
 
-@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "uint8", "uint16", "uint32"])
+INTEGERS = ("int8", "int16", "int32", "uint8", "uint16", "uint32")
+
+
+def in_each(dtypes, obj, n, shape):
+    """Draws of one key in several dtypes, by one program."""
+
+    @jax.jit
+    def drawn(keys):
+        return [obj(k, shape, jnp.dtype(d)) for k, d in zip(keys, dtypes, strict=True)]
+
+    return dict(zip(dtypes, drawn([key(n) for _ in dtypes]), strict=True))
+
+
 @pytest.mark.parametrize(
     "obj", [init.UniformInt(3, 101), init.Poisson(20.0), init.Binomial(50, 0.5)], ids=str
 )
-def test_integers_are_the_floats(obj, dtype):
-    whole = obj(key(6), 1000, jnp.dtype(dtype))
-    assert whole.dtype == dtype
-    np.testing.assert_array_equal(np.asarray(whole, float), obj(key(6), 1000))
+def test_integers_are_the_floats(obj):
+    floats = np.asarray(obj(key(6), 1000))
+    for dtype, whole in in_each(INTEGERS, obj, 6, 1000).items():
+        assert whole.dtype == dtype
+        np.testing.assert_array_equal(np.asarray(whole, float), floats)
 
 
-@pytest.mark.parametrize("dtype", ["int8", "int32", "uint16", "uint32"])
-def test_what_is_bad_and_traced_is_no_number(dtype):
-    info = jnp.iinfo(dtype)
-    none = info.min if info.min < 0 else info.max
-
+@pytest.mark.parametrize(
+    "make",
+    [lambda x: init.Poisson(-x), lambda x: init.Binomial(5, x), lambda x: init.UniformInt(x, 0)],
+    ids=["poisson", "binomial", "uniform"],
+)
+def test_what_is_bad_and_traced_is_no_number(make):
     @jax.jit
     def drawn(bad):
-        make = (init.Poisson(-bad), init.Binomial(5, bad), init.UniformInt(bad, 0))
-        return [obj(key(), 3, jnp.dtype(dtype)) for obj in make]
+        return [make(bad)(key(), 3, jnp.dtype(dtype)) for dtype in dtypes]
 
-    for x in drawn(jnp.float32(2.0)):
-        np.testing.assert_array_equal(x, np.full(3, none))
+    dtypes = ("int8", "int32", "uint16", "uint32")
+    for dtype, x in zip(dtypes, drawn(jnp.float32(2.0)), strict=True):
+        info = jnp.iinfo(dtype)
+        np.testing.assert_array_equal(x, np.full(3, info.min if info.min < 0 else info.max))
 
 
 def test_integers_beyond_what_floats_tell_apart():
@@ -227,9 +242,9 @@ P, U = init.Poisson(3), init.UniformInt(0, 5)
 MADE = {
     "clipped": P.clip(0.5, 4.5),
     "line": 3 - 2 * U,
-    "absolute": abs(3 - P),
+    "absolute": abs(3 - init.UniformInt(0, 9)),
     "mixture": init.Mixture([P, U, 7]),
-    "nested": (P.clip(0, 5) + U).clip(1, 6),
+    "nested": (init.UniformInt(-1, 9).clip(0, 5) + U).clip(1, 6),
     "connected": init.Connected(U + 1, 0.5),
 }
 
@@ -239,9 +254,8 @@ def test_what_is_made_of_whole_numbers_in_integers(name):
     """The numbers that floats are; clipped, bounds are rounded inward."""
     floats = np.asarray(MADE[name](key(), (9, 5)))
     floats = np.clip(floats, 1, 4) if name == "clipped" else floats
-    for dtype in (int, "uint32", "int8"):
-        whole = MADE[name](key(), (9, 5), dtype=dtype)
-        assert whole.dtype == (np.int32 if dtype is int else dtype)
+    for dtype, whole in in_each(("int32", "uint32", "int8"), MADE[name], 0, (9, 5)).items():
+        assert whole.dtype == dtype
         np.testing.assert_array_equal(whole, floats if dtype != "uint32" else np.maximum(floats, 0))
 
 
