@@ -137,7 +137,7 @@ def refuse_bad(drawing: Drawing, law: PairLaw, numbers: Numbers) -> None:
 
 def _refuse_in(block: jax.Array, drawing: Drawing, law: PairLaw, numbers: Numbers) -> None:
     """Raise an error if some in a block are invalid; it names the largest of all, and its pair."""
-    if good(law, numbers.allowed, block).all():
+    if _all_good(law, numbers.allowed, block):
         return
     most, worst, at = -math.inf, math.nan, (0, 0)
     for sources, targets, block in _blocks(drawing, numbers):
@@ -266,6 +266,12 @@ def _in_capacity(
 
 
 # ---------------------------------------------------------------- programs
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _all_good(law: PairLaw, allowed: float, numbers: jax.Array) -> jax.Array:
+    """Whether all numbers are valid."""
+    return jnp.all(good(law, allowed, numbers))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
