@@ -67,9 +67,9 @@ def test_no_temporaries_with_a_parameter_per_element(case, dtype):
 # ---------------------------------------------------------------- on several devices
 
 
-def assert_split(obj, spec, *layout, room=FEW, jit=jax.jit):
+def assert_split(obj, spec, *layout, room=FEW):
     """Assert that each device draws only its part, in little memory, alone; return the draw."""
-    program = compiled(obj, "float32", jit, out_shardings=split_over(spec, *layout))
+    program = compiled(obj, "float32", out_shardings=split_over(spec, *layout))
     sizes = dict(zip("xy", layout, strict=True))
     parts = np.prod([sizes[n] for axes in spec if axes for n in np.atleast_1d(axes)])
     memory = program.memory_analysis()  # of one device
@@ -83,7 +83,7 @@ def assert_split(obj, spec, *layout, room=FEW, jit=jax.jit):
 @every
 def test_devices_make_their_parts_of_the_same_numbers(case):
     plain, *split = (
-        assert_split(case.make(), spec, *layout, room=room(case), jit=quick_jit)
+        assert_split(case.make(), spec, *layout, room=room(case))
         for spec, *layout in ((P(), 1, 1), (P("x", None, "y"), 4, 2), (P(None, ("y", "x")), 2, 2))
     )
     for drawn in split:

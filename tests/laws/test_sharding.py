@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from cases import CASES
 from flax import nnx
-from helpers import quick_jit
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -226,12 +225,12 @@ def test_sharded_parameters_and_keys_make_the_same_numbers(case):
         x = drawn(jax.random.clone(keys[0]), [at(b[0], "y", "x") for b in blocks])
         assert np.array_equal(x, plain[0])
         spread = [at(jax.random.clone(keys), "x") for _ in range(2)]
-        members = quick_jit(jax.vmap(drawn))(spread[0], [at(b, "x", "y") for b in blocks])
+        members = jax.jit(jax.vmap(drawn))(spread[0], [at(b, "x", "y") for b in blocks])
         assert lives(members, mesh, P("x", "y" if blocks else None))
         assert close(members)
         rows = [at(b.reshape(-1, *size[1:]), "x") for b in blocks]
         here = jax.shard_map(lambda k, a: drawn(k.reshape(()), a), out_specs=P("x"))
-        assert close(quick_jit(here)(spread[1], rows).reshape(4, *size))
+        assert close(jax.jit(here)(spread[1], rows).reshape(4, *size))
 
 
 @every
