@@ -56,6 +56,8 @@ class Leaf:
         The sharding that the plan gives the leaf.
     abstract : bool
         Whether the leaf is only a shape, without a value.
+    followed : str
+        In a state of optax, as a moment of Adam: the path of its parameter within the state.
     """
 
     path: str
@@ -70,6 +72,13 @@ class Leaf:
     sharding: NamedSharding | None = None
     layout: Layout | None = None
     abstract: bool = False
+    followed: str = ""
+    in_mapping: bool = False
+
+    @property
+    def module(self) -> Any:
+        """The owner, unless a dictionary holds the leaf, as it does in linen and Haiku."""
+        return None if self.in_mapping else self.owner
 
     @property
     def name(self) -> str:
@@ -196,16 +205,19 @@ def _stack(place: Place, stacks: Stacks, problems: Problems) -> Stack:
     shape, dtype = tuple(value.shape), value.dtype
     if isinstance(dtype, np.dtype):  # float64 is float32 without jax_enable_x64
         dtype = jax.dtypes.canonicalize_dtype(dtype)
-    names, abstract = place.names, isinstance(value, jax.ShapeDtypeStruct)
-    rest = (dtype, units.of(place.value), place.owner, place.variable)
+    names, rest = place.names, (dtype, units.of(place.value), place.owner, place.variable)
+    more: Any = {
+        "abstract": isinstance(value, jax.ShapeDtypeStruct),
+        "followed": joined(place.followed),
+        "in_mapping": place.in_mapping,
+    }
     if (match := stacks.find(path, shape, problems)) is None:
-        return Stack(place, path, None, [Leaf(path, shape, *rest, names, abstract=abstract)])
+        return Stack(place, path, None, [Leaf(path, shape, *rest, names, **more)])
     before, after, axis = match
     layer_shape = (*shape[:axis], *shape[axis + 1 :])
     names = None if names is None else (*names[:axis], *names[axis + 1 :])
     leaves = [
-        Leaf(f"{before}/{i}{after}", layer_shape, *rest, names, abstract=abstract)
-        for i in range(shape[axis])
+        Leaf(f"{before}/{i}{after}", layer_shape, *rest, names, **more) for i in range(shape[axis])
     ]
     return Stack(place, path, axis, leaves)
 
@@ -247,7 +259,7 @@ def _lay_out(
     chosen = _layout_by_path(layout)
     kernels: dict[str, dict[str, int]] = {}
     for leaf in leaves:
-        if leaf.name == "kernel" and leaf.owner is None:
+        if leaf.name == "kernel" and leaf.module is None:
             above, _, layer = leaf.above.rpartition("/")
             kernels.setdefault(above, {})[layer] = leaf.ndim
     beside: dict[str, dict[str, tuple[float, float] | None]] = {}
@@ -260,7 +272,7 @@ def _lay_out(
         if leaf.ndim > 1 and leaf.layout is not None:
             beside.setdefault(leaf.above, {})[leaf.name] = leaf.fans
     for leaf in leaves:
-        if bias := layout_of_bias(leaf.name, beside.get(leaf.above, {}), leaf.owner):
+        if bias := layout_of_bias(leaf.name, beside.get(leaf.above, {}), leaf.module):
             leaf.layout = bias
 
 
@@ -291,8 +303,8 @@ def _layout(
         return None
     above, _, layer = leaf.above.rpartition("/")
     found = chosen(leaf.path)
-    if found is None and leaf.name == "kernel" and leaf.owner is None:
+    if found is None and leaf.name == "kernel" and leaf.module is None:
         found = layout_of_attention(layer, kernels[above])
-    if found is None and leaf.owner is None:
+    if found is None and leaf.module is None:
         found = layout_of_haiku(layer, leaf.name, leaf.ndim)
-    return found or layout_of_owner(leaf.owner, leaf.name, leaf.ndim)
+    return found or layout_of_owner(leaf.module, leaf.name, leaf.ndim)

@@ -316,7 +316,8 @@ def plan(
     ------
     PlanError
         A ValueError that lists every problem with its paths: leaves without a rule, rules without a
-        leaf, units, dtypes and axes that don't fit, tied leaves with two rules.
+        leaf, units, dtypes and axes that don't fit, tied leaves with two rules, rules for
+        parameters that would set an optimizer's state.
 
     Notes
     -----
@@ -325,6 +326,10 @@ def plan(
     tied leaf is the first of its paths in alphabetical order. A scaled initializer with JAX's
     default axes takes the axes of the leaf, unless they are written as tuples, ``in_axis=(-2,)``; a
     bias has the fans of the kernel beside it. A kept leaf that is only a shape stays a shape.
+
+    A rule that matches a parameter is refused for the leaves that follow it in a state of optax,
+    such as the moments of Adam: half of a second moment drawn as its kernel would be negative. Let
+    a rule for the state come first, ``(r"^opt_state", 0.0)``, or its class.
 
     Examples
     --------

@@ -13,6 +13,7 @@ import brainunit as u
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from braininit._engine.sampler import result_dtype
 from braininit._jax.dtypes import INTEGERS_TOO
@@ -104,7 +105,15 @@ def chosen(stacks: Sequence[Stack], rules: Any, problems: Problems) -> list[list
                 problems.add("no rule matches", leaf.path)
                 continue
             used[i] = True
-            choices.append(fit(i, leaf))
+            choices.append(choice := fit(i, leaf))
+            is_set = choice.initializer is not None and not _is_zero(choice.initializer)
+            if leaf.followed and is_set and tests[i](_parameter_of(leaf)):
+                problems.add(
+                    f"rule {i} would give an optimizer's state the values of a parameter; let a "
+                    "rule for the state come first, such as (r'^opt_state', 0.0), or plan the "
+                    "parameters alone and make the state by `optimizer.init`",
+                    leaf.path,
+                )
         result.append(choices)
     unused = [i for i, rule in enumerate(checked) if not used[i] and not rule.optional]
     if unused:
@@ -116,6 +125,19 @@ def chosen(stacks: Sequence[Stack], rules: Any, problems: Problems) -> list[list
         why = "is shadowed by rules before it" if matched[i] else "matches no leaf"
         problems.add(f"rule {i}, {_pattern_name(checked[i].pattern)}, {why}")
     return result
+
+
+def _is_zero(initializer: Initialization) -> bool:
+    if not isinstance(initializer, Constant):
+        return getattr(initializer, "function", None) is jax.nn.initializers.zeros
+    value = constant_of(initializer)
+    return not isinstance(value, Tracer) and not np.any(value)
+
+
+def _parameter_of(leaf: Leaf) -> Leaf:
+    """What rules see of the parameter that a leaf of an optimizer's state belongs to."""
+    owner = leaf.owner if leaf.module is not None else None
+    return dataclasses.replace(leaf, path=leaf.followed, owner=owner, followed="")
 
 
 def as_rule(i: int, rule: Any) -> Rule:
@@ -305,8 +327,7 @@ def _conversion(initializer: Initialization, leaf_unit: u.Unit | None) -> float 
     unit = initializer._recipe.unit
     if unit is UNKNOWN or unit is leaf_unit:
         return None
-    is_zero = isinstance(initializer, Constant) and not np.any(constant_of(initializer))
-    if unit is None and is_zero:
+    if unit is None and _is_zero(initializer):
         return None
     ratio = _ratio(initializer, unit, leaf_unit)
     return None if ratio == 1 else ratio

@@ -36,6 +36,10 @@ class Place:
     """An array, a placeholder for one, a variable's number, or a Quantity of one of these."""
     owner: Any = None
     """The module, or other object with attributes, that holds the leaf."""
+    in_mapping: bool = False
+    """Whether a dictionary holds the leaf, and no attribute of its owner."""
+    followed: PathParts = ()
+    """In a state of optax: the path of the parameter that the leaf belongs to, as a moment does."""
     variable: type | None = None
     """The class of the variable around the leaf, in nnx and brainstate."""
     names: tuple[Any, ...] | None = None
@@ -103,7 +107,7 @@ def _with_numbers(tree: Any) -> Any:
 
 
 def _tree(
-    tree: Any, prefix: PathParts, owners: Callable[[Any], Any], *, numbers: bool = False
+    tree: Any, prefix: PathParts, owners: Callable[[Any], _Holder], *, numbers: bool = False
 ) -> Opened:
     boxes = _box_classes()
     is_leaf = (u.Quantity, *(cls for classes in boxes.values() for cls in classes))
@@ -121,18 +125,19 @@ def _tree(
             if not (_is_array(leaf) or (numbers and type(leaf) in NUMBERS)):
                 builders.append((0, lambda _, leaf=leaf: leaf))
                 continue
-            places.append(Place(parts, leaf, owners(keypath)))
+            places.append(Place(parts, leaf, *owners(keypath)))
             builders.append((1, lambda values: values[0]))
             continue
-        inner = _tree(box.value, parts, lambda _: None, numbers=True)
-        owner = owners(keypath)
+        inner = _tree(box.value, parts, lambda _: _Holder(), numbers=True)
+        holder = owners(keypath)
         if id(leaf) in seen and box.variable is not None:
             for first, again in zip(seen[id(leaf)], inner.places, strict=True):
                 first.ties += (again.parts,)
             builders.append(("tied", id(leaf)))
             continue
         for place in inner.places:
-            place.owner, place.variable, place.names = owner, box.variable, box.names
+            place.owner, place.in_mapping, place.followed = holder
+            place.variable, place.names = box.variable, box.names
         places += inner.places
         seen[id(leaf)] = tuple(inner.places)
         count = len(inner.places)
@@ -161,21 +166,35 @@ def _is_array(value: Any) -> bool:
     return hasattr(value, "shape") and hasattr(value, "dtype")
 
 
+class _Holder(NamedTuple):
+    """What holds a leaf; the fields are those of `Place`."""
+
+    owner: Any = None
+    in_mapping: bool = False
+    followed: PathParts = ()
+
+
 class _Owners:
-    """The objects that hold the leaves of a tree, by JAX's key path."""
+    """What holds the leaves of a tree, by JAX's key path."""
 
     def __init__(self, root: Any) -> None:
         self._nodes: dict[tuple[Any, ...], Any] = {(): root}
-        self._owners: dict[tuple[Any, ...], Any] = {}
+        self._holders: dict[tuple[Any, ...], tuple[_Holder, int | None]] = {}
 
-    def __call__(self, keypath: tuple[Any, ...]) -> Any:
-        above = keypath[:-1]
-        if above not in self._owners:
-            node = self._node(above) if keypath else None
-            is_plain = isinstance(node, (Mapping, list)) or type(node) is tuple
-            is_owner = node is not None and not is_plain
-            self._owners[above] = node if is_owner else self(above) if above else None
-        return self._owners[above]
+    def __call__(self, keypath: tuple[Any, ...]) -> _Holder:
+        holder, state = self._of(keypath[:-1]) if keypath else (_Holder(), None)
+        return holder if state is None else holder._replace(followed=parts_of(keypath[state:]))
+
+    def _of(self, above: tuple[Any, ...]) -> tuple[_Holder, int | None]:
+        """What holds a leaf at a key path, and where paths within a state of optax begin."""
+        if above not in self._holders:
+            node = self._node(above)
+            outer, state = self._of(above[:-1]) if above else (_Holder(), None)
+            is_mapping = isinstance(node, Mapping)
+            is_plain = node is None or is_mapping or isinstance(node, list) or type(node) is tuple
+            holder = _Holder(outer.owner if is_plain else node, is_mapping)
+            self._holders[above] = holder, len(above) + 1 if _is_of_optax(node) else state
+        return self._holders[above]
 
     def _node(self, keypath: tuple[Any, ...]) -> Any:
         """The object at a key path; None if its class flattens in another way."""
@@ -190,6 +209,10 @@ class _Owners:
                 node = None
             self._nodes[keypath] = node
         return self._nodes[keypath]
+
+
+def _is_of_optax(node: Any) -> bool:
+    return type(node).__module__.partition(".")[0] == "optax"
 
 
 # ---------------------------------------------------------------- boxes around a leaf
@@ -259,9 +282,12 @@ def _nnx_graph(model: Any) -> Opened | None:
         if path and isinstance(node, nnx.Pytree) and not isinstance(node, (nnx.List, nnx.Dict))
     }
     _refuse_lost(modules, (nnx.Variable, nnx.Pytree))
-    inside = _tree(state, (), lambda keypath: _nearest(modules, full_path(parts_of(keypath))))
+    inside = _tree(
+        state, (), lambda keypath: _Holder(_nearest(modules, full_path(parts_of(keypath))))
+    )
     duplicates = [[full_path(path) for path in group] for group in nnx.find_duplicates(roots)]
     for place in inside.places:
+        place.followed = _followed(roots[int(place.parts[0])], place.parts[1:])
         place.parts, place.ties = full_path(place.parts), tuple(map(full_path, place.ties))
         paths = {place.parts, *place.ties, *_other_paths(place.parts, duplicates)}
         place.parts, *others = sorted(paths)
@@ -312,7 +338,7 @@ def _brainstate_graph(model: Any) -> Opened | None:
     graph = brainstate.graph
     definition, states = graph.treefy_split(model)
     modules = {tuple(map(str, path)): node for path, node in graph.iter_node(model)}
-    inside = _tree(states, (), lambda keypath: _nearest(modules, parts_of(keypath)))
+    inside = _tree(states, (), lambda keypath: _Holder(_nearest(modules, parts_of(keypath))))
     return inside._replace(
         closed=lambda values: graph.treefy_merge(definition, inside.closed(values))
     )
@@ -324,6 +350,19 @@ def _nearest(modules: Mapping[PathParts, Any], parts: PathParts) -> Any:
         if parts[:n] in modules:
             return modules[parts[:n]]
     return None
+
+
+def _followed(node: Any, parts: PathParts) -> PathParts:
+    """The part of a path within the innermost state of optax; () if there is none."""
+    followed: PathParts = ()
+    for n, part in enumerate(parts):
+        if _is_of_optax(node):
+            followed = parts[n + 1 :]
+        if isinstance(node, (list, tuple)) and part.isdecimal():
+            node = node[int(part)]
+        else:
+            node = getattr(node, part, None)
+    return followed
 
 
 def _other_paths(path: PathParts, duplicates: list[list[PathParts]]) -> set[PathParts]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import equinox as eqx
 import flax.linen as nn
 import haiku as hk
@@ -25,6 +27,12 @@ def leaves(model, **options):
 
 def fans(model, **options):
     return {path: leaf.fans for path, leaf in leaves(model, **options).items()}
+
+
+class Held(NamedTuple):
+    """Parameters in an object with attributes, as in a TrainState."""
+
+    params: Any
 
 
 def fresh():
@@ -116,7 +124,9 @@ def test_linen_has_no_owners_but_attention_and_embeddings_are_known():
             x = nn.Embed(50, 24)(x)
             return nn.MultiHeadDotProductAttention(4, use_bias=False)(nn.Conv(24, (3,))(x))
 
-    its = fans(jax.eval_shape(Attention().init, fresh(), jnp.ones((2, 7), int)))
+    params = jax.eval_shape(Attention().init, fresh(), jnp.ones((2, 7), int))
+    its = fans(params)
+    assert fans(Held(params["params"])) == its
     at = "params/MultiHeadDotProductAttention_0"
     assert its.pop("params/Embed_0/embedding") == (24, 50)
     assert its.pop("params/Conv_0/kernel") == (72, 72)
@@ -133,6 +143,7 @@ def test_transposed_convolutions_of_haiku():
     drawn = made.init(fresh(), jnp.ones((1, 6, 6, 8)))
     its = fans(drawn)
     assert its["conv2_d_transpose/w"] == its["conv2_d_transpose/b"] == (8 * 25, 40 * 25)
+    assert fans(Held(drawn)) == {f"params/{path}": each for path, each in its.items()}
     for layer, leaves in drawn.items():
         # Haiku's defaults have the std 1 / sqrt(fan_in) before they are truncated at 2 std.
         std = its[f"{layer}/w"][0] ** -0.5 * 0.8796

@@ -158,6 +158,58 @@ def test_a_whole_train_state(key):
     assert int(made.apply_gradients(grads=grads).step) == 1
 
 
+def trained():
+    """Models beside the states of their optimizers."""
+    key = jax.random.key(0)
+    adam = optax.chain(optax.clip(1.0), optax.adamw(1e-3))
+    params = Dense().init(key, jnp.ones((2, 4)))["params"]
+    mlp = eqx.nn.MLP(3, 4, 5, 1, key=jax.random.key(1))
+    linear = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    return {
+        "linen": TrainState.create(apply_fn=Dense().apply, params=params, tx=adam),
+        "equinox": {"model": mlp, "opt_state": adam.init(eqx.filter(mlp, eqx.is_array))},
+        "nnx": nnx.ModelAndOptimizer(linear, adam, wrt=nnx.Param),
+        "masked": optax.masked(adam, {"kernel": True}).init({"kernel": jnp.ones((2, 2))}),
+    }
+
+
+WEIGHTS = r"kernel$|weight$"
+FOR_PARAMETERS = {
+    "path": (WEIGHTS, init.Normal()),
+    "path of all": ("", init.Normal()),
+    "number": (WEIGHTS, 1.0),
+    "function of JAX": (WEIGHTS, jax.nn.initializers.normal()),
+    "function of the leaf": (WEIGHTS, lambda leaf: init.Normal()),
+    "predicate": (lambda leaf: leaf.ndim == 2, init.Normal()),
+}
+
+
+@pytest.mark.parametrize("name", ["linen", "equinox", "nnx", "masked"])
+def test_rules_for_parameters_leave_the_states_of_optimizers(name):
+    """A moment drawn as its kernel is, half of them below 0, would make the first step NaN."""
+    model = trained()[name]
+    moments = [p for p in paths(model) if "/mu/" in p or "/nu/" in p]
+    drawn = [p for p in moments if not p.endswith("bias")]
+    assert drawn
+    rest = ("", 0, True)
+    for kind, rule in FOR_PARAMETERS.items():
+        with pytest.raises(ValueError, match=r"optimizer's state.*'\^opt_state', 0.0") as caught:
+            init.plan(model, [(r"count|step", 0), rule, rest])
+        assert all(path in str(caught.value) for path in drawn), kind
+    for pattern in ("^(.*/)?(opt_state|inner_state)/", r"(^|/)[mn]u/"):
+        for value in (0.0, 0.25, init.KEEP, jax.nn.initializers.zeros):
+            init.plan(model, [(r"count|step", 0), (pattern, value), (WEIGHTS, 1.0, True), rest])
+
+
+def test_a_class_of_optax_is_a_rule_for_its_state(key):
+    class_rule = (optax.ScaleByAdamState, 0.25)
+    rules = [(r"count|step", 0), class_rule, (WEIGHTS, init.Normal()), ("", 0.0)]
+    made = init.initialize(trained()["linen"], rules, key)
+    assert made.opt_state[1][0].nu["Dense_1"]["kernel"].tolist() == [[0.25] * 3] * 5
+    with pytest.raises(ValueError, match="optimizer's state"):
+        init.plan(trained()["equinox"], [(eqx.nn.Linear, init.Normal()), ("", 0)])
+
+
 def test_equinox(key):
     def build(key):
         return eqx.nn.MLP(3, 2, 8, 2, key=key)
