@@ -23,14 +23,15 @@ os.environ.setdefault(
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 # Compiling takes most of the time. XLA's older code generator for loops takes half the processor
-# time of the newer one, for the same bits; without LLVM's dearer optimizations no program takes
-# seconds: these unroll small loops, such as the mean of a matrix. `XLA_FLAGS=` in front of pytest
-# compiles as for users; .ci/run does so for the pinned values and the long statistics.
+# time of the newer one, for the same bits. Without the highest level of LLVM, which unrolls small
+# loops such as the mean of a matrix, no program takes seconds; below level 2 bits change with the
+# devices. `XLA_FLAGS=` in front of pytest compiles as for users; .ci/run does so for the pinned
+# values and the long statistics.
 if version("jaxlib").startswith("0.10."):  # later versions refuse the first flag
     os.environ.setdefault(
         "XLA_FLAGS",
         "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-        " --xla_backend_optimization_level=1",
+        " --xla_backend_optimization_level=2",
     )
 
 import hypothesis
