@@ -329,7 +329,8 @@ def plan(
 
     A rule that matches a parameter is refused for the leaves that follow it in a state of optax,
     such as the moments of Adam: half of a second moment drawn as its kernel would be negative. Let
-    a rule for the state come first, ``(r"^opt_state", 0.0)``, or its class.
+    a rule for the state come first, ``(r"^opt_state", 0.0)``, or its class. Other copies of
+    parameters, such as their averages, have draws of their own: set them from the drawn model.
 
     Examples
     --------
