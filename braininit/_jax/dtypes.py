@@ -103,7 +103,7 @@ _OTHERS = {
     "all": ("ciu", "a floating, complex, integer or boolean dtype"),
 }
 INTEGERS_TOO = ("whole", "any", "all")
-"""The `allowed` that include integers."""
+"""The values of `allowed` that include integers."""
 
 _NARROWER = {
     "float64": np.dtype(np.float32),

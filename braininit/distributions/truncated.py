@@ -85,7 +85,7 @@ def _truncated(base: Any, low: Any, high: Any) -> Recipe:
         low, high = _tighter(max, child.low, low), _tighter(min, child.high, high)
         return _truncated(child.base, low, high)
     own = _recipe_of_functions(child) if child._recipe.facts.functions else child._recipe
-    if (cut := own.facts.truncate) is None:
+    if (truncate := own.facts.truncate) is None:
         raise TypeError(
             f"`base` must be a distribution that has a quantile: {_KNOWN}, got "
             f"{type(child).__name__}; clip it, truncate its parts, or name the `cdf` and "
@@ -101,7 +101,7 @@ def _truncated(base: Any, low: Any, high: Any) -> Recipe:
     if unit is not own.unit:  # the bounds' unit, where the parameters fit any unit
         own = replaced(own, unit=unit)
     bounds = Number("low", least, roles.bound), Number("high", most, roles.bound)
-    return cut(own, *increasing(*bounds, unit))
+    return truncate(own, *increasing(*bounds, unit))
 
 
 def _tighter(extreme: Callable[[float, float], float], inner: Any, outer: Any) -> Any:

@@ -152,12 +152,10 @@ class Filled(Recipe):
             if not jnp.issubdtype(request.dtype, np.complexfloating):
                 raise TypeError(f"`value` is complex, {request.dtype} is not; give a complex dtype")
         if is_whole(dtype := result_dtype(request.dtype, self.facts.dtypes)):
-            if (
-                isinstance(value, Tracer) and not request.alone
-            ):  # the float draw checks for integers
-                bare, unit = units.parts(
-                    super().drawn(request._replace(dtype=compute_dtype(dtype)))
-                )
+            if isinstance(value, Tracer) and not request.alone:
+                # The float draw checks for integers.
+                in_floats = super().drawn(request._replace(dtype=compute_dtype(dtype)))
+                bare, unit = units.parts(in_floats)
                 return units.on(bare.astype(dtype), unit)
             return Recipe(self.facts, (_as_whole(value, dtype),)).drawn(request)
         return super().drawn(request)

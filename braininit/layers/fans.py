@@ -191,10 +191,8 @@ def _sized(
 def _with_arrays(facts: Facts, shape: tuple[int, ...], dtype: np.dtype, *values: Any) -> Recipe:
     fans, squared = facts.static
     refuse_unless_broadcasts("scale", np.shape(values[0]), shape)
-    variance, fan = (
-        values[0],
-        fans.divisor(shape, dict(zip(facts.names[1:], values[1:], strict=True))),
-    )
+    variance, given = values[0], dict(zip(facts.names[1:], values[1:], strict=True))
+    fan = fans.divisor(shape, given)
     if type(variance) is float and type(fan) is float:
         variance, fan = variance / fan, 1.0
         std = math.sqrt(variance)

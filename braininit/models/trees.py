@@ -128,7 +128,7 @@ def _tree(
             places.append(Place(parts, leaf, *owners(keypath)))
             builders.append((1, lambda values: values[0]))
             continue
-        inner = _tree(box.value, parts, lambda _: _Holder(), numbers=True)
+        inner = _tree(box.value, parts, _Owners(box.value), numbers=True)
         holder = owners(keypath)
         if id(leaf) in seen and box.variable is not None:
             for first, again in zip(seen[id(leaf)], inner.places, strict=True):
@@ -136,7 +136,8 @@ def _tree(
             builders.append(("tied", id(leaf)))
             continue
         for place in inner.places:
-            place.owner, place.in_mapping, place.followed = holder
+            place.owner, place.in_mapping = holder.owner, holder.in_mapping
+            place.followed = place.followed or holder.followed
             place.variable, place.names = box.variable, box.names
         places += inner.places
         seen[id(leaf)] = tuple(inner.places)

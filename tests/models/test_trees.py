@@ -201,6 +201,22 @@ def test_rules_for_parameters_leave_the_states_of_optimizers(name):
             init.plan(model, [(r"count|step", 0), (pattern, value), (WEIGHTS, 1.0, True), rest])
 
 
+def test_the_state_of_an_optimizer_in_one_of_brainstate():
+    class Trained(brainstate.nn.Module):
+        def __init__(self):
+            super().__init__()
+            params = {"w": jnp.ones((3, 2))}
+            self.weights = brainstate.ParamState(params)
+            self.moments = brainstate.ShortTermState(optax.adam(1e-3).init(params))
+
+    rules = [(r"count", 0), (r"w$", init.Normal())]
+    with pytest.raises(ValueError, match="optimizer's state") as caught:
+        init.plan(Trained(), rules)
+    assert "moments/0/nu/w" in str(caught.value)
+    assert "weights" not in str(caught.value)
+    assert len(init.plan(Trained(), [(r"^moments", 0), rules[1]])) == 4
+
+
 def test_a_class_of_optax_is_a_rule_for_its_state(key):
     class_rule = (optax.ScaleByAdamState, 0.25)
     rules = [(r"count|step", 0), class_rule, (WEIGHTS, init.Normal()), ("", 0.0)]
